@@ -1,0 +1,51 @@
+"""The words of the repository: classes, statuses, usages, and the fields of one certificate."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class CertificateClass(StrEnum):
+    """The four classes that Appendix O 2.3.3 names."""
+
+    OCA = "OCA"
+    DCA = "DCA"
+    ORGANISATION = "ORGANISATION"
+    DEVICE = "DEVICE"
+
+
+class Status(StrEnum):
+    """Status of a certificate, as the letter on the wire (Annex B)."""
+
+    PENDING = "P"
+    IN_USE = "I"
+    NOT_IN_USE = "N"
+    EXPIRED = "E"
+    REVOKED = "R"
+
+
+class Usage(StrEnum):
+    """What the key is for (Annex B `CertificateUsage`)."""
+
+    DIGITAL_SIGNATURE = "DS"
+    KEY_AGREEMENT = "KA"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFields:
+    """What the publisher reads from a certificate's DER bytes."""
+
+    certificate_class: CertificateClass
+    issuer: bytes  # the issuer's Name, DER
+    serial_number: bytes  # big-endian magnitude, no sign octet
+    eui64: bytes | None  # 8 octets; CA certificates may have none
+    common_name: str | None  # of the subject
+    role: int | None  # remote party role (Organisation and CA certificates)
+    usage: Usage | None  # none for CA certificates
+    not_after: datetime  # UTC
+    note: str | None  # why a strict parser refuses the bytes, if one does
+
+
+def eui64_text(eui64: bytes) -> str:
+    """An EUI-64 as Annex B writes it: `90-B3-D5-1F-30-00-00-02`."""
+    return eui64.hex("-").upper()

@@ -1,0 +1,1 @@
+"""The certificate store in PostgreSQL: lodging, status, windows."""

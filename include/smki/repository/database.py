@@ -1,0 +1,80 @@
+"""Connections to the repository: SQLAlchemy over psycopg 3 for statements, ADBC for Arrow batches.
+
+Whatever PostgreSQL or the network does to a connection surfaces as RepositoryUnavailableError, so that callers tell
+"try again" from "wrong" by type alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import psycopg
+import sqlalchemy.exc
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+
+from smki.errors import RepositoryUnavailableError
+from smki.repository import embedded
+from smki.settings import Settings
+
+_LOST = (
+    psycopg.OperationalError,
+    psycopg.errors.AdminShutdown,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    adbc_driver_manager.OperationalError,
+    adbc_driver_manager.InternalError,
+)
+
+
+def database_url(settings: Settings) -> str:
+    """The repository's DSN; the embedded server is started when the settings name no other."""
+    if settings.database_url:
+        return settings.database_url
+    url = embedded.start(settings.embedded_postgres)
+    ensure_database(url)
+    return url
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on the repository; connects at first use."""
+    return create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def libpq_url(engine: Engine) -> str:
+    """The engine's DSN for clients that speak libpq's URL (ADBC, psql)."""
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def ensure_database(url: str) -> None:
+    """Makes the database that `url` names, if the server lacks it."""
+    target = make_url(url)
+    name = psycopg.sql.Identifier(target.database or "smki")
+    server = target.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with lost_connections(), psycopg.connect(server, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another process was first
+                connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(name))
+
+
+@contextmanager
+def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connection]:
+    """An ADBC connection in one read-only snapshot; batches of it are Arrow."""
+    with lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
+        yield connection
+
+
+@contextmanager
+def lost_connections() -> Iterator[None]:
+    """Turns a lost or refused connection into RepositoryUnavailableError."""
+    try:
+        yield
+    except _LOST as error:
+        detail = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
+        raise RepositoryUnavailableError(
+            "repository",
+            f"PostgreSQL refused or lost the connection ({detail}).",
+            "What was not committed is as if it had not begun.",
+            "check that the server runs and that SMKI_DATABASE_URL names it, then repeat the same command or clear the task.",
+        ) from error

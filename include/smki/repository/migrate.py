@@ -1,0 +1,26 @@
+"""Brings a repository's schema up to date (Alembic), safely from several processes at once."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+
+from smki.repository.database import lost_connections
+
+_LOCK = 0x534D4B49  # "SMKI": the advisory lock of migrations
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's settings for the repository's migrations on an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(engine: Engine) -> None:
+    """Applies all migrations that the repository lacks. Raises RepositoryUnavailableError."""
+    with lost_connections(), engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        command.upgrade(alembic_config(connection), "head")

@@ -1,0 +1,101 @@
+"""Finds certificates in what people have: DER, PEM with several in a file, Annex B XML and XML.gz, folders of all that.
+
+What a file is shows in its first octets, not in its name. A file that makes no sense becomes a Refusal; the others go on.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from asn1crypto import pem
+
+from smki.certificates.annex_b import Record, decode_body, read_records
+from smki.certificates.gzip_reading import GzipReader
+from smki.certificates.model import Status
+from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
+from smki.repository.lodging import Lodgement, Refusal
+
+_KEPT = 1 << 16  # octets of a senseless file that are kept with the refusal
+_DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
+
+
+def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = False) -> Iterator[Lodgement | Refusal]:
+    """Everything that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file says none."""
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            yield from _offers_of_file(file, status, manufacturing)
+
+
+def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(1024)
+            stream.seek(0)
+            if head.startswith(b"\x1f\x8b"):
+                buffered = cast("BinaryIO", io.BufferedReader(GzipReader(stream, str(file)), 1 << 18))
+                yield from _offers_of_document(buffered, file)
+            elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                yield from _offers_of_document(stream, file)
+            elif b"-----BEGIN " in head:
+                yield from _offers_of_pem(stream.read(), file, status, manufacturing)
+            elif file.stat().st_size > _DER_LIMIT:
+                raise _no_certificate(file, f"it has {file.stat().st_size} octets and is neither XML, gzip nor PEM.")
+            else:
+                yield Lodgement(stream.read(), str(file), status, manufacturing)
+    except DocumentRefusedError as error:
+        yield Refusal(head, str(file), error)
+    except CertificateRefusedError as error:
+        yield Refusal(head, str(file), error)
+    except OSError as error:
+        yield Refusal(b"", str(file), _no_certificate(file, f"it cannot be read ({error.strerror})."))
+
+
+def _offers_of_document(stream: BinaryIO, file: Path) -> Iterator[Lodgement | Refusal]:
+    for number, record in enumerate(read_records(stream, str(file)), start=1):
+        yield _offer_of_record(record, f"{file}, record {number}")
+
+
+def _offer_of_record(record: Record, origin: str) -> Lodgement | Refusal:
+    text = record.body or ""
+    try:
+        return Lodgement(decode_body(text), origin, Status(record.status or ""), record.manufacturing in ("true", "1"))
+    except ValueError as error:
+        return Refusal(text.encode()[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
+
+
+def _offers_of_pem(text: bytes, file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+    """Each block of a PEM file; a private key among them is refused and the certificates beside it are not."""
+    blocks = pem.unarmor(text, multiple=True)
+    number = 0
+    while True:
+        number += 1
+        origin = f"{file}, block {number}"
+        try:
+            kind, _, der = next(blocks)
+        except StopIteration:
+            return
+        except ValueError as error:
+            kept = b"" if b"PRIVATE KEY" in text else text[:_KEPT]
+            yield Refusal(kept, origin, _no_certificate(origin, f"it is not PEM ({error})."))
+            return
+        if "PRIVATE KEY" in kind:
+            yield Refusal(b"", origin, _private_key(origin))
+        elif kind in ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"):
+            yield Lodgement(der, origin, status, manufacturing)
+        else:
+            yield Refusal(der, origin, _no_certificate(origin, f"it is a {kind}."))
+
+
+def _no_certificate(item: object, rule: str) -> CertificateRefusedError:
+    return CertificateRefusedError(str(item), rule, "It is not lodged.", "offer certificates as DER, PEM or Annex B XML.")
+
+
+def _private_key(item: object) -> DataError:
+    return PrivateKeyRefusedError(
+        str(item),
+        "a repository holds certificates only, and this is a private key.",
+        "Nothing of it is stored.",
+        "treat the key as disclosed if it was sent to you.",
+    )

@@ -1,0 +1,146 @@
+"""The tables of the repository and of the ledger, for SQLAlchemy Core.
+
+The migrations create them; a test says that both agree. A status or class is text of one constrained set, a digest is
+the text of `SetDigest`, a time is a timestamptz in UTC.
+
+certificate and status_event have no foreign keys: each is written by one module, in one statement with the row that it
+points to, nothing is ever deleted, and checks a row took a third of the time of lodging.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+STATUSES = "'P', 'I', 'N', 'E', 'R'"
+_NOW = text("clock_timestamp()")
+
+
+def _when(name: str, **options: object) -> Column[object]:
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+issuer = Table(
+    "issuer",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("name", LargeBinary, nullable=False, unique=True, comment="the issuer's Name, DER"),
+    Column("display", Text, nullable=False),
+)
+
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="lodging order"),
+    Column("class", Text, CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", "class"), nullable=False),
+    Column("issuer_id", Integer, nullable=False),
+    Column("serial_number", LargeBinary, nullable=False, comment="big-endian magnitude"),
+    Column("eui64", LargeBinary, CheckConstraint("octet_length(eui64) = 8", "eui64")),
+    Column("common_name", Text),
+    Column("role", SmallInteger),
+    Column("usage", Text, CheckConstraint("usage IN ('DS', 'KA')", "usage")),
+    Column("manufacturing", Boolean, nullable=False, server_default=text("false")),
+    _when("not_after", nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="DER, exactly as lodged"),
+    Column("status", Text, CheckConstraint(f"status IN ({STATUSES})", "status"), nullable=False, comment="latest"),
+    Column("note", Text, comment="why a strict parser refuses the body"),
+    _when("lodged_at", nullable=False, server_default=_NOW),
+    UniqueConstraint("issuer_id", "serial_number"),
+)
+
+status_event = Table(
+    "status_event",
+    metadata,
+    Column("certificate_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="order in which changes took effect"),
+    Column("status", Text, CheckConstraint(f"status IN ({STATUSES})", "status"), nullable=False),
+    Column("reason", Text, nullable=False),
+    _when("recorded_at", nullable=False, server_default=_NOW),
+    Column("window_seq", Integer, comment="null until a window claims the event"),
+    Index(None, "window_seq", "certificate_id", postgresql_where=text("window_seq IS NOT NULL")),
+    Index("status_event_unclaimed_idx", "certificate_id", postgresql_where=text("window_seq IS NULL")),
+)
+
+delta_window = Table(
+    "delta_window",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False, comment="1, 2, 3 … without holes"),
+    Column("business_date", Date, nullable=False, unique=True),
+    _when("cutoff", nullable=False),
+    _when("closed_at", nullable=False, server_default=_NOW),
+    Column("events", Integer, nullable=False),
+    Column("changed", Text, nullable=False, comment="set digest of the certificates that the delta holds"),
+    Column("entered", Text, nullable=False, comment="set digest of what came into status I"),
+    Column("departed", Text, nullable=False, comment="set digest of what left status I"),
+)
+
+rejected_lodgement = Table(
+    "rejected_lodgement",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, comment="of the body; a second offer of the same counts up"),
+    Column("body", LargeBinary, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("offers", Integer, nullable=False, server_default=text("1")),
+    _when("first_offered_at", nullable=False, server_default=_NOW),
+    _when("last_offered_at", nullable=False, server_default=_NOW),
+    UniqueConstraint("sha256"),
+)
+
+artefact = Table(
+    "artefact",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("obligation", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("business_date", Date, nullable=False),
+    Column("window_seq", ForeignKey("delta_window.seq")),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False, comment="of the file, hex"),
+    Column("content_digest", Text, nullable=False, comment="of the XML, hex; equal for equal content"),
+    Column("xml_bytes", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("set_digest", Text, nullable=False),
+    Column("run", Text, nullable=False, comment="who produced it: an Airflow run or a command line"),
+    _when("verified_at", nullable=False, server_default=_NOW),
+    UniqueConstraint("name", "sha256"),
+)
+
+publication = Table(
+    "publication",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("artefact_id", ForeignKey("artefact.id"), nullable=False),
+    Column("path", Text, nullable=False, comment="on the server"),
+    Column("run", Text, nullable=False),
+    _when("published_at", nullable=False, server_default=_NOW),
+    UniqueConstraint("site", "name"),
+)

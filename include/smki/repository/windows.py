@@ -1,0 +1,187 @@
+"""Delta windows: which status events one day's delta covers.
+
+* Closing the window of a cut-off claims every event with `recorded_at` at or before the cut-off that no window has.
+  One statement does it, under a lock; so each event is in exactly one window, whatever clocks, late commits, late runs
+  or backfills do. An event that is committed late falls into the next window, never between two.
+* A closed window never changes. Windows are numbered 1, 2, 3 … and follow each other day by day without holes: a run
+  that is days late closes the missed windows one by one, oldest first.
+* The first window is that of the day on which the oldest event is covered.
+* The state as of window w is, for each certificate, its last event (in the order of ids, see `status`) among those with
+  window_seq ≤ w. What a window moved into and out of status I is kept with it as set digests, so that a full extract
+  can be checked against the sum of all windows.
+* A cut-off that has not come yet by the database's own clock cannot be closed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select, text
+
+from smki.certificates.model import Status
+from smki.certificates.set_digest import SetDigest
+from smki.errors import WindowError
+from smki.repository.database import lost_connections
+from smki.repository.tables import delta_window, status_event
+
+_BATCH = 20_000
+CutOff = Callable[[date], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed window."""
+
+    seq: int
+    business_date: date
+    cutoff: datetime  # UTC
+    closed_at: datetime  # UTC
+    events: int
+    changed: SetDigest  # of the certificates that the delta holds
+    entered: SetDigest  # of what came into status I
+    departed: SetDigest  # of what left status I
+
+
+def days_to_close(last: date | None, oldest_event: date | None, to: date) -> Iterator[date]:
+    """The business dates whose windows are closed when the day `to` is wanted, in order.
+
+    `last` is the newest closed one and `oldest_event` the day that covers the oldest event, where there are any.
+    """
+    first = to if oldest_event is None else min(oldest_event, to)
+    day = first if last is None else last + timedelta(days=1)
+    while day <= to:
+        yield day
+        day += timedelta(days=1)
+
+
+def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
+    """Closes all windows up to that of the day `to`; returns those that this call closed (none if it was closed).
+
+    `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future or a day before the
+    first window, RepositoryUnavailableError.
+    """
+    with lost_connections(), engine.connect() as connection:
+        closed: list[Window] = []
+        while True:
+            with connection.begin():
+                connection.execute(text("LOCK TABLE delta_window IN EXCLUSIVE MODE"))
+                last = connection.execute(
+                    select(delta_window.c.seq, delta_window.c.business_date, delta_window.c.cutoff)
+                    .order_by(delta_window.c.seq.desc())
+                    .limit(1)
+                ).one_or_none()
+                oldest = None if last else _oldest_event_day(connection, cut_off)
+                day = next(days_to_close(last and last.business_date, oldest, to), None)
+                if day is None:
+                    break
+                _refuse_future(connection, to, cut_off(to))
+                closed.append(_close(connection, last.seq + 1 if last else 1, day, cut_off(day)))
+    find_window(engine, to)  # a day before the first window is refused by name
+    return closed
+
+
+def find_window(engine: Engine, business_date: date) -> Window:
+    """The closed window of that day. Raises WindowError when there is none."""
+    with lost_connections(), engine.connect() as connection:
+        row = connection.execute(select(delta_window).where(delta_window.c.business_date == business_date)).one_or_none()
+    if row is None:
+        raise WindowError(
+            f"window of {business_date}",
+            "a delta or full extract needs a closed window.",
+            "Nothing was produced.",
+            f"run `smki windows close --to {business_date}`; `smki windows list` shows which days have windows.",
+        )
+    return _window(row)
+
+
+def list_windows(engine: Engine) -> list[Window]:
+    """All closed windows, oldest first."""
+    with lost_connections(), engine.connect() as connection:
+        return [_window(row) for row in connection.execute(select(delta_window).order_by(delta_window.c.seq))]
+
+
+def in_use_digest(engine: Engine, seq: int) -> SetDigest:
+    """Set digest of the certificates with status I as of window `seq`: Σ entered − Σ departed."""
+    total = SetDigest()
+    for window in list_windows(engine):
+        if window.seq <= seq:
+            total = total + window.entered - window.departed
+    return total
+
+
+def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date | None:
+    oldest: datetime | None = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
+    if oldest is None:
+        return None
+    day = oldest.date()
+    return day if oldest <= cut_off(day) else day + timedelta(days=1)
+
+
+def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    if cutoff > now:
+        raise WindowError(
+            f"window of {day}",
+            f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come (the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
+            "No window was closed.",
+            "close it after its cut-off, or ask for an earlier day.",
+        )
+
+
+_CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at <= :cutoff")
+
+# Of each certificate that the window touches: its DER and its status before and after.
+_MOVES = text(
+    """
+    SELECT c.body, before.status AS before, after.status AS after
+    FROM (
+      SELECT e.certificate_id,
+             max(e.id) FILTER (WHERE e.window_seq < :seq) AS before_id,
+             max(e.id) AS after_id
+      FROM status_event e
+      WHERE e.window_seq <= :seq
+        AND e.certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = :seq)
+      GROUP BY e.certificate_id
+    ) touched
+    JOIN certificate c ON c.id = touched.certificate_id
+    JOIN status_event after ON (after.certificate_id, after.id) = (c.id, touched.after_id)
+    LEFT JOIN status_event before ON (before.certificate_id, before.id) = (c.id, touched.before_id)
+    """
+)
+
+
+def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Window:
+    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
+    changed = entered = departed = SetDigest()
+    moves = connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": _BATCH})
+    for batch in moves.partitions():
+        changed += SetDigest.of(body for body, _, _ in batch)
+        entered += SetDigest.of(body for body, before, after in batch if after == Status.IN_USE != before)
+        departed += SetDigest.of(body for body, before, after in batch if before == Status.IN_USE != after)
+    row = connection.execute(
+        insert(delta_window)
+        .values(
+            seq=seq,
+            business_date=day,
+            cutoff=cutoff,
+            events=events,
+            changed=str(changed),
+            entered=str(entered),
+            departed=str(departed),
+        )
+        .returning(*delta_window.c)
+    ).one()
+    return _window(row)
+
+
+def _window(row: Row[tuple[object, ...]]) -> Window:
+    return Window(
+        seq=row.seq,
+        business_date=row.business_date,
+        cutoff=row.cutoff,
+        closed_at=row.closed_at,
+        events=row.events,
+        changed=SetDigest.parse(row.changed),
+        entered=SetDigest.parse(row.entered),
+        departed=SetDigest.parse(row.departed),
+    )

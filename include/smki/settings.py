@@ -1,0 +1,49 @@
+"""The settings of one installation: read once, at the edge, from the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| SMKI_DATABASE_URL | the repository, `postgresql://…`; empty: the embedded server below SMKI_VAR | empty |
+| SMKI_VAR | where everything that the publisher writes goes | `var` beside `include` |
+| SMKI_STAGING | staging area, shared by all workers | `SMKI_VAR/staging` |
+| SMKI_CONFIG | folder of user_guide.toml | `include/config` |
+| SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
+| SMKI_SITES | names of the sites that are published to, comma separated; the Airflow connection is `smki_sftp_NAME` | `primary` |
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+INCLUDE = Path(__file__).resolve().parent.parent
+PROJECT = INCLUDE.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where one installation keeps its things."""
+
+    database_url: str  # empty: embedded server
+    var: Path
+    staging: Path
+    config: Path
+    annex_b_xsd: Path
+    sites: tuple[str, ...]
+
+    @property
+    def embedded_postgres(self) -> Path:
+        """Data folder of the embedded PostgreSQL."""
+        return self.var / "postgres"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Settings as the environment states them."""
+        var = Path(environment.get("SMKI_VAR") or PROJECT / "var")
+        return cls(
+            database_url=environment.get("SMKI_DATABASE_URL", ""),
+            var=var,
+            staging=Path(environment.get("SMKI_STAGING") or var / "staging"),
+            config=Path(environment.get("SMKI_CONFIG") or INCLUDE / "config"),
+            annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),
+            sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
+        )
