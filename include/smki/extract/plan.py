@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from smki.errors import PlanError
 from smki.obligations.user_guide import Obligation, Terms
 from smki.repository.database import lost_connections
 from smki.repository.windows import Window, find_window
@@ -83,15 +82,8 @@ def plan_extract(
 ) -> ExtractPlan:
     """The plan of the extract of that day.
 
-    Raises WindowError while the day's window is not closed, PlanError where no such file is due that day.
+    Raises WindowError while the day's window is not closed.
     """
-    if not terms.falls_on(business_date):
-        raise PlanError(
-            terms.file_name(business_date),
-            f"by user_guide.toml a {terms.obligation} is due at {terms.cut_off_cron!r}, not on a {business_date:%A}.",
-            "Nothing was produced.",
-            "ask for a day on which one is due.",
-        )
     window = find_window(engine, business_date)
     ranges = _full_ranges if terms.obligation is Obligation.FULL else _delta_ranges
     return ExtractPlan(

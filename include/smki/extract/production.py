@@ -1,8 +1,7 @@
 """Produces an extract: renders the planned segments, in this process or in several, and puts them together."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 from smki.errors import PlanError
@@ -12,6 +11,7 @@ from smki.extract.manifest import Manifest
 from smki.extract.plan import ExtractPlan
 from smki.extract.rendering import render_head, render_records, render_tail
 from smki.extract.segment import Segment, write_segment
+from smki.processes import worker_pool
 from smki.repository.database import arrow_connection
 
 Progress = Callable[[int, int], None]  # segments done, of all
@@ -53,7 +53,7 @@ def produce(
             segments += render_segments(url, plan, [number], staged)
             progress(len(segments), plan.segments)
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+        with worker_pool(workers, __name__) as pool:
             share = max(1, min(4, plan.segments // (2 * workers)))  # segments a call: a fresh connection is dear
             calls = [
                 pool.submit(render_segments, url, plan, range(start, min(start + share, plan.segments)), staged)

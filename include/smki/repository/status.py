@@ -12,7 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    DateTime,
+    Engine,
+    LargeBinary,
+    any_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
@@ -64,33 +76,71 @@ def check_transition(item: str, certificate_class: CertificateClass, old: Status
 
 
 def set_statuses(engine: Engine, changes: Sequence[StatusChange]) -> int:
-    """Makes all the changes, in order, or none; returns how many certificates got an event.
+    """Makes all the changes, in order, or none; returns how many took place.
 
     A certificate that has the status already is left alone. Raises UnknownCertificateError, TransitionRefusedError,
     RepositoryUnavailableError.
     """
     with lost_connections(), engine.begin() as connection:
-        return sum(_set_status(connection, change) for change in changes)
+        found = _lock(connection, {change.reference.serial_number for change in changes})
+        events: list[_Event] = []
+        for change in changes:
+            lodged = _only(change.reference, found)
+            if lodged.status is not change.status:
+                check_transition(str(change.reference), lodged.certificate_class, lodged.status, change.status)
+                lodged.status = change.status
+                events.append(_Event(lodged.id, change.status, change.reason, change.recorded_at))
+        _record(connection, events)
+    return len(events)
 
 
-def _set_status(connection: Connection, change: StatusChange) -> int:
-    query = select(certificate.c.id, certificate.c["class"], certificate.c.status).where(
-        certificate.c.serial_number == change.reference.serial_number
+@dataclass(slots=True)
+class _Lodged:
+    """A certificate whose row is locked."""
+
+    id: int
+    certificate_class: CertificateClass
+    status: Status  # as of the changes made so far
+    serial_number: bytes
+    issuer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    certificate_id: int
+    status: Status
+    reason: str
+    recorded_at: datetime | None
+
+
+def _lock(connection: Connection, serial_numbers: set[bytes]) -> dict[bytes, list[_Lodged]]:
+    """The certificates with these serial numbers, locked in id order so that two calls cannot block each other."""
+    query = (
+        select(certificate.c.id, certificate.c["class"], certificate.c.status, certificate.c.serial_number, issuer.c.name)
+        .join(issuer, issuer.c.id == certificate.c.issuer_id)
+        .where(certificate.c.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))))
+        .order_by(certificate.c.id)
+        .with_for_update(of=certificate)
     )
-    if change.reference.issuer is not None:
-        query = query.where(certificate.c.issuer_id == issuer.c.id, issuer.c.name == change.reference.issuer)
-    rows = connection.execute(query.with_for_update(of=certificate)).all()
-    if len(rows) != 1:
-        found = "no certificate has this serial number" if not rows else f"{len(rows)} issuers used this serial number"
+    found: dict[bytes, list[_Lodged]] = {}
+    for row in connection.execute(query) if serial_numbers else ():
+        lodged = _Lodged(row[0], CertificateClass(row[1]), Status(row[2]), row[3], row[4])
+        found.setdefault(lodged.serial_number, []).append(lodged)
+    return found
+
+
+def _only(reference: CertificateReference, found: dict[bytes, list[_Lodged]]) -> _Lodged:
+    candidates = [
+        lodged
+        for lodged in found.get(reference.serial_number, ())
+        if reference.issuer is None or lodged.issuer == reference.issuer
+    ]
+    if len(candidates) != 1:
+        problem = f"{len(candidates)} issuers used this serial number" if candidates else "no certificate has it"
         raise UnknownCertificateError(
-            str(change.reference), f"{found}.", "No status was changed.", "check the number, or name the issuer with --issuer."
+            str(reference), f"{problem}.", "No status was changed.", "check the serial number, or name the issuer too."
         )
-    certificate_id, certificate_class, old = rows[0]
-    if old == change.status:
-        return 0
-    check_transition(str(change.reference), CertificateClass(certificate_class), Status(old), change.status)
-    _record(connection, [certificate_id], change.status, change.reason, change.recorded_at)
-    return 1
+    return candidates[0]
 
 
 def expire(engine: Engine, now: datetime) -> int:
@@ -108,23 +158,28 @@ def expire(engine: Engine, now: datetime) -> int:
             ids = connection.execute(due).scalars().all()
             if not ids:
                 return expired
-            _record(connection, ids, Status.EXPIRED, "notAfter has passed", None)
+            _record(connection, [_Event(i, Status.EXPIRED, "notAfter has passed", None) for i in ids])
             expired += len(ids)
 
 
-def _record(
-    connection: Connection, ids: Sequence[int], status: Status, reason: str, recorded_at: datetime | None
-) -> None:
+def _record(connection: Connection, events: Sequence[_Event]) -> None:
+    """Writes the events, and each certificate's last one to its row."""
+    if not events:
+        return
+    latest = {event.certificate_id: event.status for event in events}
     connection.execute(
-        update(certificate).where(certificate.c.id == bindparam("certificate")).values(status=status),
-        [{"certificate": certificate_id} for certificate_id in ids],
+        update(certificate).where(certificate.c.id == bindparam("certificate")).values(status=bindparam("latest")),
+        [{"certificate": certificate_id, "latest": status} for certificate_id, status in latest.items()],
     )
     connection.execute(
-        insert(status_event).values(
-            certificate_id=bindparam("certificate"),
-            status=status,
-            reason=reason,
-            recorded_at=func.coalesce(recorded_at, func.clock_timestamp()),
-        ),
-        [{"certificate": certificate_id} for certificate_id in ids],
+        insert(status_event).values(recorded_at=func.coalesce(bindparam("given", type_=DateTime(timezone=True)), func.clock_timestamp())),
+        [
+            {
+                "certificate_id": event.certificate_id,
+                "status": event.status,
+                "reason": event.reason,
+                "given": event.recorded_at,
+            }
+            for event in events
+        ],
     )

@@ -70,7 +70,7 @@ certificate = Table(
     Column("status", Text, CheckConstraint(f"status IN ({STATUSES})", "status"), nullable=False, comment="latest"),
     Column("note", Text, comment="why a strict parser refuses the body"),
     _when("lodged_at", nullable=False, server_default=_NOW),
-    UniqueConstraint("issuer_id", "serial_number"),
+    UniqueConstraint("serial_number", "issuer_id"),  # in this order it finds a serial number alone, too
 )
 
 status_event = Table(

@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.CheckConstraint("usage IN ('DS', 'KA')", name="certificate_usage_check"),
         sa.CheckConstraint(STATUS, name="certificate_status_check"),
         sa.PrimaryKeyConstraint("id", name="certificate_pkey"),
-        sa.UniqueConstraint("issuer_id", "serial_number", name="certificate_issuer_id_serial_number_key"),
+        sa.UniqueConstraint("serial_number", "issuer_id", name="certificate_serial_number_issuer_id_key"),
     )
     op.create_table(
         "status_event",

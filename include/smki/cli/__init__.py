@@ -1,0 +1,1 @@
+"""The command line `smki`: one module a group of commands."""

@@ -1,0 +1,116 @@
+"""`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smki.cli.repository import parsed_date
+from smki.cli.terminal import (
+    AsJson,
+    BusinessDate,
+    existing,
+    open_repository,
+    print_facts,
+    print_json,
+    progress_bar,
+    reported_errors,
+)
+from smki.errors import PlanError
+from smki.extract.manifest import manifest_path, read_manifest
+from smki.extract.plan import plan_extract
+from smki.extract.production import produce as produce_extract
+from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.quality.agreement import check_agreement
+from smki.quality.verification import verify_file
+from smki.repository.database import libpq_url
+from smki.repository.windows import close_windows
+from smki.settings import Settings
+
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+_CORES = os.cpu_count() or 1
+
+
+def produce(
+    obligation: Annotated[Obligation, typer.Argument(help="full or delta.")],
+    date: BusinessDate,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
+    workers: Workers = _CORES,
+    any_day: Annotated[bool, typer.Option("--any-day", help="Also for a day on which none is due (for recovery).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be produced; close and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Produce a full extract or a delta, and verify it. The day's window is closed first if it is open."""
+    day = parsed_date(date)
+    with reported_errors(as_json=as_json):
+        engine, settings = open_repository()
+        guide = load_user_guide(settings.config)
+        if not any_day and not guide.terms(obligation).falls_on(day):
+            raise PlanError(
+                guide.terms(obligation).file_name(day),
+                f"by user_guide.toml a {obligation} is due at {guide.terms(obligation).cut_off_cron!r}, "
+                f"not on a {day:%A}.",
+                "Nothing was produced.",
+                "ask for a day on which one is due, or add --any-day.",
+            )
+        if not dry_run:
+            close_windows(engine, day, guide.delta.cut_off)
+        plan = plan_extract(engine, guide.terms(obligation), day)
+        facts: dict[str, object] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
+        if not dry_run:
+            file = folder / plan.name
+            with progress_bar("producing", plan.segments) as progress:
+                manifest = produce_extract(libpq_url(engine), plan, file, workers=workers, progress=progress)
+            with progress_bar("verifying", plan.segments) as progress:
+                verified = verify_file(
+                    file, settings.annex_b_xsd, manifest=manifest, workers=workers, progress=progress
+                )
+            check_agreement(engine, manifest, verified)
+            facts |= {
+                "records": verified.records,
+                "bytes": verified.bytes,
+                "XML bytes": verified.xml_bytes,
+                "SHA-256": verified.sha256,
+                "content digest": manifest.content_digest,
+                "set digest": str(verified.set_digest),
+            }
+    print_json(facts) if as_json else print_facts(facts)
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Annex B .xml.gz files, ours or anybody's.")],
+    workers: Workers = _CORES,
+    as_json: AsJson = False,
+) -> None:
+    """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used."""
+    settings = Settings.from_environment()
+    results = []
+    with reported_errors(as_json=as_json):
+        for file in existing(files):
+            manifest = read_manifest(file) if manifest_path(file).exists() else None
+            with progress_bar(f"verifying {file.name}") as progress:
+                verified = verify_file(
+                    file, settings.annex_b_xsd, manifest=manifest, workers=workers, progress=progress
+                )
+            results.append(
+                {
+                    "file": verified.name,
+                    "verdict": "as it should be",
+                    "records": verified.records,
+                    "statuses": _counts(verified.statuses),
+                    "classes": _counts(verified.classes),
+                    "bytes": verified.bytes,
+                    "XML bytes": verified.xml_bytes,
+                    "SHA-256": verified.sha256,
+                    "set digest": str(verified.set_digest),
+                }
+            )
+            if not as_json:
+                print_facts(results[-1])
+    if as_json:
+        print_json(results)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"

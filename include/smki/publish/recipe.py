@@ -1,0 +1,193 @@
+"""How one file gets its final name on a site: whole, as it was judged, and never over another one.
+
+`publish_file` takes these steps. After each stands what a crash, or an answer that is lost, leaves behind, and why the next
+try comes right:
+
+1. Look at the final name. If a file stands there, read it back: with an accepted hash the work is done, with any other one
+   the publication is refused.                                              → the server is as it was
+2. Create the folder if it is missing (one level).                          → an empty folder
+3. Upload into `.NAME.part` beside the final name.                          → a part, which the next try goes on with
+4. Have it synced to the server's disk.                                     → a whole part, of which nothing is sent again
+5. Read it back and hash it. With another hash the part is removed, and the local file's hash tells who is to blame.
+                                                                            → as 4; or nothing
+6. Look at the final name again: an upload takes minutes.                   → as 4
+7. Rename, atomically; readers see no file or the whole file.               → as 4; or done, which step 1 of the next try sees
+8. Look at what has the final name.                                         → done
+
+What is hashed in step 5 is what the server holds, so it is not trusted that the local file is still the one that was judged,
+nor that the bytes of an earlier try are.
+"""
+
+import logging
+import posixpath
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from paramiko import SFTPClient
+from paramiko.sftp import SFTP_OP_UNSUPPORTED
+
+from smki.errors import (
+    ConfigurationError,
+    PublicationRefusedError,
+    SiteFullError,
+    UploadDamagedError,
+    VerificationError,
+)
+from smki.publish.readback import remote_sha256
+from smki.publish.site import site_errors
+from smki.publish.upload import Progress, local_bytes, local_sha256, upload
+from smki.publish.wire import RequestRefusedError, Wire
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A file under its final name, as read back."""
+
+    path: str  # on the server
+    bytes: int
+    sha256: str  # hex, of what the server holds
+    already_there: bool  # an earlier try had finished the work
+
+
+def part_path(folder: str, name: str) -> str:
+    """Where a file is until it is whole: hidden, and on the filesystem of its final name."""
+    return posixpath.join(folder, f".{name}.part")
+
+
+def publish_file(
+    sftp: SFTPClient,
+    local: Path,
+    name: str,
+    folder: str,
+    sha256: str,
+    progress: Progress,
+    equal_content: Collection[str] = (),
+) -> PublishedFile:
+    """Publishes `local`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
+
+    A file that stands there already is accepted with that hash, or with one of `equal_content`: hashes of other files with
+    the same content. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any more),
+    UploadDamagedError, SiteFullError, SiteUnavailableError, StagingError, and ConfigurationError when the site lacks a right
+    or an extension.
+    """
+    final = posixpath.join(folder, name)
+    part = part_path(folder, name)
+    with site_errors(final):
+        standing = _standing(sftp, final, {sha256, *equal_content})
+        if standing:
+            return standing
+        _need_folder(sftp, folder)
+        _upload(sftp, local, part, progress)
+        _need_hash(sftp, part, local, sha256)
+        standing = _standing(sftp, final, {sha256, *equal_content})
+        if standing:
+            sftp.remove(part)
+            return standing
+        _rename(sftp, part, final)
+        published = PublishedFile(final, _need_size(sftp, final, local), sha256, already_there=False)
+    log.info("file published path=%s bytes=%d sha256=%s", final, published.bytes, sha256)
+    return published
+
+
+def _standing(sftp: SFTPClient, final: str, accepted: Collection[str]) -> PublishedFile | None:
+    try:
+        size = sftp.stat(final).st_size or 0
+    except FileNotFoundError:
+        return None
+    found = remote_sha256(sftp, final)
+    if found not in accepted:
+        raise PublicationRefusedError(
+            final,
+            f"a published file is never replaced, and the server holds other content there (SHA-256 {found}).",
+            "It stays as it is; nothing was published.",
+            "find out where the file on the server comes from before anything is removed by hand.",
+        )
+    log.info("file already there path=%s bytes=%d sha256=%s", final, size, found)
+    return PublishedFile(final, size, found, already_there=True)
+
+
+def _need_folder(sftp: SFTPClient, folder: str) -> None:
+    try:
+        if stat.S_ISDIR(sftp.stat(folder).st_mode or 0):
+            return
+        found = "something else has its name"
+    except FileNotFoundError:
+        try:
+            sftp.mkdir(folder)
+        except FileNotFoundError:
+            found = "the folder above it is missing too"
+        else:
+            log.info("folder created path=%s", folder)
+            return
+    raise ConfigurationError(
+        folder,
+        f"the site's folder has to exist, and {found}.",
+        "Nothing was published.",
+        "have the folder made on the server, or correct it in user_guide.toml.",
+    )
+
+
+def _upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
+    try:
+        upload(sftp, local, part, progress)
+    except SiteFullError:
+        # A full disk also stops what others write; our half of a file is not to keep it full.
+        _remove_if_there(sftp, part)
+        raise
+
+
+def _need_hash(sftp: SFTPClient, part: str, local: Path, sha256: str) -> None:
+    found = remote_sha256(sftp, part)
+    if found == sha256:
+        return
+    sftp.remove(part)
+    if local_sha256(local) != sha256:
+        raise VerificationError(
+            str(local),
+            f"only the file that was judged is published, and its SHA-256 is no longer {sha256}.",
+            "It was not published.",
+            "find out what changed the file in the staging area, then produce and verify it again.",
+        )
+    raise UploadDamagedError(
+        part,
+        f"what the server gives back (SHA-256 {found}) is not what was sent.",
+        "It was removed and not published.",
+        "try again; if it comes back, have the server's disk looked at.",
+    )
+
+
+def _rename(sftp: SFTPClient, part: str, final: str) -> None:
+    try:
+        Wire(sftp).extended("posix-rename@openssh.com", part, final)
+    except RequestRefusedError as refused:
+        if refused.code != SFTP_OP_UNSUPPORTED:
+            raise
+        raise ConfigurationError(
+            final,
+            "the server has to offer posix-rename@openssh.com, and does not.",
+            "The whole file waits beside its name; it was not published.",
+            "have the extension enabled on the server.",
+        ) from refused
+
+
+def _need_size(sftp: SFTPClient, final: str, local: Path) -> int:
+    size = sftp.stat(final).st_size or 0
+    if size != (expected := local_bytes(local)):
+        raise UploadDamagedError(
+            final,
+            f"{expected} bytes have its name, and the server shows {size}.",
+            "A damaged file may stand under the final name.",
+            "have the file on the server looked at now; others write there.",
+        )
+    return size
+
+
+def _remove_if_there(sftp: SFTPClient, part: str) -> None:
+    try:
+        sftp.remove(part)
+    except FileNotFoundError:
+        log.debug("nothing to remove path=%s", part)

@@ -1,0 +1,185 @@
+"""Bytes to a server: a windowed writer that goes on where an earlier try stopped.
+
+Rules: every answer is read; a refused write is never overlooked. What an earlier try left is gone on with if its end equals
+ours, otherwise it is replaced. Whether the whole file arrived is for the hash of what is read back to say.
+
+Errors of the connection leave these functions as paramiko raises them: call them inside `site_errors`.
+"""
+
+import hashlib
+import logging
+import posixpath
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from paramiko import SFTPClient, SFTPFile
+from paramiko.sftp import SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
+
+from smki.errors import SiteFullError, StagingError, UploadDamagedError
+from smki.publish.readback import handle_of, read_range
+from smki.publish.wire import CHUNK, WINDOW, Request, RequestRefusedError, Wire, write_request
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # bytes that the server has confirmed, bytes of the whole file
+
+PROGRESS_BYTES = 32_000_000  # at least so far apart are the calls of a Progress on the way
+
+# A write that was refused while later ones succeeded leaves a hole no further from the end than this.
+OVERLAP_BYTES = WINDOW * CHUNK
+
+
+def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
+    """Puts the bytes of `local` into the remote file `part`, resumed where an earlier try stopped, and syncs it to disk.
+
+    `progress` is called at the start (with what was there already), on the way, and at the end. Raises SiteFullError before
+    the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError when it
+    refuses a write for another reason; StagingError when `local` cannot be read.
+    """
+    with _open_local(local) as source:
+        total = local_bytes(local)
+        start = _resume(sftp, local, source, part)
+        _need_room(sftp, part, total - start)
+        with sftp.open(part, "r+b" if start else "wxb") as target:
+            try:
+                _write(sftp, local, source, target, start, progress)
+            except RequestRefusedError as refused:
+                _raise_for_write(sftp, part, total, refused)
+            _sync(sftp, target)
+
+
+def local_sha256(local: Path) -> str:
+    """SHA-256 (hex) of a local file. Raises StagingError."""
+    with _open_local(local) as source, _staging_errors(local):
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def local_bytes(local: Path) -> int:
+    """Size of a local file. Raises StagingError."""
+    with _staging_errors(local):
+        return local.stat().st_size
+
+
+def _write(sftp: SFTPClient, local: Path, source: BinaryIO, target: SFTPFile, start: int, progress: Progress) -> None:
+    total = local_bytes(local)
+    handle = handle_of(target)
+    sent = confirmed = reported = start
+
+    def next_request() -> Request | None:
+        nonlocal sent
+        if not (data := _read_local(local, source, sent, CHUNK)):
+            return None
+        request = write_request(handle, sent, data)
+        sent += len(data)
+        return request
+
+    def answered(request: Request, _: memoryview) -> None:
+        nonlocal confirmed, reported
+        confirmed += request.length
+        if confirmed - reported >= PROGRESS_BYTES:
+            reported = confirmed
+            progress(confirmed, total)
+
+    progress(start, total)
+    Wire(sftp).exchange(next_request, answered)
+    progress(confirmed, total)
+
+
+def _resume(sftp: SFTPClient, local: Path, source: BinaryIO, part: str) -> int:
+    """Offset to go on from: the size of `part` if its end equals ours. Otherwise 0, and `part` is gone."""
+    try:
+        size = sftp.stat(part).st_size or 0
+    except FileNotFoundError:
+        return 0
+    start = max(0, size - OVERLAP_BYTES)
+    there = bytearray()
+    if 0 < size <= local_bytes(local):
+        with sftp.open(part, "rb") as remote:
+            read_range(sftp, remote, start, size, there.extend)
+    if there and there == _read_local(local, source, start, size - start):
+        log.info("upload resumed part=%s from=%d", part, size)
+        return size
+    log.info("upload started over part=%s bytes=%d", part, size)
+    sftp.remove(part)
+    return 0
+
+
+def _need_room(sftp: SFTPClient, part: str, needed: int) -> None:
+    free = _free_bytes(sftp, part)
+    if free is not None and free < needed:
+        raise SiteFullError(
+            part,
+            f"{needed} bytes have to fit, and the server has room for {free}.",
+            "Nothing was published.",
+            "have room made on the server, then try again.",
+        )
+
+
+def _raise_for_write(sftp: SFTPClient, part: str, total: int, refused: RequestRefusedError) -> None:
+    if refused.code == SFTP_PERMISSION_DENIED:
+        raise refused
+    free = _free_bytes(sftp, part)
+    words = refused.strerror or "no reason given"
+    # OpenSSH says "Failure" for everything, so its room decides; of a quota only the words of other servers tell.
+    full = (free is not None and free < total - refused.offset) or "space" in words.lower() or "quota" in words.lower()
+    if full:
+        raise SiteFullError(
+            part,
+            f"{total} bytes have to fit; the server refused those at {refused.offset} ({words}).",
+            "Nothing was published.",
+            "have room made on the server, then try again.",
+        ) from refused
+    raise UploadDamagedError(
+        part,
+        f"the server refused the bytes at {refused.offset} of {total} ({words}), though it has room ({free} bytes).",
+        "Nothing was published.",
+        "try again; if it comes back, have the server's disk and the account's quota looked at.",
+    ) from refused
+
+
+def _sync(sftp: SFTPClient, target: SFTPFile) -> None:
+    try:
+        Wire(sftp).extended("fsync@openssh.com", handle_of(target))
+    except RequestRefusedError as refused:
+        if refused.code != SFTP_OP_UNSUPPORTED:
+            raise
+
+
+def _free_bytes(sftp: SFTPClient, part: str) -> int | None:
+    """Room for an ordinary user in the folder of `part`; None when the server does not tell."""
+    try:
+        answer = Wire(sftp).extended("statvfs@openssh.com", posixpath.dirname(part) or ".")
+    except RequestRefusedError:
+        return None
+    _, fragment_bytes, _, _, available = struct.unpack_from(">5Q", answer)
+    return int(fragment_bytes * available)
+
+
+def _read_local(local: Path, source: BinaryIO, offset: int, length: int) -> bytes:
+    with _staging_errors(local):
+        source.seek(offset)
+        return source.read(length)
+
+
+@contextmanager
+def _open_local(local: Path) -> Iterator[BinaryIO]:
+    with _staging_errors(local):
+        source = local.open("rb", buffering=0)
+    with source:
+        yield source
+
+
+@contextmanager
+def _staging_errors(local: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StagingError(
+            str(local),
+            f"it has to be readable until it is published ({error}).",
+            "Nothing was published.",
+            "see whether the staging area is mounted; if the file is gone, produce it again.",
+        ) from error

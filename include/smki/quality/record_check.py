@@ -1,0 +1,186 @@
+"""Checks the records of a piece of an Annex B document against the schema and against the certificates in them.
+
+* The piece is well formed and valid by the schema; no DTD, no entities, nothing is fetched.
+* Every body is Base64 of a certificate that can be read.
+* Subject, serial number, role and usage beside a body are what the certificate says, and the elements those of its class.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from lxml import etree
+from numpy.typing import NDArray
+
+from smki.certificates import annex_b
+from smki.certificates.batch_reading import BatchReader, FieldBatch
+from smki.certificates.model import CertificateClass, CertificateFields, eui64_text
+from smki.certificates.set_digest import SetDigest
+from smki.errors import ConfigurationError, VerificationError
+
+Columns = dict[str, tuple[str, ...]]  # element name → its text in each record, "" where it is absent
+Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFigures:
+    """What the records of a piece are."""
+
+    records: int
+    set_digest: SetDigest
+    statuses: Counter[str]
+    classes: Counter[str]
+    keys: Keys  # (records,)
+
+
+def _plain_record() -> re.Pattern[str]:
+    """A record without anything that a parser would have to interpret: no entity, comment, attribute or white space."""
+
+    def element(name: str, text: str, *, optional: bool = False) -> str:
+        return f"(?:<{name}>({text})</{name}>)" + "?" * optional
+
+    return re.compile(
+        f"<{annex_b.RECORD}>"
+        + element(annex_b.SUBJECT_NAME, "[^<>&\n]+", optional=True)
+        + element(annex_b.SUBJECT_ALT_NAME, "[^<>&\n]+", optional=True)
+        + element(annex_b.SERIAL, "[0-9A-F]+")
+        + element(annex_b.STATUS, "[A-Z]")
+        + element(annex_b.BODY, "[A-Za-z0-9+/=]+")
+        + element(annex_b.ROLE, "[0-9]+", optional=True)
+        + element(annex_b.USAGE, "[A-Z]+", optional=True)
+        + element(annex_b.MANUFACTURING, "[a-z0-9]+")
+        + f"</{annex_b.RECORD}>\n"
+    )
+
+
+_PLAIN_RECORD = _plain_record()
+
+
+class RecordChecker:
+    """Checks pieces of documents; remembers the schema and the certificate profiles it has seen. One for a thread."""
+
+    def __init__(self, schema: Path) -> None:
+        self._schema = schema
+        self._parser = _parser(schema)
+        self._reader = BatchReader()
+
+    def check(self, opening: bytes, records: bytes, closing: bytes, item: str) -> RecordFigures:
+        """Checks a document that is cut into what stands before, in and after the records of this piece.
+
+        `item` names the piece in errors. Raises VerificationError.
+        """
+        return self._check_columns(self._columns(opening, records, closing, item), item)
+
+    def _columns(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns:
+        try:
+            root = etree.fromstring(opening + records + closing, self._parser)
+        except etree.XMLSyntaxError as error:
+            self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
+            raise refused(item, f"it breaks the schema {self._schema.name} or XML ({error.msg}).") from error
+        if root.getroottree().docinfo.internalDTD is not None:
+            raise refused(item, "it has a document type declaration, and Annex B has none.")
+        if root.tag != annex_b.ROOT:
+            raise refused(item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
+        plain = _by_element(_PLAIN_RECORD.findall(records.decode("ascii", "replace")))
+        if _plain_length(plain) == len(records):  # the records are these, end to end
+            return plain
+        # Absent elements as empty texts, as the plain reading has them: the schema allows no empty ones.
+        return _by_element([tuple(t or "" for t in annex_b.record_of(e)) for e in root.iterchildren(annex_b.RECORD)])
+
+    def _check_columns(self, columns: Columns, item: str) -> RecordFigures:
+        bodies = [_decoded(text, item, row) for row, text in enumerate(columns[annex_b.BODY])]
+        fields = self._reader.read(pa.array(bodies, pa.binary()))
+        for row, error in sorted(fields.refused.items()):
+            raise refused(_record_item(item, row), f"its body is no certificate: {error.rule}")
+        profiles = [fields.profiles[index] for index in fields.profile.tolist()]
+        serials = fields.serial_numbers.to_pylist()
+        self._compare(columns, profiles, serials, fields, item)
+        return RecordFigures(
+            records=len(bodies),
+            set_digest=SetDigest.of(bodies),
+            statuses=Counter(columns[annex_b.STATUS]),
+            classes=Counter(str(profile.certificate_class) for profile in profiles),
+            keys=_keys(fields, serials),
+        )
+
+    def _compare(
+        self, columns: Columns, profiles: list[CertificateFields], serials: list[bytes], fields: FieldBatch, item: str
+    ) -> None:
+        subjects = [
+            eui64_text(eui64) if eui64 is not None else profile.common_name or ""
+            for eui64, profile in zip(fields.eui64s.to_pylist(), profiles, strict=True)
+        ]
+        is_device = [profile.certificate_class is CertificateClass.DEVICE for profile in profiles]
+        certified = {
+            annex_b.SUBJECT_NAME: ["" if device else name for name, device in zip(subjects, is_device, strict=True)],
+            annex_b.SUBJECT_ALT_NAME: [name if device else "" for name, device in zip(subjects, is_device, strict=True)],
+            annex_b.SERIAL: [serial.hex().upper() for serial in serials],
+            annex_b.ROLE: ["" if profile.role is None else str(profile.role) for profile in profiles],
+            annex_b.USAGE: [profile.usage or "" for profile in profiles],
+        }
+        for name, expected in certified.items():
+            if list(columns[name]) != expected:
+                row = next(row for row, text in enumerate(columns[name]) if text != expected[row])
+                raise refused(
+                    _record_item(item, row),
+                    f"its {name} is {columns[name][row]!r} and its certificate says {expected[row]!r}.",
+                )
+
+
+def refused(item: str, rule: str) -> VerificationError:
+    """A file that is not what it should be."""
+    return VerificationError(
+        item, rule, "The file is not published.", "find out how it came to be; `smki verify FILE` repeats this check."
+    )
+
+
+def _parser(schema: Path) -> etree.XMLParser:
+    try:
+        compiled = etree.XMLSchema(etree.parse(schema))
+    except (OSError, etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
+        raise ConfigurationError(
+            str(schema), f"it is no XML schema ({error}).", "Nothing can be verified.", "correct SMKI_ANNEX_B_XSD."
+        ) from error
+    return etree.XMLParser(schema=compiled, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+
+
+def _by_element(records: Sequence[Sequence[str]]) -> Columns:
+    if not records:
+        return {name: () for name in annex_b.RECORD_ELEMENTS}
+    return dict(zip(annex_b.RECORD_ELEMENTS, zip(*records, strict=True), strict=True))
+
+
+def _plain_length(columns: Columns) -> int:
+    """Octets that plain records take in the document."""
+    length = len(columns[annex_b.BODY]) * len(f"<{annex_b.RECORD}></{annex_b.RECORD}>\n")
+    for name, texts in columns.items():
+        present = len(texts) - texts.count("")
+        length += sum(map(len, texts)) + present * len(f"<{name}></{name}>")
+    return length
+
+
+def _decoded(text: str, item: str, row: int) -> bytes:
+    try:
+        return annex_b.decode_body(text)
+    except ValueError as error:
+        raise refused(_record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
+
+
+def _record_item(item: str, row: int) -> str:
+    return f"{item}, record {row + 1}"
+
+
+def _keys(fields: FieldBatch, serials: list[bytes]) -> Keys:
+    """The first 64 bits of SHA-256(issuer's SHA-256, serial number): equal pairs share them, others hardly ever."""
+    salts: list[Callable[[], "hashlib._Hash"]] = [hashlib.sha256(profile.issuer).copy for profile in fields.profiles]
+    digests = []
+    for index, serial in zip(fields.profile.tolist(), serials, strict=True):
+        key = salts[index]()
+        key.update(serial)
+        digests.append(key.digest()[:8])
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
