@@ -4,14 +4,14 @@
   what a strict parser says is kept as a note, and the bytes are never changed.
 * The class follows the profile (Appendices M and N): a CA certificate is OCA or DCA by its common name; a subject with
   an x500UniqueIdentifier is an Organisation; an empty subject with a hardwareModuleName is a Device.
-* Bytes that are a private key are refused as such, so that nobody stores them.
+* Bytes that are, or were, a private key are refused as such, so that nobody stores them.
 """
 
+import re
 from datetime import UTC
 
 from asn1crypto import core, x509
 from cryptography import x509 as strict_x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from smki.certificates.model import CertificateClass, CertificateFields, Usage
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
@@ -21,6 +21,18 @@ _NOT_LODGED = "It is not lodged; its bytes and this reason are kept."
 _ASK_ISSUER = "ask its issuer for the certificate as DER or PEM and lodge that."
 # What asn1crypto raises on malformed input, by experiment (a property test feeds it arbitrary bytes).
 _PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
+
+# How a private key starts: a SEQUENCE that begins with a version (PKCS #8, SEC 1, PKCS #1 and #12) or with an algorithm
+# of password-based encryption (encrypted PKCS #8), or the label of any armour. No certificate starts so, and a key
+# whose end is missing or has something after it still does.
+_LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...)"
+_PRIVATE_KEY = re.compile(
+    rb"\x30" + _LENGTH + rb"(?:\x02\x01[\x00-\x03]|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01[\x05\x0c])",
+    re.DOTALL,
+)
+_ROLE = re.compile("[0-9A-Fa-f]{2}")
+_ARMOURED = b"PRIVATE KEY-----"
 
 
 class _HardwareModuleName(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
@@ -51,15 +63,9 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
         raise _refused(f"it is no X.509 certificate ({detail}).") from error
 
 
-def is_private_key(der: bytes) -> bool:
-    """Whether the bytes are a private key, encrypted ones included."""
-    try:
-        load_der_private_key(der, password=None)
-    except TypeError:  # "Password was not given but private key is encrypted"
-        return True
-    except Exception:  # noqa: BLE001  # the library's many ways to say "no key"
-        return False
-    return True
+def is_private_key(octets: bytes) -> bool:
+    """Whether the bytes are a private key or its remains: DER or armoured (in any width of letters), encrypted or not."""
+    return _PRIVATE_KEY.match(octets) is not None or _ARMOURED in octets.replace(b"\0", b"")
 
 
 def _refused(rule: str, next_step: str = _ASK_ISSUER) -> CertificateRefusedError:
@@ -74,17 +80,20 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
     if certificate_class is CertificateClass.DEVICE:
         eui64 = _hardware_serial(certificate)
     is_ca = certificate_class in (CertificateClass.OCA, CertificateClass.DCA)
-    if eui64 is not None and len(eui64) != 8:
-        raise _refused(f"its identifier has {len(eui64)} octets and an EUI-64 has 8.")
+    common_name = _text(subject.get("common_name"))
+    if eui64 is None and not common_name:
+        raise _refused("it has neither an EUI-64 nor a common name, and Annex B wants one of them as its subject.")
+    if eui64 is not None and (not isinstance(eui64, bytes) or len(eui64) != 8):
+        raise _refused(f"its identifier {eui64!r} is not an EUI-64 of 8 octets.")
     serial = certificate["tbs_certificate"]["serial_number"].contents
-    if not serial or serial[0] & 0x80 or serial == b"\0":
+    if not serial.strip(b"\0") or serial[0] & 0x80:
         raise _refused("its serial number is not a positive integer (RFC 5280, 4.1.2.2).")
     return CertificateFields(
         certificate_class=certificate_class,
         issuer=certificate.issuer.dump(),
         serial_number=serial.lstrip(b"\0"),
         eui64=eui64,
-        common_name=_text(subject.get("common_name")),
+        common_name=common_name,
         role=_role(subject) if certificate_class is CertificateClass.ORGANISATION else None,
         usage=None if is_ca else _usage(usages),
         not_after=certificate.not_valid_after.astimezone(UTC),
@@ -130,14 +139,10 @@ def _hardware_serial(certificate: x509.Certificate) -> bytes:
 
 
 def _role(subject: dict[str, object]) -> int:
-    unit = subject.get("organizational_unit_name")
-    try:
-        role = int(str(unit), 16)
-    except ValueError:
-        role = -1
-    if len(str(unit)) != 2 or role < 0:
+    unit = str(subject.get("organizational_unit_name"))
+    if not _ROLE.fullmatch(unit):
         raise _refused(f"its organizationalUnitName {unit!r} is not a remote party role (two hex digits).")
-    return role
+    return int(unit, 16)
 
 
 def _usage(usages: set[str]) -> Usage:
@@ -155,5 +160,3 @@ def _strict_objection(der: bytes) -> str | None:
     except Exception as error:  # noqa: BLE001  # any refusal is the note
         return f"cryptography refuses it: {error}".splitlines()[0]
     return None
-
-

@@ -24,8 +24,12 @@ class SetDigest:
     def of(cls, bodies: Iterable[bytes | memoryview]) -> "SetDigest":
         """Digest of the certificates whose DER bytes are given."""
         sha256 = hashlib.sha256
-        hashes = b"".join([sha256(body).digest() for body in bodies])
-        lanes = np.frombuffer(hashes, dtype="<u8").reshape(-1, 4)
+        return cls.of_hashes([sha256(body).digest() for body in bodies])
+
+    @classmethod
+    def of_hashes(cls, hashes: Iterable[bytes]) -> "SetDigest":
+        """Digest of the certificates whose SHA-256 values (32 octets each) are given."""
+        lanes = np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 4)
         first, second, third, fourth = (int(lane) for lane in lanes.sum(axis=0, dtype=np.uint64))
         return cls(len(lanes), (first, second, third, fourth))
 

@@ -20,7 +20,9 @@ def remote_sha256(sftp: SFTPClient, path: str) -> str:
     return digest.hexdigest()
 
 
-def read_range(sftp: SFTPClient, remote: SFTPFile, start: int, end: int, consume: Callable[[memoryview], object]) -> None:
+def read_range(
+    sftp: SFTPClient, remote: SFTPFile, start: int, end: int, consume: Callable[[memoryview], object]
+) -> None:
     """Hands the bytes from `start` to `end` to `consume`, in order, whatever the order and the sizes of the answers."""
     handle = handle_of(remote)
     asked = consumed = start
@@ -52,4 +54,4 @@ def read_range(sftp: SFTPClient, remote: SFTPFile, start: int, end: int, consume
 
 def handle_of(remote: SFTPFile) -> bytes:
     """The server's handle of an open file; the stubs of paramiko have another type for it."""
-    return cast(bytes, remote.handle)
+    return cast("bytes", remote.handle)

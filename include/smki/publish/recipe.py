@@ -1,21 +1,28 @@
 """How one file gets its final name on a site: whole, as it was judged, and never over another one.
 
-`publish_file` takes these steps. After each stands what a crash, or an answer that is lost, leaves behind, and why the next
-try comes right:
+`publish_file` takes these steps. Below each stands what a crash, or an answer that is lost, leaves behind; the next try
+starts at step 1 and comes right from there.
 
-1. Look at the final name. If a file stands there, read it back: with an accepted hash the work is done, with any other one
-   the publication is refused.                                              → the server is as it was
-2. Create the folder if it is missing (one level).                          → an empty folder
-3. Upload into `.NAME.part` beside the final name.                          → a part, which the next try goes on with
-4. Have it synced to the server's disk.                                     → a whole part, of which nothing is sent again
-5. Read it back and hash it. With another hash the part is removed, and the local file's hash tells who is to blame.
-                                                                            → as 4; or nothing
-6. Look at the final name again: an upload takes minutes.                   → as 4
-7. Rename, atomically; readers see no file or the whole file.               → as 4; or done, which step 1 of the next try sees
-8. Look at what has the final name.                                         → done
+1. Look at the final name. If a file stands there, read it back: with an accepted hash the work is done, with any other
+   the publication is refused.
+   → the server is as it was
+2. Create the folder if it is missing (one level).
+   → an empty folder
+3. Upload into `.NAME.part` beside the final name.
+   → a part, which the next try goes on with
+4. Have it synced to the server's disk.
+   → a whole part, of which nothing is sent again
+5. Read it back and hash it. With another hash it is removed, and the local file's hash tells who is to blame.
+   → a whole part, or none
+6. Look at the final name again: an upload takes minutes.
+   → a whole part
+7. Rename, atomically; readers see no file or the whole file.
+   → a whole part, or the file under its final name
+8. Look at what has the final name.
+   → the file under its final name
 
-What is hashed in step 5 is what the server holds, so it is not trusted that the local file is still the one that was judged,
-nor that the bytes of an earlier try are.
+Step 5 hashes what the server holds. So nothing has to be trusted: not that the local file is still the one that was
+judged, not what an earlier try left, not the writer.
 """
 
 import logging
@@ -69,10 +76,10 @@ def publish_file(
 ) -> PublishedFile:
     """Publishes `local`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
 
-    A file that stands there already is accepted with that hash, or with one of `equal_content`: hashes of other files with
-    the same content. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any more),
-    UploadDamagedError, SiteFullError, SiteUnavailableError, StagingError, and ConfigurationError when the site lacks a right
-    or an extension.
+    A file that stands there already is accepted with that hash, or with one of `equal_content`: hashes of other files
+    with the same content. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any
+    more), UploadDamagedError, SiteFullError, SiteUnavailableError, StagingError, and ConfigurationError when the site
+    lacks a right or an extension.
     """
     final = posixpath.join(folder, name)
     part = part_path(folder, name)

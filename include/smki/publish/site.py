@@ -1,7 +1,7 @@
 """One SFTP server that is published to: how to log in to it, and what its failures mean.
 
-Rules: only the pinned host key is accepted; only the configured key is offered (no agent, no password, no other key file);
-nothing waits longer than the site's timeouts say.
+Rules: only the pinned host key is accepted; only the configured key is offered (no agent, no password, no other key
+file); nothing waits longer than the site's timeouts say.
 """
 
 import base64
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import paramiko
 from paramiko import AuthenticationException, SFTPClient, SSHException, Transport
+from paramiko.pkey import UnknownKeyType
 from paramiko.sftp import SFTPError
 from paramiko.ssh_exception import IncompatiblePeer
 
@@ -88,8 +89,8 @@ def open_sftp(site: Site) -> Iterator[SFTPClient]:
     item = f"site {site.name} ({site.username}@{site.host}:{site.port})"
     with site_errors(item):
         connection = socket.create_connection((site.host, site.port), timeout=site.connect_timeout_s)
-        # Read requests are small: with Nagle's algorithm each waits for the server's delayed acknowledgement, and reading
-        # back falls to a quarter of the speed.
+        # Read requests are small: with Nagle's algorithm they wait for the server's delayed acknowledgements, and
+        # reading back falls to a quarter of the speed.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # paramiko's sender retries for ever once the socket's buffer is full; the kernel ends the connection instead.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(site.answer_timeout_s * 1000))
@@ -210,7 +211,7 @@ def _offer_key(transport: Transport, site: Site, key: paramiko.PKey, item: str) 
 def _private_key(site: Site) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(site.key_file)
-    except (OSError, ValueError, SSHException, paramiko.UnknownKeyType) as error:
+    except (OSError, ValueError, SSHException, UnknownKeyType) as error:
         raise ConfigurationError(
             f"site {site.name}, key file {site.key_file}",
             f"it has to hold a private key without a passphrase ({type(error).__name__}: {error}).",

@@ -1,7 +1,7 @@
 """Bytes to a server: a windowed writer that goes on where an earlier try stopped.
 
-Rules: every answer is read; a refused write is never overlooked. What an earlier try left is gone on with if its end equals
-ours, otherwise it is replaced. Whether the whole file arrived is for the hash of what is read back to say.
+Rules: every answer is read; a refused write is never overlooked. What an earlier try left is gone on with if its end
+equals ours, otherwise it is replaced. Whether the whole file arrived is for the hash of what is read back to say.
 
 Errors of the connection leave these functions as paramiko raises them: call them inside `site_errors`.
 """
@@ -12,8 +12,8 @@ import posixpath
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from paramiko import SFTPClient, SFTPFile
 from paramiko.sftp import SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
@@ -33,11 +33,11 @@ OVERLAP_BYTES = WINDOW * CHUNK
 
 
 def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
-    """Puts the bytes of `local` into the remote file `part`, resumed where an earlier try stopped, and syncs it to disk.
+    """Puts the bytes of `local` into the remote file `part`, from where an earlier try stopped, and syncs it to disk.
 
-    `progress` is called at the start (with what was there already), on the way, and at the end. Raises SiteFullError before
-    the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError when it
-    refuses a write for another reason; StagingError when `local` cannot be read.
+    `progress` is called at the start (with what was there already), on the way, and at the end. Raises SiteFullError
+    before the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError
+    when it refuses a write for another reason; StagingError when `local` cannot be read.
     """
     with _open_local(local) as source:
         total = local_bytes(local)
@@ -63,7 +63,7 @@ def local_bytes(local: Path) -> int:
         return local.stat().st_size
 
 
-def _write(sftp: SFTPClient, local: Path, source: BinaryIO, target: SFTPFile, start: int, progress: Progress) -> None:
+def _write(sftp: SFTPClient, local: Path, source: FileIO, target: SFTPFile, start: int, progress: Progress) -> None:
     total = local_bytes(local)
     handle = handle_of(target)
     sent = confirmed = reported = start
@@ -88,7 +88,7 @@ def _write(sftp: SFTPClient, local: Path, source: BinaryIO, target: SFTPFile, st
     progress(confirmed, total)
 
 
-def _resume(sftp: SFTPClient, local: Path, source: BinaryIO, part: str) -> int:
+def _resume(sftp: SFTPClient, local: Path, source: FileIO, part: str) -> int:
     """Offset to go on from: the size of `part` if its end equals ours. Otherwise 0, and `part` is gone."""
     try:
         size = sftp.stat(part).st_size or 0
@@ -158,16 +158,16 @@ def _free_bytes(sftp: SFTPClient, part: str) -> int | None:
     return int(fragment_bytes * available)
 
 
-def _read_local(local: Path, source: BinaryIO, offset: int, length: int) -> bytes:
+def _read_local(local: Path, source: FileIO, offset: int, length: int) -> bytes:
     with _staging_errors(local):
         source.seek(offset)
         return source.read(length)
 
 
 @contextmanager
-def _open_local(local: Path) -> Iterator[BinaryIO]:
+def _open_local(local: Path) -> Iterator[FileIO]:
     with _staging_errors(local):
-        source = local.open("rb", buffering=0)
+        source = FileIO(local)
     with source:
         yield source
 

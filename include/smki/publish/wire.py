@@ -1,8 +1,8 @@
 """SFTP requests of which several are in flight, on the channel of a paramiko client.
 
-paramiko's own file object either waits for each answer, which is slow, or leaves answers unread until it closes and then
-drops what they say, which has published wrong bytes. Here every answer is read and its status is looked at. The frames
-are those of draft-ietf-secsh-filexfer-02, the version 3 that every server speaks.
+paramiko's own file object either waits for each answer, which is slow, or leaves answers unread until it closes and
+then drops what they say, which has published wrong bytes. Here every answer is read and its status is looked at. The
+frames are those of draft-ietf-secsh-filexfer-02, the version 3 that every server speaks.
 """
 
 import errno
@@ -92,8 +92,8 @@ class Wire:
     ) -> None:
         """Sends requests until there is none left, and hands each answer to `answered`, in the order of arrival.
 
-        An answer's fields begin after its request id; a status that says OK is an answer too. After an error status nothing
-        more is sent, the answers still to come are read, and RequestRefusedError is raised for the first one.
+        An answer's fields begin after its request id; a status that says OK is an answer too. After an error status
+        nothing more is sent, the answers still to come are read, and RequestRefusedError is raised for the first one.
         """
         try:
             refused = self._exchange(next_request, answered)

@@ -9,7 +9,8 @@
 * The state as of window w is, for each certificate, its last event (in the order of ids, see `status`) among those with
   window_seq ≤ w. What a window moved into and out of status I is kept with it as set digests, so that a full extract
   can be checked against the sum of all windows.
-* A cut-off that has not come yet by the database's own clock cannot be closed.
+* A cut-off that has not come yet by the database's own clock cannot be closed, nor any window of a repository in which
+  nothing has ever been lodged.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,13 +43,12 @@ class Window:
     departed: SetDigest  # of what left status I
 
 
-def days_to_close(last: date | None, oldest_event: date | None, to: date) -> Iterator[date]:
+def days_to_close(last: date | None, oldest_event: date, to: date) -> Iterator[date]:
     """The business dates whose windows are closed when the day `to` is wanted, in order.
 
-    `last` is the newest closed one and `oldest_event` the day that covers the oldest event, where there are any.
+    `last` is the newest closed one, if there is any, and `oldest_event` the day that covers the oldest event.
     """
-    first = to if oldest_event is None else min(oldest_event, to)
-    day = first if last is None else last + timedelta(days=1)
+    day = min(oldest_event, to) if last is None else last + timedelta(days=1)
     while day <= to:
         yield day
         day += timedelta(days=1)
@@ -57,8 +57,8 @@ def days_to_close(last: date | None, oldest_event: date | None, to: date) -> Ite
 def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
     """Closes all windows up to that of the day `to`; returns those that this call closed (none if it was closed).
 
-    `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future or a day before the
-    first window, RepositoryUnavailableError.
+    `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future, a day before the
+    first window and an empty repository, RepositoryUnavailableError.
     """
     with lost_connections(), engine.connect() as connection:
         closed: list[Window] = []
@@ -70,7 +70,7 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
                     .order_by(delta_window.c.seq.desc())
                     .limit(1)
                 ).one_or_none()
-                oldest = None if last else _oldest_event_day(connection, cut_off)
+                oldest = last.business_date if last else _oldest_event_day(connection, cut_off)
                 day = next(days_to_close(last and last.business_date, oldest, to), None)
                 if day is None:
                     break
@@ -109,10 +109,15 @@ def in_use_digest(engine: Engine, seq: int) -> SetDigest:
     return total
 
 
-def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date | None:
+def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date:
     oldest: datetime | None = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
     if oldest is None:
-        return None
+        raise WindowError(
+            "repository",
+            "nothing has ever been lodged in it, and a window of nothing would be published as the truth.",
+            "No window was closed.",
+            "see whether SMKI_DATABASE_URL names the right repository, then lodge certificates.",
+        )
     day = oldest.date()
     return day if oldest <= cut_off(day) else day + timedelta(days=1)
 

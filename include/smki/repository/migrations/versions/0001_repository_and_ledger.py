@@ -44,10 +44,10 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False, comment="latest"),
         sa.Column("note", sa.Text(), comment="why a strict parser refuses the body"),
         _when("lodged_at"),
-        sa.CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", name="certificate_class_check"),
-        sa.CheckConstraint("octet_length(eui64) = 8", name="certificate_eui64_check"),
-        sa.CheckConstraint("usage IN ('DS', 'KA')", name="certificate_usage_check"),
-        sa.CheckConstraint(STATUS, name="certificate_status_check"),
+        sa.CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", name=op.f("certificate_class_check")),
+        sa.CheckConstraint("octet_length(eui64) = 8", name=op.f("certificate_eui64_check")),
+        sa.CheckConstraint("usage IN ('DS', 'KA')", name=op.f("certificate_usage_check")),
+        sa.CheckConstraint(STATUS, name=op.f("certificate_status_check")),
         sa.PrimaryKeyConstraint("id", name="certificate_pkey"),
         sa.UniqueConstraint("serial_number", "issuer_id", name="certificate_serial_number_issuer_id_key"),
     )
@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         _when("recorded_at"),
         sa.Column("window_seq", sa.Integer(), comment="null until a window claims the event"),
-        sa.CheckConstraint(STATUS, name="status_event_status_check"),
+        sa.CheckConstraint(STATUS, name=op.f("status_event_status_check")),
         sa.PrimaryKeyConstraint("certificate_id", "id", name="status_event_pkey"),
     )
     op.create_index(

@@ -1,0 +1,48 @@
+"""DAG `smki_daily_delta`: the day's delta, SEC Appendix O 2.3.3 (b)."""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.settings import Settings
+from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
+from smki_airflow.extract_tasks import assemble, close_window, conclude, plan, record, render, verify
+from smki_airflow.publish_operator import PublishOperator
+
+settings = Settings.from_environment()
+terms = load_user_guide(settings.config).delta
+
+with DAG(
+    dag_id="smki_daily_delta",
+    description="Certificates lodged or changed in the 24 hours before the cut-off, published to every site",
+    schedule=timetable(terms),
+    start_date=START_DATE,
+    catchup=False,
+    max_active_runs=2,
+    default_args=DEFAULT_ARGS,
+    dagrun_timeout=timedelta(hours=12),
+    tags=["smki", "extract", "2.3.3 (b)"],
+    doc_md="""
+    ### Daily delta — SEC Appendix O 2.3.3 (b)
+    Closes the window that ends at the cut-off, and publishes what it changed as `SMKIKR_DELT_<date>.xml.gz`.
+
+    **A task failed.** Its log ends with the item, the rule, the consequence and the next step. Mend the cause, then
+    *Clear* the failed task; the content is the same as if it had run in time.
+    - `RepositoryUnavailableError`, `StagingError`, `Site…Error`: retried for about an hour by itself.
+    - `VerificationError`: nothing was published. The staged file is kept; `smki verify FILE` repeats the check.
+    - `PublicationRefusedError`: the site holds other content under this name. Never delete it by hand.
+
+    **A day is missing.** *Trigger → Backfill* with the day before as date (a run's logical date is the start of its 24
+    hours), or `airflow backfill create --dag-id smki_daily_delta --from-date D-1 --to-date D-1`.
+    Windows close one by one in order, whatever order the runs have.
+    """,
+):
+    shares = plan(obligation=Obligation.DELTA)
+    name = assemble(render.expand(numbers=shares))
+    artefact = conclude(name, verify.partial(name=name).expand(numbers=shares))
+    publish = PublishOperator.partial(
+        task_id="publish", artefact=artefact, map_index_template="{{ task.site }}"
+    ).expand(site=list(settings.sites))
+    close_window() >> shares
+    record(publish.output)

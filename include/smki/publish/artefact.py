@@ -1,0 +1,40 @@
+"""What is published, and what the ledger says of it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from smki.certificates.set_digest import SetDigest
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One produced and verified file."""
+
+    obligation: str  # as user_guide.toml names it
+    name: str  # of the file on the server
+    business_date: date
+    window_seq: int | None  # the window that it is consistent with; none for anchors
+    bytes: int  # of the file
+    sha256: str  # of the file, hex
+    content_digest: str  # of the XML, hex; equal for equal content
+    xml_bytes: int
+    records: int
+    set_digest: SetDigest  # of the certificates in it
+    run: str  # who produced it: an Airflow run or a command line
+    verified_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An artefact on a site, as the ledger records it."""
+
+    site: str
+    artefact: Artefact
+    path: str  # on the server
+    run: str  # who published it
+    published_at: datetime  # UTC
+
+    @property
+    def name(self) -> str:
+        """Final name of the file; the ledger is write-once by site and name."""
+        return self.artefact.name

@@ -1,0 +1,1 @@
+"""All that knows both Airflow and the publisher's domain (`smki`)."""

@@ -1,0 +1,41 @@
+"""What every DAG of the project has in common: timetable, retries by the kind of error, the pool of publishers.
+
+* A DataError or ConfigurationError fails the task at once: trying again gives the same answer.
+* A TransportError is tried again, soon at first and then less often, for about an hour.
+* One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from smki.errors import ConfigurationError, DataError
+from smki.obligations.user_guide import Terms
+
+START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose
+OWNER = "smki-platform"
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": OWNER,
+    "retries": 6,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 2,
+    "max_retry_delay": timedelta(minutes=20),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(
+                exception=[DataError, ConfigurationError],
+                action=RetryAction.FAIL,
+                reason="the same call gives the same answer: see the error's next step",
+            )
+        ]
+    ),
+    "execution_timeout": timedelta(minutes=30),
+}
+
+
+def timetable(terms: Terms) -> CronDataIntervalTimetable:
+    """The timetable of an obligation: a run for each cut-off, whose data interval ends there."""
+    return CronDataIntervalTimetable(terms.cut_off_cron, timezone="UTC")

@@ -1,0 +1,61 @@
+"""The environment in which Airflow runs the project's DAGs on one machine.
+
+docker-compose.yml sets the same variables to its own values; a test holds the two against each other.
+"""
+
+import json
+from pathlib import Path
+
+from smki.settings import PROJECT
+from smki_airflow.names import connection_id
+
+USERS = {"admin": "admin", "viewer": "viewer"}  # user → role of Airflow's simple auth manager
+
+
+def airflow_environment(
+    *, home: Path, repository_url: str, metadata_url: str, var: Path, port: int, secret: str
+) -> dict[str, str]:
+    """Variables for every Airflow process; `secret` signs its tokens, `port` is the API server's on loopback."""
+    return {
+        "PYTHONPATH": f"{PROJECT / 'include'}:{PROJECT / 'plugins'}",
+        "SMKI_DATABASE_URL": repository_url,
+        "SMKI_VAR": str(var),
+        "SMKI_STAGING": str(var / "staging"),
+        "SMKI_SITES": "primary",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
+        "AIRFLOW__API__SECRET_KEY": secret,
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def site_connection(host: str, port: int, login: str, key_file: Path, host_key: str) -> dict[str, str]:
+    """The variable that gives Airflow the connection of the site `primary`."""
+    return {
+        f"AIRFLOW_CONN_{connection_id('primary').upper()}": json.dumps(
+            {
+                "conn_type": "sftp",
+                "host": host,
+                "port": port,
+                "login": login,
+                "extra": {"key_file": str(key_file), "host_key": host_key},
+            }
+        )
+    }

@@ -1,0 +1,10 @@
+"""Names that Airflow's own database, the DAGs and whoever sets Airflow up have to agree on. Imports nothing of Airflow."""
+
+PUBLISH_POOL = "smki_publish"  # one slot; `airflow pools set smki_publish 1 "one publisher at a time"`
+DAILY_DELTA = "smki_daily_delta"
+FULL_EXTRACT = "smki_full_extract"
+
+
+def connection_id(site: str) -> str:
+    """The Airflow connection of a site."""
+    return f"smki_sftp_{site}"
