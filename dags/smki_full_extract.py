@@ -8,7 +8,7 @@ from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
 from smki_airflow.extract_tasks import assemble, close_window, conclude, plan, record, render, verify
-from smki_airflow.publish_operator import PublishOperator
+from smki_airflow.publish_operator import PUBLISHING, PublishOperator
 
 settings = Settings.from_environment()
 terms = load_user_guide(settings.config).full
@@ -44,7 +44,7 @@ with DAG(
     name = assemble(render.expand(numbers=shares))
     artefact = conclude(name, verify.partial(name=name).expand(numbers=shares))
     publish = PublishOperator.partial(
-        task_id="publish", artefact=artefact, map_index_template="{{ task.site }}"
+        task_id="publish", artefact=artefact, map_index_template="{{ task.site }}", **PUBLISHING
     ).expand(site=list(settings.sites))
     close_window() >> shares
     record(publish.output)

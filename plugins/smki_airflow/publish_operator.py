@@ -24,6 +24,9 @@ from smki_airflow.sites import open_site
 log = logging.getLogger(__name__)
 _PROGRESS_EVERY_S = 10
 
+# Given where the operator is mapped: the scheduler does not see what an __init__ sets on a mapped task.
+PUBLISHING: dict[str, Any] = {"pool": PUBLISH_POOL, "execution_timeout": timedelta(hours=4)}
+
 
 class PublishOperator(BaseOperator):
     """Publishes the run's artefact on one site; the same artefact again finds it done."""
@@ -31,8 +34,6 @@ class PublishOperator(BaseOperator):
     template_fields: Sequence[str] = ("artefact", "site")
 
     def __init__(self, *, artefact: Any, site: str, **options: Any) -> None:
-        options.setdefault("pool", PUBLISH_POOL)
-        options.setdefault("execution_timeout", timedelta(hours=4))
         super().__init__(**options)
         self.artefact = artefact
         self.site = site

@@ -47,18 +47,16 @@ def produce(
     if file.name != plan.name:
         raise PlanError(str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only.")
     staged = staged_segments(file)
+    share = max(1, min(4, plan.segments // (2 * workers)))  # segments a call: a fresh connection is dear
+    shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]
     segments: list[Segment] = []
     if workers == 1:
-        for number in range(plan.segments):
-            segments += render_segments(url, plan, [number], staged)
+        for numbers in shares:
+            segments += render_segments(url, plan, numbers, staged)
             progress(len(segments), plan.segments)
     else:
         with worker_pool(workers, __name__) as pool:
-            share = max(1, min(4, plan.segments // (2 * workers)))  # segments a call: a fresh connection is dear
-            calls = [
-                pool.submit(render_segments, url, plan, range(start, min(start + share, plan.segments)), staged)
-                for start in range(0, plan.segments, share)
-            ]
+            calls = [pool.submit(render_segments, url, plan, numbers, staged) for numbers in shares]
             for call in as_completed(calls):
                 segments += call.result()
                 progress(len(segments), plan.segments)

@@ -44,7 +44,7 @@ from smki.errors import (
 )
 from smki.publish.readback import remote_sha256
 from smki.publish.site import site_errors
-from smki.publish.upload import Progress, local_bytes, local_sha256, upload
+from smki.publish.upload import Progress, local_bytes, local_sha256, sync, upload
 from smki.publish.wire import RequestRefusedError, Wire
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ def publish_file(
             return standing
         _need_folder(sftp, folder)
         _upload(sftp, local, part, progress)
+        sync(sftp, part)
         _need_hash(sftp, part, local, sha256)
         standing = _standing(sftp, final, {sha256, *equal_content})
         if standing:

@@ -33,7 +33,7 @@ OVERLAP_BYTES = WINDOW * CHUNK
 
 
 def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
-    """Puts the bytes of `local` into the remote file `part`, from where an earlier try stopped, and syncs it to disk.
+    """Puts the bytes of `local` into the remote file `part`, from where an earlier try stopped.
 
     `progress` is called at the start (with what was there already), on the way, and at the end. Raises SiteFullError
     before the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError
@@ -48,7 +48,16 @@ def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None
                 _write(sftp, local, source, target, start, progress)
             except RequestRefusedError as refused:
                 _raise_for_write(sftp, part, total, refused)
-            _sync(sftp, target)
+
+
+def sync(sftp: SFTPClient, part: str) -> None:
+    """Has the server write the file through to its disk, where it offers to."""
+    with sftp.open(part, "r+b") as target:
+        try:
+            Wire(sftp).extended("fsync@openssh.com", handle_of(target))
+        except RequestRefusedError as refused:
+            if refused.code != SFTP_OP_UNSUPPORTED:
+                raise
 
 
 def local_sha256(local: Path) -> str:
@@ -138,14 +147,6 @@ def _raise_for_write(sftp: SFTPClient, part: str, total: int, refused: RequestRe
         "Nothing was published.",
         "try again; if it comes back, have the server's disk and the account's quota looked at.",
     ) from refused
-
-
-def _sync(sftp: SFTPClient, target: SFTPFile) -> None:
-    try:
-        Wire(sftp).extended("fsync@openssh.com", handle_of(target))
-    except RequestRefusedError as refused:
-        if refused.code != SFTP_OP_UNSUPPORTED:
-            raise
 
 
 def _free_bytes(sftp: SFTPClient, part: str) -> int | None:

@@ -25,7 +25,7 @@ CHUNK = 32_600  # bytes a request; 32,768 and the header around them would spill
 WINDOW = 64  # requests in flight: 2 MB, so 100 MB/s at a round trip of 20 ms
 
 # Requests are sent in batches: with one new request an answer the two threads of a session hand the interpreter to and
-# fro, and an upload takes a third longer.
+# fro for every request.
 _REFILL = WINDOW * 3 // 4
 
 # All that a channel's window can hold: taking a part of paramiko's buffer moves the rest of it.

@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.batch_reading import REFUSED, BatchReader, FieldBatch
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.reading import is_private_key
 from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError
 from smki.repository.database import lost_connections
 
@@ -151,8 +152,23 @@ def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -
     refusals = [offer for offer in batch if isinstance(offer, Refusal)]
     offers = [offer for offer in batch if isinstance(offer, Lodgement)]
     fields = reader.read(pa.array([offer.body for offer in offers], pa.binary()))
+    _refuse_revoked_devices(offers, fields)
     refusals += [_refusal(offers[row], error) for row, error in sorted(fields.refused.items())]
     return _Batch(offers, fields, refusals)
+
+
+def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None:
+    """Marks as refused what no change of status could have led to (see `status`)."""
+    for row, offer in enumerate(offers):
+        if offer.status is Status.REVOKED and row not in fields.refused:
+            if fields.profiles[fields.profile[row]].certificate_class is CertificateClass.DEVICE:
+                fields.profile[row] = REFUSED
+                fields.refused[row] = CertificateRefusedError(
+                    "certificate",
+                    "a Device Certificate is not revocable, and it is offered with status R.",
+                    "It is not lodged; its bytes and this reason are kept.",
+                    "find out what became of the Device and lodge it with that status.",
+                )
 
 
 def _lodge_batch(
@@ -172,7 +188,7 @@ def _lodge_batch(
     refusals = refusals + conflicts
     if refusals:
         with database.cursor() as cursor:
-            cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if refusal.body])
+            cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)])
 
     report.lodged += sum(lodged.values())
     report.already_there += rest - len(conflicts)
@@ -217,6 +233,11 @@ def _issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes
 
 def _refusal(offer: Lodgement, error: CertificateRefusedError) -> Refusal:
     return Refusal(b"" if isinstance(error, PrivateKeyRefusedError) else offer.body, offer.origin, error)
+
+
+def _may_be_kept(refusal: Refusal) -> bool:
+    """Whether there are bytes to keep, and no private key among them, for whatever reason they were refused."""
+    return bool(refusal.body) and not is_private_key(refusal.body)
 
 
 def _conflict(offer: Lodgement) -> Refusal:

@@ -4,6 +4,7 @@ What a file is shows in its first octets, not in its name. A file that makes no 
 """
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +17,7 @@ from smki.certificates.model import Status
 from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
 from smki.repository.lodging import Lodgement, Refusal
 
+_PEM = b"-----BEGIN "
 _KEPT = 1 << 16  # octets of a senseless file that are kept with the refusal
 _DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
 
@@ -29,43 +31,43 @@ def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = Fa
 
 
 def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+    origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
     try:
         with file.open("rb") as stream:
             head = stream.read(1024)
             stream.seek(0)
             if head.startswith(b"\x1f\x8b"):
-                buffered = cast("BinaryIO", io.BufferedReader(GzipReader(stream, str(file)), 1 << 18))
-                yield from _offers_of_document(buffered, file)
+                buffered = cast("BinaryIO", io.BufferedReader(GzipReader(stream, origin), 1 << 18))
+                yield from _offers_of_document(buffered, origin)
             elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-                yield from _offers_of_document(stream, file)
-            elif b"-----BEGIN " in head:
-                yield from _offers_of_pem(stream.read(), file, status, manufacturing)
-            elif file.stat().st_size > _DER_LIMIT:
-                raise _no_certificate(file, f"it has {file.stat().st_size} octets and is neither XML, gzip nor PEM.")
+                yield from _offers_of_document(stream, origin)
+            elif _PEM not in head and file.stat().st_size > _DER_LIMIT:
+                raise _no_certificate(origin, f"it has {file.stat().st_size} octets and is neither XML, gzip nor PEM.")
+            elif _PEM in (octets := stream.read()):  # text may stand before its first block
+                yield from _offers_of_pem(octets, origin, status, manufacturing)
             else:
-                yield Lodgement(stream.read(), str(file), status, manufacturing)
-    except DocumentRefusedError as error:
-        yield Refusal(head, str(file), error)
-    except CertificateRefusedError as error:
-        yield Refusal(head, str(file), error)
+                yield Lodgement(octets, origin, status, manufacturing)
+    except (DocumentRefusedError, CertificateRefusedError) as error:
+        yield Refusal(head, origin, error)
     except OSError as error:
-        yield Refusal(b"", str(file), _no_certificate(file, f"it cannot be read ({error.strerror})."))
+        yield Refusal(b"", origin, _no_certificate(origin, f"it cannot be read ({error.strerror})."))
 
 
-def _offers_of_document(stream: BinaryIO, file: Path) -> Iterator[Lodgement | Refusal]:
-    for number, record in enumerate(read_records(stream, str(file)), start=1):
-        yield _offer_of_record(record, f"{file}, record {number}")
+def _offers_of_document(stream: BinaryIO, origin: str) -> Iterator[Lodgement | Refusal]:
+    for number, record in enumerate(read_records(stream, origin), start=1):
+        yield _offer_of_record(record, f"{origin}, record {number}")
 
 
 def _offer_of_record(record: Record, origin: str) -> Lodgement | Refusal:
-    text = record.body or ""
+    body = (record.body or "").encode()
     try:
-        return Lodgement(decode_body(text), origin, Status(record.status or ""), record.manufacturing in ("true", "1"))
+        body = decode_body(record.body or "")
+        return Lodgement(body, origin, Status(record.status or ""), record.manufacturing in ("true", "1"))
     except ValueError as error:
-        return Refusal(text.encode()[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
+        return Refusal(body[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
 
 
-def _offers_of_pem(text: bytes, file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
     """Each block of a PEM file; a private key among them is refused and the certificates beside it are not."""
     blocks = pem.unarmor(text, multiple=True)
     number = 0

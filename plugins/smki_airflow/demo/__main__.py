@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, func, select
@@ -41,7 +40,10 @@ def main() -> int:
     """Runs the demo; the exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = Settings.from_environment()
-    ports = {"port": int(os.environ.get("DEMO_PORT", "8080")), "sftp_port": int(os.environ.get("DEMO_SFTP_PORT", "2222"))}
+    ports = {
+        "port": int(os.environ.get("DEMO_PORT", "8080")),
+        "sftp_port": int(os.environ.get("DEMO_SFTP_PORT", "2222")),
+    }
     try:
         with ExitStack() as resources:
             with step("starting PostgreSQL and the SFTP server, migrating both databases"):
@@ -82,7 +84,9 @@ def _show(stack: Stack, engine: Engine, settings: Settings) -> None:
     console.print(
         f"\nAirflow UI   [bold]{stack.api.base_url}[/]   log in as [bold]{stack.api.user}[/] with [bold]{stack.api.password}[/]"
     )
-    console.print(f"SFTP         sftp -P {stack.sftp['port']} -i {stack.sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
+    console.print(
+        f"SFTP         sftp -P {stack.sftp['port']} -i {stack.sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True
+    )
 
 
 def _fill(engine: Engine, settings: Settings, today: date) -> None:
@@ -108,37 +112,34 @@ def _publish(stack: Stack, guide: UserGuide, today: date) -> None:
     }
     interval = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
     with step("waiting for Airflow to read the DAGs"):
-        _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= set(wanted), "the DAGs are not loaded")
+        _until(
+            lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= set(wanted), "the DAGs are not loaded"
+        )
     with step("backfilling the last eight deltas and the last full extract") as say:
         starts = {
-            dag_id: {(guide.delta.cut_off(day) - interval[dag_id]).isoformat() for day in days}
-            for dag_id, days in wanted.items()
+            dag_id: [guide.delta.cut_off(day) - interval[dag_id] for day in days] for dag_id, days in wanted.items()
         }
-        for dag_id, days in wanted.items():
+        for dag_id, instants in starts.items():
             known = {_instant(run["logical_date"]) for run in stack.api.runs(dag_id)}
-            if {_instant(start) for start in starts[dag_id]} - known:
-                stack.api.post(
-                    "backfills",
-                    {
-                        "dag_id": dag_id,
-                        "from_date": min(starts[dag_id]),
-                        "to_date": max(starts[dag_id]),
-                        "reprocess_behavior": "none",
-                        "max_active_runs": 3,
-                    },
-                )
-        expected = {(dag_id, _instant(start)) for dag_id in wanted for start in starts[dag_id]}
+            if set(instants) - known:
+                stack.api.backfill(dag_id, min(instants), max(instants))
+        expected = {(dag_id, start) for dag_id, instants in starts.items() for start in instants}
 
         def done() -> bool:
             states = {
-                (dag_id, _instant(run["logical_date"])): run["state"] for dag_id in wanted for run in stack.api.runs(dag_id)
+                (dag_id, _instant(run["logical_date"])): run["state"]
+                for dag_id in wanted
+                for run in stack.api.runs(dag_id)
             }
             states = {key: state for key, state in states.items() if key in expected}
             say(f"{sum(state == 'success' for state in states.values())} of {len(expected)} runs done")
             failed = [f"{dag_id} {start}" for (dag_id, start), state in states.items() if state == "failed"]
             if failed:
                 raise TransportError(
-                    failed[0], "its run failed.", "The demo's files are not complete.", "open its log in the Airflow UI."
+                    failed[0],
+                    "its run failed.",
+                    "The demo's files are not complete.",
+                    "open its log in the Airflow UI.",
                 )
             return len(states) == len(expected) and set(states.values()) == {"success"}
 
@@ -172,8 +173,8 @@ def _party(stack: Stack) -> Site:
 def _table(engine: Engine, offered: list[OfferedFile]) -> Table:
     with engine.connect() as connection:
         published = {publication.name: publication for publication in list_publications(connection, "primary")}
-    table = Table(title="On the SFTP server, as a Party reads it", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("file", "bytes", "records", "SHA-256", "published at (UTC)"):
+    table = Table(title="On the SFTP server, as a Party reads it", box=None, title_justify="left")
+    for column in ("file", "bytes", "records", "SHA-256", "published (UTC)"):
         table.add_column(column, justify="right" if column in ("bytes", "records") else "left", no_wrap=True)
     digits = 64 if console.width >= 140 else 12
     for file in offered:

@@ -1,0 +1,240 @@
+"""What tests build with: days and windows, certificates with quirks, files as others would make them."""
+
+import gzip
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from asn1crypto import core, x509
+from cryptography import x509 as strict_x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+from lxml import etree
+from sqlalchemy import Engine, text
+
+from smki.certificates import annex_b
+from smki.certificates.model import Status
+from smki.certificates.reading import read_certificate
+from smki.extract.manifest import Manifest
+from smki.extract.plan import ExtractPlan, IdRange, plan_extract
+from smki.extract.production import produce
+from smki.generator.volume import volume_bodies
+from smki.obligations.user_guide import Obligation, Terms
+from smki.repository.database import libpq_url
+from smki.repository.lodging import Lodgement, LodgingReport, lodge
+from smki.repository.status import CertificateReference, StatusChange, set_statuses
+from smki.settings import INCLUDE
+
+XSD = INCLUDE / "schema" / "annex_b.xsd"
+_SUNDAY = date(2025, 6, 1)  # so that window 7, 14 … ends on a day on which a full extract is due
+
+
+def day(window: int) -> date:
+    """The business date of a window; the first one is 1."""
+    return _SUNDAY + timedelta(days=window)
+
+
+def cut_off(business_date: date) -> datetime:
+    """Midnight, as the shipped user guide says."""
+    return datetime.combine(business_date, time(), UTC)
+
+
+def during(window: int, hour: float = 12) -> datetime:
+    """An instant inside a window, hours after it opens."""
+    return cut_off(day(window)) - timedelta(hours=24 - hour)
+
+
+def look_alikes(count: int, seed: int = 1) -> list[bytes]:
+    """Device Certificates (DER) that nobody signed."""
+    return [body for batch in volume_bodies(count, seed=seed) for body in batch.to_pylist()] if count else []
+
+
+def lodge_bodies(
+    engine: Engine, bodies: Iterable[bytes], at: datetime | None = None, status: Status = Status.IN_USE
+) -> LodgingReport:
+    return lodge(engine, [Lodgement(body, "test", status, recorded_at=at) for body in bodies])
+
+
+def reference(body: bytes) -> CertificateReference:
+    fields = read_certificate(body)
+    return CertificateReference(fields.serial_number, fields.issuer)
+
+
+def change(engine: Engine, bodies: Iterable[bytes], status: Status, at: datetime | None = None) -> int:
+    return set_statuses(engine, [StatusChange(reference(body), status, "test", at) for body in bodies])
+
+
+def state_as_of(engine: Engine, seq: int) -> dict[bytes, str]:
+    """Every certificate that windows 1 … seq know, with its status then: plainly, from the events."""
+    query = text(
+        """
+        SELECT c.body, e.status FROM certificate c
+        JOIN (SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
+              WHERE window_seq <= :seq ORDER BY certificate_id, id DESC) e ON e.certificate_id = c.id
+        ORDER BY c.id
+        """
+    )
+    with engine.connect() as connection:
+        return {body: status for body, status in connection.execute(query, {"seq": seq})}  # noqa: C416  # rows, typed
+
+
+def in_use(state: dict[bytes, str]) -> list[bytes]:
+    return [body for body, status in state.items() if status == "I"]
+
+
+def plan_of(segments: int) -> ExtractPlan:
+    """The plan of a full extract with so many segments, head and tail included."""
+    ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
+    return ExtractPlan(
+        Obligation.FULL, "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges
+    )
+
+
+def produced(
+    engine: Engine,
+    terms: Terms,
+    business_date: date,
+    folder: Path,
+    *,
+    workers: int = 1,
+    segment_certificates: int = 65_536,
+) -> tuple[Path, Manifest]:
+    """An extract of a closed window, with its manifest."""
+    plan = plan_extract(engine, terms, business_date, segment_certificates=segment_certificates)
+    file = folder / plan.name
+    return file, produce(libpq_url(engine), plan, file, workers=workers)
+
+
+def records_of(file: Path) -> list[annex_b.Record]:
+    """The records of an extract, read by means that share nothing with the publisher's."""
+    with gzip.open(file) as stream:
+        root = etree.fromstring(stream.read())
+    return [
+        annex_b.Record(*(record.findtext(name) for name in annex_b.RECORD_ELEMENTS))
+        for record in root.iter("CertificateResponse")
+    ]
+
+
+def contents_of(file: Path) -> dict[bytes, str]:
+    """Bodies (DER) and statuses of an extract, which holds each certificate once."""
+    records = records_of(file)
+    contents = {annex_b.decode_body(record.body or ""): record.status or "" for record in records}
+    assert len(contents) == len(records)
+    return contents
+
+
+def record_of(body: bytes, status: str = "I") -> annex_b.Record:
+    """The Annex B record of a certificate."""
+    fields = read_certificate(body)
+    name = fields.eui64.hex("-").upper() if fields.eui64 else fields.common_name
+    is_device = fields.certificate_class == "DEVICE"
+    return annex_b.Record(
+        subject_name=None if is_device else name,
+        subject_alt_name=name if is_device else None,
+        serial=fields.serial_number.hex().upper(),
+        status=status,
+        body=annex_b.pybase64.b64encode(body).decode(),
+        role=None if fields.role is None else str(fields.role),
+        usage=fields.usage,
+        manufacturing="false",
+    )
+
+
+def document(records: Sequence[annex_b.Record], *, pretty: bool = False) -> bytes:
+    """An Annex B document as somebody else's program would write it."""
+    root = etree.Element("CertificateDataResponse")
+    for name, value in (("ResponseCode", "200"), ("ResponseMessage", "Success"), ("AuditReference", "by others")):
+        etree.SubElement(root, name).text = value
+    for record in records:
+        element = etree.SubElement(root, "CertificateResponse")
+        for name, value in zip(annex_b.RECORD_ELEMENTS, record, strict=True):
+            if value is not None:
+                etree.SubElement(element, name).text = value
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=pretty)
+
+
+def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz", inside: str | None = None) -> Path:
+    """A .gz by Python's gzip, its FNAME the file's name without .gz unless `inside` says otherwise."""
+    stream = io.BytesIO()
+    with gzip.GzipFile(name.removesuffix(".gz") if inside is None else inside, "wb", fileobj=stream, mtime=0) as out:
+        out.write(xml)
+    file = folder / name
+    file.write_bytes(stream.getvalue())
+    return file
+
+
+def name(unit: str | None = None, common_name: str | None = None, eui64: bytes | None = None) -> strict_x509.Name:
+    """A Name with an organizationalUnitName, a commonName and an x500UniqueIdentifier, where given."""
+    attributes: list[strict_x509.NameAttribute[str | bytes]] = []
+    if unit is not None:
+        attributes.append(strict_x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+    if common_name is not None:
+        attributes.append(strict_x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    if eui64 is not None:
+        identifier = b"\0" + eui64  # no unused bits
+        attributes.append(strict_x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, identifier, _ASN1Type.BitString))
+    return strict_x509.Name(attributes)
+
+
+def self_made(
+    subject: strict_x509.Name,
+    issuer: strict_x509.Name | None = None,
+    *,
+    usages: Iterable[str] = ("key_cert_sign",),
+    ca: bool = True,
+    serial: int = 0x5E1F_3ADE_0000_0001,
+    not_after: datetime = datetime(2045, 1, 1, tzinfo=UTC),
+) -> bytes:
+    """A certificate of any subject and usage, signed by its own key."""
+    key = ec.derive_private_key(serial, ec.SECP256R1())
+    known = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    flags = {usage: usage in usages for usage in known.split()}
+    builder = strict_x509.CertificateBuilder(
+        issuer or subject, subject, key.public_key(), serial, datetime(2015, 1, 1, tzinfo=UTC), not_after
+    )
+    return (
+        builder.add_extension(strict_x509.KeyUsage(**flags, encipher_only=False, decipher_only=False), critical=True)
+        .add_extension(strict_x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, SHA256())
+        .public_bytes(Encoding.DER)
+    )
+
+
+@dataclass(frozen=True)
+class Remaking:
+    """A certificate taken apart, so that a test can put something odd into it; its signature no longer verifies."""
+
+    certificate: x509.Certificate
+
+    @classmethod
+    def of(cls, body: bytes) -> "Remaking":
+        certificate = x509.Certificate.load(body)
+        certificate.native  # noqa: B018  # parsed, so that a forced dump writes what is changed
+        return cls(certificate)
+
+    def with_serial(self, contents: bytes) -> bytes:
+        """With these content octets of the serial number's INTEGER (up to 127)."""
+        self.certificate["tbs_certificate"]["serial_number"] = core.Integer.load(
+            bytes([2, len(contents)]) + contents
+        )
+        return self.body()
+
+    def with_not_before(self, value: core.UTCTime | core.GeneralizedTime) -> bytes:
+        self.certificate["tbs_certificate"]["validity"]["not_before"] = x509.Time(value=value)
+        return self.body()
+
+    def with_null_parameters(self) -> bytes:
+        """ecdsa-with-SHA256 with NULL parameters, as some real certificates have it."""
+        algorithm = x509.SignedDigestAlgorithm.load(bytes.fromhex("300c06082a8648ce3d0403020500"))
+        self.certificate["tbs_certificate"]["signature"] = algorithm
+        self.certificate["signature_algorithm"] = algorithm.copy()
+        return self.body()
+
+    def body(self) -> bytes:
+        der: bytes = self.certificate.dump(force=True)
+        return der

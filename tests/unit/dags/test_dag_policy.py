@@ -1,0 +1,106 @@
+"""What every DAG of the project keeps to, and when the extract DAGs run."""
+
+import ast
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from smki.settings import PROJECT
+
+DAGS = PROJECT / "dags"
+
+
+@pytest.fixture(scope="module")
+def dags():
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(DAGS)
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_there_is_one_dag_a_file_named_like_it(dags):
+    assert set(dags) == {file.stem for file in DAGS.glob("*.py")}
+
+
+def test_every_dag_has_owner_tags_and_a_runbook(dags):
+    for dag in dags.values():
+        assert dag.owner != "airflow"
+        assert "smki" in dag.tags
+        assert any(tag.startswith("2.3.3 (") for tag in dag.tags), "the clause"
+        assert "A task failed" in dag.doc_md
+        assert "Backfill" in dag.doc_md
+
+
+def test_every_task_has_retries_a_policy_by_kind_of_error_and_a_timeout(dags):
+    for dag in dags.values():
+        assert dag.dagrun_timeout
+        for task in dag.tasks:
+            arguments = task.partial_kwargs if task.is_mapped else vars(task)
+            assert arguments.get("retries", 0) >= 3, task.task_id
+            assert arguments.get("retry_policy") is not None, task.task_id
+            assert arguments.get("execution_timeout"), task.task_id
+
+
+def test_data_errors_fail_at_once_and_transport_errors_are_retried():
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+    from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
+    from smki_airflow.defaults import DEFAULT_ARGS
+
+    four_parts = ("item", "rule.", "consequence.", "next step.")
+    policy = DEFAULT_ARGS["retry_policy"]
+    for error in (PublicationRefusedError, SiteLoginError):
+        assert policy.evaluate(error(*four_parts), 1, 6).action is RetryAction.FAIL
+    assert policy.evaluate(RepositoryUnavailableError(*four_parts), 1, 6).action is not RetryAction.FAIL
+
+
+def test_only_publishing_takes_the_pool_of_publishers(dags):
+    from smki_airflow.names import PUBLISH_POOL
+
+    for dag in dags.values():
+        for task in dag.tasks:
+            pool = task.partial_kwargs.get("pool") if task.is_mapped else task.pool
+            assert (pool == PUBLISH_POOL) == (task.task_id == "publish"), task.task_id
+
+
+def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag_id, terms, interval in (
+        ("smki_daily_delta", user_guide.delta, timedelta(days=1)),
+        ("smki_full_extract", user_guide.full, timedelta(days=7)),
+    ):
+        dag = DagSerialization.from_dict(DagSerialization.to_dict(dags[dag_id]))
+        first, last = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 31, tzinfo=UTC)
+        infos = list(dag.iter_dagrun_infos_between(first, last))
+        assert len(infos) >= 4
+        for info in infos:
+            day = info.data_interval.end.date()
+            assert info.data_interval.end == terms.cut_off(day)
+            assert info.data_interval.end - info.data_interval.start == interval
+            assert terms.falls_on(day)
+
+
+def test_dag_files_only_wire():
+    """No function, class, loop or comparison in dags/: logic belongs in include/smki or plugins/smki_airflow."""
+    logic = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Compare, ast.Try, ast.Lambda)
+    for file in DAGS.glob("*.py"):
+        found = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, logic)]
+        assert not found, f"{file.name}:{found[0].lineno}"
+
+
+def test_no_module_of_the_domain_imports_airflow():
+    for file in (PROJECT / "include").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in ("airflow", "smki_airflow")], file
+
+
+def test_times_stand_in_the_user_guide_only():
+    for file in [*DAGS.glob("*.py"), *Path(PROJECT / "plugins").rglob("*.py")]:
+        strings = [n.value for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Constant)]
+        crons = [s for s in strings if isinstance(s, str) and len(s.split()) == 5 and s.split()[2:4] == ["*", "*"]]
+        assert not crons, f"{file.name} states {crons}"
