@@ -1,7 +1,7 @@
 """The tasks of both extract DAGs. Each does one step of the domain and says what it did in one log line.
 
-XCom carries numbers and facts only; octets, the plan and the manifest lie in the run's staging folder, which all workers
-share. Whatever a task leaves there is replaced as a whole when it runs again.
+XCom carries numbers and facts only; octets, the plan and the manifest lie in the run's staging folder, which all
+workers share. Whatever a task leaves there is replaced as a whole when it runs again.
 """
 
 import json
@@ -137,7 +137,17 @@ def artefact_as_json(artefact: Artefact) -> Json:
     """An artefact as JSON types."""
     return {
         field: getattr(artefact, field)
-        for field in ("obligation", "name", "window_seq", "bytes", "sha256", "content_digest", "xml_bytes", "records", "run")
+        for field in (
+            "obligation",
+            "name",
+            "window_seq",
+            "bytes",
+            "sha256",
+            "content_digest",
+            "xml_bytes",
+            "records",
+            "run",
+        )
     } | {
         "business_date": artefact.business_date.isoformat(),
         "set_digest": str(artefact.set_digest),
@@ -168,7 +178,10 @@ def _plan(settings: Settings, run: Run) -> tuple[ExtractPlan, Path]:
         extract_plan = ExtractPlan.from_json(json.loads(path.read_bytes()))
     except FileNotFoundError as error:
         raise PlanError(
-            str(path), "the run's plan is gone from the staging area.", "Nothing was produced.", "clear the run from `plan` on."
+            str(path),
+            "the run's plan is gone from the staging area.",
+            "Nothing was produced.",
+            "clear the run from `plan` on.",
         ) from error
     return extract_plan, path.with_name(extract_plan.name)
 

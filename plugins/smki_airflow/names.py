@@ -1,4 +1,4 @@
-"""Names that Airflow's own database, the DAGs and whoever sets Airflow up have to agree on. Imports nothing of Airflow."""
+"""Names that Airflow's database, the DAGs and whoever sets Airflow up agree on. Imports nothing of Airflow."""
 
 PUBLISH_POOL = "smki_publish"  # one slot; `airflow pools set smki_publish 1 "one publisher at a time"`
 DAILY_DELTA = "smki_daily_delta"

@@ -38,7 +38,8 @@ console = Console()
 
 def main() -> int:
     """Runs the demo; the exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell starts background jobs with it ignored
+        signal.signal(number, signal.default_int_handler)
     settings = Settings.from_environment()
     ports = {
         "port": int(os.environ.get("DEMO_PORT", "8080")),
@@ -81,12 +82,9 @@ def _show(stack: Stack, engine: Engine, settings: Settings) -> None:
             f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
             soft_wrap=True,
         )
-    console.print(
-        f"\nAirflow UI   [bold]{stack.api.base_url}[/]   log in as [bold]{stack.api.user}[/] with [bold]{stack.api.password}[/]"
-    )
-    console.print(
-        f"SFTP         sftp -P {stack.sftp['port']} -i {stack.sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True
-    )
+    api, sftp = stack.api, stack.sftp
+    console.print(f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]")
+    console.print(f"SFTP         sftp -P {sftp['port']} -i {sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
 
 
 def _fill(engine: Engine, settings: Settings, today: date) -> None:
@@ -147,7 +145,7 @@ def _publish(stack: Stack, guide: UserGuide, today: date) -> None:
 
 
 def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _until(condition: Callable[[], bool], problem: str) -> None:
@@ -173,7 +171,7 @@ def _party(stack: Stack) -> Site:
 def _table(engine: Engine, offered: list[OfferedFile]) -> Table:
     with engine.connect() as connection:
         published = {publication.name: publication for publication in list_publications(connection, "primary")}
-    table = Table(title="On the SFTP server, as a Party reads it", box=None, title_justify="left")
+    table = Table(title="On the SFTP server, as a Party reads it", box=None, padding=(0, 1, 0, 0), title_justify="left")
     for column in ("file", "bytes", "records", "SHA-256", "published (UTC)"):
         table.add_column(column, justify="right" if column in ("bytes", "records") else "left", no_wrap=True)
     digits = 64 if console.width >= 140 else 12
@@ -182,7 +180,7 @@ def _table(engine: Engine, offered: list[OfferedFile]) -> Table:
         if publication.artefact.sha256 != file.verification.sha256:
             raise VerificationError(
                 file.local.name,
-                f"the server gives SHA-256 {file.verification.sha256} and the ledger has {publication.artefact.sha256}.",
+                f"the server gives {file.verification.sha256} and the ledger has {publication.artefact.sha256}.",
                 "A Party reads another file than the one that was judged.",
                 "find out who writes on the server.",
             )

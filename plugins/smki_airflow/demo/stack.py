@@ -142,7 +142,15 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
 def start_sftp(stack: Stack, port: int) -> None:
     """Starts the SFTP server and gives Airflow its connection."""
     keys = stack.var / "sftp-keys"
-    server = ("smki_airflow.demo.sftp_server", "--root", str(stack.var / "sftp"), "--keys", str(keys), "--port", str(port))
+    server = (
+        "smki_airflow.demo.sftp_server",
+        "--root",
+        str(stack.var / "sftp"),
+        "--keys",
+        str(keys),
+        "--port",
+        str(port),
+    )
     process = stack.start("sftp", *server, answers=True)
     assert process.stdout is not None  # noqa: S101  # it answers
     ready = process.stdout.readline()

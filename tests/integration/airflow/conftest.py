@@ -16,7 +16,9 @@ from smki_airflow.demo.sftp_server import HOST, PARTY
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 
 _LATEST = datetime.now(UTC).date() - timedelta(days=20)  # no scheduled run reaches back to it
-END = _LATEST - timedelta(days=(_LATEST.weekday() - 2) % 7)  # the repository's last day: a Wednesday, so deltas follow a full
+END = _LATEST - timedelta(
+    days=(_LATEST.weekday() - 2) % 7
+)  # the repository's last day: a Wednesday, so deltas follow a full
 RUNS_S = 240
 
 
@@ -43,7 +45,9 @@ def engine(stack: Stack) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def party(stack: Stack) -> Site:
-    return Site("primary", HOST, stack.sftp["port"], PARTY, Path(stack.sftp["keys"][PARTY]), stack.sftp["host_key"], "/")
+    return Site(
+        "primary", HOST, stack.sftp["port"], PARTY, Path(stack.sftp["keys"][PARTY]), stack.sftp["host_key"], "/"
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: int = RUNS_S) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,9 @@ def test_past_days_are_backfilled_with_the_content_they_would_have_had_in_time(
         in_use = connection.execute(
             select(certificate.c.serial_number).where(certificate.c.status == "I", certificate.c["class"] == "DEVICE")
         ).scalars()
-        later = [StatusChange(CertificateReference(serial), Status.NOT_IN_USE, "later") for serial in list(in_use)[:100]]
+        later = [
+            StatusChange(CertificateReference(serial), Status.NOT_IN_USE, "later") for serial in list(in_use)[:100]
+        ]
     assert set_statuses(engine, later) == 100
 
     assert set(backfill(stack, DAILY_DELTA, days[0], days[-1], DAY).values()) == {"success"}
@@ -87,7 +90,7 @@ def test_one_publisher_works_at_a_time(stack: Stack, sunday):
         if task["task_id"] == "publish"
     )
     assert len(spans) > 1
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
 
 
 def test_a_failed_task_is_cleared_once_its_cause_is_gone(
@@ -112,7 +115,7 @@ def test_a_failed_task_is_cleared_once_its_cause_is_gone(
 
 
 def test_a_run_that_is_cleared_whole_changes_nothing_that_is_published(
-    stack: Stack, engine: Engine, user_guide: UserGuide, sunday
+    stack: Stack, user_guide: UserGuide, sunday
 ):
     file = stack.var / "sftp" / user_guide.full.file_name(sunday)
     before = (file.read_bytes(), file.stat().st_ino)

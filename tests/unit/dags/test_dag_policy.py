@@ -5,16 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.serialization.serialized_objects import DagSerialization
 
+from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
 from smki.settings import PROJECT
+from smki_airflow.defaults import DEFAULT_ARGS
+from smki_airflow.names import PUBLISH_POOL
 
 DAGS = PROJECT / "dags"
 
 
 @pytest.fixture(scope="module")
 def dags():
-    from airflow.dag_processing.dagbag import DagBag
-
     bag = DagBag(DAGS)
     assert bag.import_errors == {}
     return bag.dags
@@ -44,11 +48,6 @@ def test_every_task_has_retries_a_policy_by_kind_of_error_and_a_timeout(dags):
 
 
 def test_data_errors_fail_at_once_and_transport_errors_are_retried():
-    from airflow.sdk.definitions.retry_policy import RetryAction
-
-    from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
-    from smki_airflow.defaults import DEFAULT_ARGS
-
     four_parts = ("item", "rule.", "consequence.", "next step.")
     policy = DEFAULT_ARGS["retry_policy"]
     for error in (PublicationRefusedError, SiteLoginError):
@@ -57,8 +56,6 @@ def test_data_errors_fail_at_once_and_transport_errors_are_retried():
 
 
 def test_only_publishing_takes_the_pool_of_publishers(dags):
-    from smki_airflow.names import PUBLISH_POOL
-
     for dag in dags.values():
         for task in dag.tasks:
             pool = task.partial_kwargs.get("pool") if task.is_mapped else task.pool
@@ -66,8 +63,6 @@ def test_only_publishing_takes_the_pool_of_publishers(dags):
 
 
 def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
-    from airflow.serialization.serialized_objects import DagSerialization
-
     for dag_id, terms, interval in (
         ("smki_daily_delta", user_guide.delta, timedelta(days=1)),
         ("smki_full_extract", user_guide.full, timedelta(days=7)),
