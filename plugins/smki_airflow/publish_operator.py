@@ -13,13 +13,9 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 
 from smki.obligations.user_guide import Obligation, load_user_guide
-from smki.publish.ledger import publish_artefact
-from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
-from smki_airflow.extract_tasks import artefact_from_json
 from smki_airflow.names import PUBLISH_POOL
 from smki_airflow.runs import current_run
-from smki_airflow.sites import open_site
 
 log = logging.getLogger(__name__)
 _PROGRESS_EVERY_S = 10
@@ -40,6 +36,12 @@ class PublishOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002  # Airflow's signature
         """Publishes; returns what the ledger has."""
+        # Loaded by the task, not by the DAG processor.
+        from smki.publish.ledger import publish_artefact
+        from smki.repository.database import database_url, open_engine
+        from smki_airflow.extract_steps import artefact_from_json
+        from smki_airflow.sites import open_site
+
         settings, run = Settings.from_environment(), current_run()
         artefact = artefact_from_json(self.artefact)
         terms = load_user_guide(settings.config).terms(Obligation(artefact.obligation))

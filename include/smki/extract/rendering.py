@@ -35,19 +35,28 @@ def render_tail() -> bytes:
     return f"</{annex_b.ROOT}>\n".encode()
 
 
-def render_records(columns: pa.Table, batch: int = _BATCH) -> Iterator[bytes]:
+def render_records(columns: pa.Table, batch: int = _BATCH) -> Iterator[pa.Buffer]:
     """The certificates of `columns` (see `read_columns`) as CertificateResponse elements, in the order given."""
     for start in range(0, columns.num_rows, batch):
         yield _render_batch(columns.slice(start, batch))
 
 
-def _render_batch(columns: pa.Table) -> bytes:
+def _render_batch(columns: pa.Table) -> pa.Buffer:
     shapes = _rows_by_shape(columns)
-    rendered = [_render_shape(columns.take(pa.array(rows))) for rows in shapes]
-    order = np.argsort(np.concatenate(shapes))
-    records = pc.take(pa.concat_arrays(rendered), pa.array(order))
-    values: bytes = records.buffers()[2].to_pybytes()
-    return values
+    octets = columns.select(["serial_number", "eui64", "body"])
+    pieces = [_pieces(columns.slice(int(rows[0]), 1), octets.take(pa.array(rows))) for rows in shapes]
+    lengths = np.repeat([_width(shape) for shape in pieces], [len(rows) for rows in shapes])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    rendered = np.empty(offsets[-1], dtype=np.uint8)
+    row = 0
+    for shape, rows in zip(pieces, shapes, strict=True):
+        records = rendered[offsets[row] : offsets[row + len(rows)]]
+        _side_by_side(shape, records.reshape(len(rows), -1))
+        row += len(rows)
+    by_shape = pa.BinaryArray.from_buffers(
+        pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(rendered)]
+    )
+    return pc.take(by_shape, pa.array(np.argsort(np.concatenate(shapes)))).buffers()[2]
 
 
 def _rows_by_shape(columns: pa.Table) -> list[NDArray[np.intp]]:
@@ -68,45 +77,47 @@ def _rows_by_shape(columns: pa.Table) -> list[NDArray[np.intp]]:
     return np.split(by_code, np.cumsum(np.bincount(code))[:-1])
 
 
-def _render_shape(columns: pa.Table) -> pa.BinaryArray:
-    """Records of one shape: the constants come from the first row, the octets that vary from all of them."""
-    first = columns.slice(0, 1).to_pylist()[0]
+def _pieces(example: pa.Table, octets: pa.Table) -> list[bytes | Octets]:
+    """What records of one shape consist of: octets that are the same in each, and (rows, width) matrices, in turn.
+
+    `example` is one of the records, `octets` has what varies of each.
+    """
+    first = example.to_pylist()[0]
     certificate_class = CertificateClass(first["class"])
     subject = annex_b.subject_element(certificate_class)
-    varying = {
-        annex_b.SERIAL: _hex(_octets(columns["serial_number"])),
-        annex_b.BODY: _base64(_octets(columns["body"])),
-    }
-    if first["eui64"] is not None:
-        varying[subject] = _dashed_hex(_octets(columns["eui64"]))
-    constant = {
-        subject: escape(first["common_name"] or ""),
+    texts: dict[str, str | Octets | None] = {
+        subject: escape(first["common_name"] or "") if first["eui64"] is None else _dashed_hex(_octets(octets["eui64"])),
+        annex_b.SERIAL: _hex(_octets(octets["serial_number"])),
         annex_b.STATUS: first["status"],
-        annex_b.ROLE: None if certificate_class is not CertificateClass.ORGANISATION else str(first["role"]),
+        annex_b.BODY: _base64(_octets(octets["body"])),
+        annex_b.ROLE: str(first["role"]) if certificate_class is CertificateClass.ORGANISATION else None,
         annex_b.USAGE: first["usage"],
         annex_b.MANUFACTURING: "true" if first["manufacturing"] else "false",
     }
-    pieces: list[bytes | Octets] = [f"<{annex_b.RECORD}>".encode()]
+    constant, pieces = f"<{annex_b.RECORD}>", list[bytes | Octets]()
     for name in annex_b.RECORD_ELEMENTS:
-        if name in varying:
-            pieces += [f"<{name}>".encode(), varying[name], f"</{name}>".encode()]
-        elif constant.get(name) is not None:
-            pieces.append(f"<{name}>{constant[name]}</{name}>".encode())
-    pieces.append(f"</{annex_b.RECORD}>\n".encode())
-    return _side_by_side(pieces, columns.num_rows)
+        text = texts.get(name)
+        if isinstance(text, str):
+            constant += f"<{name}>{text}</{name}>"
+        elif text is not None:
+            pieces += [f"{constant}<{name}>".encode(), text]
+            constant = f"</{name}>"
+    pieces.append(f"{constant}</{annex_b.RECORD}>\n".encode())
+    return pieces
 
 
-def _side_by_side(pieces: list[bytes | Octets], rows: int) -> pa.BinaryArray:
-    """Pieces that are the same in every row, and (rows, width) matrices, next to each other in each row."""
-    widths = [len(piece) if isinstance(piece, bytes) else piece.shape[1] for piece in pieces]
-    width = sum(widths)
-    records = np.empty((rows, width), dtype=np.uint8)
+def _width(pieces: list[bytes | Octets]) -> int:
+    return sum(len(piece) if isinstance(piece, bytes) else piece.shape[1] for piece in pieces)
+
+
+def _side_by_side(pieces: list[bytes | Octets], records: Octets) -> None:
+    """Writes the pieces next to each other into each row of `records`."""
     start = 0
-    for piece, piece_width in zip(pieces, widths, strict=True):
-        records[:, start : start + piece_width] = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else piece
-        start += piece_width
-    offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(records)])
+    for piece in pieces:
+        letters = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else piece
+        end = start + letters.shape[-1]
+        records[:, start:end] = letters
+        start = end
 
 
 def _constant_subject(columns: pa.Table) -> pa.ChunkedArray:

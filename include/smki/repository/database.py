@@ -60,8 +60,10 @@ def ensure_database(url: str) -> None:
 
 @contextmanager
 def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connection]:
-    """An ADBC connection in one read-only snapshot; batches of it are Arrow."""
+    """An ADBC connection; what its statements return is Arrow."""
     with lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SET jit = off")  # compiling takes longer than a segment's whole statement
         yield connection
 
 

@@ -83,7 +83,9 @@ def _show(stack: Stack, engine: Engine, settings: Settings) -> None:
             soft_wrap=True,
         )
     api, sftp = stack.api, stack.sftp
-    console.print(f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]")
+    console.print(
+        f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
+    )
     console.print(f"SFTP         sftp -P {sftp['port']} -i {sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
 
 

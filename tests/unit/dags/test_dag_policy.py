@@ -1,6 +1,8 @@
 """What every DAG of the project keeps to, and when the extract DAGs run."""
 
 import ast
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,6 +86,16 @@ def test_dag_files_only_wire():
     for file in DAGS.glob("*.py"):
         found = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, logic)]
         assert not found, f"{file.name}:{found[0].lineno}"
+
+
+def test_the_dag_processor_loads_nothing_heavy():
+    program = (
+        "import runpy, sys\n"
+        f"for name in {[str(file) for file in DAGS.glob('*.py')]}: runpy.run_path(name)\n"
+        "print([heavy for heavy in ('numpy', 'pyarrow', 'lxml', 'asn1crypto', 'paramiko') if heavy in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_no_module_of_the_domain_imports_airflow():

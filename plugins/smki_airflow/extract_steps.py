@@ -1,0 +1,199 @@
+"""The steps of an extract run. Each does one thing of the domain and says what it did in one log line.
+
+XCom carries numbers and facts only; octets, the plan and the manifest lie in the run's staging folder, which all
+workers share. Whatever a task leaves there is replaced as a whole when it runs again.
+"""
+
+import json
+import logging
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smki.certificates.set_digest import SetDigest
+from smki.errors import PlanError
+from smki.extract.assembly import assemble as assemble_file
+from smki.extract.assembly import discard_segments
+from smki.extract.manifest import Manifest, read_manifest
+from smki.extract.plan import ExtractPlan, plan_extract
+from smki.extract.production import render_segments, staged_segments
+from smki.extract.segment import Segment, write_whole
+from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.publish.artefact import Artefact
+from smki.quality.agreement import check_agreement
+from smki.quality.verification import SegmentFigures, Verification, check_segments
+from smki.quality.verification import conclude as conclude_verification
+from smki.repository.database import database_url, libpq_url, open_engine
+from smki.repository.windows import close_windows
+from smki.settings import Settings
+from smki_airflow.runs import Run
+
+log = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+
+def close_window(run: Run) -> int:
+    """Closes the window of the run's day, and those before it that are still open; returns how many it closed."""
+    settings = Settings.from_environment()
+    engine = open_engine(database_url(settings))
+    guide = load_user_guide(settings.config)
+    closed = close_windows(engine, run.business_date, guide.delta.cut_off)
+    for window in closed:
+        log.info("window closed seq=%d date=%s events=%d", window.seq, window.business_date, window.events)
+    if not closed:
+        log.info("window was closed before date=%s", run.business_date)
+    return len(closed)
+
+
+def plan(run: Run, obligation: str) -> list[list[int]]:
+    """Plans the run's extract; returns the segment numbers of each task."""
+    settings = Settings.from_environment()
+    engine = open_engine(database_url(settings))
+    terms = load_user_guide(settings.config).terms(Obligation(obligation))
+    extract_plan = plan_extract(engine, terms, run.business_date)
+    write_whole(_plan_path(settings, run), json.dumps(extract_plan.as_json()).encode())
+    shares = extract_plan.tasks()
+    log.info("extract planned name=%s segments=%d tasks=%d", extract_plan.name, extract_plan.segments, len(shares))
+    return shares
+
+
+def render(run: Run, numbers: list[int]) -> list[Json]:
+    """Renders and stages some segments; returns their facts."""
+    settings = Settings.from_environment()
+    extract_plan, file = _plan(settings, run)
+    url = libpq_url(open_engine(database_url(settings)))
+    segments = []
+    for number in numbers:
+        segments += render_segments(url, extract_plan, [number], staged_segments(file))
+        log.info("segment rendered number=%d of=%d records=%d", number, extract_plan.segments, segments[-1].records)
+    return [segment.as_json() for segment in segments]
+
+
+def assemble(run: Run, rendered: list[list[Json]]) -> str:
+    """Puts the segments together; returns the file's name."""
+    settings = Settings.from_environment()
+    extract_plan, file = _plan(settings, run)
+    segments = [Segment(**facts) for part in rendered for facts in part]
+    manifest = assemble_file(extract_plan, segments, staged_segments(file), file)
+    log.info("extract assembled name=%s records=%d bytes=%d", file.name, manifest.records, manifest.bytes)
+    return file.name
+
+
+def verify(run: Run, numbers: list[int], name: str) -> list[Json]:
+    """Checks some segments of the assembled file from its own octets; returns their figures."""
+    settings = Settings.from_environment()
+    file = run.staging(settings) / name
+    figures = []
+    for segment, keys in check_segments(file, read_manifest(file), numbers, settings.annex_b_xsd):
+        np.save(_keys_path(file, segment.number), keys)
+        log.info("segment verified number=%d records=%d statuses=%s", segment.number, segment.records, segment.statuses)
+        figures.append(segment.as_json())
+    return figures
+
+
+def conclude(run: Run, name: str, verified: list[list[Json]]) -> Json:
+    """Judges the file as a whole and against the repository; returns the artefact that may be published."""
+    settings = Settings.from_environment()
+    file = run.staging(settings) / name
+    manifest = read_manifest(file)
+    figures = [SegmentFigures(**facts) for part in verified for facts in part]
+    keys = [np.load(_keys_path(file, segment.number), mmap_mode="r") for segment in figures]
+    verification = conclude_verification(file, manifest, figures, keys)
+    check_agreement(open_engine(database_url(settings)), manifest, verification)
+    discard_segments(staged_segments(file))
+    log.info("extract verified name=%s records=%d sha256=%s", name, verification.records, verification.sha256)
+    return artefact_as_json(_artefact(manifest, verification, run))
+
+
+def record(run: Run, published: list[Json]) -> list[Json]:
+    """Ends the run: what is published where, from the ledger; the staging folder is emptied."""
+    settings = Settings.from_environment()
+    if len(published) != len(settings.sites):
+        raise PlanError(
+            run.label,
+            f"{len(settings.sites)} sites are configured and {len(published)} were published to.",
+            "The staged file is kept.",
+            "clear the publish task.",
+        )
+    shutil.rmtree(run.staging(settings), ignore_errors=True)
+    publications = [dict(publication) for publication in published]
+    for publication in publications:
+        log.info("published %s", " ".join(f"{key}={value}" for key, value in publication.items()))
+    return publications
+
+
+def artefact_as_json(artefact: Artefact) -> Json:
+    """An artefact as JSON types."""
+    return {
+        field: getattr(artefact, field)
+        for field in (
+            "obligation",
+            "name",
+            "window_seq",
+            "bytes",
+            "sha256",
+            "content_digest",
+            "xml_bytes",
+            "records",
+            "run",
+        )
+    } | {
+        "business_date": artefact.business_date.isoformat(),
+        "set_digest": str(artefact.set_digest),
+        "verified_at": artefact.verified_at.isoformat(),
+    }
+
+
+def artefact_from_json(stated: Json) -> Artefact:
+    """The artefact that `artefact_as_json` wrote."""
+    return Artefact(
+        **stated
+        | {
+            "business_date": datetime.fromisoformat(stated["business_date"]).date(),
+            "set_digest": SetDigest.parse(stated["set_digest"]),
+            "verified_at": datetime.fromisoformat(stated["verified_at"]),
+        }
+    )
+
+
+def _plan_path(settings: Settings, run: Run) -> Path:
+    return run.staging(settings) / "plan.json"
+
+
+def _plan(settings: Settings, run: Run) -> tuple[ExtractPlan, Path]:
+    """The run's plan, and where its file is assembled."""
+    path = _plan_path(settings, run)
+    try:
+        extract_plan = ExtractPlan.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise PlanError(
+            str(path),
+            "the run's plan is gone from the staging area.",
+            "Nothing was produced.",
+            "clear the run from `plan` on.",
+        ) from error
+    return extract_plan, path.with_name(extract_plan.name)
+
+
+def _keys_path(file: Path, number: int) -> Path:
+    return staged_segments(file) / f"keys-{number:05d}.npy"
+
+
+def _artefact(manifest: Manifest, verification: Verification, run: Run) -> Artefact:
+    return Artefact(
+        obligation=manifest.obligation,
+        name=manifest.name,
+        business_date=manifest.business_date,
+        window_seq=manifest.window_seq,
+        bytes=verification.bytes,
+        sha256=verification.sha256,
+        content_digest=manifest.content_digest,
+        xml_bytes=verification.xml_bytes,
+        records=verification.records,
+        set_digest=verification.set_digest,
+        run=run.label,
+        verified_at=datetime.now(UTC),
+    )
