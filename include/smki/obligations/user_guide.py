@@ -3,9 +3,11 @@
 * A business date is the day of a cut-off. Its delta holds the window that ends there, its full extract the state right
   after it, so both need the same time of day.
 * A cut-off is daily (`M H * * *`) or weekly (`M H * * DAY`) in UTC.
-* What contradicts itself is refused on load, with the obligation and the key.
+* A file with {date} in its name is written once; one without is replaced in place by its successor.
+* What contradicts itself is refused on load, with the obligation and the key; so are two obligations with one file.
 """
 
+import posixpath
 import re
 import tomllib
 from dataclasses import dataclass
@@ -25,6 +27,12 @@ class Obligation(StrEnum):
 
     FULL = "full"
     DELTA = "delta"
+    ARL = "arl"
+    CRL = "crl"
+    ANCHOR_NORTH = "anchor_north"
+    ANCHOR_CENTRAL_SOUTH = "anchor_central_south"
+    ANCHOR_DOCUMENT = "anchor_document"
+    ANCHOR_TABLE = "anchor_table"  # the document's content for machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Terms:
 
     obligation: Obligation
     clause: str
-    file: str  # pattern with {date}
+    file: str  # name; with {date} where there is a file a day
     cut_off_cron: str  # UTC
     cut_off_time: time  # UTC
     weekday: int | None  # 0 is Monday; None: every day
@@ -43,6 +51,11 @@ class Terms:
     def file_name(self, day: date) -> str:
         """The name of that day's file."""
         return self.file.format(date=day.isoformat())
+
+    @property
+    def replaced_in_place(self) -> bool:
+        """Whether a new file takes the place, and the name, of the one before it."""
+        return "{date}" not in self.file
 
     def cut_off(self, day: date) -> datetime:
         """That day's cut-off (UTC)."""
@@ -61,12 +74,21 @@ class Terms:
 class UserGuide:
     """All obligations."""
 
-    full: Terms
-    delta: Terms
+    all: tuple[Terms, ...]  # in the order of Obligation
 
     def terms(self, obligation: Obligation) -> Terms:
         """The terms of one obligation."""
-        return {Obligation.FULL: self.full, Obligation.DELTA: self.delta}[obligation]
+        return next(terms for terms in self.all if terms.obligation is obligation)
+
+    @property
+    def full(self) -> Terms:
+        """The weekly full extract."""
+        return self.terms(Obligation.FULL)
+
+    @property
+    def delta(self) -> Terms:
+        """The daily delta."""
+        return self.terms(Obligation.DELTA)
 
 
 def load_user_guide(folder: Path) -> UserGuide:
@@ -76,11 +98,17 @@ def load_user_guide(folder: Path) -> UserGuide:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise _refused(path.name, f"it cannot be read ({error}).") from error
-    guide = UserGuide(*(_terms(obligation, stated.get(obligation)) for obligation in Obligation))
+    guide = UserGuide(tuple(_terms(obligation, stated.get(obligation)) for obligation in Obligation))
     if guide.delta.weekday is not None:
         raise _refused("[delta] cut_off", "a delta is daily (Appendix O 2.3.3 (b)).")
     if guide.full.cut_off_time != guide.delta.cut_off_time:
-        raise _refused("[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day.")
+        raise _refused(
+            "[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day."
+        )
+    files = [posixpath.join(terms.folder, terms.file) for terms in guide.all]
+    for terms, file in zip(guide.all, files, strict=True):
+        if files.count(file) > 1:
+            raise _refused(f"[{terms.obligation}] file", f"another obligation has {terms.file!r} in the same folder.")
     return guide
 
 
@@ -101,14 +129,18 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         raise _refused(f"[{obligation}] cut_off", f"{parts[3]!r} is none of {', '.join(_DAYS)}.")
     if not (due := _PUBLISH_BY.fullmatch(publish_by)) or not (int(due[2]) < 24 and int(due[3]) < 60):
         raise _refused(f"[{obligation}] publish_by", f"{publish_by!r} is neither `HH:MM` nor `+1 HH:MM`.")
-    if "{date}" not in file or not file.endswith(".xml.gz") or "/" in file:
-        raise _refused(f"[{obligation}] file", f"{file!r} is no file name with {{date}} that ends in .xml.gz.")
+    is_dated = obligation in (Obligation.FULL, Obligation.DELTA)
+    if "/" in file or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
+        wanted = "a name with {date} that ends in .xml.gz" if is_dated else "a name without {date}"
+        raise _refused(f"[{obligation}] file", f"{file!r} is not {wanted}.")
     cut_off_time = time(int(parts[2]), int(parts[1]))
     delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3])) - timedelta(
         hours=cut_off_time.hour, minutes=cut_off_time.minute
     )
     if delay <= timedelta():
-        raise _refused(f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}.")
+        raise _refused(
+            f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}."
+        )
     return Terms(
         obligation=obligation,
         clause=text("clause"),

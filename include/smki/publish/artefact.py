@@ -22,6 +22,7 @@ class Artefact:
     set_digest: SetDigest  # of the certificates in it
     run: str  # who produced it: an Airflow run or a command line
     verified_at: datetime  # UTC
+    version: int | None = None  # of a file that is replaced in place: rises with its content
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,10 @@ class Publication:
     path: str  # on the server
     run: str  # who published it
     published_at: datetime  # UTC
+    ended_at: datetime | None = None  # UTC; when its file was replaced or removed
+    end_reason: str | None = None
 
     @property
     def name(self) -> str:
-        """Final name of the file; the ledger is write-once by site and name."""
+        """Final name of the file."""
         return self.artefact.name

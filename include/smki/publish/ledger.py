@@ -1,7 +1,9 @@
 """The ledger of what is published where, and the publication of one artefact with it.
 
-* The ledger is write-once by site and name. The same content (equal content digest) under a recorded name is published
-  already, which is no error; other content is refused before the site is even called, and by the table's own statement.
+* A dated name is written once on a site, for ever. The same content (equal content digest) under a recorded name is
+  published already, which is no error; other content is refused before the site is even called.
+* A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
+  backfill, is superseded and leaves the site alone.
 * One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record.
 * The artefact is recorded before it is sent, the publication after it is found under its final name. So a crash between
   the rename and the record is resolved by looking: the file on the server has the hash of a recorded artefact.
@@ -10,13 +12,13 @@
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -36,17 +38,26 @@ log = logging.getLogger(__name__)
 class Decision(StrEnum):
     """What the ledger says of an offered artefact."""
 
-    ALREADY_PUBLISHED = "already published"
     PUBLISH = "publish"
+    REPLACE = "replace"
+    ALREADY_PUBLISHED = "already published"
+    SUPERSEDED = "superseded"
+    REMOVED = "was published and has been removed"
 
 
-def decide(existing: Publication | None, offered_content_digest: str) -> Decision:
-    """Whether content may be published under a name that has `existing`. Raises PublicationRefusedError."""
-    if existing is None:
+def decide(history: Sequence[Publication], offered: Artefact) -> Decision:
+    """Whether an artefact may be published under a name with this history (oldest first).
+
+    Raises PublicationRefusedError for other content under a name that is written once.
+    """
+    if not history:
         return Decision.PUBLISH
-    if existing.artefact.content_digest == offered_content_digest:
-        return Decision.ALREADY_PUBLISHED
-    raise _refused(existing.site, existing.name)
+    latest = history[-1]
+    if latest.artefact.content_digest == offered.content_digest:
+        return Decision.ALREADY_PUBLISHED if latest.ended_at is None else Decision.REMOVED
+    if offered.version is None or latest.artefact.version is None:
+        raise _refused(latest.site, latest.name)
+    return Decision.REPLACE if offered.version > latest.artefact.version else Decision.SUPERSEDED
 
 
 def publish_artefact(
@@ -54,23 +65,33 @@ def publish_artefact(
 ) -> Publication:
     """Publishes an artefact on a site and records it; the same call again finds it done.
 
-    `run` is who publishes. Raises PublicationRefusedError for other content under a recorded name, what `publish_file`
-    and `open_sftp` raise, and RepositoryUnavailableError; after each of them the call can be repeated.
+    Returns what the ledger has under the name now: where the artefact is superseded, that is its successor. `run` is who
+    publishes. Raises PublicationRefusedError for other content under a name that is written once, and what
+    `publish_file` and `open_sftp` raise, and RepositoryUnavailableError; after each of them the call can be repeated.
     """
     with lost_connections(), engine.connect() as connection, site_lock(connection, site.name):
         with connection.begin():
-            existing = find_publication(connection, site.name, artefact.name)
-            decision = decide(existing, artefact.content_digest)
+            history = publication_history(connection, site.name, artefact.name)
+            decision = decide(history, artefact)
             record_artefact(connection, artefact)
-            equal_content = _sha256_of_equal_content(connection, artefact)
+            equal_content, older = _known_hashes(connection, artefact)
         log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, decision)
+        if decision in (Decision.SUPERSEDED, Decision.REMOVED):
+            return history[-1]
         with open_sftp(site) as sftp:
             published = publish_file(
-                sftp, local_path, artefact.name, site.folder, artefact.sha256, progress, equal_content
+                sftp,
+                local_path,
+                artefact.name,
+                site.folder,
+                artefact.sha256,
+                progress,
+                equal_content=equal_content,
+                replaceable=older,
             )
-        if existing and published.already_there:
-            return existing
-        if existing:
+        if decision is Decision.ALREADY_PUBLISHED:
+            if published.already_there:
+                return history[-1]
             log.warning("publication restored site=%s name=%s: the server had lost it", site.name, artefact.name)
         with connection.begin():
             return record_publication(connection, site.name, artefact.name, published, run)
@@ -102,58 +123,74 @@ def site_lock(connection: Connection, site: str) -> Iterator[None]:
 
 
 def record_artefact(connection: Connection, artefact: Artefact) -> None:
-    """Records a verified artefact; a second record of the same file changes nothing."""
+    """Records a verified artefact; of the same file, recorded before, only the version may rise."""
     row = asdict(artefact) | {"set_digest": str(artefact.set_digest)}
-    connection.execute(insert(artefact_table).values(row).on_conflict_do_nothing(index_elements=["name", "sha256"]))
+    offered = insert(artefact_table).values(row)
+    connection.execute(
+        offered.on_conflict_do_update(
+            index_elements=["name", "sha256"],
+            set_={"version": func.greatest(artefact_table.c.version, offered.excluded.version)},
+        )
+    )
 
 
 def record_publication(connection: Connection, site: str, name: str, published: PublishedFile, run: str) -> Publication:
-    """Records that a recorded artefact has its final name on the site.
+    """Records that a recorded artefact has its final name on the site; call it under the site's lock.
 
-    A publication of equal content is replaced: its file was lost and put there again. Raises PublicationRefusedError
-    when the ledger has other content under the name.
+    The publication that it replaces ends. One of equal content is put right instead: its file was lost and put there
+    again. Raises PublicationRefusedError when the ledger has other content under a name that is written once.
     """
-    artefact_id, content_digest = connection.execute(
-        select(artefact_table.c.id, artefact_table.c.content_digest).where(
+    artefact = connection.execute(
+        select(artefact_table.c.id, artefact_table.c.content_digest, artefact_table.c.version).where(
             artefact_table.c.name == name, artefact_table.c.sha256 == published.sha256
         )
     ).one()
-    recorded_digest = (
-        select(artefact_table.c.content_digest)
-        .where(artefact_table.c.id == publication_table.c.artefact_id)
-        .scalar_subquery()
-    )
-    offered = insert(publication_table).values(
-        site=site, name=name, artefact_id=artefact_id, path=published.path, run=run
-    )
-    recorded = connection.execute(
-        offered.on_conflict_do_update(
-            index_elements=["site", "name"],
-            set_={
-                "artefact_id": offered.excluded.artefact_id,
-                "path": offered.excluded.path,
-                "run": offered.excluded.run,
-                "published_at": func.clock_timestamp(),
-            },
-            where=recorded_digest == content_digest,
-        ).returning(publication_table.c.id)
-    ).first()
-    if recorded is None:
-        raise _refused(site, name)
+    values = {"artefact_id": artefact.id, "path": published.path, "run": run}
+    current = find_publication(connection, site, name)
+    if current is not None and current.artefact.content_digest == artefact.content_digest:
+        connection.execute(
+            update(publication_table).where(*_offered(site, name)).values(published_at=func.clock_timestamp(), **values)
+        )
+    else:
+        if current is not None:
+            if artefact.version is None or artefact.version <= (current.artefact.version or 0):
+                raise _refused(site, name)
+            end_publication(connection, site, name, run, "replaced")
+        connection.execute(insert(publication_table).values(site=site, name=name, **values))
     log.info("publication recorded site=%s name=%s sha256=%s run=%s", site, name, published.sha256, run)
-    (publication,) = _publications(connection, publication_table.c.id == recorded.id)
+    (publication,) = _publications(connection, *_offered(site, name))
     return publication
 
 
+def end_publication(connection: Connection, site: str, name: str, run: str, reason: str) -> None:
+    """Records that a file is no longer offered under its name; `run` is who ended it."""
+    connection.execute(
+        update(publication_table)
+        .where(*_offered(site, name))
+        .values(ended_at=func.clock_timestamp(), ended_by=run, end_reason=reason)
+    )
+    log.info("publication ended site=%s name=%s run=%s reason=%s", site, name, run, reason)
+
+
 def find_publication(connection: Connection, site: str, name: str) -> Publication | None:
-    """What the ledger has under this name on the site."""
-    found = _publications(connection, publication_table.c.site == site, publication_table.c.name == name)
+    """What is offered under this name on the site, as the ledger has it."""
+    found = _publications(connection, *_offered(site, name))
     return found[0] if found else None
 
 
 def list_publications(connection: Connection, site: str) -> list[Publication]:
-    """All publications on the site, oldest first."""
-    return _publications(connection, publication_table.c.site == site)
+    """All that is offered on the site, oldest first."""
+    return _publications(connection, publication_table.c.site == site, publication_table.c.ended_at.is_(None))
+
+
+def publication_history(connection: Connection, site: str, name: str) -> list[Publication]:
+    """All that ever had this name on the site, oldest first; only the last one may still be offered."""
+    return _publications(connection, publication_table.c.site == site, publication_table.c.name == name)
+
+
+def _offered(site: str, name: str) -> tuple[ColumnElement[bool], ...]:
+    ledger = publication_table.c
+    return ledger.site == site, ledger.name == name, ledger.ended_at.is_(None)
 
 
 def _publications(connection: Connection, *conditions: ColumnElement[bool]) -> list[Publication]:
@@ -164,6 +201,8 @@ def _publications(connection: Connection, *conditions: ColumnElement[bool]) -> l
             ledger.path,
             ledger.run.label("published_by"),
             ledger.published_at,
+            ledger.ended_at,
+            ledger.end_reason,
             *(artefacts[field.name] for field in fields(Artefact)),
         )
         .join_from(publication_table, artefact_table)
@@ -181,15 +220,20 @@ def _publication(row: RowMapping) -> Publication:
         path=row["path"],
         run=row["published_by"],
         published_at=row["published_at"],
+        ended_at=row["ended_at"],
+        end_reason=row["end_reason"],
     )
 
 
-def _sha256_of_equal_content(connection: Connection, artefact: Artefact) -> list[str]:
+def _known_hashes(connection: Connection, offered: Artefact) -> tuple[set[str], set[str]]:
+    """SHA-256 values of recorded files of this name: those with equal content, and those that `offered` may replace."""
     columns = artefact_table.c
-    same = select(columns.sha256).where(
-        columns.name == artefact.name, columns.content_digest == artefact.content_digest
-    )
-    return list(connection.scalars(same))
+    rows = connection.execute(
+        select(columns.sha256, columns.content_digest, columns.version).where(columns.name == offered.name)
+    ).all()
+    equal = {row.sha256 for row in rows if row.content_digest == offered.content_digest}
+    older = {row.sha256 for row in rows if None not in (row.version, offered.version) and row.version < offered.version}
+    return equal, older - equal
 
 
 def _refused(site: str, name: str) -> PublicationRefusedError:

@@ -1,10 +1,10 @@
-"""How one file gets its final name on a site: whole, as it was judged, and never over another one.
+"""How one file gets its final name on a site: whole, as it was judged, and never over one that it may not replace.
 
 `publish_file` takes these steps. Below each stands what a crash, or an answer that is lost, leaves behind; the next try
 starts at step 1 and comes right from there.
 
-1. Look at the final name. If a file stands there, read it back: with an accepted hash the work is done, with any other
-   the publication is refused.
+1. Look at the final name. If a file stands there, read it back: with an accepted hash the work is done; with the hash
+   of a file that this one replaces it goes on; with any other the publication is refused.
    → the server is as it was
 2. Create the folder if it is missing (one level).
    → an empty folder
@@ -16,7 +16,7 @@ starts at step 1 and comes right from there.
    → a whole part, or none
 6. Look at the final name again: an upload takes minutes.
    → a whole part
-7. Rename, atomically; readers see no file or the whole file.
+7. Rename, atomically; readers see no file (or the replaced one), or the whole file.
    → a whole part, or the file under its final name
 8. Look at what has the final name.
    → the file under its final name
@@ -73,25 +73,26 @@ def publish_file(
     sha256: str,
     progress: Progress,
     equal_content: Collection[str] = (),
+    replaceable: Collection[str] = (),
 ) -> PublishedFile:
     """Publishes `local`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
 
     A file that stands there already is accepted with that hash, or with one of `equal_content`: hashes of other files
-    with the same content. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any
+    with the same content; one with a hash of `replaceable` is replaced. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any
     more), UploadDamagedError, SiteFullError, SiteUnavailableError, StagingError, and ConfigurationError when the site
     lacks a right or an extension.
     """
     final = posixpath.join(folder, name)
     part = part_path(folder, name)
     with site_errors(final):
-        standing = _standing(sftp, final, {sha256, *equal_content})
+        standing = _standing(sftp, final, {sha256, *equal_content}, replaceable)
         if standing:
             return standing
         _need_folder(sftp, folder)
         _upload(sftp, local, part, progress)
         sync(sftp, part)
         _need_hash(sftp, part, local, sha256)
-        standing = _standing(sftp, final, {sha256, *equal_content})
+        standing = _standing(sftp, final, {sha256, *equal_content}, replaceable)
         if standing:
             sftp.remove(part)
             return standing
@@ -101,16 +102,20 @@ def publish_file(
     return published
 
 
-def _standing(sftp: SFTPClient, final: str, accepted: Collection[str]) -> PublishedFile | None:
+def _standing(
+    sftp: SFTPClient, final: str, accepted: Collection[str], replaceable: Collection[str]
+) -> PublishedFile | None:
     try:
         size = sftp.stat(final).st_size or 0
     except FileNotFoundError:
         return None
     found = remote_sha256(sftp, final)
+    if found in replaceable:
+        return None
     if found not in accepted:
         raise PublicationRefusedError(
             final,
-            f"a published file is never replaced, and the server holds other content there (SHA-256 {found}).",
+            f"only what the ledger knows is ever replaced, and the server holds other content (SHA-256 {found}).",
             "It stays as it is; nothing was published.",
             "find out where the file on the server comes from before anything is removed by hand.",
         )

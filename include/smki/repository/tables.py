@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -57,7 +58,9 @@ certificate = Table(
     "certificate",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="lodging order"),
-    Column("class", Text, CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", "class"), nullable=False),
+    Column(
+        "class", Text, CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", "class"), nullable=False
+    ),
     Column("issuer_id", Integer, nullable=False),
     Column("serial_number", LargeBinary, nullable=False, comment="big-endian magnitude"),
     Column("eui64", LargeBinary, CheckConstraint("octet_length(eui64) = 8", "eui64")),
@@ -127,6 +130,7 @@ artefact = Table(
     Column("xml_bytes", BigInteger, nullable=False),
     Column("records", BigInteger, nullable=False),
     Column("set_digest", Text, nullable=False),
+    Column("version", BigInteger, comment="of a file that is replaced in place: rises with its content; else null"),
     Column("run", Text, nullable=False, comment="who produced it: an Airflow run or a command line"),
     _when("verified_at", nullable=False, server_default=_NOW),
     UniqueConstraint("name", "sha256"),
@@ -142,5 +146,23 @@ publication = Table(
     Column("path", Text, nullable=False, comment="on the server"),
     Column("run", Text, nullable=False),
     _when("published_at", nullable=False, server_default=_NOW),
-    UniqueConstraint("site", "name"),
+    _when("ended_at", comment="when its file was replaced or removed; null while it is offered"),
+    Column("ended_by", Text, comment="who did it: an Airflow run or a command line"),
+    Column("end_reason", Text, comment="replaced, or the retention rule"),
+    Index("publication_offered_key", "site", "name", unique=True, postgresql_where=text("ended_at IS NULL")),
+)
+
+revocation_list = Table(
+    "revocation_list",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="lodging order"),
+    Column("kind", Text, CheckConstraint("kind IN ('ARL', 'CRL')", "kind"), nullable=False),
+    Column("issuer_id", Integer, nullable=False),
+    Column("number", Numeric(60, 0), nullable=False, comment="CRL number (RFC 5280, 5.2.3)"),
+    _when("this_update", nullable=False),
+    _when("next_update", nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="DER, exactly as lodged"),
+    _when("lodged_at", nullable=False, server_default=_NOW),
+    UniqueConstraint("kind", "issuer_id", "number"),
 )

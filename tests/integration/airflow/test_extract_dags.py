@@ -137,4 +137,4 @@ def test_the_log_of_a_failed_task_ends_with_rule_consequence_and_next_step(stack
         for detail in json.loads(line).get("error_detail") or ()
     ]
     assert errors, "the refused publication of the test before stands in a log"
-    assert all("a published file is never replaced" in error and "Next:" in error for error in errors)
+    assert all("only what the ledger knows is ever replaced" in error and "Next:" in error for error in errors)

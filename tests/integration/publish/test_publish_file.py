@@ -58,7 +58,7 @@ def test_same_content_again_is_already_there(site_server, staged, publish):
 def test_other_content_under_the_same_name_is_refused(site_server, stage, publish):
     publish(site_server.site, stage(seed=1))
 
-    with pytest.raises(PublicationRefusedError, match="never replaced"):
+    with pytest.raises(PublicationRefusedError, match="only what the ledger knows"):
         publish(site_server.site, stage(seed=2))
     assert (site_server.published / NAME).read_bytes() == stage(seed=1).path.read_bytes()
     assert names(site_server) == [NAME]
