@@ -29,7 +29,7 @@ from smki_airflow.names import PUBLISH_POOL
 
 _SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
 _STOP_S = 10
-_HEALTHY_S = 120
+_HEALTHY_S = 240
 
 
 @dataclass(slots=True)
