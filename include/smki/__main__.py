@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import extract, generate, repository
+from smki.cli import anchors, extract, generate, repository, retention, revocation
 
 app = typer.Typer(
     name="smki",
@@ -20,6 +20,9 @@ app.add_typer(repository.windows_app, name="windows")
 app.add_typer(generate.app, name="generate")
 app.command()(extract.produce)
 app.command()(extract.verify)
+app.add_typer(retention.app, name="retention")
+app.add_typer(revocation.app, name="revocation")
+app.add_typer(anchors.app, name="anchors")
 
 if __name__ == "__main__":
     app()

@@ -46,6 +46,10 @@ class DocumentRefusedError(DataError):
     """An input file is not a document that can be read safely (DTD, entities, gzip bomb, damage)."""
 
 
+class RevocationListRefusedError(DataError):
+    """A revocation list that cannot be lodged."""
+
+
 class TransitionRefusedError(DataError):
     """A status change that the rules do not allow."""
 
@@ -72,6 +76,22 @@ class VerificationError(DataError):
 
 class PublicationRefusedError(DataError):
     """The site holds, or once held, other content under this name."""
+
+
+class RemovalRefusedError(DataError):
+    """What stands on the site is not what the ledger published; it is not removed."""
+
+
+class AnchorSlotError(DataError):
+    """The repository's certificates do not fit the anchor slots that they are configured for."""
+
+
+class AnchorConfigurationError(ConfigurationError):
+    """anchor_slots.toml contradicts itself or the obligation."""
+
+
+class AnchorSlotsUnsetError(AnchorConfigurationError):
+    """There is no anchor_slots.toml yet, or only the placeholder that is shipped."""
 
 
 class RepositoryUnavailableError(TransportError):

@@ -6,8 +6,10 @@
 | SMKI_VAR | where everything that the publisher writes goes | `var` beside `include` |
 | SMKI_STAGING | staging area, shared by all workers | `SMKI_VAR/staging` |
 | SMKI_CONFIG | folder of user_guide.toml | `include/config` |
+| SMKI_ANCHOR_SLOTS | which certificates go into which Device anchor slots | `SMKI_CONFIG/anchor_slots.toml` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
 | SMKI_SITES | names of the sites that are published to, comma separated; the Airflow connection is `smki_sftp_NAME` | `primary` |
+| SMKI_SITE_NAME | for the command line, site NAME in upper case: the JSON of its Airflow connection, see `publish.site_settings` | none |
 """
 
 import os
@@ -27,6 +29,7 @@ class Settings:
     var: Path
     staging: Path
     config: Path
+    anchor_slots: Path
     annex_b_xsd: Path
     sites: tuple[str, ...]
 
@@ -39,11 +42,13 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Settings as the environment states them."""
         var = Path(environment.get("SMKI_VAR") or PROJECT / "var")
+        config = Path(environment.get("SMKI_CONFIG") or INCLUDE / "config")
         return cls(
             database_url=environment.get("SMKI_DATABASE_URL", ""),
             var=var,
             staging=Path(environment.get("SMKI_STAGING") or var / "staging"),
-            config=Path(environment.get("SMKI_CONFIG") or INCLUDE / "config"),
+            config=config,
+            anchor_slots=Path(environment.get("SMKI_ANCHOR_SLOTS") or config / "anchor_slots.toml"),
             annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),
             sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
         )

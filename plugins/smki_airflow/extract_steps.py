@@ -139,6 +139,7 @@ def artefact_as_json(artefact: Artefact) -> Json:
             "xml_bytes",
             "records",
             "run",
+            "version",
         )
     } | {
         "business_date": artefact.business_date.isoformat(),

@@ -18,11 +18,18 @@ class Run:
 
     dag_id: str
     run_id: str
-    cut_off: datetime  # UTC; the end of the data interval
+    cut_off: datetime | None  # UTC; the end of the data interval; none where an asset's event began the run
 
     @property
     def business_date(self) -> date:
-        """The day of the cut-off; never taken from the wall clock."""
+        """The day of the cut-off; never taken from the wall clock. Raises ConfigurationError for a run without one."""
+        if self.cut_off is None:
+            raise ConfigurationError(
+                f"run {self.run_id}",
+                "it has no data interval, so it belongs to no business date.",
+                "Nothing was produced.",
+                "trigger with a logical date, or create a backfill for the day.",
+            )
         return self.cut_off.date()
 
     @property
@@ -36,14 +43,7 @@ class Run:
 
 
 def current_run() -> Run:
-    """The run of the task that calls. Raises ConfigurationError for a run without a data interval."""
+    """The run of the task that calls."""
     context: Any = get_current_context()
-    dag_run, end = context["dag_run"], context.get("data_interval_end")
-    if end is None:
-        raise ConfigurationError(
-            f"run {dag_run.run_id}",
-            "it has no data interval, so it belongs to no business date.",
-            "Nothing was produced.",
-            "trigger with a logical date, or create a backfill for the day.",
-        )
-    return Run(dag_run.dag_id, dag_run.run_id, end)
+    dag_run = context["dag_run"]
+    return Run(dag_run.dag_id, dag_run.run_id, context.get("data_interval_end"))

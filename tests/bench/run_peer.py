@@ -78,7 +78,7 @@ def sql(url: str, day: str, file: str) -> int:
     program = shutil.which("pigz") or "gzip"
     with Path(file).open("wb") as out, subprocess.Popen([program, "-6"], stdin=subprocess.PIPE, stdout=out) as packer:
         assert packer.stdin is not None
-        packer.stdin.write(render_head(_plan(url, day)))
+        packer.stdin.write(render_head(_plan(url, day).xml_name))
         packer.stdin.flush()
         copy = f"COPY ({_SQL_XML}) TO STDOUT"
         subprocess.run([_PSQL, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", copy, url], stdout=packer.stdin, check=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class CertificateClass(StrEnum):
@@ -29,6 +29,23 @@ class Usage(StrEnum):
 
     DIGITAL_SIGNATURE = "DS"
     KEY_AGREEMENT = "KA"
+
+
+class Role(IntEnum):
+    """Remote party roles, as a certificate's OU says them."""
+
+    ROOT = 0
+    RECOVERY = 1
+    SUPPLIER = 2
+    NETWORK_OPERATOR = 3
+    ACCESS_CONTROL_BROKER = 4
+    TRANSITIONAL_CHANGE_OF_SUPPLIER = 5
+    WAN_PROVIDER = 6
+    ISSUING_AUTHORITY = 7
+    LOAD_CONTROLLER = 8
+    OTHER = 127
+    XML_SIGNING = 135
+    DSP_XML_SIGNING = 137
 
 
 @dataclass(frozen=True, slots=True)

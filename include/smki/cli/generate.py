@@ -9,6 +9,7 @@ import typer
 from smki.cli.repository import parsed_date
 from smki.cli.terminal import AsJson, open_repository, print_facts, print_json, progress_bar, reported_errors
 from smki.generator import filling
+from smki.generator.anchor_slots import write_anchor_slots
 from smki.repository.lodging import LodgingReport
 
 app = typer.Typer(no_args_is_help=True, help="Fill a repository with made-up certificates.")
@@ -57,6 +58,19 @@ def volume(
                 progress=lambda done: progress(done, None),
             )
     _print_report(report, as_json=as_json)
+
+
+@app.command()
+def anchor_slots(
+    file: Annotated[Path | None, typer.Option("--out", help="Default: anchor_slots.toml in SMKI_VAR.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """An anchor_slots.toml for a repository that `generate pki` has filled; name it in SMKI_ANCHOR_SLOTS to use it."""
+    with reported_errors(as_json=as_json):
+        engine, settings = open_repository()
+        path = file or settings.var / "anchor_slots.toml"
+        facts = {"file": str(path), "certificates": write_anchor_slots(engine, path)}
+    print_json(facts) if as_json else print_facts(facts)
 
 
 def _print_report(report: LodgingReport, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """`smki lodge`, `status`, `windows`, `rejected`: what goes into the repository and what its days hold."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 from sqlalchemy import select
 
 from smki.certificates.model import CertificateClass, Status
+from smki.cli.revocation import lodgement_facts, print_lodgement
 from smki.cli.terminal import (
     AsJson,
     err,
@@ -21,7 +23,7 @@ from smki.cli.terminal import (
     reported_errors,
 )
 from smki.obligations.user_guide import load_user_guide
-from smki.repository import lodging, status, windows
+from smki.repository import lodging, revocation, status, windows
 from smki.repository.sources import offers_of
 from smki.repository.tables import rejected_lodgement
 
@@ -30,7 +32,10 @@ windows_app = typer.Typer(no_args_is_help=True, help="Close and list delta windo
 
 
 def lodge(
-    paths: Annotated[list[Path], typer.Argument(help="DER, PEM, Annex B XML or XML.gz; folders of them.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="DER, PEM, Annex B XML or XML.gz; folders of them. Revocation lists as DER or PEM."),
+    ],
     as_status: Annotated[Status, typer.Option("--status", help="Status where the file states none.")] = Status.IN_USE,
     manufacturing: Annotated[bool, typer.Option(help="Manufacturing flag where the file states none.")] = False,
     ca_class: Annotated[
@@ -38,39 +43,57 @@ def lodge(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lodge certificates. What cannot be lodged is kept with its reason, and the rest is lodged: exit code 1 then."""
+    """Lodge certificates, then revocation lists.
+
+    What cannot be lodged is kept with its reason, and the rest is lodged: exit code 1 then.
+    """
+    files = existing(paths)
+    lists: list[revocation.RevocationListOffer] = []
+
+    def certificates() -> Iterator[lodging.Lodgement | lodging.Refusal]:
+        """What is offered without the lists, which wait until their issuers are lodged."""
+        for offer in offers_of(files, as_status, manufacturing=manufacturing):
+            if isinstance(offer, revocation.RevocationListOffer):
+                lists.append(offer)
+            else:
+                yield offer
+
     with reported_errors(as_json=as_json):
         engine, _ = open_repository()
         with progress_bar("lodging") as progress:
             report = lodging.lodge(
                 engine,
-                offers_of(existing(paths), as_status, manufacturing=manufacturing),
+                certificates(),
                 ca_class=ca_class,
                 progress=lambda done: progress(done, None),
             )
+        listed = revocation.lodge_revocation_lists(engine, lists, datetime.now(UTC))
+    shown = [*report.refusals, *listed.refusals]
+    refused = report.refused + len(listed.refusals)
     if as_json:
-        refusals = [
-            {"origin": r.origin, "error": type(r.error).__name__, "reason": str(r.error)} for r in report.refusals
-        ]
+        refusals = [{"origin": r.origin, "error": type(r.error).__name__, "reason": str(r.error)} for r in shown]
         print_json(
             {
                 "lodged": report.lodged,
                 "already_there": report.already_there,
-                "refused": report.refused,
+                "refused": refused,
                 "classes": dict(report.classes),
+                "revocation_lists": [lodgement_facts(lodgement) for lodgement in listed.lodgements],
                 "refusals": refusals,
             }
         )
     else:
         print_facts(
-            {"lodged": report.lodged, "already there": report.already_there, "refused": report.refused}
+            {"lodged": report.lodged, "already there": report.already_there, "refused": refused}
             | {f"  {name}": count for name, count in sorted(report.classes.items())}
         )
-        for refusal in report.refusals:
+        for lodgement in listed.lodgements:
+            print_lodgement(lodgement)
+        for refusal in shown:
             err.print(f"[bold red]refused[/] {refusal.origin}\n  {refusal.error}", highlight=False)
-        if report.refused > len(report.refusals):
-            err.print(f"… and {report.refused - len(report.refusals):,} more: `smki rejected` lists them.")
-    if report.refused:
+        if refused > len(shown):
+            err.print(f"… and {refused - len(shown):,} more: `smki rejected` lists them.")
+    if refused:
         raise typer.Exit(1)
 
 
@@ -175,7 +198,15 @@ def _print_windows(closed: list[windows.Window], *, as_json: bool) -> None:
         print_rows(
             ["window", "business date", "cut-off (UTC)", "events", "certificates", "entered I", "left I"],
             [
-                [w.seq, w.business_date, f"{w.cutoff:%Y-%m-%d %H:%M}", w.events, w.changed.count, w.entered.count, w.departed.count]
+                [
+                    w.seq,
+                    w.business_date,
+                    f"{w.cutoff:%Y-%m-%d %H:%M}",
+                    w.events,
+                    w.changed.count,
+                    w.entered.count,
+                    w.departed.count,
+                ]
                 for w in closed
             ],
         )

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from sqlalchemy import Engine
@@ -58,8 +59,9 @@ def reported_errors(*, as_json: bool = False) -> Iterator[None]:
                 }
             )
         else:
-            err.print(f"[bold red]{type(error).__name__}[/] {error.item}", highlight=False)
-            err.print(f"  {error.rule}\n  {error.consequence}\n  [bold]Next:[/] {error.next_step}", highlight=False)
+            item, rule, consequence, next_step = map(escape, error.args)  # [brackets] are no markup here
+            err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
+            err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
         raise typer.Exit(exit_code(error)) from None
 
 

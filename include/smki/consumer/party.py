@@ -2,7 +2,6 @@
 
 import io
 import posixpath
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -51,11 +50,10 @@ def fetch_extracts(
     folder.mkdir(parents=True, exist_ok=True)
     offered = []
     for terms in (guide.full, guide.delta):
-        pattern = re.compile(re.escape(terms.file).replace(r"\{date\}", r"(\d{4}-\d\d-\d\d)"))
         remote = posixpath.join(site.folder, terms.folder.lstrip("/"))
         with open_sftp(site) as sftp, site_errors(f"site {site.name}"):
             for entry in sorted(sftp.listdir_attr(remote), key=lambda entry: entry.filename):
-                if not (match := pattern.fullmatch(entry.filename)):
+                if not (match := terms.pattern.fullmatch(entry.filename)):
                     continue
                 progress(entry.filename)
                 local = folder / entry.filename

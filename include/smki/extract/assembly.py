@@ -6,20 +6,18 @@ block · CRC-32 and length of the whole XML, combined from the segments'. Every 
 
 import hashlib
 import shutil
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from isal import isal_zlib
 
 from smki.errors import PlanError
+from smki.extract.gzip_frame import gzip_header, gzip_trailer
 from smki.extract.manifest import Manifest, write_manifest
 from smki.extract.plan import ExtractPlan
 from smki.extract.segment import Segment, segment_path, staging_error
 
 _FINAL_BLOCK = b"\x03\x00"  # fixed Huffman codes, no data, last one (RFC 1951, 3.2.3)
-_FNAME = 0x08
-_FASTEST, _UNIX = 4, 3  # XFL and OS of the header; constants, so that the header depends on the plan alone
 _BUFFER = 1 << 20
 
 
@@ -33,7 +31,7 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
     if numbers != list(range(plan.segments)):
         missing = sorted(set(range(plan.segments)) - set(numbers))
         raise _refused(plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'}).")
-    header = gzip_header(plan)
+    header = gzip_header(plan.xml_name, plan.cutoff)
     crc32 = length = 0
     for segment in ordered:
         crc32 = isal_zlib.crc32_combine(crc32, segment.xml_crc32, segment.xml_bytes)
@@ -52,7 +50,7 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
                     while octets := source.read(_BUFFER):
                         sha256.update(octets)
                         out.write(octets)
-            end = _FINAL_BLOCK + struct.pack("<II", crc32, length & 0xFFFFFFFF)
+            end = _FINAL_BLOCK + gzip_trailer(crc32, length)
             sha256.update(end)
             size = out.tell() + out.write(end)
         part.rename(file)
@@ -78,13 +76,6 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
 def discard_segments(staged: Path) -> None:
     """Removes the segments of an extract that has been assembled."""
     shutil.rmtree(staged, ignore_errors=True)
-
-
-def gzip_header(plan: ExtractPlan) -> bytes:
-    """The member's header (RFC 1952, 2.3)."""
-    mtime = int(plan.cutoff.timestamp()) & 0xFFFFFFFF
-    fixed = struct.pack("<BBBBIBB", 0x1F, 0x8B, 8, _FNAME, mtime, _FASTEST, _UNIX)
-    return fixed + plan.xml_name.encode("ascii") + b"\0"
 
 
 def _refused(plan: ExtractPlan, rule: str) -> PlanError:

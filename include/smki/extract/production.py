@@ -28,7 +28,7 @@ def render_segments(url: str, plan: ExtractPlan, numbers: Sequence[int], staged:
     with arrow_connection(url) as connection:
         for number in numbers:
             if number == 0:
-                segments.append(write_segment(staged, number, 0, [render_head(plan)]))
+                segments.append(write_segment(staged, number, 0, [render_head(plan.xml_name)]))
             elif number == plan.segments - 1:
                 segments.append(write_segment(staged, number, 0, [render_tail()]))
             else:

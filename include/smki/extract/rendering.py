@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from smki.certificates import annex_b
 from smki.certificates.model import CertificateClass
-from smki.extract.plan import ExtractPlan
 
 Octets = NDArray[np.uint8]
 _BATCH = 16_384  # records rendered at once: the matrices stay near the processor's caches
 _HEX = np.frombuffer(b"".join(b"%02X" % octet for octet in range(256)), dtype=np.uint8).reshape(256, 2)
 
 
-def render_head(plan: ExtractPlan) -> bytes:
+def render_head(xml_name: str) -> bytes:
     """The document up to its first certificate. AuditReference is the XML's own name, so that content is reproducible."""
-    fields = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, plan.xml_name.removesuffix(".xml")))
+    fields = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, xml_name.removesuffix(".xml")))
     elements = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in fields)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{annex_b.ROOT}>\n{elements}'.encode()
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from smki.certificates.model import Status
 from smki.generator.history import Lodged, StatusChanged, history
 from smki.generator.pki import Pki
+from smki.generator.revocation import issue_lists
 from smki.generator.volume import volume_bodies
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
@@ -42,11 +43,15 @@ def fill_with_history(
         set_statuses(
             engine,
             [
-                StatusChange(CertificateReference(event.serial_number, event.issuer), event.status, event.reason, event.at)
+                StatusChange(
+                    CertificateReference(event.serial_number, event.issuer), event.status, event.reason, event.at
+                )
                 for event in day.events
                 if isinstance(event, StatusChanged)
             ],
         )
+        for issued in day.lists:
+            issue_lists(engine, pki, issued.at, issued.revoked, recorded_at=issued.at)
         progress(total.lodged)
     return total
 

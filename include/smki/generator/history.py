@@ -5,8 +5,11 @@
 * Certificates are lodged between 20:00 and 08:00, when batches are (Appendix N). A Device's two certificates are lodged
   seconds apart, as P; 2 to 72 hours later its installation makes both I. Nine in ten Devices of the base set are
   installed already and lodged as I. One Device in fifty is removed some days later: N.
-* A supplier that leaves the market has its certificates revoked (R), a network operator that merged has ten-year-old
-  certificates that expire (E). Both stand outside `pki.ORGANISATIONS`, so no anchor slot loses its certificate.
+* A supplier that leaves the market has its certificates revoked: the CRL that lists them gives them R. A network
+  operator that merged has ten-year-old certificates that expire (E). Both stand outside `pki.ORGANISATIONS`, so no
+  anchor slot loses its certificate.
+* Revocation lists are issued in the first hour, empty; within an hour of the revocation; and six hours before the end,
+  so that the CRL is valid a day later.
 * The quiet window has no event at all. One event falls exactly on a cut-off, and one a microsecond after it: the two
   certificates of one Device.
 * Equal arguments give equal events, apart from the PKI's keys, serial numbers and signatures.
@@ -19,15 +22,15 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 from cryptography import x509
 
-from smki.certificates.model import Status, Usage
+from smki.certificates.model import Role, Status, Usage
 from smki.generator.pki import (
     ORGANISATION_VALIDITY,
     Organisation,
     Pki,
-    Role,
     organisation_certificates,
     organisations,
 )
+from smki.generator.revocation import Revoked
 
 MINIMUM_DAYS = 7
 MINIMUM_CERTIFICATES_A_DAY = 20  # so that every window but the quiet one has a Device
@@ -74,6 +77,14 @@ class StatusChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ListsIssued:
+    """Both OCAs issue their revocation lists."""
+
+    at: datetime  # UTC
+    revoked: tuple[Revoked, ...] = ()  # what comes onto the CRL, beside what the one before it held
+
+
 Event = Lodged | StatusChanged
 
 
@@ -83,6 +94,7 @@ class HistoryDay:
 
     cutoff: datetime  # UTC; the window is the 24 hours before it, without their first instant and with their last
     events: tuple[Event, ...]  # in time order; may be empty
+    lists: tuple[ListsIssued, ...] = ()  # in time order; what they revoke is revoked by them and no event
 
 
 def history(pki: Pki, end: date, days: int = 15, certificates: int = 20_000, seed: int = 147) -> Iterator[HistoryDay]:
@@ -118,13 +130,14 @@ class _Story:
         self.lodged = 0
         self._pki = pki
         self._windows: list[list[Event]] = [[] for _ in range(days)]
+        self._lists: list[list[ListsIssued]] = [[] for _ in range(days)]
         self._random = np.random.default_rng(seed)
         self._device = 0
 
     def day(self, window: int) -> HistoryDay:
         """The window's events; call it once all that is lodged until then is booked."""
         events = sorted(self._windows[window], key=lambda event: event.at)
-        return HistoryDay(self._cutoff(window), tuple(events))
+        return HistoryDay(self._cutoff(window), tuple(events), tuple(self._lists[window]))
 
     def lodge_authorities(self) -> None:
         """CAs and Organisations, a second apart, and the end of the two that go."""
@@ -137,8 +150,16 @@ class _Story:
             self._lodge(self.start + timedelta(seconds=second), body, Status.IN_USE)
 
         revocation = self._cutoff(_CUT_OFF_EVENTS) - 9 * _HOUR
-        for body in leaving:
-            self._change(revocation + self._some(0.1, 0.5), body, Status.REVOKED, "left the market")
+        revoked = [
+            Revoked(_serial_number(body), revocation + self._some(0.1, 0.5), x509.ReasonFlags.cessation_of_operation)
+            for body in leaving
+        ]
+        for issued in (
+            ListsIssued(self.start + _HOUR),
+            ListsIssued(revocation + _HOUR, tuple(revoked)),
+            ListsIssued(self._cutoff(-1) - 6 * _HOUR),
+        ):
+            self._lists[(issued.at - self.start - _MICROSECOND) // _DAY].append(issued)
         for body in merged:
             self._change(expiry + self._some(0.1, 0.5), body, Status.EXPIRED, "notAfter has passed")
 
@@ -184,9 +205,8 @@ class _Story:
         self._book(Lodged(at, body, status))
 
     def _change(self, at: datetime, body: bytes, status: Status, reason: str) -> None:
-        certificate = x509.load_der_x509_certificate(body)
-        serial_number = certificate.serial_number.to_bytes(16)
-        self._book(StatusChanged(at, certificate.issuer.public_bytes(), serial_number, status, reason))
+        issuer = x509.load_der_x509_certificate(body).issuer.public_bytes()
+        self._book(StatusChanged(at, issuer, _serial_number(body), status, reason))
 
     def _book(self, event: Event) -> None:
         """Puts an event into the window that claims it; what would happen after the end does not happen."""
@@ -210,3 +230,7 @@ class _Story:
     def _some(self, low: float, high: float) -> timedelta:
         """A duration between two numbers of hours, to the microsecond."""
         return timedelta(microseconds=int(self._random.integers(int(low * 3.6e9), int(high * 3.6e9))))
+
+
+def _serial_number(body: bytes) -> bytes:
+    return x509.load_der_x509_certificate(body).serial_number.to_bytes(16)

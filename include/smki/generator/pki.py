@@ -16,7 +16,6 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -28,25 +27,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.name import _ASN1Type  # the only way to say BIT STRING in a Name
 from cryptography.x509.oid import NameOID
 
-from smki.certificates.model import Usage
+from smki.certificates.model import Role, Usage
 from smki.errors import ConfigurationError
-
-
-class Role(IntEnum):
-    """Remote party roles, as a certificate's OU says them."""
-
-    ROOT = 0
-    RECOVERY = 1
-    SUPPLIER = 2
-    NETWORK_OPERATOR = 3
-    ACCESS_CONTROL_BROKER = 4
-    TRANSITIONAL_CHANGE_OF_SUPPLIER = 5
-    WAN_PROVIDER = 6
-    ISSUING_AUTHORITY = 7
-    LOAD_CONTROLLER = 8
-    OTHER = 127
-    XML_SIGNING = 135
-    DSP_XML_SIGNING = 137
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@
   after it, so both need the same time of day.
 * A cut-off is daily (`M H * * *`) or weekly (`M H * * DAY`) in UTC.
 * A file with {date} in its name is written once; one without is replaced in place by its successor.
+* A delta stays for `keep_days` from its publication, at least the 7 of Appendix O 2.3.3 (b); of the full extracts the
+  newest `keep` stay; a file that is replaced in place stays. Retention looks every day.
+* The two revocation lists are .gz files that one daily run makes sure of; a warning comes before their nextUpdate.
 * What contradicts itself is refused on load, with the obligation and the key; so are two obligations with one file.
 """
 
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from smki.errors import ObligationError
 
@@ -47,10 +51,16 @@ class Terms:
     weekday: int | None  # 0 is Monday; None: every day
     publish_by_delay: timedelta  # from cut-off to publish-by
     folder: str  # on the server
+    next_update_warning: timedelta | None  # of a revocation list: so long before nextUpdate its successor is missed
 
     def file_name(self, day: date) -> str:
         """The name of that day's file."""
         return self.file.format(date=day.isoformat())
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What the names of its files match as a whole; the group is the date where they have one."""
+        return re.compile(re.escape(self.file).replace(r"\{date\}", r"(\d{4}-\d\d-\d\d)"))
 
     @property
     def replaced_in_place(self) -> bool:
@@ -71,10 +81,21 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long files stay on the server."""
+
+    cut_off_cron: str  # UTC; daily
+    delta_stays: timedelta  # from its publication
+    fulls_kept: int  # so many of the newest
+    hold_for_recovery: bool  # a delta that a Party needs after the newest full extract stays longer
+
+
+@dataclass(frozen=True, slots=True)
 class UserGuide:
     """All obligations."""
 
     all: tuple[Terms, ...]  # in the order of Obligation
+    retention: Retention
 
     def terms(self, obligation: Obligation) -> Terms:
         """The terms of one obligation."""
@@ -98,13 +119,17 @@ def load_user_guide(folder: Path) -> UserGuide:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise _refused(path.name, f"it cannot be read ({error}).") from error
-    guide = UserGuide(tuple(_terms(obligation, stated.get(obligation)) for obligation in Obligation))
+    guide = UserGuide(
+        tuple(_terms(obligation, stated.get(obligation)) for obligation in Obligation), _retention(stated)
+    )
     if guide.delta.weekday is not None:
         raise _refused("[delta] cut_off", "a delta is daily (Appendix O 2.3.3 (b)).")
     if guide.full.cut_off_time != guide.delta.cut_off_time:
         raise _refused(
             "[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day."
         )
+    if guide.terms(Obligation.ARL).cut_off_cron != guide.terms(Obligation.CRL).cut_off_cron:
+        raise _refused("[arl] cut_off", "one daily run makes sure of both revocation lists: the same as [crl].")
     files = [posixpath.join(terms.folder, terms.file) for terms in guide.all]
     for terms, file in zip(guide.all, files, strict=True):
         if files.count(file) > 1:
@@ -123,7 +148,7 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         return value
 
     cron, publish_by, file = text("cut_off"), text("publish_by"), text("file")
-    if not (parts := _CRON.fullmatch(cron)) or not (int(parts[1]) < 60 and int(parts[2]) < 24):
+    if not (parts := _CRON.fullmatch(cron)) or not _is_time(parts):
         raise _refused(f"[{obligation}] cut_off", f"{cron!r} is neither `M H * * *` nor `M H * * DAY`.")
     if parts[3] != "*" and parts[3] not in _DAYS:
         raise _refused(f"[{obligation}] cut_off", f"{parts[3]!r} is none of {', '.join(_DAYS)}.")
@@ -133,6 +158,8 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
     if "/" in file or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
         wanted = "a name with {date} that ends in .xml.gz" if is_dated else "a name without {date}"
         raise _refused(f"[{obligation}] file", f"{file!r} is not {wanted}.")
+    if obligation in _LISTS and not file.endswith(".gz"):
+        raise _refused(f"[{obligation}] file", f"{file!r} does not end in .gz ({text('clause')}).")
     cut_off_time = time(int(parts[2]), int(parts[1]))
     delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3])) - timedelta(
         hours=cut_off_time.hour, minutes=cut_off_time.minute
@@ -150,7 +177,56 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         weekday=None if parts[3] == "*" else _DAYS.index(parts[3]),
         publish_by_delay=delay,
         folder=text("folder"),
+        next_update_warning=_next_update_warning(obligation, stated.get("next_update_warning_hours")),
     )
+
+
+_LISTS = (Obligation.ARL, Obligation.CRL)
+_LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
+
+
+def _next_update_warning(obligation: Obligation, hours: object) -> timedelta | None:
+    key = f"[{obligation}] next_update_warning_hours"
+    if obligation not in _LISTS:
+        if hours is not None:
+            raise _refused(key, "only a revocation list has a nextUpdate.")
+        return None
+    if type(hours) is not int or not 0 < hours < _LONGEST_WARNING_HOURS:
+        raise _refused(key, f"{hours!r} is no whole number of hours from 1 to {_LONGEST_WARNING_HOURS - 1}.")
+    return timedelta(hours=hours)
+
+
+_RETENTION_KEYS = {"keep": Obligation.FULL, "keep_days": Obligation.DELTA, "hold_for_recovery": Obligation.DELTA}
+_MOST_KEPT = 366
+
+
+def _retention(stated: dict[str, Any]) -> Retention:
+    for key, owner in _RETENTION_KEYS.items():
+        for obligation in Obligation:
+            if obligation is not owner and key in stated[obligation]:
+                raise _refused(f"[{obligation}] {key}", f"it belongs to [{owner}].")
+    hold = stated[Obligation.DELTA].get("hold_for_recovery")
+    if not isinstance(hold, bool):
+        raise _refused("[delta] hold_for_recovery", f"{hold!r} is neither true nor false.")
+    section = stated.get("retention")
+    cron = section.get("cut_off") if isinstance(section, dict) else None
+    if not isinstance(cron, str) or not (parts := _CRON.fullmatch(cron)) or parts[3] != "*" or not _is_time(parts):
+        raise _refused("[retention] cut_off", f"{cron!r} is not `M H * * *`: a delta is due for removal every day.")
+    days = _kept(stated, "keep_days", 7, "a delta is available for 7 days (Appendix O 2.3.3 (b))")
+    fulls = _kept(stated, "keep", 1, "Parties start and recover with a full extract (Appendix O 2.3.3 (a))")
+    return Retention(cron, timedelta(days=days), fulls, hold)
+
+
+def _kept(stated: dict[str, Any], key: str, least: int, reason: str) -> int:
+    obligation = _RETENTION_KEYS[key]
+    value = stated[obligation].get(key)
+    if type(value) is not int or not least <= value <= _MOST_KEPT:
+        raise _refused(f"[{obligation}] {key}", f"{value!r} is no whole number from {least} to {_MOST_KEPT}; {reason}.")
+    return value
+
+
+def _is_time(parts: re.Match[str]) -> bool:
+    return int(parts[1]) < 60 and int(parts[2]) < 24
 
 
 def _refused(item: str, rule: str) -> ObligationError:

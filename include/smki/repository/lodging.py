@@ -175,7 +175,7 @@ def _lodge_batch(
     database: psycopg.Connection[Any], batch: _Batch, issuers: dict[bytes, int], report: LodgingReport
 ) -> None:
     offers, fields, refusals = batch.offers, batch.fields, batch.refusals
-    issuer_ids = [_issuer_id(database, profile.issuer, issuers) for profile in fields.profiles]
+    issuer_ids = [issuer_id(database, profile.issuer, issuers) for profile in fields.profiles]
 
     database.execute(_STAGING)
     with database.cursor().copy(_COPY) as copy:
@@ -187,8 +187,7 @@ def _lodge_batch(
     conflicts = [_conflict(offers[ordinal]) for (ordinal,) in database.execute(_CONFLICTS)] if rest else []
     refusals = refusals + conflicts
     if refusals:
-        with database.cursor() as cursor:
-            cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)])
+        keep_refused(database, refusals)
 
     report.lodged += sum(lodged.values())
     report.already_there += rest - len(conflicts)
@@ -221,7 +220,14 @@ def _rows(offers: list[Lodgement], fields: FieldBatch, issuer_ids: list[int]) ->
         )
 
 
-def _issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes, int]) -> int:
+def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal]) -> None:
+    """Puts what was refused into `rejected_lodgement`, with its reason; a private key's bytes go nowhere."""
+    with database.cursor() as cursor:
+        cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)])
+
+
+def issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes, int]) -> int:
+    """The id of an issuer's Name (DER), given on first sight; `known` remembers it."""
     if name not in known:
         display = x509.Name.load(name).human_friendly
         database.execute("INSERT INTO issuer (name, display) VALUES (%s, %s) ON CONFLICT DO NOTHING", [name, display])

@@ -1,6 +1,8 @@
-"""Finds certificates in what people have: DER, PEM with several in a file, Annex B XML and XML.gz, folders of all that.
+"""Finds certificates and revocation lists in what people have: DER, PEM with several in a file, Annex B XML and XML.gz,
+folders of all that.
 
-What a file is shows in its first octets, not in its name. A file that makes no sense becomes a Refusal; the others go on.
+What a file is shows in its first octets, not in its name. A file that makes no sense becomes a Refusal; the others go
+on.
 """
 
 import io
@@ -14,23 +16,26 @@ from asn1crypto import pem
 from smki.certificates.annex_b import Record, decode_body, read_records
 from smki.certificates.gzip_reading import GzipReader
 from smki.certificates.model import Status
+from smki.certificates.revocation_list import is_revocation_list
 from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
 from smki.repository.lodging import Lodgement, Refusal
+from smki.repository.revocation import RevocationListOffer
 
+Offer = Lodgement | Refusal | RevocationListOffer
 _PEM = b"-----BEGIN "
 _KEPT = 1 << 16  # octets of a senseless file that are kept with the refusal
 _DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
 
 
-def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = False) -> Iterator[Lodgement | Refusal]:
-    """Everything that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file says none."""
+def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = False) -> Iterator[Offer]:
+    """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file has none."""
     for path in paths:
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
             yield from _offers_of_file(file, status, manufacturing)
 
 
-def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Offer]:
     origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
     try:
         with file.open("rb") as stream:
@@ -45,6 +50,8 @@ def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator
                 raise _no_certificate(origin, f"it has {file.stat().st_size} octets and is neither XML, gzip nor PEM.")
             elif _PEM in (octets := stream.read()):  # text may stand before its first block
                 yield from _offers_of_pem(octets, origin, status, manufacturing)
+            elif is_revocation_list(octets):
+                yield RevocationListOffer(octets, origin)
             else:
                 yield Lodgement(octets, origin, status, manufacturing)
     except (DocumentRefusedError, CertificateRefusedError) as error:
@@ -67,7 +74,7 @@ def _offer_of_record(record: Record, origin: str) -> Lodgement | Refusal:
         return Refusal(body[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
 
 
-def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Offer]:
     """Each block of a PEM file; a private key among them is refused and the certificates beside it are not."""
     blocks = pem.unarmor(text, multiple=True)
     number = 0
@@ -86,12 +93,19 @@ def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) 
             yield Refusal(b"", origin, _private_key(origin))
         elif kind in ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"):
             yield Lodgement(der, origin, status, manufacturing)
+        elif kind in ("X509 CRL", "CRL"):
+            yield RevocationListOffer(der, origin)
         else:
             yield Refusal(der, origin, _no_certificate(origin, f"it is a {kind}."))
 
 
 def _no_certificate(item: object, rule: str) -> CertificateRefusedError:
-    return CertificateRefusedError(str(item), rule, "It is not lodged.", "offer certificates as DER, PEM or Annex B XML.")
+    return CertificateRefusedError(
+        str(item),
+        rule,
+        "It is not lodged.",
+        "offer certificates as DER, PEM or Annex B XML, revocation lists as DER or PEM.",
+    )
 
 
 def _private_key(item: object) -> DataError:

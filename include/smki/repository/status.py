@@ -85,16 +85,34 @@ def set_statuses(engine: Engine, changes: Sequence[StatusChange]) -> int:
     RepositoryUnavailableError.
     """
     with lost_connections(), engine.begin() as connection:
-        found = _lock(connection, {change.reference.serial_number for change in changes})
-        events: list[_Event] = []
-        for change in changes:
-            lodged = _only(change.reference, found)
-            if lodged.status is not change.status:
-                check_transition(str(change.reference), lodged.certificate_class, lodged.status, change.status)
-                lodged.status = change.status
-                events.append(_Event(lodged.id, change.status, change.reason, change.recorded_at))
-        _record(connection, events)
+        return apply_changes(connection, changes)
+
+
+def apply_changes(connection: Connection, changes: Sequence[StatusChange]) -> int:
+    """The same within the caller's transaction, which an error has to end."""
+    found = _lock(connection, {change.reference.serial_number for change in changes})
+    events: list[_Event] = []
+    for change in changes:
+        lodged = _only(change.reference, found)
+        if lodged.status is not change.status:
+            check_transition(str(change.reference), lodged.certificate_class, lodged.status, change.status)
+            lodged.status = change.status
+            events.append(_Event(lodged.id, change.status, change.reason, change.recorded_at))
+    _record(connection, events)
     return len(events)
+
+
+def lock_statuses(connection: Connection, issuer_name: bytes, serial_numbers: set[bytes]) -> dict[bytes, Status]:
+    """Status by serial number of those of an issuer's certificates that are lodged; it stays so until the caller's
+    transaction ends.
+    """
+    found = _lock(connection, serial_numbers)
+    return {
+        lodged.serial_number: lodged.status
+        for candidates in found.values()
+        for lodged in candidates
+        if lodged.issuer == issuer_name
+    }
 
 
 @dataclass(slots=True)

@@ -74,6 +74,7 @@ certificate = Table(
     Column("note", Text, comment="why a strict parser refuses the body"),
     _when("lodged_at", nullable=False, server_default=_NOW),
     UniqueConstraint("serial_number", "issuer_id"),  # in this order it finds a serial number alone, too
+    Index("certificate_authority_idx", "class", postgresql_where=text("class IN ('OCA', 'DCA')")),
 )
 
 status_event = Table(

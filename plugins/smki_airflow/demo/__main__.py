@@ -20,9 +20,12 @@ from sqlalchemy import Engine, func, select
 
 from smki.consumer.party import OfferedFile, check_against_repository, fetch_extracts
 from smki.errors import SmkiError, TransportError, VerificationError
+from smki.generator.anchor_slots import write_anchor_slots
 from smki.generator.filling import fill_with_history, open_pki
+from smki.generator.revocation import issue_lists
 from smki.obligations.user_guide import UserGuide, load_user_guide
 from smki.publish.ledger import list_publications
+from smki.publish.revocation import lists_without_successor
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate
@@ -51,6 +54,8 @@ def main() -> int:
                 stack = resources.enter_context(running_stack(settings.var, **ports))
             engine = open_engine(stack.repository_url)
             _fill(engine, settings, datetime.now(UTC).date())  # before a DAG can look at an empty repository
+            if not (anchor_slots := settings.var / "anchor_slots.toml").exists():
+                write_anchor_slots(engine, anchor_slots)
             with step("starting Airflow"):
                 start_airflow(stack)
             _show(stack, engine, settings)
@@ -94,6 +99,10 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
         lodged = connection.execute(select(func.count()).select_from(certificate)).scalar_one()
     if lodged:
         console.print(f"[green]✓[/] repository: {lodged:,} certificates, from an earlier start")
+        now = datetime.now(UTC)
+        if lists_without_successor(engine, load_user_guide(settings.config), now):
+            with step("having the CAs issue their next revocation lists"):
+                issue_lists(engine, open_pki(settings.var / "pki"), now)
         return
     with step(f"lodging {CERTIFICATES:,} signed certificates over {DAYS} days") as say:
         pki = open_pki(settings.var / "pki")

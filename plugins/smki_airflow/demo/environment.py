@@ -21,6 +21,7 @@ def airflow_environment(
         "SMKI_DATABASE_URL": repository_url,
         "SMKI_VAR": str(var),
         "SMKI_STAGING": str(var / "staging"),
+        "SMKI_ANCHOR_SLOTS": str(var / "anchor_slots.toml"),
         "SMKI_SITES": "primary",
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from smki.generator.filling import fill_with_history, open_pki
+from smki.generator.revocation import issue_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki_airflow.demo.sftp_server import HOST, PARTY
@@ -29,7 +30,9 @@ def stack() -> Iterator[Stack]:
         running_stack(Path(folder)) as running,
     ):
         engine = open_engine(running.repository_url)
-        fill_with_history(engine, open_pki(Path(folder) / "pki"), END, days=9, certificates=600)
+        pki = open_pki(Path(folder) / "pki")
+        fill_with_history(engine, pki, END, days=9, certificates=600)
+        issue_lists(engine, pki, datetime.now(UTC))  # the history's have run out by now
         engine.dispose()
         start_airflow(running)
         wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)

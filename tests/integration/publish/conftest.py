@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class OpenSshServer:
 
     def kill_sessions(self) -> None:
         for session in self.sessions():
-            session.kill()
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                session.kill()
 
     def freeze_sessions(self) -> None:
         for session in self.sessions():
@@ -154,6 +156,8 @@ class Faults:
     short_reads: bool = False  # reading gives half of what was asked for
     drop_at: int | None = None  # the connection breaks before the write at this offset or beyond; once
     drop_after_rename: bool = False  # the connection breaks before the rename is answered; once
+    refuse_removal: set[str] = field(default_factory=set)  # names of files that the account may not remove
+    drop_after_removal: bool = False  # the connection breaks before the removal is answered; once
     extensions: bool = True  # offers fsync, statvfs and posix-rename
 
 
@@ -199,6 +203,15 @@ class _FaultySession(asyncssh.SFTPServer):
         done = super().posix_rename(oldpath, newpath)
         if self._faults.drop_after_rename:
             self._faults.drop_after_rename = False
+            self.connection.abort()
+        return done
+
+    def remove(self, path: bytes) -> object:
+        if os.fsdecode(path).rpartition("/")[2] in self._faults.refuse_removal:
+            raise asyncssh.SFTPPermissionDenied("Permission denied")
+        done = super().remove(path)
+        if self._faults.drop_after_removal:
+            self._faults.drop_after_removal = False
             self.connection.abort()
         return done
 

@@ -57,11 +57,13 @@ def test_data_errors_fail_at_once_and_transport_errors_are_retried():
     assert policy.evaluate(RepositoryUnavailableError(*four_parts), 1, 6).action is not RetryAction.FAIL
 
 
-def test_only_publishing_takes_the_pool_of_publishers(dags):
+def test_only_what_changes_a_site_takes_the_pool_of_publishers(dags):
     for dag in dags.values():
         for task in dag.tasks:
             pool = task.partial_kwargs.get("pool") if task.is_mapped else task.pool
-            assert (pool == PUBLISH_POOL) == (task.task_id == "publish"), task.task_id
+            assert (pool == PUBLISH_POOL) == (task.task_id.rpartition(".")[2] in ("publish", "remove_files")), (
+                task.task_id
+            )
 
 
 def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):

@@ -97,6 +97,7 @@ USED = {
 
 # Where production and demo differ on purpose. Every other variable of Airflow is set in both.
 ONLY_IN_DEMO = {
+    "SMKI_ANCHOR_SLOTS": "production's stands beside user_guide.toml; the demo's is written for its made-up certificates",
     "AIRFLOW__CORE__PARALLELISM": "the demo's LocalExecutor forks that many processes at start",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "production has FAB's users and roles",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "production has FAB's users and roles",

@@ -110,7 +110,7 @@ def test_records_are_the_same_whatever_the_batches_and_chunks(rows: list[Row], b
 @given(rows=ROWS)
 @example(rows=[])
 def test_document_is_valid_by_the_schema(rows: list[Row]) -> None:
-    document = render_head(PLAN) + b"".join(render_records(table(rows))) + render_tail()
+    document = render_head(PLAN.xml_name) + b"".join(render_records(table(rows))) + render_tail()
     root = etree.fromstring(document, etree.XMLParser(schema=etree.XMLSchema(etree.parse(XSD))))
     assert len(root.findall(annex_b.RECORD)) == len(rows)
     assert root.findtext(annex_b.AUDIT_REFERENCE) == "SMKIKR_DELT_2025-06-02"

@@ -86,10 +86,10 @@ def test_every_transition_is_legal(lives: dict[Key, list[Event]]) -> None:
         assert all(later.status in LEGAL[earlier.status] for earlier, later in pairwise(life))
 
 
-def test_only_organisation_certificates_are_revoked_or_expire(
+def test_only_organisation_certificates_expire(
     lives: dict[Key, list[Event]], fields: dict[Key, CertificateFields]
 ) -> None:
-    ended = {fields[key].certificate_class for key, life in lives.items() if life[-1].status in (E, R)}
+    ended = {fields[key].certificate_class for key, life in lives.items() if life[-1].status is E}
     assert ended == {CertificateClass.ORGANISATION}
 
 
@@ -110,7 +110,21 @@ def test_current_organisations_stay_in_use(lives: dict[Key, list[Event]], fields
 def test_all_kinds_of_change_occur(windows: list[HistoryDay]) -> None:
     events = all_events(windows)
     assert {event.status for event in events if isinstance(event, Lodged)} == {P, I}
-    assert {event.status for event in events if isinstance(event, StatusChanged)} == {I, N, E, R}
+    assert {event.status for event in events if isinstance(event, StatusChanged)} == {I, N, E}
+
+
+def test_lists_are_issued_empty_first_then_with_the_revoked_organisation_and_valid_at_the_end(
+    windows: list[HistoryDay], fields: dict[Key, CertificateFields]
+) -> None:
+    issued = [(window.cutoff, lists) for window in windows for lists in window.lists]
+    assert [len(lists.revoked) for _, lists in issued] == [0, 2, 0]
+    assert all(cutoff - DAY < lists.at < cutoff for cutoff, lists in issued)
+    assert windows[-1].cutoff - issued[-1][1].at < DAY
+    (revoking,) = (lists for _, lists in issued if lists.revoked)
+    by_serial = {serial: read for (_, serial), read in fields.items()}
+    for revoked in revoking.revoked:
+        assert by_serial[revoked.serial_number].certificate_class is CertificateClass.ORGANISATION
+        assert timedelta() < revoking.at - revoked.at < timedelta(hours=1)
 
 
 def test_base_set_is_most_of_it_and_starts_with_the_cas(pki: Pki, windows: list[HistoryDay]) -> None:

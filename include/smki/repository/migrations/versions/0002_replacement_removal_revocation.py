@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("entries", sa.Integer(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="DER, exactly as lodged"),
         sa.Column("lodged_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
-        sa.CheckConstraint("kind IN ('ARL', 'CRL')", name="revocation_list_kind_check"),
+        sa.CheckConstraint("kind IN ('ARL', 'CRL')", name=op.f("revocation_list_kind_check")),
         sa.PrimaryKeyConstraint("id", name="revocation_list_pkey"),
         sa.UniqueConstraint("kind", "issuer_id", "number", name="revocation_list_kind_issuer_id_number_key"),
     )

@@ -1,0 +1,90 @@
+"""A site from what an Airflow connection, an environment variable or a command line states of it.
+
+Outside Airflow the variable `SMKI_SITE_PRIMARY` describes the site `primary`, with the same JSON as the environment
+variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY, so that one text serves both; `conn_type` is not looked at:
+
+    {"host": "sftp.example", "port": 22, "login": "publisher",
+     "extra": {"key_file": "/run/secrets/publisher_key", "host_key": "ssh-ed25519 AAAA…", "folder": "/"}}
+
+What a command line states goes before the variable, value by value. Passwords are not used.
+"""
+
+import json
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from smki.errors import ConfigurationError
+from smki.publish.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLogin:
+    """What is stated of a site; all of it may be missing."""
+
+    host: str | None = None
+    port: int | None = None
+    login: str | None = None
+    key_file: str | None = None  # private key, without a passphrase
+    host_key: str | None = None  # the pinned one: "ssh-ed25519 AAAA…"
+    folder: str | None = None  # that the folders of user_guide.toml are below
+
+    def site(self, name: str, folder: str, *, stated_in: str, next_step: str) -> Site:
+        """The site, whose folder is an obligation's below this one's. Raises ConfigurationError for what is missing."""
+        host, login, key_file, host_key = self.host, self.login, self.key_file, self.host_key
+        if not (host and login and key_file and host_key):
+            missing = [key for key in ("host", "login", "host_key", "key_file") if not getattr(self, key)]
+            raise ConfigurationError(
+                stated_in,
+                f"a site needs a pinned host key and a key login, and {', '.join(missing)} is missing.",
+                "Nothing was done there.",
+                next_step,
+            )
+        return Site(
+            name=name,
+            host=host,
+            port=self.port or 22,
+            username=login,
+            key_file=Path(key_file),
+            host_key=host_key,
+            folder=posixpath.join(self.folder or "/", folder.lstrip("/")),
+        )
+
+
+def site_from_environment(name: str, stated: SiteLogin, environment: Mapping[str, str] = os.environ) -> Site:
+    """The site that `stated`, and for what it leaves open the variable SMKI_SITE_NAME, describe.
+
+    Raises ConfigurationError when something is missing or the variable is no such JSON.
+    """
+    variable = f"SMKI_SITE_{name.upper()}"
+    described = _parsed(variable, environment.get(variable) or "{}")
+    login = SiteLogin(*(getattr(stated, f.name) or getattr(described, f.name) for f in fields(SiteLogin)))
+    return login.site(
+        name, "/", stated_in=f"site {name}", next_step=f"set {variable}, or give what is missing as an option."
+    )
+
+
+def _parsed(variable: str, text: str) -> SiteLogin:
+    try:
+        stated = json.loads(text)
+        extra = stated.get("extra") or {}
+        if isinstance(extra, str):  # Airflow writes it both ways
+            extra = json.loads(extra)
+        port = stated.get("port")
+        return SiteLogin(
+            host=stated.get("host"),
+            port=None if port is None else int(port),
+            login=stated.get("login"),
+            key_file=extra.get("key_file"),
+            host_key=extra.get("host_key"),
+            folder=extra.get("folder"),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            variable,
+            f"it has to be the JSON of an Airflow connection ({error}).",
+            "The site is not known.",
+            'write {"host": …, "port": …, "login": …, "extra": {"key_file": …, "host_key": …}}.',
+        ) from error

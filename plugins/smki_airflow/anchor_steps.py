@@ -1,0 +1,88 @@
+"""The steps of a run that publishes the anchor-slot files and their document. Each says what it did in one log line.
+
+The run begins with a change of the configuration or of a certificate in it, or with the day. So it has no business
+date: it publishes what configuration and repository say now.
+"""
+
+import logging
+import shutil
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from smki.anchors.production import checked_set, content_digests, produce_set
+from smki.anchors.publication import record_set, set_state
+from smki.anchors.publication import unpublished as unpublished_files
+from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError, PlanError
+from smki.obligations.user_guide import UserGuide, load_user_guide
+from smki.repository.database import database_url, open_engine
+from smki.settings import Settings
+from smki_airflow.extract_steps import artefact_as_json
+from smki_airflow.runs import Run
+
+log = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+
+def unpublished() -> list[str]:
+    """The trigger's question: files that wait to be published.
+
+    A set that breaks a rule waits, too: the run that it begins fails with what is wrong, where people look.
+    """
+    settings, engine, guide = _opened()
+    try:
+        digests = content_digests(checked_set(engine, settings.anchor_slots, datetime.now(UTC)), guide)
+        return unpublished_files(engine, digests, settings.sites)
+    except AnchorSlotsUnsetError:
+        return []
+    except (AnchorSlotError, AnchorConfigurationError) as error:
+        return [str(error)]
+    finally:
+        engine.dispose()  # asked for ever, by a process that does other things
+
+
+def produce(run: Run) -> list[Json]:
+    """Checks the configuration, writes and verifies the four files, and records them; returns their artefacts."""
+    settings, engine, guide = _opened()
+    now = datetime.now(UTC)
+    anchor_set = checked_set(engine, settings.anchor_slots, now)
+    produced = produce_set(anchor_set, guide, run.staging(settings), settings.annex_b_xsd)
+    artefacts = record_set(engine, produced, run.label, now)
+    configuration = anchor_set.configuration
+    log.info(
+        "anchor set verified version=%s revision=%s configuration=%s",
+        artefacts[0].version,
+        configuration.revision,
+        configuration.digest,
+    )
+    for artefact in artefacts:
+        log.info("file verified name=%s sha256=%s records=%d", artefact.name, artefact.sha256, artefact.records)
+    return [artefact_as_json(artefact) for artefact in artefacts]
+
+
+def record(run: Run, produced: list[Json], published: list[Json]) -> None:
+    """Ends a run that published everything; the staging folder is emptied."""
+    settings = Settings.from_environment()
+    if len(published) != len(produced) * len(settings.sites):
+        raise PlanError(
+            run.label,
+            f"{len(produced)} files go to {len(settings.sites)} sites and {len(published)} were published.",
+            "The staged files are kept.",
+            "clear the publish task.",
+        )
+    shutil.rmtree(run.staging(settings), ignore_errors=True)
+
+
+def report() -> list[str]:
+    """What each site offers of the set, from the ledger; a warning where it is not complete."""
+    settings, engine, guide = _opened()
+    states = [set_state(engine, guide, site) for site in settings.sites]
+    for state in states:
+        log.log(logging.INFO if state.complete else logging.WARNING, "anchor set %s", state)
+    return [str(state) for state in states]
+
+
+def _opened() -> tuple[Settings, Engine, UserGuide]:
+    settings = Settings.from_environment()
+    return settings, open_engine(database_url(settings)), load_user_guide(settings.config)

@@ -1,0 +1,41 @@
+"""The steps of a retention run.
+
+A run looks at what is there now, not at a business date: late or repeated, it removes what is due when it runs, and its
+clock is the ledger's. So a run with a date in the future removes nothing before its time.
+"""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from smki.obligations.user_guide import load_user_guide
+from smki.repository.database import database_url, open_engine
+from smki.retention.execution import apply_retention
+from smki.retention.rules import Verdict
+from smki.retention.staging import remove_stale_runs
+from smki.settings import PROJECT, Settings
+from smki_airflow.sites import open_site
+
+log = logging.getLogger(__name__)
+
+
+def remove_files(site: str, run: str) -> dict[str, Any]:
+    """Removes from a site what is due there; returns the paths of what does not simply stay, by verdict.
+
+    Raises the problems that single files made once all others are dealt with.
+    """
+    settings = Settings.from_environment()
+    guide = load_user_guide(settings.config)
+    report = apply_retention(open_engine(database_url(settings)), open_site(site, "/"), guide, run)
+    for finding in report.findings:
+        log.info("retention %s path=%s rule=%s", finding.verdict, finding.path, finding.rule)
+    report.raise_problems()
+    verdicts = [verdict for verdict in Verdict if verdict is not Verdict.KEEP]
+    return {"site": site} | {v: [f.path for f in report.findings if f.verdict is v] for v in verdicts}
+
+
+def clear_staging() -> list[str]:
+    """Removes what failed runs of our DAGs left in the staging area; returns the folders."""
+    dag_ids = {file.stem for file in (PROJECT / "dags").glob("*.py")}  # a file is named like its DAG
+    stale = remove_stale_runs(Settings.from_environment().staging, dag_ids, datetime.now(UTC))
+    return [str(folder) for folder in stale]

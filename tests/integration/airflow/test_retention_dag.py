@@ -1,0 +1,59 @@
+"""Retention under the real scheduler: a delta past its days leaves the server and the ledger, and nothing else does."""
+
+import os
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from smki.obligations.user_guide import UserGuide
+from smki.publish.ledger import list_publications
+from smki.repository.tables import publication
+from smki_airflow.demo.stack import Stack
+from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT, RETENTION
+
+from .conftest import END, backfill, wait_until
+
+pytestmark = pytest.mark.stack
+
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+
+
+def _offered(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        return {offered.name for offered in list_publications(connection, "primary")}
+
+
+def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: Engine, user_guide: UserGuide):
+    sunday = next(END - n * DAY for n in range(1, 8) if user_guide.full.falls_on(END - n * DAY))
+    old, young = sunday - 2 * DAY, sunday - 3 * DAY
+    assert set(backfill(stack, DAILY_DELTA, young, old, DAY).values()) == {"success"}
+    assert set(backfill(stack, FULL_EXTRACT, sunday, sunday, WEEK).values()) == {"success"}
+    names = {day: user_guide.delta.file_name(day) for day in (old, young)}
+    with engine.begin() as connection:
+        connection.execute(
+            update(publication)
+            .where(publication.c.name == names[old])
+            .values(published_at=publication.c.published_at - WEEK)
+        )
+    foreign = stack.var / "sftp" / "notes.txt"
+    foreign.write_text("somebody's")
+    stale = stack.var / "staging" / DAILY_DELTA / "scheduled__2020-01-01"
+    stale.mkdir(parents=True)
+    os.utime(stale, (0, 0))
+    before = _offered(engine)
+
+    run_id = stack.api.post(f"dags/{RETENTION}/dagRuns", {"logical_date": None})["dag_run_id"]
+    wait_until(lambda: stack.api.get(f"dags/{RETENTION}/dagRuns/{run_id}")["state"] in ("success", "failed"))
+
+    assert stack.api.get(f"dags/{RETENTION}/dagRuns/{run_id}")["state"] == "success"
+    assert not (stack.var / "sftp" / names[old]).exists()
+    assert before - _offered(engine) == {names[old]}
+    assert all((stack.var / "sftp" / name).exists() for name in _offered(engine))
+    with engine.connect() as connection:
+        ended = connection.execute(select(publication).where(publication.c.name == names[old])).one()
+    assert ended.ended_by == f"{RETENTION}/{run_id}"
+    assert "available for 7 days from its publication" in ended.end_reason
+    assert foreign.read_text() == "somebody's"
+    foreign.unlink()
+    assert not stale.exists()

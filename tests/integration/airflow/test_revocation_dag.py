@@ -1,0 +1,164 @@
+"""The DAG of revocation lists under the real scheduler and triggerer: an event begins it, nothing else does."""
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from time import sleep
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+
+from smki.certificates.revocation_list import ListKind, read_revocation_list
+from smki.generator.filling import open_pki
+from smki.generator.revocation import Revoked, issue_lists, revocation_list
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Publication
+from smki.publish.ledger import find_publication
+from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists
+from smki.repository.tables import certificate
+from smki_airflow.demo.stack import Stack
+from smki_airflow.names import REVOCATION_LISTS
+
+from .conftest import wait_until
+
+pytestmark = pytest.mark.stack
+
+POLLS_S = 20  # several of the trigger's questions
+AT_ONCE_S = 90  # from lodging to the server, on a machine that is busy
+
+
+def newest(engine: Engine, kind: ListKind) -> LodgedList:
+    with engine.connect() as connection:
+        lodged = latest_list(connection, kind)
+    assert lodged is not None
+    return lodged
+
+
+def publication(engine: Engine, guide: UserGuide, obligation: Obligation) -> Publication | None:
+    with engine.connect() as connection:
+        return find_publication(connection, "primary", guide.terms(obligation).file)
+
+
+def is_published(engine: Engine, guide: UserGuide, obligation: Obligation, lodged: LodgedList) -> bool:
+    found = publication(engine, guide, obligation)
+    return found is not None and found.artefact.version == lodged.id
+
+
+def runs(stack: Stack) -> dict[str, dict[str, Any]]:
+    return {run["dag_run_id"]: run for run in stack.api.runs(REVOCATION_LISTS)}
+
+
+def wait_until_idle(stack: Stack) -> None:
+    wait_until(lambda: all(run["state"] in ("success", "failed") for run in runs(stack).values()))
+
+
+def served(stack: Stack, guide: UserGuide, obligation: Obligation) -> bytes:
+    return gzip.decompress((stack.var / "sftp" / guide.terms(obligation).file).read_bytes())
+
+
+def log_of(stack: Stack, run_id: str, task_id: str) -> str:
+    folder = stack.var / "airflow" / "logs" / f"dag_id={REVOCATION_LISTS}" / f"run_id={run_id}" / f"task_id={task_id}"
+    return "".join(file.read_text() for file in folder.rglob("*.log"))
+
+
+def clear(stack: Stack, run_id: str, **what: Any) -> None:
+    body = {"dag_run_id": run_id, "dry_run": False, "reset_dag_runs": True, "include_downstream": True, **what}
+    stack.api.post(f"dags/{REVOCATION_LISTS}/clearTaskInstances", body)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first_lists(stack: Stack, engine: Engine, user_guide: UserGuide) -> None:
+    """Those that the stack began with are out."""
+    for obligation, kind in ((Obligation.ARL, ListKind.ARL), (Obligation.CRL, ListKind.CRL)):
+        lodged = newest(engine, kind)
+        wait_until(lambda obligation=obligation, lodged=lodged: is_published(engine, user_guide, obligation, lodged))
+    wait_until_idle(stack)
+
+
+def test_clause_2_3_3_c_latest_arl_is_on_the_server(stack: Stack, engine: Engine, user_guide: UserGuide):
+    assert served(stack, user_guide, Obligation.ARL) == newest(engine, ListKind.ARL).body
+
+
+def test_clause_2_3_3_d_lodged_crl_is_on_the_server_within_minutes(stack: Stack, engine: Engine, user_guide: UserGuide):
+    before = runs(stack)
+    with engine.connect() as connection:
+        query = select(certificate.c.serial_number).where(certificate.c["class"] == "ORGANISATION")
+        serial = connection.execute(query.where(certificate.c.status == "I").limit(1)).scalar_one()
+    now = datetime.now(UTC)
+    issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])
+    lodged = newest(engine, ListKind.CRL)
+    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, lodged), AT_ONCE_S)
+    assert served(stack, user_guide, Obligation.CRL) == lodged.body
+    wait_until_idle(stack)
+    after = runs(stack)
+    (new,) = set(after) - set(before)
+    assert (after[new]["run_type"], after[new]["state"]) == ("asset_triggered", "success")
+    found = publication(engine, user_guide, Obligation.CRL)
+    assert found is not None
+    assert found.artefact.business_date == lodged.this_update.date()
+    assert not [file for file in (stack.var / "staging" / REVOCATION_LISTS).rglob("*") if file.is_file()]
+
+
+def test_nothing_new_begins_no_run(stack: Stack):
+    before = set(runs(stack))
+    sleep(POLLS_S)
+    assert set(runs(stack)) == before
+
+
+def test_list_without_a_successor_is_warned_of_in_the_runs_log(stack: Stack, engine: Engine, user_guide: UserGuide):
+    before = set(runs(stack))
+    last, now = newest(engine, ListKind.CRL), datetime.now(UTC)
+    body = revocation_list(
+        open_pki(stack.var / "pki").issuing_oca, last.number + 1, now, now + timedelta(hours=20), _entries(last)
+    )
+    assert not lodge_revocation_lists(engine, [RevocationListOffer(body, "test")], now).refusals
+    lodged = newest(engine, ListKind.CRL)
+    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, lodged), AT_ONCE_S)
+    wait_until_idle(stack)
+    (new,) = set(runs(stack)) - before
+    warnings = [
+        entry
+        for entry in map(json.loads, log_of(stack, new, "check_next_update").splitlines())
+        if entry["level"] == "warning"
+    ]
+    assert any(f"CRL {lodged.number} of" in entry["event"] for entry in warnings)
+
+
+def test_older_list_never_replaces_a_newer_one_whatever_is_cleared(stack: Stack, engine: Engine, user_guide: UserGuide):
+    events = [(run["run_after"], run_id) for run_id, run in runs(stack).items() if run["run_type"] == "asset_triggered"]
+    _, older = min(events)
+    lodged = newest(engine, ListKind.CRL)
+    clear(stack, older, task_ids=["crl.publish"], only_failed=False)
+    wait_until(lambda: runs(stack)[older]["state"] not in ("success", "failed"), 30)
+    wait_until_idle(stack)
+    assert runs(stack)[older]["state"] == "success"
+    assert "ledger=superseded" in log_of(stack, older, "crl.publish")
+    assert served(stack, user_guide, Obligation.CRL) == lodged.body
+    assert is_published(engine, user_guide, Obligation.CRL, lodged)
+
+
+def test_publication_that_fails_begins_no_run_after_run_and_is_cleared_once_its_cause_is_gone(
+    stack: Stack, engine: Engine, user_guide: UserGuide
+):
+    before = set(runs(stack))
+    intruder = stack.var / "sftp" / user_guide.terms(Obligation.CRL).file
+    intruder.write_bytes(b"somebody else's file")
+    issue_lists(engine, open_pki(stack.var / "pki"), datetime.now(UTC))
+    arl, crl = newest(engine, ListKind.ARL), newest(engine, ListKind.CRL)
+    wait_until(lambda: bool(set(runs(stack)) - before), AT_ONCE_S)
+    wait_until_idle(stack)
+    sleep(POLLS_S)
+    (failed,) = set(runs(stack)) - before
+    assert runs(stack)[failed]["state"] == "failed"
+    assert intruder.read_bytes() == b"somebody else's file"
+    assert is_published(engine, user_guide, Obligation.ARL, arl), "the other list does not wait for it"
+
+    intruder.unlink()
+    clear(stack, failed, only_failed=True)
+    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, crl))
+    assert served(stack, user_guide, Obligation.CRL) == crl.body
+
+
+def _entries(lodged: LodgedList) -> list[Revoked]:
+    return [Revoked(entry.serial_number, entry.revoked_at) for entry in read_revocation_list(lodged.body).entries]

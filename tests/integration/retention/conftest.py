@@ -1,0 +1,59 @@
+"""Published files on real servers and in a real ledger, as old as a test wants them."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, text, update
+
+from smki.certificates.set_digest import SetDigest
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Artefact, Publication
+from smki.publish.ledger import publish_artefact
+from smki.publish.site import Site
+from smki.repository.tables import publication as publication_table
+
+from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa: F401  # fixtures
+
+Offer = Callable[..., Publication]
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.fixture
+def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
+    """Publishes a made-up file for the day so many days ago, and has the ledger say that it was done then."""
+
+    def publish(site: Site, obligation: Obligation, days_ago: float) -> Publication:
+        day: date = TODAY - timedelta(days=int(days_ago))
+        terms = user_guide.terms(obligation)
+        local = tmp_path / terms.file_name(day)
+        local.write_bytes(f"{local.name} {'.' * day.day}".encode())
+        artefact = Artefact(
+            obligation=obligation,
+            name=local.name,
+            business_date=day,
+            window_seq=None,
+            bytes=local.stat().st_size,
+            sha256=hashlib.sha256(local.read_bytes()).hexdigest(),
+            content_digest=local.name,
+            xml_bytes=1,
+            records=1,
+            set_digest=SetDigest(),
+            run="produced",
+            verified_at=datetime.now(UTC),
+            version=1 if terms.replaced_in_place else None,
+        )
+        published = publish_artefact(repository, site, artefact, local, "published", lambda _done, _total: None)
+        published_at = func.clock_timestamp() - text(f"interval '{days_ago} days'")
+        with repository.begin() as connection:
+            connection.execute(
+                update(publication_table)
+                .where(publication_table.c.name == artefact.name)
+                .values(published_at=published_at)
+            )
+        return replace(published, published_at=published.published_at - timedelta(days=days_ago))
+
+    return publish

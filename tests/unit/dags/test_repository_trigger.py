@@ -1,0 +1,86 @@
+"""When the trigger of event-driven DAGs fires, and that it asks on whatever the repository does."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from smki.errors import RepositoryUnavailableError
+from smki_airflow.repository_trigger import Pacing, RepositoryTrigger
+
+HOUR = 3600
+answers: list[object] = []
+
+
+def question() -> list[str]:
+    answer = answers.pop(0) if answers else ["CRL 9 on primary"]
+    if isinstance(answer, Exception):
+        raise answer
+    assert isinstance(answer, list)
+    return answer
+
+
+def times_fired(waiting_at: dict[int, list[str]], until: int) -> list[int]:
+    """Minutes at which it fires when asked every minute; what waits changes at the given ones."""
+    pacing, waiting, fired = Pacing(), [], []
+    for minute in range(until):
+        waiting = waiting_at.get(minute, waiting)
+        if pacing.fires(waiting, minute * 60):
+            fired.append(minute)
+    return fired
+
+
+def test_nothing_new_never_fires():
+    assert times_fired({0: []}, 10_000) == []
+
+
+def test_something_new_fires_at_once_and_once():
+    assert times_fired({5: ["CRL 1"], 8: []}, 10_000) == [5]
+
+
+def test_a_newer_list_fires_although_the_older_one_still_waits():
+    assert times_fired({5: ["CRL 1"], 6: ["CRL 1", "ARL 1"], 7: ["CRL 2", "ARL 1"]}, 60) == [5, 6, 7]
+
+
+def test_what_is_published_in_part_does_not_fire_again():
+    assert times_fired({5: ["CRL 1", "ARL 1"], 6: ["ARL 1"]}, 100) == [5]
+
+
+def test_what_keeps_failing_fires_ever_more_rarely():
+    fired = times_fired({0: ["CRL 1"]}, 7 * 24 * 60)
+    pauses = [(later - earlier) / 60 for earlier, later in pairwise(fired)]
+    assert pauses[:5] == [2, 4, 8, 16, 24]
+    assert set(pauses[5:]) == {24}
+
+
+def test_published_and_lodged_anew_fires_at_once_again():
+    assert times_fired({0: ["CRL 1"], 1: [], 2: ["CRL 2"], 3: [], 4: ["CRL 3"]}, 60) == [0, 2, 4]
+
+
+def test_trigger_goes_on_asking_when_the_repository_does_not_answer():
+    answers[:] = [
+        [],
+        RepositoryUnavailableError("repository", "it is gone.", "Nothing.", "wait."),
+        ["CRL 9 on primary"],
+    ]
+    trigger = RepositoryTrigger(f"{__name__}:question", poll_s=0)
+
+    async def first() -> object:
+        async for event in trigger.run():
+            return event.payload
+        return None
+
+    assert asyncio.run(first()) == {"waiting": ["CRL 9 on primary"]}
+
+
+def test_trigger_is_made_again_from_what_it_says_of_itself():
+    path, arguments = RepositoryTrigger("module:function").serialize()
+    assert path.endswith("repository_trigger.RepositoryTrigger")
+    assert RepositoryTrigger(**arguments).serialize() == (path, arguments)
+
+
+@pytest.mark.parametrize("name", ["revocation_steps:unpublished"])
+def test_question_of_a_dag_can_be_imported(name: str):
+    module, _, function = name.partition(":")
+    imported = __import__(f"smki_airflow.{module}", fromlist=[function])
+    assert callable(getattr(imported, function))
