@@ -7,7 +7,7 @@
 | SMKI_STAGING | staging area, shared by all workers | `SMKI_VAR/staging` |
 | SMKI_CONFIG | folder of user_guide.toml | `include/config` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
-| SMKI_SITES | names of the sites that are published to, comma separated; the Airflow connection is `smki_sftp_NAME` | `primary` |
+| SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
 """
 
 import os

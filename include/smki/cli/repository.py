@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from sqlalchemy import select
 
 from smki.certificates.model import CertificateClass, Status
@@ -67,7 +68,7 @@ def lodge(
             | {f"  {name}": count for name, count in sorted(report.classes.items())}
         )
         for refusal in report.refusals:
-            err.print(f"[bold red]refused[/] {refusal.origin}\n  {refusal.error}", highlight=False)
+            err.print(f"[bold red]refused[/] {escape(refusal.origin)}\n  {escape(str(refusal.error))}", highlight=False)
         if report.refused > len(report.refusals):
             err.print(f"… and {report.refused - len(report.refusals):,} more: `smki rejected` lists them.")
     if report.refused:
@@ -175,7 +176,15 @@ def _print_windows(closed: list[windows.Window], *, as_json: bool) -> None:
         print_rows(
             ["window", "business date", "cut-off (UTC)", "events", "certificates", "entered I", "left I"],
             [
-                [w.seq, w.business_date, f"{w.cutoff:%Y-%m-%d %H:%M}", w.events, w.changed.count, w.entered.count, w.departed.count]
+                [
+                    w.seq,
+                    w.business_date,
+                    f"{w.cutoff:%Y-%m-%d %H:%M}",
+                    w.events,
+                    w.changed.count,
+                    w.entered.count,
+                    w.departed.count,
+                ]
                 for w in closed
             ],
         )

@@ -32,7 +32,9 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
     numbers = [segment.number for segment in ordered]
     if numbers != list(range(plan.segments)):
         missing = sorted(set(range(plan.segments)) - set(numbers))
-        raise _refused(plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'}).")
+        raise _refused(
+            plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'})."
+        )
     header = gzip_header(plan)
     crc32 = length = 0
     for segment in ordered:
@@ -47,7 +49,9 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
             for segment in ordered:
                 path = segment_path(staged, segment.number)
                 if path.stat().st_size != segment.deflate_bytes:
-                    raise _refused(plan, f"staged {path.name} has {path.stat().st_size} octets, not {segment.deflate_bytes}.")
+                    raise _refused(
+                        plan, f"staged {path.name} has {path.stat().st_size} octets, not {segment.deflate_bytes}."
+                    )
                 with path.open("rb") as source:
                     while octets := source.read(_BUFFER):
                         sha256.update(octets)
@@ -88,4 +92,6 @@ def gzip_header(plan: ExtractPlan) -> bytes:
 
 
 def _refused(plan: ExtractPlan, rule: str) -> PlanError:
-    return PlanError(plan.name, rule, "The file was not put together.", "clear the run's render tasks, so that they run again.")
+    return PlanError(
+        plan.name, rule, "The file was not put together.", "clear the run's render tasks, so that they run again."
+    )

@@ -45,7 +45,9 @@ def produce(
     Raises RepositoryUnavailableError, StagingError, PlanError.
     """
     if file.name != plan.name:
-        raise PlanError(str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only.")
+        raise PlanError(
+            str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only."
+        )
     staged = staged_segments(file)
     share = max(1, min(4, plan.segments // (2 * workers)))  # segments a call: a fresh connection is dear
     shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]

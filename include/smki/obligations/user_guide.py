@@ -16,8 +16,9 @@ from pathlib import Path
 from smki.errors import ObligationError
 
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_CRON = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[A-Z]{3})")
-_PUBLISH_BY = re.compile(r"(?:\+(\d) )?(\d{2}):(\d{2})")
+_CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* (\*|[A-Z]{3})")
+_PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})")
+_FILE = re.compile(r"[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*\.xml\.gz")
 
 
 class Obligation(StrEnum):
@@ -74,13 +75,17 @@ def load_user_guide(folder: Path) -> UserGuide:
     path = folder / "user_guide.toml"
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise _refused(path.name, f"it cannot be read ({error}).") from error
     guide = UserGuide(*(_terms(obligation, stated.get(obligation)) for obligation in Obligation))
     if guide.delta.weekday is not None:
         raise _refused("[delta] cut_off", "a delta is daily (Appendix O 2.3.3 (b)).")
     if guide.full.cut_off_time != guide.delta.cut_off_time:
-        raise _refused("[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day.")
+        raise _refused(
+            "[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day."
+        )
+    if guide.full.file == guide.delta.file:
+        raise _refused("[delta] file", "a full extract has the same name, and one would take the other's place.")
     return guide
 
 
@@ -101,14 +106,16 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         raise _refused(f"[{obligation}] cut_off", f"{parts[3]!r} is none of {', '.join(_DAYS)}.")
     if not (due := _PUBLISH_BY.fullmatch(publish_by)) or not (int(due[2]) < 24 and int(due[3]) < 60):
         raise _refused(f"[{obligation}] publish_by", f"{publish_by!r} is neither `HH:MM` nor `+1 HH:MM`.")
-    if "{date}" not in file or not file.endswith(".xml.gz") or "/" in file:
-        raise _refused(f"[{obligation}] file", f"{file!r} is no file name with {{date}} that ends in .xml.gz.")
+    if not _FILE.fullmatch(file):
+        raise _refused(f"[{obligation}] file", f"{file!r} is no ASCII file name with {{date}} that ends in .xml.gz.")
     cut_off_time = time(int(parts[2]), int(parts[1]))
     delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3])) - timedelta(
         hours=cut_off_time.hour, minutes=cut_off_time.minute
     )
     if delay <= timedelta():
-        raise _refused(f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}.")
+        raise _refused(
+            f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}."
+        )
     return Terms(
         obligation=obligation,
         clause=text("clause"),

@@ -1,6 +1,6 @@
 """Finds certificates in what people have: DER, PEM with several in a file, Annex B XML and XML.gz, folders of all that.
 
-What a file is shows in its first octets, not in its name. A file that makes no sense becomes a Refusal; the others go on.
+What a file is shows in its content, not in its name. A file that makes no sense becomes a Refusal; the others go on.
 """
 
 import io
@@ -23,14 +23,14 @@ _DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something el
 
 
 def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = False) -> Iterator[Lodgement | Refusal]:
-    """Everything that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file says none."""
+    """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file says none."""
     for path in paths:
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
             yield from _offers_of_file(file, status, manufacturing)
 
 
-def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:
     origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
     try:
         with file.open("rb") as stream:
@@ -67,7 +67,7 @@ def _offer_of_record(record: Record, origin: str) -> Lodgement | Refusal:
         return Refusal(body[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
 
 
-def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:  # noqa: FBT001
+def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Lodgement | Refusal]:
     """Each block of a PEM file; a private key among them is refused and the certificates beside it are not."""
     blocks = pem.unarmor(text, multiple=True)
     number = 0
@@ -91,7 +91,9 @@ def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) 
 
 
 def _no_certificate(item: object, rule: str) -> CertificateRefusedError:
-    return CertificateRefusedError(str(item), rule, "It is not lodged.", "offer certificates as DER, PEM or Annex B XML.")
+    return CertificateRefusedError(
+        str(item), rule, "It is not lodged.", "offer certificates as DER, PEM or Annex B XML."
+    )
 
 
 def _private_key(item: object) -> DataError:

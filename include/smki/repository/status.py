@@ -71,7 +71,10 @@ def check_transition(item: str, certificate_class: CertificateClass, old: Status
         )
     if new is Status.REVOKED and certificate_class is CertificateClass.DEVICE:
         raise TransitionRefusedError(
-            item, "a Device Certificate is not revocable.", "No status was changed.", "set N when the Device is removed."
+            item,
+            "a Device Certificate is not revocable.",
+            "No status was changed.",
+            "set N when the Device is removed.",
         )
 
 
@@ -116,7 +119,9 @@ class _Event:
 def _lock(connection: Connection, serial_numbers: set[bytes]) -> dict[bytes, list[_Lodged]]:
     """The certificates with these serial numbers, locked in id order so that two calls cannot block each other."""
     query = (
-        select(certificate.c.id, certificate.c["class"], certificate.c.status, certificate.c.serial_number, issuer.c.name)
+        select(
+            certificate.c.id, certificate.c["class"], certificate.c.status, certificate.c.serial_number, issuer.c.name
+        )
         .join(issuer, issuer.c.id == certificate.c.issuer_id)
         .where(certificate.c.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))))
         .order_by(certificate.c.id)
@@ -172,7 +177,9 @@ def _record(connection: Connection, events: Sequence[_Event]) -> None:
         [{"certificate": certificate_id, "latest": status} for certificate_id, status in latest.items()],
     )
     connection.execute(
-        insert(status_event).values(recorded_at=func.coalesce(bindparam("given", type_=DateTime(timezone=True)), func.clock_timestamp())),
+        insert(status_event).values(
+            recorded_at=func.coalesce(bindparam("given", type_=DateTime(timezone=True)), func.clock_timestamp())
+        ),
         [
             {
                 "certificate_id": event.certificate_id,

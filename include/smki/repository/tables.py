@@ -57,7 +57,9 @@ certificate = Table(
     "certificate",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="lodging order"),
-    Column("class", Text, CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", "class"), nullable=False),
+    Column(
+        "class", Text, CheckConstraint("class IN ('OCA', 'DCA', 'ORGANISATION', 'DEVICE')", "class"), nullable=False
+    ),
     Column("issuer_id", Integer, nullable=False),
     Column("serial_number", LargeBinary, nullable=False, comment="big-endian magnitude"),
     Column("eui64", LargeBinary, CheckConstraint("octet_length(eui64) = 8", "eui64")),

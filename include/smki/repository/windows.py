@@ -83,7 +83,9 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
 def find_window(engine: Engine, business_date: date) -> Window:
     """The closed window of that day. Raises WindowError when there is none."""
     with lost_connections(), engine.connect() as connection:
-        row = connection.execute(select(delta_window).where(delta_window.c.business_date == business_date)).one_or_none()
+        row = connection.execute(
+            select(delta_window).where(delta_window.c.business_date == business_date)
+        ).one_or_none()
     if row is None:
         raise WindowError(
             f"window of {business_date}",
@@ -127,7 +129,8 @@ def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
     if cutoff > now:
         raise WindowError(
             f"window of {day}",
-            f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come (the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
+            f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come "
+            f"(the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
             "No window was closed.",
             "close it after its cut-off, or ask for an earlier day.",
         )
