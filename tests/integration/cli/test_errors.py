@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from builders import cut_off, day, document, during, lodge_bodies, look_alikes, record_of, zipped
-from smki.__main__ import app
+from smki.cli.application import app
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 

@@ -104,7 +104,7 @@ def test_file_is_the_same_however_segments_are_spread_over_tasks(
     whole, manifest = produced(filled, user_guide.full, day(8), tmp_path / "whole", segment_certificates=16)
     plan = plan_extract(filled, user_guide.full, day(8), segment_certificates=16)
     assert plan.segments == 10
-    parts = [s for task in split for s in render_segments(libpq_url(filled), plan, task, tmp_path / "s")]
+    parts = [s for task in split for s in render_segments(libpq_url(filled), plan, tmp_path / "s", task)]
     assert assemble(plan, parts, tmp_path / "s", tmp_path / plan.name) == manifest
     assert (tmp_path / plan.name).read_bytes() == whole.read_bytes()
 
@@ -216,7 +216,7 @@ def test_backend_that_is_killed_between_two_segments_is_a_transport_error_and_a_
                 yield number
 
     with pytest.raises(RepositoryUnavailableError, match="lost the connection"):
-        render_segments(libpq_url(filled), plan, Killing(range(plan.segments)), staged_segments(file))
+        render_segments(libpq_url(filled), plan, staged_segments(file), Killing(range(plan.segments)))
     assert produce(libpq_url(filled), plan, file) == manifest
     assert file.read_bytes() == whole.read_bytes()
 

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from smki.cli import application
 from smki.settings import PROJECT, Settings
 from smki_airflow.demo.environment import airflow_environment, site_connection
 from smki_airflow.names import PUBLISH_POOL
@@ -327,7 +328,7 @@ def test_init_brings_the_repository_up_to_date_by_a_module_that_exists() -> None
     [line] = re.findall(r"^python -m (.*?)(?: #.*)?$", (PROJECT / "deploy/airflow/init.sh").read_text(), re.MULTILINE)
     module, *command = shlex.split(line)
     assert (PROJECT / "include" / module / "__main__.py").is_file()
-    groups = {group.name: group.typer_instance for group in import_module(f"{module}.__main__").app.registered_groups}
+    groups = {group.name: group.typer_instance for group in application.app.registered_groups}
     assert command[1] in {c.name for c in groups[command[0]].registered_commands}
 
 
