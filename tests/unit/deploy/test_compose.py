@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module, resources
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
