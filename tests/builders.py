@@ -3,12 +3,13 @@
 import gzip
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from asn1crypto import core, x509
-from cryptography import x509 as strict_x509
+import pyarrow as pa
+from asn1crypto import parser
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -18,11 +19,15 @@ from lxml import etree
 from sqlalchemy import Engine, text
 
 from smki.certificates import annex_b
+from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import Status
 from smki.certificates.reading import read_certificate
+from smki.extract.assembly import assemble
 from smki.extract.manifest import Manifest
 from smki.extract.plan import ExtractPlan, IdRange, plan_extract
 from smki.extract.production import produce
+from smki.extract.rendering import render_records
+from smki.extract.segment import write_segment
 from smki.generator.volume import volume_bodies
 from smki.obligations.user_guide import Obligation, Terms
 from smki.repository.database import libpq_url
@@ -128,6 +133,42 @@ def contents_of(file: Path) -> dict[bytes, str]:
     return contents
 
 
+def columns_of(bodies: Sequence[bytes], status: str = "I") -> pa.Table:
+    """Certificates as `read_columns` gives them."""
+    read = BatchReader().read(pa.array(bodies, pa.binary()))
+    fields = [read.profiles[profile] for profile in read.profile]
+    columns = {
+        "class": pa.array([str(f.certificate_class) for f in fields], pa.string()),
+        "serial_number": read.serial_numbers,
+        "eui64": read.eui64s,
+        "common_name": pa.array([f.common_name for f in fields], pa.string()),
+        "role": pa.array([f.role for f in fields], pa.int16()),
+        "usage": pa.array([f.usage for f in fields], pa.string()),
+        "manufacturing": pa.array([False] * len(fields), pa.bool_()),
+        "body": pa.array(bodies, pa.binary()),
+        "status": pa.array([status] * len(fields), pa.string()),
+    }
+    return pa.table(columns)
+
+
+def rendered(bodies: Sequence[bytes], status: str = "I") -> bytes:
+    """Certificates as our own files hold them."""
+    return b"".join(render_records(columns_of(bodies, status)))
+
+
+def assembled(folder: Path, xml: Sequence[bytes], name: str = "SMKIKR_FULL_2025-06-08.xml.gz") -> tuple[Path, Manifest]:
+    """A file of our own make whose segments hold this XML, with a manifest that tells the truth about them."""
+    plan = replace(plan_of(len(xml)), name=name)
+    staged = folder / "segments"
+    segments = [
+        write_segment(
+            staged, number, piece.count(b"</CertificateResponse>") if 0 < number < len(xml) - 1 else 0, [piece]
+        )
+        for number, piece in enumerate(xml)
+    ]
+    return folder / name, assemble(plan, segments, staged, folder / name)
+
+
 def record_of(body: bytes, status: str = "I") -> annex_b.Record:
     """The Annex B record of a certificate."""
     fields = read_certificate(body)
@@ -161,29 +202,29 @@ def document(records: Sequence[annex_b.Record], *, pretty: bool = False) -> byte
 def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz", inside: str | None = None) -> Path:
     """A .gz by Python's gzip, its FNAME the file's name without .gz unless `inside` says otherwise."""
     stream = io.BytesIO()
-    with gzip.GzipFile(name.removesuffix(".gz") if inside is None else inside, "wb", fileobj=stream, mtime=0) as out:
+    with gzip.GzipFile(name.removesuffix(".gz") if inside is None else inside, "wb", 1, stream, mtime=0) as out:
         out.write(xml)
     file = folder / name
     file.write_bytes(stream.getvalue())
     return file
 
 
-def name(unit: str | None = None, common_name: str | None = None, eui64: bytes | None = None) -> strict_x509.Name:
+def name(unit: str | None = None, common_name: str | None = None, eui64: bytes | None = None) -> x509.Name:
     """A Name with an organizationalUnitName, a commonName and an x500UniqueIdentifier, where given."""
-    attributes: list[strict_x509.NameAttribute[str | bytes]] = []
+    attributes: list[x509.NameAttribute[str | bytes]] = []
     if unit is not None:
-        attributes.append(strict_x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     if common_name is not None:
-        attributes.append(strict_x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
     if eui64 is not None:
         identifier = b"\0" + eui64  # no unused bits
-        attributes.append(strict_x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, identifier, _ASN1Type.BitString))
-    return strict_x509.Name(attributes)
+        attributes.append(x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, identifier, _ASN1Type.BitString))
+    return x509.Name(attributes)
 
 
 def self_made(
-    subject: strict_x509.Name,
-    issuer: strict_x509.Name | None = None,
+    subject: x509.Name,
+    issuer: x509.Name | None = None,
     *,
     usages: Iterable[str] = ("key_cert_sign",),
     ca: bool = True,
@@ -192,49 +233,56 @@ def self_made(
 ) -> bytes:
     """A certificate of any subject and usage, signed by its own key."""
     key = ec.derive_private_key(serial, ec.SECP256R1())
-    known = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    known = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    )
     flags = {usage: usage in usages for usage in known.split()}
-    builder = strict_x509.CertificateBuilder(
+    builder = x509.CertificateBuilder(
         issuer or subject, subject, key.public_key(), serial, datetime(2015, 1, 1, tzinfo=UTC), not_after
     )
     return (
-        builder.add_extension(strict_x509.KeyUsage(**flags, encipher_only=False, decipher_only=False), critical=True)
-        .add_extension(strict_x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        builder.add_extension(x509.KeyUsage(**flags, encipher_only=False, decipher_only=False), critical=True)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(key, SHA256())
         .public_bytes(Encoding.DER)
     )
 
 
-@dataclass(frozen=True)
-class Remaking:
-    """A certificate taken apart, so that a test can put something odd into it; its signature no longer verifies."""
+def with_serial(body: bytes, contents: bytes) -> bytes:
+    """A certificate with these content octets (up to 127) of the serial number's INTEGER; it no longer verifies."""
+    return _replaced(body, (0, 1), bytes([2, len(contents)]) + contents)
 
-    certificate: x509.Certificate
 
-    @classmethod
-    def of(cls, body: bytes) -> "Remaking":
-        certificate = x509.Certificate.load(body)
-        certificate.native  # noqa: B018  # parsed, so that a forced dump writes what is changed
-        return cls(certificate)
+def with_not_before(body: bytes, text: str) -> bytes:
+    """With these letters as its UTCTime (two digits of a year) or its GeneralizedTime (four)."""
+    return _replaced(body, (0, 4, 0), _time(text))
 
-    def with_serial(self, contents: bytes) -> bytes:
-        """With these content octets of the serial number's INTEGER (up to 127)."""
-        self.certificate["tbs_certificate"]["serial_number"] = core.Integer.load(
-            bytes([2, len(contents)]) + contents
-        )
-        return self.body()
 
-    def with_not_before(self, value: core.UTCTime | core.GeneralizedTime) -> bytes:
-        self.certificate["tbs_certificate"]["validity"]["not_before"] = x509.Time(value=value)
-        return self.body()
+def with_not_after(body: bytes, text: str) -> bytes:
+    """The same for its end."""
+    return _replaced(body, (0, 4, 1), _time(text))
 
-    def with_null_parameters(self) -> bytes:
-        """ecdsa-with-SHA256 with NULL parameters, as some real certificates have it."""
-        algorithm = x509.SignedDigestAlgorithm.load(bytes.fromhex("300c06082a8648ce3d0403020500"))
-        self.certificate["tbs_certificate"]["signature"] = algorithm
-        self.certificate["signature_algorithm"] = algorithm.copy()
-        return self.body()
 
-    def body(self) -> bytes:
-        der: bytes = self.certificate.dump(force=True)
-        return der
+def _time(text: str) -> bytes:
+    return (b"\x17" if len(text) < 15 else b"\x18") + bytes([len(text)]) + text.encode()
+
+
+def with_null_parameters(body: bytes) -> bytes:
+    """ecdsa-with-SHA256 with NULL parameters, as some real certificates have it."""
+    algorithm = bytes.fromhex("300c06082a8648ce3d0403020500")
+    return _replaced(_replaced(body, (0, 2), algorithm), (1,), algorithm)
+
+
+def _replaced(der: bytes, path: tuple[int, ...], new: bytes) -> bytes:
+    """DER with the element at a path of places replaced, and the lengths around it corrected."""
+    if not path:
+        return new
+    class_, method, tag, _, contents, _ = parser.parse(der)
+    children = []
+    while contents:
+        length = parser.peek(contents)
+        children.append(contents[:length])
+        contents = contents[length:]
+    children[path[0]] = _replaced(children[path[0]], path[1:], new)
+    changed: bytes = parser.emit(class_, method, tag, b"".join(children))
+    return changed

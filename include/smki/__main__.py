@@ -1,28 +1,6 @@
 """`python -m smki`: the command line."""
 
-import typer
+if __name__ == "__main__":  # worker processes import this module under another name, and need none of it
+    from smki.cli.application import app
 
-from smki.cli import anchors, extract, generate, repository, retention, revocation
-
-app = typer.Typer(
-    name="smki",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,
-    help="Publisher of SMKI Repository extracts.\n\n"
-    "Exit codes: 0 done · 1 the data break a rule · 2 wrong usage · 3 a setting has to be changed · "
-    "4 a disk, network or server failed, try again.",
-)
-app.command()(repository.lodge)
-app.command()(repository.rejected)
-app.add_typer(repository.status_app, name="status")
-app.add_typer(repository.windows_app, name="windows")
-app.add_typer(generate.app, name="generate")
-app.command()(extract.produce)
-app.command()(extract.verify)
-app.add_typer(retention.app, name="retention")
-app.add_typer(revocation.app, name="revocation")
-app.add_typer(anchors.app, name="anchors")
-
-if __name__ == "__main__":
     app()

@@ -8,8 +8,8 @@
 | SMKI_CONFIG | folder of user_guide.toml | `include/config` |
 | SMKI_ANCHOR_SLOTS | which certificates go into which Device anchor slots | `SMKI_CONFIG/anchor_slots.toml` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
-| SMKI_SITES | names of the sites that are published to, comma separated; the Airflow connection is `smki_sftp_NAME` | `primary` |
-| SMKI_SITE_NAME | for the command line, site NAME in upper case: the JSON of its Airflow connection, see `publish.site_settings` | none |
+| SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
+| SMKI_SITE_NAME | site NAME for the command line: the JSON of its Airflow connection (`publish.site_settings`) | none |
 """
 
 import os

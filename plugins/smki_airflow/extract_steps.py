@@ -65,10 +65,11 @@ def render(run: Run, numbers: list[int]) -> list[Json]:
     settings = Settings.from_environment()
     extract_plan, file = _plan(settings, run)
     url = libpq_url(open_engine(database_url(settings)))
-    segments = []
-    for number in numbers:
-        segments += render_segments(url, extract_plan, [number], staged_segments(file))
-        log.info("segment rendered number=%d of=%d records=%d", number, extract_plan.segments, segments[-1].records)
+
+    def say(segment: Segment) -> None:
+        log.info("segment rendered number=%d of=%d records=%d", segment.number, extract_plan.segments, segment.records)
+
+    segments = render_segments(url, extract_plan, staged_segments(file), numbers, say)
     return [segment.as_json() for segment in segments]
 
 

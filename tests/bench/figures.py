@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from measuring import BrokenError, Measured
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -79,7 +80,7 @@ def print_figures(title: str, figures: Sequence[Figure], console: Console) -> No
         table.add_column(column, justify="right" if column == "ratio" else "left", overflow="fold")
     for row in figures:
         if row.error:
-            table.add_row(row.figure, f"[bold red]{row.error}[/]")
+            table.add_row(row.figure, f"[bold red]{escape(row.error)}[/]")
             continue
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         wanted, met = (row.wanted.text, row.wanted.verdict) if row.wanted else ("", "")

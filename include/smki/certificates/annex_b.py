@@ -66,7 +66,14 @@ def read_records(stream: BinaryIO, name: str) -> Iterator[Record]:
     """
     try:
         context = etree.iterparse(
-            stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+            stream,
+            events=("start", "end"),
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+            remove_comments=True,  # without them and instructions a text is one piece
+            remove_pis=True,
         )
         _, root = next(context)
         refuse_document_type(root, name)

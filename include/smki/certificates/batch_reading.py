@@ -6,7 +6,7 @@ to be the same. A certificate whose other octets all equal the template's has th
 and its own serial number and EUI-64 stand at the template's offsets. Whatever fits no template is read in full, so
 nothing is ever guessed:
 
-* a part that cannot be found exactly once in the first certificate makes no template;
+* a first certificate in which a part cannot be found exactly once, or which does not fit itself, makes no template;
 * a serial number that is not positive and minimal, or a date that a calendar may refuse, is read in full.
 """
 
@@ -86,7 +86,7 @@ class BatchReader:
             refused=refused,
         )
 
-    def _read_equal_lengths(  # noqa: PLR0913  # one batch's state, filled in place
+    def _read_equal_lengths(  # one batch's state, filled in place
         self,
         octets: Octets,
         length: int,
@@ -103,7 +103,9 @@ class BatchReader:
             group.rows.append(rows[chosen])
             group.serials.append(_binary(octets[chosen, template.serial]))
             group.eui64s.append(
-                pa.nulls(len(chosen), pa.binary()) if template.eui64 is None else _binary(octets[chosen, template.eui64])
+                pa.nulls(len(chosen), pa.binary())
+                if template.eui64 is None
+                else _binary(octets[chosen, template.eui64])
             )
 
         for template in self._templates[length]:
@@ -128,7 +130,9 @@ class BatchReader:
             group.serials.append(pa.array([fields.serial_number], pa.binary()))
             group.eui64s.append(pa.array([fields.eui64], pa.binary()))
             new = _template(der, fields, len(self._profiles) - 1, words.shape[1])
-            if new is not None and len(self._templates[length]) < _TEMPLATES_PER_LENGTH:
+            if new is None or not _fits(new, words[[row]], octets[[row]]).all():
+                continue
+            if len(self._templates[length]) < _TEMPLATES_PER_LENGTH:
                 self._templates[length].append(new)
                 chosen = left[_fits(new, words[left], octets[left])]
                 take(new, chosen)
@@ -146,7 +150,7 @@ def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> Octe
 
 def _fits(template: _Template, words: NDArray[np.uint64], octets: Octets) -> NDArray[np.bool_]:
     """Which rows have the template's structure, a positive minimal serial number and a plain calendar date."""
-    same: NDArray[np.bool_] = ~((words ^ template.reference) & template.fixed).any(axis=1)
+    same = np.logical_not(((words ^ template.reference) & template.fixed).any(axis=1))
     first = octets[:, template.serial.start]
     positive = first >= 0x80 if template.sign_octet else (first > 0) & (first < 0x80)
     digits = octets[:, template.date] - np.uint8(ord("0"))
@@ -171,7 +175,9 @@ def _template(der: bytes, fields: CertificateFields, profile: int, words: int) -
     not_before = body["validity"]["not_before"].chosen.contents
     serial = _place(der, body["serial_number"].dump(), fields.serial_number)
     date = _place(der, body["validity"].dump(), not_before[:-1])  # without the Z
-    key = _place(der, body["subject_public_key_info"].dump(), body["subject_public_key_info"]["public_key"].contents[2:])
+    key = _place(
+        der, body["subject_public_key_info"].dump(), body["subject_public_key_info"]["public_key"].contents[2:]
+    )
     signature = _place(der, certificate["signature_value"].dump(), certificate["signature_value"].contents[1:])
     varying = [serial, date, key, signature]
     eui64 = None

@@ -7,6 +7,7 @@ from isal import isal_zlib
 
 from smki.errors import DocumentRefusedError
 
+DEFLATE_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub takes the class for an instance
 _READ = 1 << 18
 _BOMB_RATIO = 100  # Base64 of random octets does not shrink below 0.7; a real extract has about 4 : 1
 _BOMB_FLOOR = 16 << 20  # octets that any file may expand to
@@ -25,6 +26,7 @@ class GzipReader(io.RawIOBase):
         self._input = b""
         self._taken = 0
         self._given = 0
+        self.members = 1  # begun so far
 
     def readable(self) -> bool:
         """Always."""
@@ -40,11 +42,12 @@ class GzipReader(io.RawIOBase):
                 if not self._input:
                     return 0
                 self._member = isal_zlib.decompressobj(wbits=31)
+                self.members += 1
             elif not self._input and not self._member.unconsumed_tail:
                 raise self._refused("it ends in the middle of its compressed data.")
             try:
                 data = self._member.decompress(self._input, len(buffer))
-            except isal_zlib.error as error:
+            except DEFLATE_ERROR as error:
                 raise self._refused(f"its compressed data are damaged ({error}).") from error
             self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if data:

@@ -8,7 +8,7 @@
 """
 
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 
 from asn1crypto import core, x509
 from cryptography import x509 as strict_x509
@@ -64,7 +64,7 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
 
 
 def is_private_key(octets: bytes) -> bool:
-    """Whether the bytes are a private key or its remains: DER or armoured (in any width of letters), encrypted or not."""
+    """Whether the bytes are a private key or its remains: DER or armoured (letters of any width), encrypted or not."""
     return _PRIVATE_KEY.match(octets) is not None or _ARMOURED in octets.replace(b"\0", b"")
 
 
@@ -79,6 +79,9 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
     certificate_class = _class_of(certificate, subject, usages, ca_class)
     if certificate_class is CertificateClass.DEVICE:
         eui64 = _hardware_serial(certificate)
+    not_after = certificate.not_valid_after
+    if not isinstance(not_after, datetime):  # asn1crypto's own type for the year 0
+        raise _refused(f"it ends in the year {not_after.year}, which no calendar has.")
     is_ca = certificate_class in (CertificateClass.OCA, CertificateClass.DCA)
     common_name = _text(subject.get("common_name"))
     if eui64 is None and not common_name:
@@ -96,7 +99,7 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
         common_name=common_name,
         role=_role(subject) if certificate_class is CertificateClass.ORGANISATION else None,
         usage=None if is_ca else _usage(usages),
-        not_after=certificate.not_valid_after.astimezone(UTC),
+        not_after=not_after.astimezone(UTC),
         note=_strict_objection(der),
     )
 

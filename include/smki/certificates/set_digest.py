@@ -5,12 +5,14 @@ So digest(A ∪ B) = digest(A) + digest(B) for disjoint sets, and what entered a
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 _MASK = (1 << 64) - 1
+_TEXT = re.compile("(0|-?[1-9][0-9]*):[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class SetDigest:
     @classmethod
     def parse(cls, text: str) -> "SetDigest":
         """The digest that `str` wrote. Raises ValueError for anything else."""
-        count, _, lanes = text.partition(":")
-        if len(lanes) != 64:
+        if not _TEXT.fullmatch(text):
             raise ValueError(f"not a set digest: {text!r}")
+        count, _, lanes = text.partition(":")
         a, b, c, d = (int(lanes[i : i + 16], 16) for i in range(0, 64, 16))
         return cls(int(count), (a, b, c, d))

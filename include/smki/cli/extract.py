@@ -37,8 +37,12 @@ def produce(
     date: BusinessDate,
     folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
     workers: Workers = _CORES,
-    any_day: Annotated[bool, typer.Option("--any-day", help="Also for a day on which none is due (for recovery).")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be produced; close and write nothing.")] = False,
+    any_day: Annotated[
+        bool, typer.Option("--any-day", help="Also for a day on which none is due (for recovery).")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be produced; close and write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Produce a full extract or a delta, and verify it. The day's window is closed first if it is open."""
@@ -86,8 +90,10 @@ def verify(
     """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used."""
     settings = Settings.from_environment()
     results = []
+    for folder in filter(Path.is_dir, existing(files)):
+        raise typer.BadParameter(f"{folder} is a folder, not a file")
     with reported_errors(as_json=as_json):
-        for file in existing(files):
+        for file in files:
             manifest = read_manifest(file) if manifest_path(file).exists() else None
             with progress_bar(f"verifying {file.name}") as progress:
                 verified = verify_file(

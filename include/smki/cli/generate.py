@@ -19,7 +19,9 @@ app = typer.Typer(no_args_is_help=True, help="Fill a repository with made-up cer
 def pki(
     certificates: Annotated[int, typer.Option(min=1, help="How many to lodge.")] = 20_000,
     days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 15,
-    until: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The history ends at 00:00 UTC of this day.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The history ends at 00:00 UTC of this day.")
+    ] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder of the PKI's keys; made if missing.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,14 +30,17 @@ def pki(
     with reported_errors(as_json=as_json):
         engine, settings = open_repository()
         with progress_bar("generating", certificates) as progress:
-            report = filling.fill_with_history(
-                engine,
-                filling.open_pki(keys or settings.var / "pki"),
-                end,
-                days=days,
-                certificates=certificates,
-                progress=lambda done: progress(done, None),
-            )
+            try:
+                report = filling.fill_with_history(
+                    engine,
+                    filling.open_pki(keys or settings.var / "pki"),
+                    end,
+                    days=days,
+                    certificates=certificates,
+                    progress=lambda done: progress(done, None),
+                )
+            except ValueError as error:  # a history too small, or too early for its PKI
+                raise typer.BadParameter(str(error)) from None
     _print_report(report, as_json=as_json)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from sqlalchemy import select
 
 from smki.certificates.model import CertificateClass, Status
@@ -90,7 +91,7 @@ def lodge(
         for lodgement in listed.lodgements:
             print_lodgement(lodgement)
         for refusal in shown:
-            err.print(f"[bold red]refused[/] {refusal.origin}\n  {refusal.error}", highlight=False)
+            err.print(f"[bold red]refused[/] {escape(refusal.origin)}\n  {escape(str(refusal.error))}", highlight=False)
         if refused > len(shown):
             err.print(f"… and {refused - len(shown):,} more: `smki rejected` lists them.")
     if refused:

@@ -32,7 +32,9 @@ out = Console()
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-BusinessDate = Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="Business date: the day of the cut-off.")]
+BusinessDate = Annotated[
+    str, typer.Option("--date", metavar="YYYY-MM-DD", help="Business date: the day of the cut-off.")
+]
 
 
 def exit_code(error: SmkiError) -> int:
@@ -59,7 +61,7 @@ def reported_errors(*, as_json: bool = False) -> Iterator[None]:
                 }
             )
         else:
-            item, rule, consequence, next_step = map(escape, error.args)  # [brackets] are no markup here
+            item, rule, consequence, next_step = (escape(part) for part in error.args)
             err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
             err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
         raise typer.Exit(exit_code(error)) from None
@@ -85,7 +87,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else escape(str(value)))
     out.print(table)
 
 
@@ -96,7 +98,7 @@ def print_rows(columns: list[str], rows: list[list[object]]) -> None:
         numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
     out.print(table)
 
 
@@ -106,7 +108,11 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int,
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done, of=None: progress.update(task, completed=done, total=of or total)
+
+        def show(done: int, of: int | None = None) -> None:
+            progress.update(task, completed=done, total=of or total)
+
+        yield show
 
 
 def existing(paths: list[Path]) -> list[Path]:

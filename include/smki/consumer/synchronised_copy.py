@@ -23,7 +23,7 @@ def deltas_after(full: date, deltas: Iterable[date]) -> list[date]:
         if day != (due := full + timedelta(days=number)):
             raise VerificationError(
                 f"DELT of {due}",
-                f"a Party reaches today by a FULL and each delta after it, and this one is missing after FULL of {full}.",
+                f"a Party reaches today by a FULL and each delta after it; after FULL of {full} this is missing.",
                 "A Party cannot synchronise.",
                 "backfill the missing day.",
             )
@@ -49,4 +49,3 @@ class SynchronisedCopy:
     def in_use(self) -> SetDigest:
         """Set digest of the certificates with status I."""
         return SetDigest.of_hashes(key for key, status in self.statuses.items() if status == Status.IN_USE)
-

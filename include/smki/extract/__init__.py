@@ -1,1 +1,1 @@
-"""From a closed window to a verified-to-be file: plan → shard → assemble, the same in Airflow and on the command line."""
+"""From a closed window to a verified-to-be file: plan → shard → assemble, the same in Airflow and on a command line."""

@@ -30,7 +30,9 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
     numbers = [segment.number for segment in ordered]
     if numbers != list(range(plan.segments)):
         missing = sorted(set(range(plan.segments)) - set(numbers))
-        raise _refused(plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'}).")
+        raise _refused(
+            plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'})."
+        )
     header = gzip_header(plan.xml_name, plan.cutoff)
     crc32 = length = 0
     for segment in ordered:
@@ -45,7 +47,9 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
             for segment in ordered:
                 path = segment_path(staged, segment.number)
                 if path.stat().st_size != segment.deflate_bytes:
-                    raise _refused(plan, f"staged {path.name} has {path.stat().st_size} octets, not {segment.deflate_bytes}.")
+                    raise _refused(
+                        plan, f"staged {path.name} has {path.stat().st_size} octets, not {segment.deflate_bytes}."
+                    )
                 with path.open("rb") as source:
                     while octets := source.read(_BUFFER):
                         sha256.update(octets)
@@ -79,4 +83,6 @@ def discard_segments(staged: Path) -> None:
 
 
 def _refused(plan: ExtractPlan, rule: str) -> PlanError:
-    return PlanError(plan.name, rule, "The file was not put together.", "clear the run's render tasks, so that they run again.")
+    return PlanError(
+        plan.name, rule, "The file was not put together.", "clear the run's render tasks, so that they run again."
+    )

@@ -39,7 +39,7 @@ ORDER BY c.id
 """
 )
 _DELTA = (
-    _AS_OF
+    _AS_OF  # noqa: S608  # constants of this module, and integers of our own plans
     + _COLUMNS.format(status="CASE WHEN state.certificate_id IS NULL THEN c.status ELSE state.status END")
     + """
 FROM (SELECT DISTINCT certificate_id FROM status_event
@@ -53,7 +53,8 @@ ORDER BY c.id
 
 def read_columns(connection: adbc_driver_postgresql.dbapi.Connection, plan: ExtractPlan, ids: IdRange) -> pa.Table:
     """The certificates of one segment: (n) rows of class, serial_number, eui64, common_name, role, usage,
-    manufacturing, body, status; in id order."""
+    manufacturing, body, status; in id order.
+    """
     statement = _FULL if plan.obligation is Obligation.FULL else _DELTA
     with connection.cursor() as cursor:
         cursor.execute(statement.format(seq=plan.window_seq, first=ids.first, last=ids.last))

@@ -1,7 +1,7 @@
 """Produces an extract: renders the planned segments, in this process or in several, and puts them together."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from functools import partial
 from pathlib import Path
 
 from smki.errors import PlanError
@@ -11,9 +11,10 @@ from smki.extract.manifest import Manifest
 from smki.extract.plan import ExtractPlan
 from smki.extract.rendering import render_head, render_records, render_tail
 from smki.extract.segment import Segment, write_segment
-from smki.processes import worker_pool
+from smki.processes import shared_out
 from smki.repository.database import arrow_connection
 
+_SEGMENTS_A_SHARE = 4  # rendered on one connection, which takes about 50 ms to open
 Progress = Callable[[int, int], None]  # segments done, of all
 
 
@@ -22,8 +23,17 @@ def staged_segments(file: Path) -> Path:
     return file.with_name(f".{file.name}.segments")
 
 
-def render_segments(url: str, plan: ExtractPlan, numbers: Sequence[int], staged: Path) -> list[Segment]:
-    """Renders and stages some of a plan's segments. Raises RepositoryUnavailableError, StagingError."""
+def render_segments(
+    url: str,
+    plan: ExtractPlan,
+    staged: Path,
+    numbers: Sequence[int],
+    rendered: Callable[[Segment], None] = lambda _segment: None,
+) -> list[Segment]:
+    """Renders and stages some of a plan's segments; `rendered` hears of each as it is done.
+
+    Raises RepositoryUnavailableError, StagingError.
+    """
     segments = []
     with arrow_connection(url) as connection:
         for number in numbers:
@@ -34,6 +44,7 @@ def render_segments(url: str, plan: ExtractPlan, numbers: Sequence[int], staged:
             else:
                 columns = read_columns(connection, plan, plan.ranges[number - 1])
                 segments.append(write_segment(staged, number, columns.num_rows, render_records(columns)))
+            rendered(segments[-1])
     return segments
 
 
@@ -45,21 +56,16 @@ def produce(
     Raises RepositoryUnavailableError, StagingError, PlanError.
     """
     if file.name != plan.name:
-        raise PlanError(str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only.")
+        raise PlanError(
+            str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only."
+        )
     staged = staged_segments(file)
-    share = max(1, min(4, plan.segments // (2 * workers)))  # segments a call: a fresh connection is dear
+    share = max(1, min(_SEGMENTS_A_SHARE, plan.segments // (2 * workers)))
     shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]
     segments: list[Segment] = []
-    if workers == 1:
-        for numbers in shares:
-            segments += render_segments(url, plan, numbers, staged)
-            progress(len(segments), plan.segments)
-    else:
-        with worker_pool(workers, __name__) as pool:
-            calls = [pool.submit(render_segments, url, plan, numbers, staged) for numbers in shares]
-            for call in as_completed(calls):
-                segments += call.result()
-                progress(len(segments), plan.segments)
+    for rendered in shared_out(partial(render_segments, url, plan, staged), shares, workers, __name__):
+        segments += rendered
+        progress(len(segments), plan.segments)
     manifest = assemble(plan, segments, staged, file)
     discard_segments(staged)
     return manifest

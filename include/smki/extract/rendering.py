@@ -1,8 +1,8 @@
 """Renders certificates as Annex B XML, column by column.
 
 Records with the same elements, the same constants and the same lengths are one shape: their octets differ in the
-subject, the serial number and the body only. So each shape is a matrix whose constant columns are copied and whose other
-columns are written at once; the records are then put back into lodging order. The result depends on the rows alone.
+subject, the serial number and the body only. So each shape is a matrix whose constant columns are copied and whose
+other columns are written at once; the records are then put back into lodging order. The result depends on rows alone.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _HEX = np.frombuffer(b"".join(b"%02X" % octet for octet in range(256)), dtype=np
 
 
 def render_head(xml_name: str) -> bytes:
-    """The document up to its first certificate. AuditReference is the XML's own name, so that content is reproducible."""
+    """The document up to its first certificate. AuditReference is the XML's own name: content is reproducible."""
     fields = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, xml_name.removesuffix(".xml")))
     elements = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in fields)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{annex_b.ROOT}>\n{elements}'.encode()
@@ -85,7 +85,9 @@ def _pieces(example: pa.Table, octets: pa.Table) -> list[bytes | Octets]:
     certificate_class = CertificateClass(first["class"])
     subject = annex_b.subject_element(certificate_class)
     texts: dict[str, str | Octets | None] = {
-        subject: escape(first["common_name"] or "") if first["eui64"] is None else _dashed_hex(_octets(octets["eui64"])),
+        subject: escape(first["common_name"] or "")
+        if first["eui64"] is None
+        else _dashed_hex(_octets(octets["eui64"])),
         annex_b.SERIAL: _hex(_octets(octets["serial_number"])),
         annex_b.STATUS: first["status"],
         annex_b.BODY: _base64(_octets(octets["body"])),
@@ -145,12 +147,13 @@ def _hex(octets: Octets) -> Octets:
 
 def _base64(octets: Octets) -> Octets:
     """Base64 of each row, in one call: rows are padded to whole groups of three octets, and the padding's letters
-    become `=` (the zero bits before them are those that RFC 4648, 4 asks for)."""
+    become `=` (the zero bits before them are those that RFC 4648, 4 asks for).
+    """
     rows, length = octets.shape
     missing = -length % 3
     padded = np.zeros((rows, length + missing), dtype=np.uint8)
     padded[:, :length] = octets
-    encoded = np.frombuffer(pybase64.b64encode(padded), np.uint8).reshape(rows, -1)
+    encoded = np.frombuffer(pybase64.b64encode(padded.data), np.uint8).reshape(rows, -1)
     if missing:
         encoded = encoded.copy()
         encoded[:, -missing:] = ord("=")

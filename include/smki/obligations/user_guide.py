@@ -22,8 +22,9 @@ from typing import Any
 from smki.errors import ObligationError
 
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_CRON = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[A-Z]{3})")
-_PUBLISH_BY = re.compile(r"(?:\+(\d) )?(\d{2}):(\d{2})")
+_CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* (\*|[A-Z]{3})")
+_PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})")
+_FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
 
 
 class Obligation(StrEnum):
@@ -117,7 +118,7 @@ def load_user_guide(folder: Path) -> UserGuide:
     path = folder / "user_guide.toml"
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise _refused(path.name, f"it cannot be read ({error}).") from error
     guide = UserGuide(
         tuple(_terms(obligation, stated.get(obligation)) for obligation in Obligation), _retention(stated)
@@ -155,9 +156,9 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
     if not (due := _PUBLISH_BY.fullmatch(publish_by)) or not (int(due[2]) < 24 and int(due[3]) < 60):
         raise _refused(f"[{obligation}] publish_by", f"{publish_by!r} is neither `HH:MM` nor `+1 HH:MM`.")
     is_dated = obligation in (Obligation.FULL, Obligation.DELTA)
-    if "/" in file or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
-        wanted = "a name with {date} that ends in .xml.gz" if is_dated else "a name without {date}"
-        raise _refused(f"[{obligation}] file", f"{file!r} is not {wanted}.")
+    if not _FILE.fullmatch(file) or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
+        wanted = "with {date} that ends in .xml.gz" if is_dated else "without {date}"
+        raise _refused(f"[{obligation}] file", f"{file!r} is no ASCII file name {wanted}.")
     if obligation in _LISTS and not file.endswith(".gz"):
         raise _refused(f"[{obligation}] file", f"{file!r} does not end in .gz ({text('clause')}).")
     cut_off_time = time(int(parts[2]), int(parts[1]))

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from smki.certificates.set_digest import SetDigest
 from smki.errors import PublicationRefusedError
 from smki.publish.artefact import Artefact, Publication
-from smki.publish.recipe import PublishedFile, publish_file
+from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
 from smki.publish.upload import Progress
 from smki.repository.database import lost_connections
@@ -65,7 +65,7 @@ def publish_artefact(
 ) -> Publication:
     """Publishes an artefact on a site and records it; the same call again finds it done.
 
-    Returns what the ledger has under the name now: where the artefact is superseded, that is its successor. `run` is who
+    Returns what the ledger has under the name now: where the artefact is superseded, its successor. `run` is who
     publishes. Raises PublicationRefusedError for other content under a name that is written once, and what
     `publish_file` and `open_sftp` raise, and RepositoryUnavailableError; after each of them the call can be repeated.
     """
@@ -74,7 +74,7 @@ def publish_artefact(
             history = publication_history(connection, site.name, artefact.name)
             decision = decide(history, artefact)
             record_artefact(connection, artefact)
-            equal_content, older = _known_hashes(connection, artefact)
+            known = _known_files(connection, artefact)
         log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, decision)
         if decision in (Decision.SUPERSEDED, Decision.REMOVED):
             return history[-1]
@@ -86,8 +86,7 @@ def publish_artefact(
                 site.folder,
                 artefact.sha256,
                 progress,
-                equal_content=equal_content,
-                replaceable=older,
+                known,
             )
         if decision is Decision.ALREADY_PUBLISHED:
             if published.already_there:
@@ -225,15 +224,15 @@ def _publication(row: RowMapping) -> Publication:
     )
 
 
-def _known_hashes(connection: Connection, offered: Artefact) -> tuple[set[str], set[str]]:
-    """SHA-256 values of recorded files of this name: those with equal content, and those that `offered` may replace."""
+def _known_files(connection: Connection, offered: Artefact) -> KnownFiles:
+    """Recorded files of this name: those with equal content, and those that `offered` may replace."""
     columns = artefact_table.c
     rows = connection.execute(
         select(columns.sha256, columns.content_digest, columns.version).where(columns.name == offered.name)
     ).all()
     equal = {row.sha256 for row in rows if row.content_digest == offered.content_digest}
     older = {row.sha256 for row in rows if None not in (row.version, offered.version) and row.version < offered.version}
-    return equal, older - equal
+    return KnownFiles(equal, older - equal)
 
 
 def _refused(site: str, name: str) -> PublicationRefusedError:

@@ -60,6 +60,17 @@ class PublishedFile:
     already_there: bool  # an earlier try had finished the work
 
 
+@dataclass(frozen=True, slots=True)
+class KnownFiles:
+    """SHA-256 values (hex) of what may stand under the final name already; anything else there is somebody else's."""
+
+    equal: Collection[str] = ()  # other files with the same content: the work is done
+    replaceable: Collection[str] = ()  # files that the new one takes the place of
+
+
+_NONE_KNOWN = KnownFiles()
+
+
 def part_path(folder: str, name: str) -> str:
     """Where a file is until it is whole: hidden, and on the filesystem of its final name."""
     return posixpath.join(folder, f".{name}.part")
@@ -72,27 +83,25 @@ def publish_file(
     folder: str,
     sha256: str,
     progress: Progress,
-    equal_content: Collection[str] = (),
-    replaceable: Collection[str] = (),
+    known: KnownFiles = _NONE_KNOWN,
 ) -> PublishedFile:
     """Publishes `local`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
 
-    A file that stands there already is accepted with that hash, or with one of `equal_content`: hashes of other files
-    with the same content; one with a hash of `replaceable` is replaced. Raises PublicationRefusedError, VerificationError (the local file is not the judged one any
-    more), UploadDamagedError, SiteFullError, SiteUnavailableError, StagingError, and ConfigurationError when the site
-    lacks a right or an extension.
+    A file that stands there already is accepted with that hash, or as `known` says. Raises PublicationRefusedError,
+    VerificationError (the local file is not the judged one any more), UploadDamagedError, SiteFullError,
+    SiteUnavailableError, StagingError, and ConfigurationError when the site lacks a right or an extension.
     """
     final = posixpath.join(folder, name)
     part = part_path(folder, name)
     with site_errors(final):
-        standing = _standing(sftp, final, {sha256, *equal_content}, replaceable)
+        standing = _standing(sftp, final, sha256, known)
         if standing:
             return standing
         _need_folder(sftp, folder)
         _upload(sftp, local, part, progress)
         sync(sftp, part)
         _need_hash(sftp, part, local, sha256)
-        standing = _standing(sftp, final, {sha256, *equal_content}, replaceable)
+        standing = _standing(sftp, final, sha256, known)
         if standing:
             sftp.remove(part)
             return standing
@@ -102,17 +111,15 @@ def publish_file(
     return published
 
 
-def _standing(
-    sftp: SFTPClient, final: str, accepted: Collection[str], replaceable: Collection[str]
-) -> PublishedFile | None:
+def _standing(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles) -> PublishedFile | None:
     try:
         size = sftp.stat(final).st_size or 0
     except FileNotFoundError:
         return None
     found = remote_sha256(sftp, final)
-    if found in replaceable:
+    if found in known.replaceable:
         return None
-    if found not in accepted:
+    if found != sha256 and found not in known.equal:
         raise PublicationRefusedError(
             final,
             f"only what the ledger knows is ever replaced, and the server holds other content (SHA-256 {found}).",

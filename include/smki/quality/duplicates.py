@@ -13,10 +13,10 @@ from smki.quality.record_check import Keys
 _KEYS_AT_ONCE = 4_000_000
 
 
-def repeated_keys(pieces: Sequence[Keys]) -> Keys:
+def repeated_keys(pieces: Sequence[Keys], keys_at_once: int = _KEYS_AT_ONCE) -> Keys:
     """Keys that occur more than once in all pieces together; each piece is sorted (and may be a memory map)."""
     total = sum(len(piece) for piece in pieces)
-    ranges = max(1, -(-total // _KEYS_AT_ONCE))
+    ranges = max(1, -(-total // keys_at_once))
     bounds = [(number << 64) // ranges for number in range(ranges)]
     repeated = []
     for low, high in zip(bounds, [*bounds[1:], None], strict=True):

@@ -50,4 +50,6 @@ def read_trailer(stream: BinaryIO) -> tuple[int, int]:
 
 def not_gzip(item: str, rule: str) -> VerificationError:
     """A file that is damaged as gzip."""
-    return VerificationError(item, rule, "Its content cannot be trusted; it is not published.", "get or produce it again.")
+    return VerificationError(
+        item, rule, "Its content cannot be trusted; it is not published.", "get or produce it again."
+    )

@@ -2,7 +2,8 @@
 
 * The piece is well formed and valid by the schema; no DTD, no entities, nothing is fetched.
 * Every body is Base64 of a certificate that can be read.
-* Subject, serial number, role and usage beside a body are what the certificate says, and the elements those of its class.
+* Subject, serial number, role and usage beside a body are what the certificate says, and the elements are those of its
+  class.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +61,8 @@ def _plain_record() -> re.Pattern[str]:
 
 
 _PLAIN_RECORD = _plain_record()
+_RECORD_END = f"</{annex_b.RECORD}>".encode()
+_COUNT = etree.XPath(f"count({annex_b.RECORD})")
 
 
 class RecordChecker:
@@ -86,9 +90,14 @@ class RecordChecker:
             raise refused(item, "it has a document type declaration, and Annex B has none.")
         if root.tag != annex_b.ROOT:
             raise refused(item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
-        plain = _by_element(_PLAIN_RECORD.findall(records.decode("ascii", "replace")))
-        if _plain_length(plain) == len(records):  # the records are these, end to end
-            return plain
+        elements = int(cast("float", _COUNT(root)))
+        if records.isascii() and _is_plain(opening, root):
+            plain = _by_element(_PLAIN_RECORD.findall(records.decode("ascii")))
+            # These are the records: they stand end to end, and the document has no others.
+            if _plain_length(plain) == len(records) and len(plain[annex_b.BODY]) == elements:
+                return plain
+        if (opening + records + closing).count(_RECORD_END) > elements:
+            raise refused(item, "a comment or a CDATA section in it hides records from those who read it as XML.")
         # Absent elements as empty texts, as the plain reading has them: the schema allows no empty ones.
         return _by_element([tuple(t or "" for t in annex_b.record_of(e)) for e in root.iterchildren(annex_b.RECORD)])
 
@@ -118,7 +127,9 @@ class RecordChecker:
         is_device = [profile.certificate_class is CertificateClass.DEVICE for profile in profiles]
         certified = {
             annex_b.SUBJECT_NAME: ["" if device else name for name, device in zip(subjects, is_device, strict=True)],
-            annex_b.SUBJECT_ALT_NAME: [name if device else "" for name, device in zip(subjects, is_device, strict=True)],
+            annex_b.SUBJECT_ALT_NAME: [
+                name if device else "" for name, device in zip(subjects, is_device, strict=True)
+            ],
             annex_b.SERIAL: [serial.hex().upper() for serial in serials],
             annex_b.ROLE: ["" if profile.role is None else str(profile.role) for profile in profiles],
             annex_b.USAGE: [profile.usage or "" for profile in profiles],
@@ -146,12 +157,28 @@ def _parser(schema: Path) -> etree.XMLParser:
         raise ConfigurationError(
             str(schema), f"it is no XML schema ({error}).", "Nothing can be verified.", "correct SMKI_ANNEX_B_XSD."
         ) from error
-    return etree.XMLParser(schema=compiled, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    return etree.XMLParser(  # without comments and instructions a text is one piece, as its reader sees it
+        schema=compiled,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _is_plain(opening: bytes, root: etree._Element) -> bool:
+    """Whether what follows the opening is read by a parser as it stands: no comment, CDATA section or processing
+    instruction begins there, and octets are ASCII's letters.
+    """
+    declared = opening.startswith(b"<?xml ")
+    return b"<!" not in opening and opening.count(b"<?") == declared and root.getroottree().docinfo.encoding == "UTF-8"
 
 
 def _by_element(records: Sequence[Sequence[str]]) -> Columns:
     if not records:
-        return {name: () for name in annex_b.RECORD_ELEMENTS}
+        return dict.fromkeys(annex_b.RECORD_ELEMENTS, ())
     return dict(zip(annex_b.RECORD_ELEMENTS, zip(*records, strict=True), strict=True))
 
 
@@ -177,7 +204,7 @@ def _record_item(item: str, row: int) -> str:
 
 def _keys(fields: FieldBatch, serials: list[bytes]) -> Keys:
     """The first 64 bits of SHA-256(issuer's SHA-256, serial number): equal pairs share them, others hardly ever."""
-    salts: list[Callable[[], "hashlib._Hash"]] = [hashlib.sha256(profile.issuer).copy for profile in fields.profiles]
+    salts: list[Callable[[], hashlib._Hash]] = [hashlib.sha256(profile.issuer).copy for profile in fields.profiles]
     digests = []
     for index, serial in zip(fields.profile.tolist(), serials, strict=True):
         key = salts[index]()

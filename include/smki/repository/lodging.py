@@ -77,7 +77,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS lodging (
 ) ON COMMIT DELETE ROWS
 """
 _COPY = "COPY lodging FROM STDIN (FORMAT BINARY)"
-_COPY_TYPES = "int4 text int4 bytea bytea text int2 text bool timestamptz bytea text text timestamptz".split()
+_COPY_TYPES = (
+    *("int4", "text", "int4", "bytea", "bytea", "text", "int2", "text"),
+    *("bool", "timestamptz", "bytea", "text", "text", "timestamptz"),
+)
 
 _INSERT = """
 WITH lodged AS (
@@ -160,15 +163,16 @@ def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -
 def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None:
     """Marks as refused what no change of status could have led to (see `status`)."""
     for row, offer in enumerate(offers):
-        if offer.status is Status.REVOKED and row not in fields.refused:
-            if fields.profiles[fields.profile[row]].certificate_class is CertificateClass.DEVICE:
-                fields.profile[row] = REFUSED
-                fields.refused[row] = CertificateRefusedError(
-                    "certificate",
-                    "a Device Certificate is not revocable, and it is offered with status R.",
-                    "It is not lodged; its bytes and this reason are kept.",
-                    "find out what became of the Device and lodge it with that status.",
-                )
+        if offer.status is not Status.REVOKED or row in fields.refused:
+            continue
+        if fields.profiles[fields.profile[row]].certificate_class is CertificateClass.DEVICE:
+            fields.profile[row] = REFUSED
+            fields.refused[row] = CertificateRefusedError(
+                "certificate",
+                "a Device Certificate is not revocable, and it is offered with status R.",
+                "It is not lodged; its bytes and this reason are kept.",
+                "find out what became of the Device and lodge it with that status.",
+            )
 
 
 def _lodge_batch(

@@ -1,8 +1,7 @@
 """Finds certificates and revocation lists in what people have: DER, PEM with several in a file, Annex B XML and XML.gz,
 folders of all that.
 
-What a file is shows in its first octets, not in its name. A file that makes no sense becomes a Refusal; the others go
-on.
+What a file is shows in its content, not in its name. A file that makes no sense becomes a Refusal; the others go on.
 """
 
 import io

@@ -129,7 +129,8 @@ def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
     if cutoff > now:
         raise WindowError(
             f"window of {day}",
-            f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come (the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
+            f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come "
+            f"(the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
             "No window was closed.",
             "close it after its cut-off, or ask for an earlier day.",
         )
@@ -137,22 +138,23 @@ def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
 
 _CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at <= :cutoff")
 
-# Of each certificate that the window touches: its DER and its status before and after.
+# Of each certificate that the window touches: its DER and its status before and after. The last event is the one with
+# the highest id: id and status in one number let one aggregate find both.
 _MOVES = text(
     """
-    SELECT c.body, before.status AS before, after.status AS after
+    SELECT c.body,
+           substr('PINER', (moved.before % 8)::int, 1) AS before,
+           substr('PINER', (moved.after % 8)::int, 1) AS after
     FROM (
-      SELECT e.certificate_id,
-             max(e.id) FILTER (WHERE e.window_seq < :seq) AS before_id,
-             max(e.id) AS after_id
-      FROM status_event e
-      WHERE e.window_seq <= :seq
-        AND e.certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = :seq)
-      GROUP BY e.certificate_id
-    ) touched
-    JOIN certificate c ON c.id = touched.certificate_id
-    JOIN status_event after ON (after.certificate_id, after.id) = (c.id, touched.after_id)
-    LEFT JOIN status_event before ON (before.certificate_id, before.id) = (c.id, touched.before_id)
+      SELECT certificate_id,
+             max(id * 8 + strpos('PINER', status)) FILTER (WHERE window_seq < :seq) AS before,
+             max(id * 8 + strpos('PINER', status)) AS after
+      FROM status_event
+      WHERE window_seq <= :seq
+        AND certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = :seq)
+      GROUP BY certificate_id
+    ) moved
+    JOIN certificate c ON c.id = moved.certificate_id
     """
 )
 

@@ -114,9 +114,7 @@ def test_a_failed_task_is_cleared_once_its_cause_is_gone(
     assert not (stack.var / "staging" / DAILY_DELTA / run_id).exists()
 
 
-def test_a_run_that_is_cleared_whole_changes_nothing_that_is_published(
-    stack: Stack, user_guide: UserGuide, sunday
-):
+def test_a_run_that_is_cleared_whole_changes_nothing_that_is_published(stack: Stack, user_guide: UserGuide, sunday):
     file = stack.var / "sftp" / user_guide.full.file_name(sunday)
     before = (file.read_bytes(), file.stat().st_ino)
     run_id = run_of(stack, FULL_EXTRACT, sunday)

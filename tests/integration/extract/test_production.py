@@ -3,13 +3,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
 from builders import (
-    Remaking,
     change,
     contents_of,
     cut_off,
@@ -22,6 +22,8 @@ from builders import (
     record_of,
     records_of,
     state_as_of,
+    with_null_parameters,
+    with_serial,
 )
 from conftest import Program
 from smki.certificates.model import Status
@@ -87,9 +89,7 @@ def test_full_of_an_old_window_is_what_it_was_whatever_has_happened_since(
     assert second == first
 
 
-def test_xml_is_the_same_however_it_is_cut_into_segments(
-    filled: Engine, user_guide: UserGuide, tmp_path: Path
-) -> None:
+def test_xml_is_the_same_however_it_is_cut_into_segments(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     def xml(size: int) -> bytes:
         file, _ = produced(filled, user_guide.full, day(8), tmp_path / str(size), segment_certificates=size)
         return gzip.decompress(file.read_bytes())
@@ -104,14 +104,12 @@ def test_file_is_the_same_however_segments_are_spread_over_tasks(
     whole, manifest = produced(filled, user_guide.full, day(8), tmp_path / "whole", segment_certificates=16)
     plan = plan_extract(filled, user_guide.full, day(8), segment_certificates=16)
     assert plan.segments == 10
-    parts = [s for task in split for s in render_segments(libpq_url(filled), plan, task, tmp_path / "s")]
+    parts = [s for task in split for s in render_segments(libpq_url(filled), plan, tmp_path / "s", task)]
     assert assemble(plan, parts, tmp_path / "s", tmp_path / plan.name) == manifest
     assert (tmp_path / plan.name).read_bytes() == whole.read_bytes()
 
 
-def test_file_is_the_same_from_one_process_and_from_two(
-    filled: Engine, user_guide: UserGuide, tmp_path: Path
-) -> None:
+def test_file_is_the_same_from_one_process_and_from_two(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     one, first = produced(filled, user_guide.full, day(8), tmp_path / "1", segment_certificates=16)
     two, second = produced(filled, user_guide.full, day(8), tmp_path / "2", segment_certificates=16, workers=2)
     assert (first, one.read_bytes()) == (second, two.read_bytes())
@@ -136,7 +134,7 @@ def test_full_has_no_hole_where_a_range_of_ids_was_never_used(
     repository: Engine, user_guide: UserGuide, tmp_path: Path
 ) -> None:
     bodies = look_alikes(3)
-    for _ in range(20):
+    for _ in range(6):
         lodge_bodies(repository, bodies[:2], during(1))  # a second offer uses up ids
     lodge_bodies(repository, bodies[2:], during(1))
     close_windows(repository, day(1), cut_off)
@@ -148,9 +146,9 @@ def test_odd_but_lodged_certificates_are_published_byte_for_byte(
     repository: Engine, signed: list[bytes], user_guide: UserGuide, tmp_path: Path
 ) -> None:
     odd = [
-        Remaking.of(signed[-1]).with_null_parameters(),
-        Remaking.of(signed[-2]).with_serial(b"\x00\xff" * 3),
-        Remaking.of(signed[10]).with_serial(b"\5"),
+        with_null_parameters(signed[-1]),
+        with_serial(signed[-2], b"\x00\xff" * 3),
+        with_serial(signed[10], b"\5"),
     ]
     assert lodge_bodies(repository, odd, during(1)).lodged == 3
     close_windows(repository, day(1), cut_off)
@@ -177,18 +175,18 @@ def test_plan_covers_every_certificate_once(filled: Engine, user_guide: UserGuid
         IdRange(101, 150),
     )
     ranges = plan_extract(filled, user_guide.delta, day(7), segment_certificates=10).ranges
-    assert all(first.last < second.first for first, second in zip(ranges, ranges[1:], strict=False))
+    assert all(first.last < second.first for first, second in pairwise(ranges))
     assert len(ranges) == 4  # 20 lodged and 13 changed
 
 
-def backends(server: Engine, filled: Engine, condition: str = "true") -> list[int]:
-    """Backends that read for an extract: those of the repository's database that are not the engine's own."""
+def backends(server: Engine, filled: Engine, *, waiting: bool = False) -> list[int]:
+    """Backends of the repository's database; `waiting`: those that wait for a lock."""
     query = text(
         "SELECT pid FROM pg_stat_activity WHERE datname = :name AND backend_type = 'client backend' "
-        f"AND {condition} AND query NOT LIKE 'LOCK TABLE%'"
+        "AND (wait_event_type = 'Lock' OR NOT :waiting)"
     )
     with server.connect() as connection:
-        return list(connection.execute(query, {"name": filled.url.database}).scalars())
+        return list(connection.execute(query, {"name": filled.url.database, "waiting": waiting}).scalars())
 
 
 def end(server: Engine, pids: list[int]) -> None:
@@ -212,13 +210,13 @@ def test_backend_that_is_killed_between_two_segments_is_a_transport_error_and_a_
                 if number == 5:
                     filled.dispose()
                     killed = backends(server, filled)
-                    assert len(killed) == 1
+                    assert killed
                     end(server, killed)
                     time.sleep(0.1)
                 yield number
 
     with pytest.raises(RepositoryUnavailableError, match="lost the connection"):
-        render_segments(libpq_url(filled), plan, Killing(range(plan.segments)), staged_segments(file))
+        render_segments(libpq_url(filled), plan, staged_segments(file), Killing(range(plan.segments)))
     assert produce(libpq_url(filled), plan, file) == manifest
     assert file.read_bytes() == whole.read_bytes()
 
@@ -230,7 +228,7 @@ def test_backend_that_is_killed_while_it_reads_is_a_transport_error_and_a_retry_
     plan = plan_extract(filled, user_guide.full, day(8))
 
     def kill_the_reader() -> None:
-        while not (waiting := backends(server, filled, "wait_event_type = 'Lock'")):
+        while not (waiting := backends(server, filled, waiting=True)):
             time.sleep(0.02)
         end(server, waiting)
 

@@ -11,8 +11,6 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteUnavailableError
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
-    Decision,
-    decide,
     find_publication,
     list_publications,
     publish_artefact,
@@ -242,7 +240,3 @@ def test_database_that_is_down_is_a_clear_error(sshd, staged):
     with pytest.raises(RepositoryUnavailableError):
         publish(nobody, sshd.site, staged)
     assert not sshd.published.exists()
-
-
-def test_name_without_a_publication_may_be_published():
-    assert decide(None, "c0ffee") is Decision.PUBLISH

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy import Engine, Row, func, select
 
-from builders import Remaking, lodge_bodies, look_alikes, name, reference, self_made
+from builders import lodge_bodies, look_alikes, name, reference, self_made, with_null_parameters, with_serial
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError, RepositoryUnavailableError
 from smki.repository.database import open_engine
@@ -40,9 +40,9 @@ def test_certificates_are_lodged_in_the_order_offered_with_their_first_event(
     assert report.classes == {"OCA": 2, "DCA": 2, "ORGANISATION": 30, "DEVICE": 12}
     lodged = rows(repository, certificate)
     assert [row.body for row in lodged] == signed
-    assert [(row.certificate_id, row.status, row.recorded_at, row.window_seq) for row in rows(repository, status_event)] == [
-        (row.id, "I", at, None) for row in lodged
-    ]
+    assert [
+        (row.certificate_id, row.status, row.recorded_at, row.window_seq) for row in rows(repository, status_event)
+    ] == [(row.id, "I", at, None) for row in lodged]
     assert len(rows(repository, issuer)) == 4
 
 
@@ -75,7 +75,10 @@ def test_other_body_under_the_same_serial_number_is_a_conflict_and_the_lodged_on
 ) -> None:
     first, other = look_alikes(2)
     changed = first[:-1] + bytes([first[-1] ^ 1])
-    reports = [lodge_bodies(repository, batch) for batch in ([[first, changed, other]] if in_one_batch else [[first], [changed, other]])]
+    reports = [
+        lodge_bodies(repository, batch)
+        for batch in ([[first, changed, other]] if in_one_batch else [[first], [changed, other]])
+    ]
     assert sum(report.lodged for report in reports) == 2
     assert [row.body for row in rows(repository, certificate)] == [first, other]
     (refusal,) = reports[-1].refusals
@@ -85,7 +88,7 @@ def test_other_body_under_the_same_serial_number_is_a_conflict_and_the_lodged_on
 
 def test_same_serial_number_of_another_issuer_is_another_certificate(repository: Engine, signed: list[bytes]) -> None:
     serial = reference(signed[0]).serial_number
-    lodge_bodies(repository, [signed[0], Remaking.of(signed[-1]).with_serial(serial)])
+    lodge_bodies(repository, [signed[0], with_serial(signed[-1], serial)])
     assert [row.serial_number for row in rows(repository, certificate)] == [serial, serial]
 
 
@@ -142,7 +145,7 @@ def test_private_key_is_refused_and_its_bytes_are_kept_nowhere(repository: Engin
 def test_certificate_that_a_strict_parser_refuses_is_lodged_byte_for_byte_with_a_note(
     repository: Engine, signed: list[bytes]
 ) -> None:
-    body = Remaking.of(signed[-1]).with_null_parameters()
+    body = with_null_parameters(signed[-1])
     assert lodge_bodies(repository, [body]).lodged == 1
     (row,) = rows(repository, certificate)
     assert row.body == body

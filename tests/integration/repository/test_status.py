@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from builders import Remaking, change, lodge_bodies, look_alikes, name, reference, self_made
+from builders import change, lodge_bodies, look_alikes, name, reference, self_made, with_serial
 from smki.certificates.model import Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
 from smki.repository.status import CertificateReference, StatusChange, expire, set_statuses
@@ -66,7 +66,7 @@ def test_unknown_serial_number_is_refused_by_name(repository: Engine) -> None:
 def test_serial_number_of_two_issuers_wants_the_issuer_too(repository: Engine, signed: list[bytes]) -> None:
     first = signed[0]
     serial = reference(first).serial_number
-    second = Remaking.of(signed[10]).with_serial(serial)
+    second = with_serial(signed[10], serial)
     lodge_bodies(repository, [first, second])
     with pytest.raises(UnknownCertificateError, match="2 issuers used this serial number"):
         set_statuses(repository, [StatusChange(CertificateReference(serial), Status.REVOKED, "test")])

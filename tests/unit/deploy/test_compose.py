@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module, resources
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from smki.cli import application
 from smki.settings import PROJECT, Settings
 from smki_airflow.demo.environment import airflow_environment, site_connection
 from smki_airflow.names import PUBLISH_POOL
@@ -97,7 +98,7 @@ USED = {
 
 # Where production and demo differ on purpose. Every other variable of Airflow is set in both.
 ONLY_IN_DEMO = {
-    "SMKI_ANCHOR_SLOTS": "production's stands beside user_guide.toml; the demo's is written for its made-up certificates",
+    "SMKI_ANCHOR_SLOTS": "production's stands beside user_guide.toml; the demo's is written for its own certificates",
     "AIRFLOW__CORE__PARALLELISM": "the demo's LocalExecutor forks that many processes at start",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "production has FAB's users and roles",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "production has FAB's users and roles",
@@ -328,7 +329,7 @@ def test_init_brings_the_repository_up_to_date_by_a_module_that_exists() -> None
     [line] = re.findall(r"^python -m (.*?)(?: #.*)?$", (PROJECT / "deploy/airflow/init.sh").read_text(), re.MULTILINE)
     module, *command = shlex.split(line)
     assert (PROJECT / "include" / module / "__main__.py").is_file()
-    groups = {group.name: group.typer_instance for group in import_module(f"{module}.__main__").app.registered_groups}
+    groups = {group.name: group.typer_instance for group in application.app.registered_groups}
     assert command[1] in {c.name for c in groups[command[0]].registered_commands}
 
 

@@ -46,8 +46,7 @@ COMMON = {
 }
 USAGES = st.sampled_from(["DS", "KA"])
 DEVICES = st.fixed_dictionaries(
-    COMMON
-    | {"class": st.just("DEVICE"), "eui64": EUI64, "common_name": st.none(), "role": st.none(), "usage": USAGES}
+    COMMON | {"class": st.just("DEVICE"), "eui64": EUI64, "common_name": st.none(), "role": st.none(), "usage": USAGES}
 )
 ORGANISATIONS = st.fixed_dictionaries(
     COMMON

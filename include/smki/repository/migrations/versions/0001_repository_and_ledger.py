@@ -90,7 +90,9 @@ def upgrade() -> None:
     op.create_table(
         "rejected_lodgement",
         _id(),
-        sa.Column("sha256", sa.LargeBinary(), nullable=False, comment="of the body; a second offer of the same counts up"),
+        sa.Column(
+            "sha256", sa.LargeBinary(), nullable=False, comment="of the body; a second offer of the same counts up"
+        ),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -136,5 +138,13 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops all tables."""
-    for table in ("publication", "artefact", "rejected_lodgement", "delta_window", "status_event", "certificate", "issuer"):
+    for table in (
+        "publication",
+        "artefact",
+        "rejected_lodgement",
+        "delta_window",
+        "status_event",
+        "certificate",
+        "issuer",
+    ):
         op.drop_table(table)

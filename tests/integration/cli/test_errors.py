@@ -1,0 +1,150 @@
+"""Exit codes and messages of the commands: 1 data, 2 usage, 3 setting, 4 transport."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from builders import cut_off, day, document, during, lodge_bodies, look_alikes, record_of, zipped
+from smki.cli.application import app
+from smki.repository.database import libpq_url
+from smki.repository.windows import close_windows
+
+TOMORROW = "2999-01-01"
+
+
+def run(engine: Engine | None, *arguments: object, **environment: str) -> Result:
+    names = ("SMKI_VAR", "SMKI_STAGING", "SMKI_CONFIG", "SMKI_ANNEX_B_XSD", "SMKI_DATABASE_URL")
+    settings: dict[str, str | None] = dict.fromkeys(names) | {"COLUMNS": "300"} | environment
+    if engine is not None:
+        settings["SMKI_DATABASE_URL"] = libpq_url(engine)
+    result = CliRunner().invoke(app, list(map(str, arguments)), env=settings)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def filled(repository: Engine) -> Engine:
+    lodge_bodies(repository, look_alikes(3), during(2))
+    close_windows(repository, day(2), cut_off)
+    return repository
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["windows", "close", "--to", "tomorrow"], 2, "no date of the form YYYY-MM-DD"),
+        (["windows", "close", "--to", "2025-02-30"], 2, "no date of the form YYYY-MM-DD"),
+        (["windows", "close"], 2, "--to"),
+        (["windows", "close", "--to", TOMORROW], 1, "has not come"),
+        (["windows", "close", "--to", day(1)], 1, f"smki windows close --to {day(1)}"),
+        (["produce", "delta", "--date", "1.6.2025"], 2, "no date of the form"),
+        (["produce", "delta", "--date", TOMORROW], 1, "has not come"),
+        (["produce", "delta", "--date", day(3), "--dry-run"], 1, "needs a closed window"),
+        (["produce", "full", "--date", day(2)], 1, "add --any-day"),
+        (["produce", "weekly", "--date", day(2)], 2, "weekly"),
+        (["produce", "full", "--date", day(7), "--workers", 0], 2, "workers"),
+        (["verify", "gone.xml.gz"], 2, "gone.xml.gz does not exist"),
+        (["verify", "/"], 2, "is a folder"),
+        (["verify"], 2, "Missing argument"),
+        (["lodge", "gone.der"], 2, "gone.der does not exist"),
+        (["lodge", ".", "--status", "X"], 2, "status"),
+        (["status", "set", "R", "0102", "--reason", "x"], 1, "no certificate has it"),
+        (["status", "set", "R", "xyz", "--reason", "x"], 2, "pairs of hex digits"),
+        (["status", "set", "Q", "0102", "--reason", "x"], 2, "STATUS"),
+        (["status", "set", "R", "0102"], 2, "--reason"),
+        (["generate", "pki", "--days", 3], 2, "at least 7 days"),
+        (["generate", "pki", "--days", 7, "--certificates", 10], 2, "20 certificates a day"),
+        (["generate", "volume", "--certificates", 0], 2, "certificates"),
+        (["no-such-command"], 2, "No such command"),
+    ],
+)
+def test_error_has_its_exit_code_and_says_what_is_wrong(
+    filled: Engine, tmp_path: Path, arguments: list[object], code: int, message: str
+) -> None:
+    result = run(filled, *arguments, SMKI_VAR=str(tmp_path))
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in result.stderr
+    assert code == 2 or "Next:" in result.stderr
+
+
+def test_error_in_json_has_its_four_parts(filled: Engine) -> None:
+    result = run(filled, "windows", "close", "--to", TOMORROW, "--json")
+    error = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert set(error) == {"error", "item", "rule", "consequence", "next_step"}
+    assert (error["error"], error["item"]) == ("WindowError", f"window of {TOMORROW}")
+
+
+def test_nothing_is_written_where_nothing_is_due(filled: Engine, tmp_path: Path) -> None:
+    run(filled, "produce", "full", "--date", day(2), "--out", tmp_path)
+    run(filled, "produce", "full", "--date", TOMORROW, "--any-day", "--out", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_says_what_would_be_produced_and_writes_nothing(filled: Engine, tmp_path: Path) -> None:
+    result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--dry-run", "--json")
+    assert json.loads(result.stdout) == {"file": f"SMKIKR_DELT_{day(2)}.xml.gz", "window": 1, "segments": 3}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_exit_codes() -> None:
+    assert "3 a setting has to be changed" in " ".join(run(None, "--help").stdout.split())
+
+
+@pytest.mark.parametrize("name", ["x [bold].xml.gz", "x[/y].xml.gz"])
+def test_name_with_brackets_is_shown_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"no gzip")
+    result = run(None, "verify", tmp_path / name)
+    assert result.exit_code == 1
+    assert Path(name).name in result.stderr
+
+
+def test_full_of_any_day_is_produced_for_recovery(filled: Engine, tmp_path: Path) -> None:
+    result = run(filled, "produce", "full", "--date", day(2), "--any-day", "--out", tmp_path, "--workers", 1)
+    assert result.exit_code == 0
+    assert (tmp_path / f"SMKIKR_FULL_{day(2)}.xml.gz").exists()
+
+
+def test_file_that_fails_its_check_is_named(tmp_path: Path) -> None:
+    good = zipped(tmp_path, document([record_of(look_alikes(1)[0])]))
+    bad = zipped(tmp_path, b"<Other/>", "SMKIKR_DELT_2025-06-03.xml.gz")
+    result = run(None, "verify", good, bad)
+    assert result.exit_code == 1
+    assert "as it should be" in result.stdout
+    assert bad.name in result.stderr
+
+
+def test_damaged_manifest_is_a_data_error(tmp_path: Path) -> None:
+    file = zipped(tmp_path, document([]))
+    file.with_name(f"{file.name}.manifest.json").write_text("{")
+    result = run(None, "verify", file)
+    assert (result.exit_code, "manifest cannot be read" in result.stderr) == (1, True)
+
+
+def test_wrong_settings_have_exit_code_3(filled: Engine, tmp_path: Path) -> None:
+    file = zipped(tmp_path, document([]))
+    assert run(None, "verify", file, SMKI_ANNEX_B_XSD=str(tmp_path / "gone.xsd")).exit_code == 3
+    assert run(filled, "windows", "close", "--to", day(3), SMKI_CONFIG=str(tmp_path)).exit_code == 3
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://u:secret@h:port/d"])
+def test_dsn_that_is_none_is_refused_without_showing_its_password(url: str) -> None:
+    result = run(None, "windows", "list", SMKI_DATABASE_URL=url)
+    assert (result.exit_code, "SMKI_DATABASE_URL" in result.stderr) == (3, True)
+    assert "secret" not in result.output
+
+
+def test_server_that_is_not_there_has_exit_code_4(tmp_path: Path) -> None:
+    result = run(None, "windows", "list", SMKI_DATABASE_URL=f"postgresql://postgres@/smki?host={tmp_path}")
+    assert (result.exit_code, "check that the server runs" in result.stderr) == (4, True)
+
+
+def test_staging_that_is_full_has_exit_code_4(filled: Engine, tmp_path: Path) -> None:
+    (tmp_path / f".SMKIKR_DELT_{day(2)}.xml.gz.part").symlink_to("/dev/full")
+    result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--workers", 1)
+    assert (result.exit_code, "No space left on device" in result.stderr) == (4, True)

@@ -1,0 +1,120 @@
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smki.errors import ObligationError
+from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.settings import INCLUDE
+
+SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text()
+
+
+def load(folder: Path, text: str) -> UserGuide:
+    (folder / "user_guide.toml").write_text(text)
+    return load_user_guide(folder)
+
+
+def setting(section: str, key: str, value: str, text: str = SHIPPED) -> str:
+    """The shipped guide with another value (TOML) of one key; an empty one removes the key."""
+    changed, count = re.subn(
+        rf"(?ms)^(\[{section}\]\n(?:(?!\[)[^\n]*\n)*?){key} = [^\n]*\n",
+        rf"\g<1>{key} = {value}\n" if value else r"\1",
+        text,
+    )
+    assert count == 1
+    return changed
+
+
+def test_shipped_guide_says_what_appendix_o_says(user_guide: UserGuide) -> None:
+    full, delta = user_guide.terms(Obligation.FULL), user_guide.terms(Obligation.DELTA)
+    assert full.file_name(date(2026, 7, 15)) == "SMKIKR_FULL_2026-07-15.xml.gz"
+    assert delta.file_name(date(2026, 7, 15)) == "SMKIKR_DELT_2026-07-15.xml.gz"
+    assert full.weekday is not None
+    assert delta.weekday is None
+    assert "2.3.3 (a)" in full.clause
+    assert "2.3.3 (b)" in delta.clause
+
+
+@given(day=st.dates(date(2000, 1, 1), date(2100, 1, 1)))
+def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) -> None:
+    for terms in (user_guide.full, user_guide.delta):
+        assert terms.cut_off(day) == datetime(day.year, day.month, day.day, tzinfo=UTC)
+        assert terms.publish_by(day) == terms.cut_off(day) + terms.publish_by_delay
+        assert terms.publish_by_delay > timedelta()
+    assert user_guide.full.falls_on(day) == (day.isoweekday() == 7)
+    assert user_guide.delta.falls_on(day)
+
+
+@pytest.mark.parametrize(
+    ("publish_by", "delay"),
+    [("18:01", timedelta(minutes=1)), ("+1 00:00", timedelta(hours=6)), ("+1 18:00", timedelta(days=1))],
+)
+def test_publish_by_counts_from_the_cut_off(tmp_path: Path, publish_by: str, delay: timedelta) -> None:
+    text = SHIPPED
+    for section, cron in [("full", "0 18 * * WED"), ("delta", "0 18 * * *")]:
+        text = setting(section, "cut_off", f'"{cron}"', text)
+        text = setting(section, "publish_by", f'"{publish_by}"', text)
+    guide = load(tmp_path, text)
+    assert guide.delta.publish_by_delay == delay
+    assert guide.full.weekday == 2
+    assert guide.delta.cut_off(date(2026, 7, 15)) == datetime(2026, 7, 15, 18, tzinfo=UTC)
+
+
+IMPOSSIBLE = [
+    *[(section, key, "") for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
+    *[(section, key, "7") for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
+    *[(section, key, '""') for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
+    ("full", "cut_off", '"0 0 * * SONNTAG"'),
+    ("full", "cut_off", '"0 0 * * XXX"'),
+    ("full", "cut_off", '"0 0 1 * *"'),
+    ("full", "cut_off", '"60 0 * * SUN"'),
+    ("full", "cut_off", '"0 24 * * SUN"'),
+    ("full", "cut_off", '"@weekly"'),
+    ("full", "cut_off", '"0 1 * * SUN"'),
+    ("full", "cut_off", '"٠ 0 * * SUN"'),
+    ("delta", "cut_off", '"0 0 * * SUN"'),
+    ("full", "publish_by", '"8:00"'),
+    ("full", "publish_by", '"24:00"'),
+    ("full", "publish_by", '"08:60"'),
+    ("full", "publish_by", '"00:00"'),
+    ("full", "publish_by", '"-1 08:00"'),
+    ("full", "file", '"SMKIKR_FULL.xml.gz"'),
+    ("full", "file", '"SMKIKR_FULL_{date}.xml"'),
+    ("full", "file", '"a/SMKIKR_FULL_{date}.xml.gz"'),
+    ("full", "file", '"SMKIKR_{what}_{date}.xml.gz"'),
+    ("full", "file", '"SMKIKR_{_{date}.xml.gz"'),
+    ("full", "file", '"SMKIKR_{}_{date}.xml.gz"'),
+    ("full", "file", '"SMKIKR_VÖLL_{date}.xml.gz"'),
+    ("full", "file", '"SMKIKR FULL {date}.xml.gz"'),
+    ("full", "file", '"SMKIKR_DELT_{date}.xml.gz"'),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value"), IMPOSSIBLE)
+def test_impossible_setting_is_refused_with_its_obligation_and_key(
+    tmp_path: Path, section: str, key: str, value: str
+) -> None:
+    with pytest.raises(ObligationError, match=rf"^user_guide\.toml \[(full|delta)\] {key}: ") as caught:
+        load(tmp_path, setting(section, key, value))
+    assert "correct include/config/user_guide.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["full", "delta"])
+def test_missing_obligation_is_refused(tmp_path: Path, section: str) -> None:
+    with pytest.raises(ObligationError, match=rf"\[{section}\]: it is missing"):
+        load(tmp_path, SHIPPED.replace(f"[{section}]", "[other]"))
+    with pytest.raises(ObligationError, match=rf"\[{section}\]: it is missing"):
+        load(tmp_path, f"{section} = 7\n" + SHIPPED.replace(f"[{section}]", "[other]"))
+
+
+def test_guide_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ObligationError, match="cannot be read"):
+        load_user_guide(tmp_path)
+    for content in (b"[full", b"\xff\xfe", b"[full]\n[full]\n"):
+        (tmp_path / "user_guide.toml").write_bytes(content)
+        with pytest.raises(ObligationError, match="cannot be read"):
+            load_user_guide(tmp_path)
