@@ -1,5 +1,6 @@
-"""Logs in to a site as a Party does, reads every extract back and rebuilds the repository's state from them."""
+"""Logs in to a site as a Party does, reads every file back and rebuilds the repository's state from the extracts."""
 
+import hashlib
 import io
 import posixpath
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from smki.consumer.synchronised_copy import SynchronisedCopy, deltas_after
 from smki.errors import VerificationError
 from smki.obligations.user_guide import Obligation, UserGuide
 from smki.publish.site import Site, open_sftp, site_errors
+from smki.quality.single_file import read_single
 from smki.quality.verification import Verification, verify_file
 from smki.repository.windows import find_window, in_use_digest
 
@@ -29,6 +31,15 @@ class OfferedFile:
     modified_at: datetime  # UTC, as the server states it
     local: Path
     verification: Verification
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentFile:
+    """A file that is replaced in place, as the Party found it on the site."""
+
+    obligation: Obligation
+    local: Path
+    sha256: str  # hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,27 @@ def fetch_extracts(
                     )
                 )
     return offered
+
+
+def fetch_current_files(site: Site, guide: UserGuide, schema: Path, folder: Path) -> list[CurrentFile]:
+    """Downloads the files that are replaced in place: revocation lists, anchor files, their document.
+
+    What is compressed has to be intact, anchor files valid by the schema. Raises VerificationError for the first that
+    is not right, UploadDamagedError for one that is missing, SiteUnavailableError and the like for the site.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    current = []
+    for terms in (terms for terms in guide.all if terms.replaced_in_place):
+        local = folder / terms.file
+        with open_sftp(site) as sftp, site_errors(f"site {site.name}, {terms.file}"):
+            sftp.get(posixpath.join(site.folder, terms.folder.lstrip("/"), terms.file), str(local))
+        if terms.file.endswith(".xml.gz"):
+            verify_file(local, schema)
+        elif terms.file.endswith(".gz"):
+            read_single(local)
+        with local.open("rb") as stream:
+            current.append(CurrentFile(terms.obligation, local, hashlib.file_digest(stream, "sha256").hexdigest()))
+    return current
 
 
 def check_against_repository(engine: Engine, offered: list[OfferedFile]) -> list[list[CheckedState]]:

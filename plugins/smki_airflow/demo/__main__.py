@@ -11,31 +11,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, date, datetime
 
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine, func, select
 
-from smki.consumer.party import OfferedFile, check_against_repository, fetch_extracts
-from smki.errors import SmkiError, TransportError, VerificationError
+from smki.consumer.party import check_against_repository, fetch_current_files, fetch_extracts
+from smki.errors import SmkiError
 from smki.generator.anchor_slots import write_anchor_slots
 from smki.generator.filling import fill_with_history, open_pki
 from smki.generator.revocation import issue_lists
-from smki.obligations.user_guide import UserGuide, load_user_guide
-from smki.publish.ledger import list_publications
+from smki.obligations.user_guide import load_user_guide
 from smki.publish.revocation import lists_without_successor
-from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate
 from smki.settings import Settings
+from smki_airflow.demo import publishing
+from smki_airflow.demo.report import files_table
 from smki_airflow.demo.sftp_server import HOST, PARTY
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
-from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
 
-CERTIFICATES, DAYS, DELTAS = 20_000, 15, 8
-_RUNS_S = 600  # for all runs to end
+CERTIFICATES, DAYS = 20_000, 15
 console = Console()
 
 
@@ -54,11 +50,10 @@ def main() -> int:
                 stack = resources.enter_context(running_stack(settings.var, **ports))
             engine = open_engine(stack.repository_url)
             _fill(engine, settings, datetime.now(UTC).date())  # before a DAG can look at an empty repository
-            if not (anchor_slots := settings.var / "anchor_slots.toml").exists():
-                write_anchor_slots(engine, anchor_slots)
             with step("starting Airflow"):
                 start_airflow(stack)
-            _show(stack, engine, settings)
+            _publish(stack, engine, settings)
+            _read_back(stack, engine, settings)
             if not os.environ.get("DEMO_EXIT"):
                 _wait_for_interrupt()
             with step("ending every process"):
@@ -72,29 +67,8 @@ def main() -> int:
     return 0
 
 
-def _show(stack: Stack, engine: Engine, settings: Settings) -> None:
-    guide = load_user_guide(settings.config)
-    _publish(stack, guide, datetime.now(UTC).date())
-    with step("reading every file back as a Party"):
-        shutil.rmtree(settings.var / "party", ignore_errors=True)
-        offered = fetch_extracts(_party(stack), guide, settings.annex_b_xsd, settings.var / "party")
-    with step("checking FULL + following deltas against the repository"):
-        chains = check_against_repository(engine, offered)
-    console.print(_table(engine, offered))
-    for chain in chains:
-        console.print(
-            f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
-            f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
-            soft_wrap=True,
-        )
-    api, sftp = stack.api, stack.sftp
-    console.print(
-        f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
-    )
-    console.print(f"SFTP         sftp -P {sftp['port']} -i {sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
-
-
 def _fill(engine: Engine, settings: Settings, today: date) -> None:
+    """A repository with certificates, fresh revocation lists and anchor slots."""
     with engine.connect() as connection:
         lodged = connection.execute(select(func.count()).select_from(certificate)).scalar_one()
     if lodged:
@@ -109,100 +83,45 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
         fill_with_history(
             engine, pki, today, days=DAYS, certificates=CERTIFICATES, progress=lambda done: say(f"{done:,} lodged")
         )
+    write_anchor_slots(engine, settings.var / "anchor_slots.toml")
 
 
-def _publish(stack: Stack, guide: UserGuide, today: date) -> None:
-    """Has Airflow backfill what the ledger lacks, and waits for the runs."""
-    # The last full that deltas follow: on the day of a full itself, the one before.
-    full_day = max(day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.falls_on(day))
-    wanted = {
-        DAILY_DELTA: [today - timedelta(days=back) for back in reversed(range(DELTAS))],
-        FULL_EXTRACT: [full_day],
-    }
-    interval = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
+def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
+    guide = load_user_guide(settings.config)
     with step("waiting for Airflow to read the DAGs"):
-        _until(
-            lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= set(wanted), "the DAGs are not loaded"
-        )
+        publishing.wait_for_dags(stack)
     with step("backfilling the last eight deltas and the last full extract") as say:
-        starts = {
-            dag_id: [guide.delta.cut_off(day) - interval[dag_id] for day in days] for dag_id, days in wanted.items()
-        }
-        for dag_id, instants in starts.items():
-            known = {_instant(run["logical_date"]) for run in stack.api.runs(dag_id)}
-            if set(instants) - known:
-                stack.api.backfill(dag_id, min(instants), max(instants))
-        expected = {(dag_id, start) for dag_id, instants in starts.items() for start in instants}
-
-        def done() -> bool:
-            states = {
-                (dag_id, _instant(run["logical_date"])): run["state"]
-                for dag_id in wanted
-                for run in stack.api.runs(dag_id)
-            }
-            states = {key: state for key, state in states.items() if key in expected}
-            say(f"{sum(state == 'success' for state in states.values())} of {len(expected)} runs done")
-            failed = [f"{dag_id} {start}" for (dag_id, start), state in states.items() if state == "failed"]
-            if failed:
-                raise TransportError(
-                    failed[0],
-                    "its run failed.",
-                    "The demo's files are not complete.",
-                    "open its log in the Airflow UI.",
-                )
-            return len(states) == len(expected) and set(states.values()) == {"success"}
-
-        _until(done, "the runs did not end")
+        publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say)
+    with step("waiting for revocation lists and anchor files, which publish themselves") as say:
+        publishing.wait_for_current_files(engine, guide, say)
+    with step("removing a delta whose seven days are over (its publication is set back eight days)"):
+        publishing.remove_expired_delta(stack, engine, guide)
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _until(condition: Callable[[], bool], problem: str) -> None:
-    deadline = time.monotonic() + _RUNS_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TransportError("Airflow", f"{problem} within {_RUNS_S} s.", "The demo stops.", "read var/log.")
-        time.sleep(0.5)
-
-
-def _party(stack: Stack) -> Site:
-    return Site(
-        name="primary",
-        host=HOST,
-        port=stack.sftp["port"],
-        username=PARTY,
-        key_file=Path(stack.sftp["keys"][PARTY]),
-        host_key=stack.sftp["host_key"],
-        folder="/",
-    )
-
-
-def _table(engine: Engine, offered: list[OfferedFile]) -> Table:
-    with engine.connect() as connection:
-        published = {publication.name: publication for publication in list_publications(connection, "primary")}
-    table = Table(title="On the SFTP server, as a Party reads it", box=None, padding=(0, 1, 0, 0), title_justify="left")
-    for column in ("file", "bytes", "records", "SHA-256", "published (UTC)"):
-        table.add_column(column, justify="right" if column in ("bytes", "records") else "left", no_wrap=True)
-    digits = 64 if console.width >= 140 else 12
-    for file in offered:
-        publication = published[file.local.name]
-        if publication.artefact.sha256 != file.verification.sha256:
-            raise VerificationError(
-                file.local.name,
-                f"the server gives {file.verification.sha256} and the ledger has {publication.artefact.sha256}.",
-                "A Party reads another file than the one that was judged.",
-                "find out who writes on the server.",
-            )
-        table.add_row(
-            file.local.name,
-            f"{file.verification.bytes:,}",
-            f"{file.verification.records:,}",
-            file.verification.sha256[:digits],
-            f"{publication.published_at:%Y-%m-%d %H:%M}",
+def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
+    guide, site, folder = load_user_guide(settings.config), publishing.party_site(stack), settings.var / "party"
+    with step("reading every file back as a Party"):
+        shutil.rmtree(folder, ignore_errors=True)
+        extracts = fetch_extracts(site, guide, settings.annex_b_xsd, folder)
+        current = fetch_current_files(site, guide, settings.annex_b_xsd, folder)
+    with step("checking FULL + following deltas against the repository"):
+        chains = check_against_repository(engine, extracts)
+    received = {file.local.name: file.verification.sha256 for file in extracts}
+    received |= {file.local.name: file.sha256 for file in current}
+    console.print(files_table(engine, received, wide=console.width >= 140))
+    for chain in chains:
+        console.print(
+            f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
+            f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
+            soft_wrap=True,
         )
-    return table
+    for name, reason in publishing.removed_deltas(engine):
+        console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
+    api, sftp = stack.api, stack.sftp
+    console.print(
+        f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
+    )
+    console.print(f"SFTP         sftp -P {sftp['port']} -i {sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
 
 
 def _wait_for_interrupt() -> None:

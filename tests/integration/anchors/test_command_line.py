@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from smki.__main__ import app
 from smki.anchors.model import Slot
+from smki.cli.application import app
 from smki.repository.database import libpq_url
 from smki.settings import INCLUDE
 

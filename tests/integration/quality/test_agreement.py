@@ -39,7 +39,7 @@ def filled(repository: Engine) -> Engine:
 
 def check(engine: Engine, folder: Path, bodies: list[bytes]) -> None:
     """A file that is whole in itself and holds these certificates as the full extract of window 7."""
-    file, manifest = assembled(folder, [render_head(plan_of(3)), rendered(bodies), render_tail()])
+    file, manifest = assembled(folder, [render_head(plan_of(3).xml_name), rendered(bodies), render_tail()])
     check_agreement(engine, manifest, verify_file(file, XSD, manifest=manifest))
 
 

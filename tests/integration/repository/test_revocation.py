@@ -16,9 +16,9 @@ from sqlalchemy import Engine, Row, func, select, text
 from typer.testing import CliRunner
 
 from builders import change, contents_of, cut_off, day, during, lodge_bodies, name, produced, reference, self_made
-from smki.__main__ import app
 from smki.certificates.model import Status
 from smki.certificates.revocation_list import ListKind
+from smki.cli.application import app
 from smki.errors import RevocationListRefusedError
 from smki.generator.pki import Authority, Pki
 from smki.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, issue_lists, revocation_list

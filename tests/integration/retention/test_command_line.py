@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from smki.__main__ import app
+from smki.cli.application import app
 from smki.obligations.user_guide import Obligation
 from smki.repository.database import libpq_url
 

@@ -27,7 +27,7 @@ from smki.extract.rendering import render_head, render_tail
 from smki.quality.verification import Verification, verify_file
 
 Parts = tuple[bytes, bytes, bytes]  # head, records, tail
-HEAD, TAIL = render_head(plan_of(3)), render_tail()
+HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
 NAME = "SMKIKR_FULL_2025-06-08.xml.gz"
 
 

@@ -15,7 +15,7 @@ from smki.extract.rendering import render_head, render_tail
 from smki.quality.verification import check_segments, conclude, verify_file
 
 BODIES = look_alikes(12)
-XML = [render_head(plan_of(5)), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
+XML = [render_head(plan_of(5).xml_name), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
 
 
 @pytest.fixture
