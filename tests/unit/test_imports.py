@@ -7,7 +7,16 @@ from pathlib import Path
 
 from smki.settings import INCLUDE
 
-LAYERS = ["cli", "generator consumer", "publish", "quality", "extract", "repository", "certificates obligations"]
+LAYERS = [
+    "cli",
+    "generator consumer",
+    "anchors retention",
+    "publish",
+    "quality",
+    "extract",
+    "repository",
+    "certificates obligations",
+]
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer.split()}
 ROOT_MODULES = {"errors", "settings", "processes"}
 

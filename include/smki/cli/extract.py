@@ -1,6 +1,7 @@
 """`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +29,20 @@ from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.settings import Settings
 
+
+class Extract(StrEnum):
+    """The obligations that are extracts of certificates."""
+
+    FULL = Obligation.FULL
+    DELTA = Obligation.DELTA
+
+
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 _CORES = os.cpu_count() or 1
 
 
 def produce(
-    obligation: Annotated[Obligation, typer.Argument(help="full or delta.")],
+    extract: Annotated[Extract, typer.Argument(metavar="full|delta")],
     date: BusinessDate,
     folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
     workers: Workers = _CORES,
@@ -50,17 +59,17 @@ def produce(
     with reported_errors(as_json=as_json):
         engine, settings = open_repository()
         guide = load_user_guide(settings.config)
-        if not any_day and not guide.terms(obligation).falls_on(day):
+        terms = guide.terms(Obligation(extract))
+        if not any_day and not terms.falls_on(day):
             raise PlanError(
-                guide.terms(obligation).file_name(day),
-                f"by user_guide.toml a {obligation} is due at {guide.terms(obligation).cut_off_cron!r}, "
-                f"not on a {day:%A}.",
+                terms.file_name(day),
+                f"by user_guide.toml a {extract} is due at {terms.cut_off_cron!r}, not on a {day:%A}.",
                 "Nothing was produced.",
                 "ask for a day on which one is due, or add --any-day.",
             )
         if not dry_run:
             close_windows(engine, day, guide.delta.cut_off)
-        plan = plan_extract(engine, guide.terms(obligation), day)
+        plan = plan_extract(engine, terms, day)
         facts: dict[str, object] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
         if not dry_run:
             file = folder / plan.name

@@ -9,7 +9,7 @@ from smki.errors import VerificationError
 from smki.publish.ledger import list_publications
 from smki_airflow.demo.publishing import SITE
 
-_SHORT = 12  # letters of a SHA-256 that fit a terminal of 80 columns
+_SHORT = 8  # letters of a SHA-256 that fit a terminal of 80 columns
 
 
 def files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> Table:
@@ -36,6 +36,6 @@ def files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> T
             f"{publication.artefact.bytes:,}",
             f"{publication.artefact.records:,}",
             sha256 if wide else sha256[:_SHORT],
-            f"{publication.published_at:%Y-%m-%d %H:%M}",
+            f"{publication.published_at:%m-%d %H:%M}",
         )
     return table
