@@ -38,14 +38,15 @@ venv: $(VENV)/runs  ## The virtual environment only
 clean:          ## Remove everything that the project wrote, but its virtual environment
 	@find var -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
 
+# The lock is its own constraint, too: without that, older pips look at newer releases of what has extras, and stop.
 $(VENV)/runs: requirements.txt
 	@echo "installing what the publisher needs into $(VENV) (about a minute) …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python ≥ 3.11 is needed: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -c requirements.txt
 	@touch $@
 
 $(VENV)/checks: $(VENV)/runs requirements-dev.txt
 	@echo "installing what the checks need …"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt -c requirements-dev.txt
 	@touch $@
