@@ -51,7 +51,9 @@ def filled(repository: Engine, signed: list[bytes]) -> Engine:
     return repository
 
 
-def test_clause_2_3_3_a_full_holds_what_was_in_use_in_lodging_order(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+def test_clause_2_3_3_a_full_holds_what_was_in_use_in_lodging_order(
+    filled: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
     file, manifest = produced(filled, user_guide.full, day(7), tmp_path, segment_certificates=16)
     expected = in_use(state_as_of(filled, 7))
     assert records_of(file) == [record_of(body) for body in expected]
