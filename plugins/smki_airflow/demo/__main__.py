@@ -5,6 +5,7 @@ Everything is below `var/`. A second start finds what the first one published an
 """
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -121,7 +122,8 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     console.print(
         f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
     )
-    console.print(f"SFTP         sftp -P {sftp['port']} -i {sftp['keys'][PARTY]} {PARTY}@{HOST}", soft_wrap=True)
+    key = shlex.quote(sftp["keys"][PARTY])
+    console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
 
 
 def _wait_for_interrupt() -> None:
