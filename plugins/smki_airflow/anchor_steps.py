@@ -7,22 +7,16 @@ date: it publishes what configuration and repository say now.
 import logging
 import shutil
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import Engine
 
 from smki.anchors.production import checked_set, content_digests, produce_set
 from smki.anchors.publication import record_set, set_state
 from smki.anchors.publication import unpublished as unpublished_files
-from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError, PlanError
-from smki.obligations.user_guide import UserGuide, load_user_guide
-from smki.repository.database import database_url, open_engine
+from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError
 from smki.settings import Settings
-from smki_airflow.extract_steps import artefact_as_json
+from smki_airflow.handover import Json, artefact_as_json, opened, recorded
 from smki_airflow.runs import Run
 
 log = logging.getLogger(__name__)
-Json = dict[str, Any]
 
 
 def unpublished() -> list[str]:
@@ -30,7 +24,7 @@ def unpublished() -> list[str]:
 
     A set that breaks a rule waits, too: the run that it begins fails with what is wrong, where people look.
     """
-    settings, engine, guide = _opened()
+    settings, engine, guide = opened()
     try:
         digests = content_digests(checked_set(engine, settings.anchor_slots, datetime.now(UTC)), guide)
         return unpublished_files(engine, digests, settings.sites)
@@ -44,7 +38,7 @@ def unpublished() -> list[str]:
 
 def produce(run: Run) -> list[Json]:
     """Checks the configuration, writes and verifies the four files, and records them; returns their artefacts."""
-    settings, engine, guide = _opened()
+    settings, engine, guide = opened()
     now = datetime.now(UTC)
     anchor_set = checked_set(engine, settings.anchor_slots, now)
     produced = produce_set(anchor_set, guide, run.staging(settings), settings.annex_b_xsd)
@@ -61,28 +55,17 @@ def produce(run: Run) -> list[Json]:
     return [artefact_as_json(artefact) for artefact in artefacts]
 
 
-def record(run: Run, produced: list[Json], published: list[Json]) -> None:
+def record(run: Run, produced: list[Json], published: list[Json]) -> list[Json]:
     """Ends a run that published everything; the staging folder is emptied."""
-    settings = Settings.from_environment()
-    if len(published) != len(produced) * len(settings.sites):
-        raise PlanError(
-            run.label,
-            f"{len(produced)} files go to {len(settings.sites)} sites and {len(published)} were published.",
-            "The staged files are kept.",
-            "clear the publish task.",
-        )
-    shutil.rmtree(run.staging(settings), ignore_errors=True)
+    publications = recorded(run, len(produced), published)
+    shutil.rmtree(run.staging(Settings.from_environment()), ignore_errors=True)
+    return publications
 
 
 def report() -> list[str]:
     """What each site offers of the set, from the ledger; a warning where it is not complete."""
-    settings, engine, guide = _opened()
+    settings, engine, guide = opened()
     states = [set_state(engine, guide, site) for site in settings.sites]
     for state in states:
         log.log(logging.INFO if state.complete else logging.WARNING, "anchor set %s", state)
     return [str(state) for state in states]
-
-
-def _opened() -> tuple[Settings, Engine, UserGuide]:
-    settings = Settings.from_environment()
-    return settings, open_engine(database_url(settings)), load_user_guide(settings.config)

@@ -26,11 +26,11 @@ def produce() -> list[Json]:
 
 
 @task
-def record(produced: list[Json], published: list[Json]) -> None:
-    """Ends a run that published everything."""
+def record(produced: list[Json], published: list[Json]) -> list[Json]:
+    """Ends a run that published everything; returns what is published where."""
     from smki_airflow import anchor_steps
 
-    anchor_steps.record(current_run(), produced, published)
+    return anchor_steps.record(current_run(), produced, published)
 
 
 @task(trigger_rule="none_skipped")  # also when a file could not be published: then the set is not complete

@@ -9,11 +9,9 @@ import logging
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from smki.certificates.set_digest import SetDigest
 from smki.errors import PlanError
 from smki.extract.assembly import assemble as assemble_file
 from smki.extract.assembly import discard_segments
@@ -29,10 +27,10 @@ from smki.quality.verification import conclude as conclude_verification
 from smki.repository.database import database_url, libpq_url, open_engine
 from smki.repository.windows import close_windows
 from smki.settings import Settings
+from smki_airflow.handover import Json, artefact_as_json, recorded
 from smki_airflow.runs import Run
 
 log = logging.getLogger(__name__)
-Json = dict[str, Any]
 
 
 def close_window(run: Run) -> int:
@@ -111,54 +109,9 @@ def conclude(run: Run, name: str, verified: list[list[Json]]) -> Json:
 
 def record(run: Run, published: list[Json]) -> list[Json]:
     """Ends the run: what is published where, from the ledger; the staging folder is emptied."""
-    settings = Settings.from_environment()
-    if len(published) != len(settings.sites):
-        raise PlanError(
-            run.label,
-            f"{len(settings.sites)} sites are configured and {len(published)} were published to.",
-            "The staged file is kept.",
-            "clear the publish task.",
-        )
-    shutil.rmtree(run.staging(settings), ignore_errors=True)
-    publications = [dict(publication) for publication in published]
-    for publication in publications:
-        log.info("published %s", " ".join(f"{key}={value}" for key, value in publication.items()))
+    publications = recorded(run, 1, published)
+    shutil.rmtree(run.staging(Settings.from_environment()), ignore_errors=True)
     return publications
-
-
-def artefact_as_json(artefact: Artefact) -> Json:
-    """An artefact as JSON types."""
-    return {
-        field: getattr(artefact, field)
-        for field in (
-            "obligation",
-            "name",
-            "window_seq",
-            "bytes",
-            "sha256",
-            "content_digest",
-            "xml_bytes",
-            "records",
-            "run",
-            "version",
-        )
-    } | {
-        "business_date": artefact.business_date.isoformat(),
-        "set_digest": str(artefact.set_digest),
-        "verified_at": artefact.verified_at.isoformat(),
-    }
-
-
-def artefact_from_json(stated: Json) -> Artefact:
-    """The artefact that `artefact_as_json` wrote."""
-    return Artefact(
-        **stated
-        | {
-            "business_date": datetime.fromisoformat(stated["business_date"]).date(),
-            "set_digest": SetDigest.parse(stated["set_digest"]),
-            "verified_at": datetime.fromisoformat(stated["verified_at"]),
-        }
-    )
 
 
 def _plan_path(settings: Settings, run: Run) -> Path:

@@ -39,7 +39,7 @@ class PublishOperator(BaseOperator):
         # Loaded by the task, not by the DAG processor.
         from smki.publish.ledger import publish_artefact
         from smki.repository.database import database_url, open_engine
-        from smki_airflow.extract_steps import artefact_from_json
+        from smki_airflow.handover import artefact_from_json
         from smki_airflow.sites import open_site
 
         settings, run = Settings.from_environment(), current_run()

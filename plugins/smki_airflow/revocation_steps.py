@@ -5,30 +5,24 @@ The run begins with an event of the repository or with the day, so it has no bus
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Engine
-
-from smki.errors import PlanError
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.user_guide import Obligation
 from smki.publish.revocation import (
     lists_without_successor,
     newest_list,
     produce_revocation_file,
     unpublished_lists,
 )
-from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
-from smki_airflow.extract_steps import artefact_as_json
+from smki_airflow.handover import Json, artefact_as_json, opened, recorded
 from smki_airflow.runs import Run
 
 log = logging.getLogger(__name__)
-Json = dict[str, Any]
 
 
 def unpublished() -> list[str]:
     """The trigger's question: lists that wait to be published."""
-    settings, engine, guide = _opened()
+    settings, engine, guide = opened()
     try:
         return unpublished_lists(engine, guide, settings.sites)
     finally:
@@ -37,7 +31,7 @@ def unpublished() -> list[str]:
 
 def warn_of_missing_successors() -> list[str]:
     """Warns of each list whose nextUpdate comes near, or has passed, while none follows it; returns their names."""
-    _, engine, guide = _opened()
+    _, engine, guide = opened()
     ending = lists_without_successor(engine, guide, datetime.now(UTC))
     for lodged in ending:
         log.warning("no list follows list=%s next_update=%s", lodged, lodged.next_update.isoformat())
@@ -46,7 +40,7 @@ def warn_of_missing_successors() -> list[str]:
 
 def stage(run: Run, obligation: str) -> Json | None:
     """Produces and verifies the newest list; returns its artefact, or None while none is lodged."""
-    settings, engine, guide = _opened()
+    settings, engine, guide = opened()
     terms = guide.terms(Obligation(obligation))
     lodged = newest_list(engine, terms)
     if lodged is None:
@@ -59,21 +53,6 @@ def stage(run: Run, obligation: str) -> Json | None:
 
 def record(run: Run, artefact: Json, published: list[Json]) -> list[Json]:
     """Ends a list's part of the run: what is published where, from the ledger; its staged file is removed."""
-    settings = Settings.from_environment()
-    if len(published) != len(settings.sites):
-        raise PlanError(
-            run.label,
-            f"{len(settings.sites)} sites are configured and {len(published)} were published to.",
-            "The staged file is kept.",
-            "clear the publish task.",
-        )
-    (run.staging(settings) / artefact["name"]).unlink(missing_ok=True)
-    publications = [dict(publication) for publication in published]
-    for publication in publications:
-        log.info("published %s", " ".join(f"{key}={value}" for key, value in publication.items()))
+    publications = recorded(run, 1, published)
+    (run.staging(Settings.from_environment()) / artefact["name"]).unlink(missing_ok=True)
     return publications
-
-
-def _opened() -> tuple[Settings, Engine, UserGuide]:
-    settings = Settings.from_environment()
-    return settings, open_engine(database_url(settings)), load_user_guide(settings.config)

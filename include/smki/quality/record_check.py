@@ -9,13 +9,14 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from lxml import etree
 from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, VerificationError
 
 Columns = dict[str, tuple[str, ...]]  # element name → its text in each record, "" where it is absent
+_WORD = 8  # octets
 Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
 
 
@@ -114,7 +116,7 @@ class RecordChecker:
             set_digest=SetDigest.of(bodies),
             statuses=Counter(columns[annex_b.STATUS]),
             classes=Counter(str(profile.certificate_class) for profile in profiles),
-            keys=_keys(fields, serials),
+            keys=_keys(fields),
         )
 
     def _compare(
@@ -202,12 +204,27 @@ def _record_item(item: str, row: int) -> str:
     return f"{item}, record {row + 1}"
 
 
-def _keys(fields: FieldBatch, serials: list[bytes]) -> Keys:
-    """The first 64 bits of SHA-256(issuer's SHA-256, serial number): equal pairs share them, others hardly ever."""
-    salts: list[Callable[[], hashlib._Hash]] = [hashlib.sha256(profile.issuer).copy for profile in fields.profiles]
-    digests = []
-    for index, serial in zip(fields.profile.tolist(), serials, strict=True):
-        key = salts[index]()
-        key.update(serial)
-        digests.append(key.digest()[:8])
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+def _keys(fields: FieldBatch) -> Keys:
+    """64 bits mixed from issuer and serial number: equal pairs share them, others hardly ever.
+
+    Serial numbers are taken as words of eight octets, zero-padded; a word counts only where the number reaches it, and
+    so does the length, so that the rest of the piece has no part in a key.
+    """
+    lengths = pc.binary_length(fields.serial_numbers).to_numpy(zero_copy_only=False)
+    words = -(-int(lengths.max(initial=0)) // _WORD)
+    octets = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
+    values = np.frombuffer(fields.serial_numbers.buffers()[2] or b"", dtype=np.uint8, count=int(lengths.sum()))
+    octets[np.arange(words * _WORD) < lengths[:, None]] = values
+    salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
+    keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths.astype(np.uint64)
+    for number, word in enumerate(octets.view(np.uint64).T):
+        reached = lengths > number * _WORD
+        keys[reached] = _mixed(keys[reached] ^ word[reached])
+    return keys
+
+
+def _mixed(words: Keys) -> Keys:
+    """Each word with its bits spread over all of it (the finaliser of splitmix64), one to one."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
