@@ -216,7 +216,7 @@ def _keys(fields: FieldBatch) -> Keys:
     values = np.frombuffer(fields.serial_numbers.buffers()[2] or b"", dtype=np.uint8, count=int(lengths.sum()))
     octets[np.arange(words * _WORD) < lengths[:, None]] = values
     salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
-    keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths.astype(np.uint64)
+    keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths.astype(np.uint64)
     for number, word in enumerate(octets.view(np.uint64).T):
         reached = lengths > number * _WORD
         keys[reached] = _mixed(keys[reached] ^ word[reached])
