@@ -20,7 +20,7 @@ from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
 from smki.extract.rendering import render_head, render_records, render_tail
 from smki.extract.single_file import write_single
-from smki.quality.record_check import refused
+from smki.quality.faults import Fault, refused
 from smki.quality.single_file import read_single
 from smki.quality.verification import verify_file
 
@@ -66,7 +66,11 @@ def write_region(anchor_set: AnchorSet, region: Region, file: Path, schema: Path
     verified = verify_file(file, schema)
     expected = SetDigest.of(certificate.body for certificate in anchor_set.certificates(region))
     if verified.set_digest != expected:
-        raise refused(file.name, f"it holds set digest {verified.set_digest} and the configuration says {expected}.")
+        raise refused(
+            Fault.CONTENT,
+            file.name,
+            f"it holds set digest {verified.set_digest} and the configuration says {expected}.",
+        )
     return WrittenFile(
         bytes=written.bytes,
         sha256=written.sha256,

@@ -1,28 +1,36 @@
-"""Whether a verified extract agrees with the repository's windows.
+"""What the repository's windows say that an extract has to hold.
 
-* DELT of window w: its set digest is that of the certificates that the window changed.
-* FULL as of window w: its set digest is Σ entered − Σ departed over the windows 1 … w.
+* DELT of window w: the certificates that the window changed.
+* FULL as of window w: Σ entered − Σ departed over the windows 1 … w.
 
 The windows' digests were taken from the bodies when the windows were closed; the file's were taken from its own bytes.
 """
 
+from datetime import date
+
 from sqlalchemy import Engine
 
+from smki.certificates.set_digest import SetDigest
 from smki.extract.manifest import Manifest
 from smki.obligations.user_guide import Obligation
-from smki.quality.record_check import refused
+from smki.quality.faults import Fault, refused
 from smki.quality.verification import Verification
 from smki.repository.windows import find_window, in_use_digest
 
 
+def expected_digest(engine: Engine, obligation: Obligation, business_date: date) -> SetDigest:
+    """Set digest of the certificates that the extract of that day has to hold. Raises WindowError."""
+    window = find_window(engine, business_date)
+    return in_use_digest(engine, window.seq) if obligation is Obligation.FULL else window.changed
+
+
 def check_agreement(engine: Engine, manifest: Manifest, verification: Verification) -> None:
     """Raises VerificationError unless the file holds exactly the certificates that its window says."""
-    if manifest.obligation is Obligation.FULL:
-        expected, what = in_use_digest(engine, manifest.window_seq), "in use as of"
-    else:
-        expected, what = find_window(engine, manifest.business_date).changed, "changed by"
+    expected = expected_digest(engine, manifest.obligation, manifest.business_date)
     if verification.set_digest != expected:
+        what = "in use as of" if manifest.obligation is Obligation.FULL else "changed by"
         raise refused(
+            Fault.CONTENT,
             verification.name,
             f"it holds {verification.records} certificates with set digest {verification.set_digest} and those "
             f"{what} window {manifest.window_seq} are {expected}.",

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from smki.errors import VerificationError
+from smki.quality.faults import not_gzip
 
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 0x02, 0x04, 0x08, 0x10
 _LIMIT = 1 << 16  # octets of a header; RFC 1952 sets no limit, file names do
@@ -46,10 +46,3 @@ def read_trailer(stream: BinaryIO) -> tuple[int, int]:
     stream.seek(-TRAILER_BYTES, 2)
     crc32, length = struct.unpack("<II", stream.read(TRAILER_BYTES))
     return crc32, length
-
-
-def not_gzip(item: str, rule: str) -> VerificationError:
-    """A file that is damaged as gzip."""
-    return VerificationError(
-        item, rule, "Its content cannot be trusted; it is not published.", "get or produce it again."
-    )

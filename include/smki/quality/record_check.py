@@ -1,7 +1,7 @@
 """Checks the records of a piece of an Annex B document against the schema and against the certificates in them.
 
 * The piece is well formed and valid by the schema; no DTD, no entities, nothing is fetched.
-* Every body is Base64 of a certificate that can be read.
+* Every body is Base64 of a certificate that can be read; private key material is nowhere.
 * Subject, serial number, role and usage beside a body are what the certificate says, and the elements are those of its
   class.
 """
@@ -24,7 +24,8 @@ from smki.certificates import annex_b
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.model import CertificateClass, CertificateFields, eui64_text
 from smki.certificates.set_digest import SetDigest
-from smki.errors import ConfigurationError, VerificationError
+from smki.errors import ConfigurationError, PrivateKeyRefusedError
+from smki.quality.faults import Fault, refused
 
 Columns = dict[str, tuple[str, ...]]  # element name → its text in each record, "" where it is absent
 _WORD = 8  # octets
@@ -33,13 +34,29 @@ Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial nu
 
 @dataclass(frozen=True, slots=True)
 class RecordFigures:
-    """What the records of a piece are."""
+    """What the n records of a piece are."""
 
-    records: int
+    records: int  # n
     set_digest: SetDigest
     statuses: Counter[str]
     classes: Counter[str]
-    keys: Keys  # (records,)
+    issuers: Counter[bytes]  # Name, DER
+    keys: Keys  # (n,) in record order
+    hashes: bytes  # (n × 32) SHA-256 of each body, in record order
+    rows: pa.Table | None  # (n) as `ROWS` says, where they are asked for
+
+
+# A row a record, in order: what the gate holds against the repository where a file is small enough for it.
+ROWS = pa.schema(
+    {
+        "status": pa.string(),
+        "class": pa.string(),
+        "issuer": pa.binary(),  # Name, DER
+        "serial_number": pa.binary(),  # big-endian magnitude
+        "role": pa.int16(),
+        "sha256": pa.binary(),  # of the body
+    }
+)
 
 
 def _plain_record() -> re.Pattern[str]:
@@ -64,14 +81,16 @@ def _plain_record() -> re.Pattern[str]:
 
 _PLAIN_RECORD = _plain_record()
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
+_PRIVATE_KEY = b"PRIVATE KEY"
 _COUNT = etree.XPath(f"count({annex_b.RECORD})")
 
 
 class RecordChecker:
     """Checks pieces of documents; remembers the schema and the certificate profiles it has seen. One for a thread."""
 
-    def __init__(self, schema: Path) -> None:
+    def __init__(self, schema: Path, *, keep_rows: bool = False) -> None:
         self._schema = schema
+        self._keep_rows = keep_rows
         self._parser = _parser(schema)
         self._reader = BatchReader()
 
@@ -83,15 +102,17 @@ class RecordChecker:
         return self._check_columns(self._columns(opening, records, closing, item), item)
 
     def _columns(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns:
+        if any(map(_armoured_key, (opening, records, closing))):
+            raise refused(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         try:
             root = etree.fromstring(opening + records + closing, self._parser)
         except etree.XMLSyntaxError as error:
             self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
-            raise refused(item, f"it breaks the schema {self._schema.name} or XML ({error.msg}).") from error
+            raise refused(Fault.XML, item, f"it breaks the schema {self._schema.name} or XML ({error.msg}).") from error
         if root.getroottree().docinfo.internalDTD is not None:
-            raise refused(item, "it has a document type declaration, and Annex B has none.")
+            raise refused(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
         if root.tag != annex_b.ROOT:
-            raise refused(item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
+            raise refused(Fault.XML, item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
         elements = int(cast("float", _COUNT(root)))
         if records.isascii() and _is_plain(opening, root):
             plain = _by_element(_PLAIN_RECORD.findall(records.decode("ascii")))
@@ -99,7 +120,9 @@ class RecordChecker:
             if _plain_length(plain) == len(records) and len(plain[annex_b.BODY]) == elements:
                 return plain
         if (opening + records + closing).count(_RECORD_END) > elements:
-            raise refused(item, "a comment or a CDATA section in it hides records from those who read it as XML.")
+            raise refused(
+                Fault.XML, item, "a comment or a CDATA section in it hides records from those who read it as XML."
+            )
         # Absent elements as empty texts, as the plain reading has them: the schema allows no empty ones.
         return _by_element([tuple(t or "" for t in annex_b.record_of(e)) for e in root.iterchildren(annex_b.RECORD)])
 
@@ -107,16 +130,21 @@ class RecordChecker:
         bodies = [_decoded(text, item, row) for row, text in enumerate(columns[annex_b.BODY])]
         fields = self._reader.read(pa.array(bodies, pa.binary()))
         for row, error in sorted(fields.refused.items()):
-            raise refused(_record_item(item, row), f"its body is no certificate: {error.rule}")
+            kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
+            raise refused(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
         profiles = [fields.profiles[index] for index in fields.profile.tolist()]
         serials = fields.serial_numbers.to_pylist()
         self._compare(columns, profiles, serials, fields, item)
+        hashes = [hashlib.sha256(body).digest() for body in bodies]
         return RecordFigures(
             records=len(bodies),
-            set_digest=SetDigest.of(bodies),
+            set_digest=SetDigest.of_hashes(hashes),
             statuses=Counter(columns[annex_b.STATUS]),
             classes=Counter(str(profile.certificate_class) for profile in profiles),
+            issuers=_issuers(fields),
             keys=_keys(fields),
+            hashes=b"".join(hashes),
+            rows=_rows(columns[annex_b.STATUS], profiles, fields, hashes) if self._keep_rows else None,
         )
 
     def _compare(
@@ -140,16 +168,15 @@ class RecordChecker:
             if list(columns[name]) != expected:
                 row = next(row for row, text in enumerate(columns[name]) if text != expected[row])
                 raise refused(
+                    Fault.FIELDS,
                     _record_item(item, row),
                     f"its {name} is {columns[name][row]!r} and its certificate says {expected[row]!r}.",
                 )
 
 
-def refused(item: str, rule: str) -> VerificationError:
-    """A file that is not what it should be."""
-    return VerificationError(
-        item, rule, "The file is not published.", "find out how it came to be; `smki verify FILE` repeats this check."
-    )
+def _armoured_key(octets: bytes) -> bool:
+    """In letters of any width."""
+    return _PRIVATE_KEY in octets or (b"\0" in octets and _PRIVATE_KEY in octets.replace(b"\0", b""))
 
 
 def _parser(schema: Path) -> etree.XMLParser:
@@ -197,7 +224,31 @@ def _decoded(text: str, item: str, row: int) -> bytes:
     try:
         return annex_b.decode_body(text)
     except ValueError as error:
-        raise refused(_record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
+        raise refused(Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
+
+
+def _rows(
+    statuses: Sequence[str], profiles: list[CertificateFields], fields: FieldBatch, hashes: list[bytes]
+) -> pa.Table:
+    columns = [
+        statuses,
+        [str(profile.certificate_class) for profile in profiles],
+        [profile.issuer for profile in profiles],
+        fields.serial_numbers,
+        [profile.role for profile in profiles],
+        hashes,
+    ]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, ROWS, strict=True)], schema=ROWS)
+
+
+def _issuers(fields: FieldBatch) -> Counter[bytes]:
+    counts: Counter[bytes] = Counter()
+    for profile, count in zip(
+        fields.profiles, np.bincount(fields.profile, minlength=len(fields.profiles)), strict=True
+    ):
+        if count:
+            counts[profile.issuer] += int(count)
+    return counts
 
 
 def _record_item(item: str, row: int) -> str:

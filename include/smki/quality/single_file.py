@@ -5,7 +5,8 @@ import zlib
 from pathlib import Path
 
 from smki.extract.segment import staging_error
-from smki.quality.gzip_member import not_gzip, read_header
+from smki.quality.faults import Fault, not_gzip, refused
+from smki.quality.gzip_member import read_header
 
 _LIMIT = 64 << 20  # octets that a small file may expand to
 
@@ -23,7 +24,11 @@ def read_single(file: Path) -> bytes:
     inner_name = file.name.removesuffix(".gz")
     stated = read_header(io.BytesIO(octets), file.name).file_name
     if stated != inner_name:
-        raise not_gzip(file.name, f"the name inside (FNAME) is {stated!r} and Appendix O 2.3.3 says {inner_name!r}.")
+        raise refused(
+            Fault.NAME,
+            file.name,
+            f"the name inside (FNAME) is {stated!r} and Appendix O 2.3.3 says {inner_name!r}.",
+        )
     inflater = zlib.decompressobj(wbits=31)  # another implementation than the writer's; checks CRC-32 and length
     try:
         content = inflater.decompress(octets, _LIMIT)

@@ -1,4 +1,4 @@
-"""Verifies a whole extract from its own bytes: `verify_file` for any Annex B file, segment by segment for our own.
+"""Verifies a whole extract from its own bytes: segment by segment for our own, in one pass for any Annex B file.
 
 * One gzip member, intact, nothing after it; FNAME is the file's name without .gz (Appendix O 2.3.3).
 * One XML document, valid by the schema, each record equal to its certificate (`record_check`).
@@ -8,18 +8,21 @@
 With the manifest of an assembled extract the segments are checked apart, in any number of processes: each inflates from
 nothing, is not marked final, and yields the octets its facts say; together they cover the stream without a gap; head
 and tail around each make a whole document, so the whole is one; and the member's CRC-32 is that of them all combined.
+
+What is wrong is a fault in a row of figures; it stops neither the other segments nor the other checks. `verify_file`
+raises the first one, `examine_file` returns them all.
 """
 
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, TypeVar, cast
 
-import numpy as np
 from isal import isal_zlib
 
 from smki.certificates import annex_b
@@ -30,8 +33,10 @@ from smki.errors import DocumentRefusedError
 from smki.extract.manifest import Manifest
 from smki.processes import shared_out
 from smki.quality.duplicates import repeated_keys
-from smki.quality.gzip_member import TRAILER_BYTES, not_gzip, read_header, read_trailer
-from smki.quality.record_check import Keys, RecordChecker, RecordFigures, refused
+from smki.quality.faults import Fault, FaultError, not_gzip, refused
+from smki.quality.gzip_member import TRAILER_BYTES, read_header, read_trailer
+from smki.quality.marks import Marks
+from smki.quality.record_check import RecordChecker, RecordFigures
 
 _PIECE = 8 << 20  # octets of XML that are parsed at once
 _READ = 1 << 20
@@ -39,18 +44,25 @@ _SEGMENTS_A_SHARE = 4  # checked with one schema and one set of templates
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
 _RECORD_START = f"<{annex_b.RECORD}>".encode()
 _ROOT_END = f"</{annex_b.ROOT}>".encode()
+_LONGEST_END = 1 << 16  # octets after the segments that are looked at; there are ten
+Name = TypeVar("Name", str, bytes)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentFigures:
-    """What one checked segment holds (its keys apart)."""
+    """One row of figures: what a checked segment holds, or the first thing that is wrong with it."""
 
     number: int
-    records: int
-    statuses: dict[str, int]
-    classes: dict[str, int]
-    set_digest: str
+    records: int = 0
+    xml_bytes: int = 0
+    deflate_bytes: int = 0  # 0 where the file is read in one pass
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    issuers: Mapping[str, int] = field(default_factory=dict)  # Name, DER, hex
+    set_digest: str = str(SetDigest())
+    fault: str = ""  # a Fault; the other figures are then zero
+    fault_text: str = ""  # the item and the rule that it breaks
 
     def as_json(self) -> dict[str, Any]:
         """JSON types (for XCom)."""
@@ -59,16 +71,49 @@ class SegmentFigures:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a file that passed holds."""
+    """What a file holds, and what is wrong with it: one row of figures a segment, and the faults."""
 
     name: str
     bytes: int  # of the file
     sha256: str  # of the file, hex
-    xml_bytes: int
-    records: int
-    statuses: dict[str, int]
-    classes: dict[str, int]
-    set_digest: SetDigest
+    segments: tuple[SegmentFigures, ...]
+    faults: tuple[FaultError, ...] = ()  # of the file as a whole
+    repeated: tuple[int, ...] = ()  # keys (see `duplicates`) of certificates that are in it more than once
+
+    @property
+    def records(self) -> int:
+        """Certificates in the file."""
+        return sum(segment.records for segment in self.segments)
+
+    @property
+    def xml_bytes(self) -> int:
+        """Size of the XML."""
+        return sum(segment.xml_bytes for segment in self.segments)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Records by status."""
+        return _total(segment.statuses for segment in self.segments)
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Records by class."""
+        return _total(segment.classes for segment in self.segments)
+
+    @property
+    def issuers(self) -> dict[str, int]:
+        """Records by issuer (Name, DER, hex)."""
+        return _total(segment.issuers for segment in self.segments)
+
+    @property
+    def set_digest(self) -> SetDigest:
+        """Of the certificates in the file."""
+        return sum((SetDigest.parse(segment.set_digest) for segment in self.segments), SetDigest())
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether every segment was read to its end, so that the figures are those of the whole file."""
+        return not any(segment.fault for segment in self.segments)
 
 
 def verify_file(
@@ -79,82 +124,124 @@ def verify_file(
     workers: int = 1,
     progress: Progress = lambda _done, _of: None,
 ) -> Verification:
+    """What `examine_file` returns, of a file that is right. Raises VerificationError for the first fault."""
+    with TemporaryDirectory(prefix="smki-") as folder:
+        verification = examine_file(
+            file, schema, Marks(Path(folder)), manifest=manifest, workers=workers, progress=progress
+        )
+    for segment in verification.segments:
+        if segment.fault:
+            item, _, rule = segment.fault_text.partition(": ")
+            raise refused(Fault(segment.fault), item, rule)
+    for fault in verification.faults:
+        raise fault
+    return verification
+
+
+def examine_file(
+    file: Path,
+    schema: Path,
+    marks: Marks,
+    *,
+    manifest: Manifest | None = None,
+    workers: int = 1,
+    keep_rows: bool = False,
+    progress: Progress = lambda _done, _of: None,
+) -> Verification:
     """Verifies a file; with its manifest in `workers` processes, else in one pass that any Annex B .gz suits.
 
-    `progress` hears segments, or octets of the file where there is no manifest. Raises VerificationError.
+    `marks` is filled; with `keep_rows`, for small files, also with a row a record. `progress` hears segments, or octets
+    of the file where there is no manifest.
     """
     if manifest is None:
-        return _verify_stream(file, schema, progress)
+        return _examine_stream(file, RecordChecker(schema, keep_rows=keep_rows), marks, progress)
     figures: list[SegmentFigures] = []
-    keys: list[Keys] = []
     count = len(manifest.segments)
     share = max(1, min(_SEGMENTS_A_SHARE, count // (2 * workers)))
     shares = [range(start, min(start + share, count)) for start in range(0, count, share)]
-    for checked in shared_out(partial(_check_share, file, manifest, schema), shares, workers, __name__):
-        for segment, segment_keys in checked:
+    check = partial(_check_share, file, manifest, schema, marks, keep_rows)
+    for checked in shared_out(check, shares, workers, __name__):
+        for segment in checked:
             figures.append(segment)
-            keys.append(segment_keys)
             progress(len(figures), count)
-    return conclude(file, manifest, figures, keys)
+    return conclude(file, manifest, figures, marks)
 
 
 def check_segments(
-    file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path
-) -> Iterator[tuple[SegmentFigures, Keys]]:
-    """Checks some segments of an assembled extract; yields figures and sorted keys. Raises VerificationError."""
-    checker = RecordChecker(schema)
+    file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path, marks: Marks, *, keep_rows: bool = False
+) -> Iterator[SegmentFigures]:
+    """Checks some segments of an assembled extract; yields a row of figures each and keeps their marks."""
+    checker = RecordChecker(schema, keep_rows=keep_rows)
     with file.open("rb") as stream:
-        opening, closing = (_inflate(stream, manifest, number) for number in (0, len(manifest.segments) - 1))
         for number in numbers:
-            item = f"{file.name}, segment {number}"
-            is_record_segment = 0 < number < len(manifest.segments) - 1
-            xml = _inflate(stream, manifest, number) if is_record_segment else b""
-            pieces = [checker.check(opening, piece, closing, item) for piece in _cut(xml)]
-            records = sum(piece.records for piece in pieces)
-            if records != manifest.segments[number].records:
-                raise refused(
-                    item, f"it has {records} records and was produced with {manifest.segments[number].records}."
+            try:
+                figures = _check_segment(stream, manifest, number, checker)
+            except FaultError as error:
+                yield SegmentFigures(number, fault=error.fault, fault_text=error.text)
+            else:
+                marks.keep(number, figures)
+                yield _row(
+                    number, figures, manifest.segments[number].xml_bytes, manifest.segments[number].deflate_bytes
                 )
-            figures = _sum(pieces)
-            yield (
-                SegmentFigures(number, records, dict(figures.statuses), dict(figures.classes), str(figures.set_digest)),
-                np.sort(figures.keys),
-            )
 
 
-def conclude(file: Path, manifest: Manifest, figures: Sequence[SegmentFigures], keys: Sequence[Keys]) -> Verification:
-    """The verdict over all segments: frame, coverage, CRC-32, duplicates, statuses. Raises VerificationError."""
-    numbers = sorted(segment.number for segment in figures)
-    if numbers != list(range(len(manifest.segments))):
-        raise refused(file.name, f"{len(numbers)} of its {len(manifest.segments)} segments were checked.")
+def conclude(file: Path, manifest: Manifest, figures: Iterable[SegmentFigures], marks: Marks) -> Verification:
+    """Puts the rows of all segments together and checks the whole: frame, coverage, CRC-32, duplicates, statuses."""
+    segments = tuple(sorted(figures, key=lambda segment: segment.number))
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    faults = _collected(_whole_faults(file, manifest, segments, sha256))
+    return _concluded(file, sha256, segments, faults, marks)
+
+
+def _check_share(
+    file: Path, manifest: Manifest, schema: Path, marks: Marks, keep_rows: bool, numbers: Iterable[int]
+) -> list[SegmentFigures]:
+    return list(check_segments(file, manifest, numbers, schema, marks, keep_rows=keep_rows))
+
+
+def _check_segment(stream: BinaryIO, manifest: Manifest, number: int, checker: RecordChecker) -> list[RecordFigures]:
+    """The figures of its pieces. Raises FaultError."""
+    last = len(manifest.segments) - 1
+    opening, closing = _inflate(stream, manifest, 0), _inflate(stream, manifest, last)
+    item = f"{manifest.name}, segment {number}"
+    xml = _inflate(stream, manifest, number) if 0 < number < last else b""
+    figures = [checker.check(opening, piece, closing, item) for piece in _cut(xml)]
+    records = sum(piece.records for piece in figures)
+    if records != manifest.segments[number].records:
+        raise refused(
+            Fault.CONTENT,
+            item,
+            f"it has {records} records and was produced with {manifest.segments[number].records}.",
+        )
+    return figures
+
+
+def _whole_faults(
+    file: Path, manifest: Manifest, segments: Sequence[SegmentFigures], sha256: str
+) -> Iterator[FaultError]:
+    if [segment.number for segment in segments] != list(range(len(manifest.segments))):
+        yield refused(
+            Fault.CONTENT,
+            file.name,
+            f"{len(segments)} rows came of its {len(manifest.segments)} segments, and each has to be checked once.",
+        )
+    if sha256 != manifest.sha256:
+        yield refused(Fault.CONTENT, file.name, "its SHA-256 is not that of the file that was produced.")
     with file.open("rb") as stream:
         header = read_header(stream, file.name)
         crc32, length = read_trailer(stream)
-        stream.seek(0)
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    _check_name(file, header.file_name)
+        stream.seek(header.length + sum(segment.deflate_bytes for segment in manifest.segments))
+        end = stream.read(_LONGEST_END)
+    yield from _name_faults(file, header.file_name)
     crc = xml_bytes = 0
     for segment in manifest.segments:
         crc = isal_zlib.crc32_combine(crc, segment.xml_crc32, segment.xml_bytes)
         xml_bytes += segment.xml_bytes
     if (crc, xml_bytes & 0xFFFFFFFF) != (crc32, length):
-        raise not_gzip(file.name, "its CRC-32 or length is not that of its content.")
-    covered = header.length + sum(segment.deflate_bytes for segment in manifest.segments)
-    with file.open("rb") as stream:
-        stream.seek(covered)
-        end = stream.read()
+        yield not_gzip(file.name, "its CRC-32 or length is not that of its content.")
     if header.length != manifest.header_bytes or end[:-TRAILER_BYTES] != b"\x03\x00":
-        raise not_gzip(file.name, "its deflate stream is not its segments and an end block.")
-    if sha256 != manifest.sha256:
-        raise refused(file.name, "its SHA-256 is not that of the file that was produced.")
-    _check_repeated(file, keys)
-    return _conclusion(file, sha256, xml_bytes, figures)
-
-
-def _check_share(
-    file: Path, manifest: Manifest, schema: Path, numbers: Iterable[int]
-) -> list[tuple[SegmentFigures, Keys]]:
-    return list(check_segments(file, manifest, numbers, schema))
+        yield not_gzip(file.name, "its deflate stream is not its segments and an end block.")
 
 
 def _inflate(stream: BinaryIO, manifest: Manifest, number: int) -> bytes:
@@ -175,7 +262,7 @@ def _inflate(stream: BinaryIO, manifest: Manifest, number: int) -> bytes:
         segment.xml_crc32,
         segment.xml_sha256,
     ):
-        raise refused(item, "its content is not what was produced.")
+        raise refused(Fault.CONTENT, item, "its content is not what was produced.")
     return xml
 
 
@@ -191,37 +278,35 @@ def _cut(records: bytes) -> Iterator[bytes]:
         start = max(end, 1)
 
 
-def _verify_stream(file: Path, schema: Path, progress: Progress) -> Verification:
-    checker = RecordChecker(schema)
+def _examine_stream(file: Path, checker: RecordChecker, marks: Marks, progress: Progress) -> Verification:
+    segments: list[SegmentFigures] = []
+    faults: list[FaultError] = []
     size = file.stat().st_size
     with file.open("rb") as stream:
-        header = read_header(stream, file.name)
-        _check_name(file, header.file_name)
-        stream.seek(0)
-        gzip = GzipReader(stream, file.name)
-        inflated = io.BufferedReader(gzip, _READ)
-        figures: list[SegmentFigures] = []
-        keys: list[Keys] = []
-        xml_bytes = 0
         try:
-            for opening, records, closing, octets in _documents(cast("BinaryIO", inflated)):
-                piece = checker.check(opening, records, closing, f"{file.name}, piece {len(figures) + 1}")
-                keys.append(np.sort(piece.keys))
-                figures.append(
-                    SegmentFigures(
-                        len(figures), piece.records, dict(piece.statuses), dict(piece.classes), str(piece.set_digest)
-                    )
-                )
-                xml_bytes += octets
+            faults += _name_faults(file, read_header(stream, file.name).file_name)
+            stream.seek(0)
+            gzip = GzipReader(stream, file.name)
+            for opening, records, closing, octets in _documents(cast("BinaryIO", io.BufferedReader(gzip, _READ))):
+                number = len(segments)
+                try:
+                    figures = checker.check(opening, records, closing, f"{file.name}, piece {number + 1}")
+                except FaultError as error:
+                    segments.append(SegmentFigures(number, fault=error.fault, fault_text=error.text))
+                else:
+                    marks.keep(number, [figures])
+                    segments.append(_row(number, [figures], octets, 0))
                 progress(stream.tell(), size)
+            if gzip.members != 1:
+                faults.append(not_gzip(file.name, f"it has {gzip.members} gzip members, not one."))
+        except FaultError as error:
+            faults.append(error)
         except DocumentRefusedError as error:
-            raise not_gzip(file.name, error.rule) from error
-        if gzip.members != 1:
-            raise not_gzip(file.name, f"it has {gzip.members} gzip members, not one.")
+            number = len(segments)
+            segments.append(SegmentFigures(number, fault=Fault.GZIP, fault_text=f"{file.name}: {error.rule}"))
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    _check_repeated(file, keys)
-    return _conclusion(file, sha256, xml_bytes, figures)
+    return _concluded(file, sha256, tuple(segments), faults, marks)
 
 
 def _documents(stream: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes, int]]:
@@ -247,42 +332,70 @@ def _documents(stream: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes, int]]:
     yield opening, buffer[:end], buffer[end:], taken + len(buffer)
 
 
-def _check_name(file: Path, stated: str | None) -> None:
+def _name_faults(file: Path, stated: str | None) -> Iterator[FaultError]:
     if file.name.endswith(".gz") and stated != file.name.removesuffix(".gz"):
-        raise refused(
-            file.name, f"the name inside (FNAME) is {stated!r} and Appendix O says {file.name.removesuffix('.gz')!r}."
+        yield refused(
+            Fault.NAME,
+            file.name,
+            f"the name inside (FNAME) is {stated!r} and Appendix O says {file.name.removesuffix('.gz')!r}.",
         )
 
 
-def _check_repeated(file: Path, keys: Sequence[Keys]) -> None:
-    repeated = repeated_keys(keys)
+def _concluded(
+    file: Path, sha256: str, segments: tuple[SegmentFigures, ...], faults: Sequence[FaultError], marks: Marks
+) -> Verification:
+    """With the checks that need all segments' marks and rows."""
+    repeated = repeated_keys(marks.keys(segment.number for segment in segments if not segment.fault))
+    statuses = _total(segment.statuses for segment in segments)
+    last = []
     if len(repeated):
-        raise refused(file.name, f"{len(repeated)} certificates (issuer and serial number) are in it more than once.")
-
-
-def _sum(pieces: Sequence[RecordFigures]) -> RecordFigures:
-    return RecordFigures(
-        records=sum(piece.records for piece in pieces),
-        set_digest=sum((piece.set_digest for piece in pieces), SetDigest()),
-        statuses=sum((piece.statuses for piece in pieces), Counter()),
-        classes=sum((piece.classes for piece in pieces), Counter()),
-        keys=np.concatenate([piece.keys for piece in pieces]) if pieces else np.empty(0, np.uint64),
-    )
-
-
-def _conclusion(file: Path, sha256: str, xml_bytes: int, figures: Sequence[SegmentFigures]) -> Verification:
-    statuses: Counter[str] = sum((Counter(segment.statuses) for segment in figures), Counter())
+        last.append(
+            refused(
+                Fault.DUPLICATE,
+                file.name,
+                f"{len(repeated)} certificates (issuer and serial number) are in it more than once.",
+            )
+        )
     if "_FULL_" in file.name and set(statuses) - {Status.IN_USE}:
-        raise refused(
-            file.name, f"a full extract holds status I only (Appendix O 2.3.3 (a)) and it has {dict(statuses)}."
+        last.append(
+            refused(
+                Fault.STATUS,
+                file.name,
+                f"a full extract holds status I only (Appendix O 2.3.3 (a)) and it has {statuses}.",
+            )
         )
     return Verification(
         name=file.name,
         bytes=file.stat().st_size,
         sha256=sha256,
-        xml_bytes=xml_bytes,
-        records=sum(segment.records for segment in figures),
-        statuses=dict(statuses),
-        classes=dict(sum((Counter(segment.classes) for segment in figures), Counter())),
-        set_digest=sum((SetDigest.parse(segment.set_digest) for segment in figures), SetDigest()),
+        segments=segments,
+        faults=(*faults, *last),
+        repeated=tuple(repeated.tolist()),
     )
+
+
+def _row(number: int, pieces: Sequence[RecordFigures], xml_bytes: int, deflate_bytes: int) -> SegmentFigures:
+    return SegmentFigures(
+        number=number,
+        records=sum(piece.records for piece in pieces),
+        xml_bytes=xml_bytes,
+        deflate_bytes=deflate_bytes,
+        statuses=_total(piece.statuses for piece in pieces),
+        classes=_total(piece.classes for piece in pieces),
+        issuers={name.hex(): count for name, count in _total(piece.issuers for piece in pieces).items()},
+        set_digest=str(sum((piece.set_digest for piece in pieces), SetDigest())),
+    )
+
+
+def _total(counts: Iterable[Mapping[Name, int]]) -> dict[Name, int]:
+    return dict(sum((Counter(some) for some in counts), Counter()))
+
+
+def _collected(faults: Iterator[FaultError]) -> list[FaultError]:
+    """All of them, with the one that ends them."""
+    collected: list[FaultError] = []
+    try:
+        collected.extend(faults)
+    except FaultError as error:
+        collected.append(error)
+    return collected

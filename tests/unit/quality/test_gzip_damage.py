@@ -12,7 +12,9 @@ from builders import XSD, assembled, document, look_alikes, plan_of, record_of, 
 from smki.errors import VerificationError
 from smki.extract.manifest import Manifest
 from smki.extract.rendering import render_head, render_tail
-from smki.quality.verification import check_segments, conclude, verify_file
+from smki.quality.faults import Fault
+from smki.quality.marks import Marks
+from smki.quality.verification import check_segments, conclude, examine_file, verify_file
 
 BODIES = look_alikes(12)
 XML = [render_head(plan_of(5).xml_name), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
@@ -167,9 +169,28 @@ def test_record_count_that_is_not_as_produced_is_refused(made: tuple[Path, Manif
 
 def test_segment_that_nobody_checked_is_missed(made: tuple[Path, Manifest]) -> None:
     file, manifest = made
-    checked = list(check_segments(file, manifest, [0, 1, 3, 4], XSD))
-    with pytest.raises(VerificationError, match="4 of its 5 segments were checked"):
-        conclude(file, manifest, [figures for figures, _ in checked], [keys for _, keys in checked])
+    marks = Marks(file.parent / "marks")
+    rows = check_segments(file, manifest, [0, 1, 3, 4], XSD, marks)
+    (fault,) = conclude(file, manifest, rows, marks).faults
+    assert (fault.fault, "4 rows came of its 5 segments" in fault.rule) == (Fault.CONTENT, True)
+
+
+def test_every_damaged_segment_has_its_own_fault_and_the_others_keep_their_figures(tmp_path: Path) -> None:
+    file, manifest = assembled(tmp_path, XML)
+    octets = bytearray(file.read_bytes())
+    start = manifest.header_bytes + manifest.segments[0].deflate_bytes
+    octets[start + 20] ^= 1  # in segment 1
+    file.write_bytes(octets)
+    examined = examine_file(file, XSD, Marks(tmp_path / "marks"), manifest=manifest)
+    assert [(row.number, row.records, bool(row.fault)) for row in examined.segments] == [
+        (0, 0, False),
+        (1, 0, True),
+        (2, 4, False),
+        (3, 4, False),
+        (4, 0, False),
+    ]
+    assert not examined.is_readable
+    assert examined.segments[1].fault_text.startswith(f"{file.name}, segment 1: its co")
 
 
 def test_record_that_stands_in_two_segments_is_refused(tmp_path: Path) -> None:
@@ -190,7 +211,9 @@ def test_two_processes_say_the_same_as_one(made: tuple[Path, Manifest]) -> None:
     file, manifest = made
     heard: list[tuple[int, int]] = []
     verified = verify_file(file, XSD, manifest=manifest, workers=2, progress=lambda done, of: heard.append((done, of)))
-    assert verified == verify_file(file, XSD, manifest=manifest) == verify_file(file, XSD)
+    assert verified == verify_file(file, XSD, manifest=manifest)
+    read = verify_file(file, XSD)
+    assert (read.set_digest, read.xml_bytes, read.sha256) == (verified.set_digest, verified.xml_bytes, verified.sha256)
     assert heard == [(number, 5) for number in range(1, 6)]
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(VerificationError):

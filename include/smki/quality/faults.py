@@ -1,0 +1,51 @@
+"""What can be wrong with a file's own bytes; the gate has a check for each kind."""
+
+from enum import StrEnum
+
+from smki.errors import VerificationError
+
+
+class Fault(StrEnum):
+    """The rule that a file, or a segment of it, breaks."""
+
+    NAME = "name"  # FNAME is not the file's name without .gz
+    GZIP = "gzip"  # not one intact gzip member with nothing after it
+    CONTENT = "content"  # not the octets, or the records, that were produced
+    XML = "xml"  # not well formed, not valid by the schema, or something hidden from those who read it
+    BODY = "body"  # a body is no certificate
+    PRIVATE_KEY = "private key"  # private key material
+    FIELDS = "fields"  # what stands beside a body is not what its certificate says
+    DUPLICATE = "duplicate"  # a certificate stands in it twice
+    STATUS = "status"  # a full extract with another status than I
+    OTHER = "other"  # what the kind of file alone knows, such as a list's signature
+
+
+class FaultError(VerificationError):
+    """A file that is not what it should be, with the kind of its fault."""
+
+    def __init__(self, fault: Fault, item: str, rule: str, consequence: str, next_step: str) -> None:
+        super().__init__(item, rule, consequence, next_step)
+        self.fault = fault
+
+    @property
+    def text(self) -> str:
+        """The item and the rule that it breaks, for reports."""
+        return f"{self.item}: {self.rule}"
+
+
+def refused(fault: Fault, item: str, rule: str) -> FaultError:
+    """A file that is not what it should be."""
+    return FaultError(
+        fault,
+        item,
+        rule,
+        "The file is not published.",
+        "find out how it came to be; `smki verify FILE` repeats this check.",
+    )
+
+
+def not_gzip(item: str, rule: str) -> FaultError:
+    """A file that is damaged as gzip."""
+    return FaultError(
+        Fault.GZIP, item, rule, "Its content cannot be trusted; it is not published.", "get or produce it again."
+    )
