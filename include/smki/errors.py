@@ -74,8 +74,24 @@ class VerificationError(DataError):
     """A produced or received file is not what it should be."""
 
 
+class GateRefusedError(DataError):
+    """The gate found an artefact to be wrong; nobody may release it."""
+
+
+class GateRejectedError(DataError):
+    """A person rejected an artefact that the gate held."""
+
+
+class UnknownGateRunError(DataError):
+    """The ledger has no such gate run, or there is nothing to decide about it."""
+
+
+class QualityError(ConfigurationError):
+    """quality.toml contradicts itself."""
+
+
 class PublicationRefusedError(DataError):
-    """The site holds, or once held, other content under this name."""
+    """The site holds, or once held, other content under this name; or the gate did not clear it."""
 
 
 class RemovalRefusedError(DataError):

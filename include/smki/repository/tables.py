@@ -27,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -151,6 +152,33 @@ publication = Table(
     Column("ended_by", Text, comment="who did it: an Airflow run or a command line"),
     Column("end_reason", Text, comment="replaced, or the retention rule"),
     Index("publication_offered_key", "site", "name", unique=True, postgresql_where=text("ended_at IS NULL")),
+)
+
+gate_run = Table(
+    "gate_run",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("obligation", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="of the judged file"),
+    Column("sha256", Text, nullable=False, comment="of the judged file, hex"),
+    Column("business_date", Date, nullable=False),
+    Column("verdict", Text, CheckConstraint("verdict IN ('PASS', 'HOLD', 'FAIL')", "verdict"), nullable=False),
+    Column("suite_version", Text, nullable=False),
+    Column("run", Text, nullable=False, comment="who judged: an Airflow run or a command line"),
+    _when("judged_at", nullable=False),
+    Column("judgement", JSONB, nullable=False, comment="every result and figure; the report is made of it"),
+    Index(None, "name", "sha256"),
+    Index(None, "obligation", "business_date"),
+)
+
+gate_decision = Table(
+    "gate_decision",
+    metadata,
+    Column("gate_run_id", ForeignKey("gate_run.id"), primary_key=True, autoincrement=False),
+    Column("released", Boolean, nullable=False, comment="false: rejected"),
+    Column("reason", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    _when("decided_at", nullable=False),
 )
 
 revocation_list = Table(

@@ -1,0 +1,35 @@
+"""What an artefact is judged on: small tables of figures from its own bytes, beside what they have to be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+import pandas as pd
+
+from smki.gate.model import Figure
+from smki.obligations.user_guide import Obligation
+
+
+class Table(StrEnum):
+    """The tables; the value says what a row is."""
+
+    FILE = "file"  # one row
+    SEGMENTS = "segments"
+    RECORDS = "records"
+    ENTRIES = "entries"  # of a revocation list
+    REGIONS = "certificates of both regions"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All of it, for one artefact."""
+
+    obligation: Obligation
+    name: str  # of the file
+    business_date: date
+    bytes: int  # of the file
+    sha256: str  # of the file, hex
+    tables: Mapping[Table, pd.DataFrame]  # those that the obligation's suite looks at
+    figures: tuple[Figure, ...] = ()  # breakers have bounds
+    named: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, where it is known

@@ -1,0 +1,201 @@
+"""What the gate said and what people decided, in the ledger.
+
+* Every gate run is kept, whatever its verdict. Of several runs over the same octets the newest counts.
+* An artefact is cleared if its newest run says PASS, or HOLD and a person released it. Nothing else is published.
+* A HOLD is decided once, with a reason; the same decision again (a task that is tried again) changes nothing.
+* A figure's history is that of published artefacts: what was held or failed is no measure for what comes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, exists, insert, select
+
+from smki.errors import PublicationRefusedError, UnknownGateRunError
+from smki.gate.model import Judgement, Past, Verdict
+from smki.obligations.user_guide import Obligation
+from smki.repository.database import lost_connections
+from smki.repository.tables import artefact, gate_decision, gate_run, publication
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about an artefact that was held."""
+
+    released: bool  # false: rejected
+    reason: str
+    decided_by: str
+    decided_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class GateRun:
+    """A judgement as the ledger has it."""
+
+    id: int
+    judgement: Judgement
+    decision: Decision | None
+
+    @property
+    def cleared(self) -> bool:
+        """Whether the artefact may be published."""
+        if self.judgement.verdict is Verdict.HOLD:
+            return self.decision is not None and self.decision.released
+        return self.judgement.verdict is Verdict.PASS
+
+
+@dataclass(frozen=True, slots=True)
+class PastPublication:
+    """The figures of an artefact that was published."""
+
+    business_date: date
+    figures: dict[str, float]  # by name
+
+
+def record_judgement(engine: Engine, judgement: Judgement) -> int:
+    """Records what the gate said; returns the gate run's number. Raises RepositoryUnavailableError."""
+    row = {
+        "obligation": judgement.obligation,
+        "name": judgement.name,
+        "sha256": judgement.sha256,
+        "business_date": judgement.business_date,
+        "verdict": judgement.verdict,
+        "suite_version": judgement.suite_version,
+        "run": judgement.run,
+        "judged_at": judgement.judged_at,
+        "judgement": judgement.as_json(),
+    }
+    with lost_connections(), engine.begin() as connection:
+        number: int = connection.execute(insert(gate_run).values(row).returning(gate_run.c.id)).scalar_one()
+    return number
+
+
+def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> None:
+    """Records what a person decided about a held artefact.
+
+    Raises UnknownGateRunError where there is nothing to decide: no such run, not held, or decided otherwise before.
+    """
+    found = find_gate_run(engine, gate_run_id)
+    if found.judgement.verdict is not Verdict.HOLD:
+        raise _nothing_to_decide(gate_run_id, f"its verdict is {found.judgement.verdict}, and only a HOLD is decided.")
+    if found.decision is not None:
+        if found.decision.released is decision.released:
+            return
+        said = "released" if found.decision.released else "rejected"
+        raise _nothing_to_decide(gate_run_id, f"{found.decision.decided_by} {said} it before: {found.decision.reason}")
+    values = {
+        "gate_run_id": gate_run_id,
+        "released": decision.released,
+        "reason": decision.reason,
+        "decided_by": decision.decided_by,
+        "decided_at": decision.decided_at,
+    }
+    with lost_connections(), engine.begin() as connection:
+        connection.execute(insert(gate_decision).values(values))
+
+
+def check_cleared(connection: Connection, name: str, sha256: str) -> None:
+    """Raises PublicationRefusedError unless the gate cleared these octets under this name."""
+    newest = _gate_runs(
+        connection,
+        _SELECT.where(gate_run.c.name == name, gate_run.c.sha256 == sha256).order_by(gate_run.c.id.desc()).limit(1),
+    )
+    if newest and newest[0].cleared:
+        return
+    state = f"the newest gate run over it says {newest[0].judgement.verdict}" if newest else "no gate run has judged it"
+    raise PublicationRefusedError(
+        name,
+        f"only what the gate cleared is published, and {state} (SHA-256 {sha256}).",
+        "Nothing on the server changes.",
+        "see `smki gate history`; clear the run from its gate on.",
+    )
+
+
+def find_gate_run(engine: Engine, gate_run_id: int) -> GateRun:
+    """One gate run. Raises UnknownGateRunError."""
+    with lost_connections(), engine.connect() as connection:
+        found = _gate_runs(connection, _SELECT.where(gate_run.c.id == gate_run_id))
+    if not found:
+        raise UnknownGateRunError(
+            f"gate run {gate_run_id}", "the ledger has none of that number.", "Nothing was done.", _SEE
+        )
+    return found[0]
+
+
+def list_gate_runs(
+    engine: Engine, *, obligation: Obligation | None = None, verdict: Verdict | None = None, limit: int = 50
+) -> list[GateRun]:
+    """The newest gate runs, newest first."""
+    query = _SELECT.order_by(gate_run.c.id.desc()).limit(limit)
+    if obligation is not None:
+        query = query.where(gate_run.c.obligation == obligation)
+    if verdict is not None:
+        query = query.where(gate_run.c.verdict == verdict)
+    with lost_connections(), engine.connect() as connection:
+        return _gate_runs(connection, query)
+
+
+def past_publications(
+    connection: Connection, obligation: Obligation, until: date, sha256: str, count: int
+) -> list[PastPublication]:
+    """The newest `count` published artefacts of an obligation with a business date up to `until`, oldest first.
+
+    The artefact with this hash is left out: nothing is its own history.
+    """
+    published = exists(
+        select(publication.c.id)
+        .join(artefact, artefact.c.id == publication.c.artefact_id)
+        .where(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256)
+    )
+    newest_of_each = (
+        select(gate_run.c.id, gate_run.c.business_date, gate_run.c.judgement["figures"].label("figures"))
+        .where(
+            gate_run.c.obligation == obligation,
+            gate_run.c.business_date <= until,
+            gate_run.c.sha256 != sha256,
+            published,
+        )
+        .distinct(gate_run.c.name, gate_run.c.sha256)
+        .order_by(gate_run.c.name, gate_run.c.sha256, gate_run.c.id.desc())
+        .subquery()
+    )
+    rows = connection.execute(
+        select(newest_of_each).order_by(newest_of_each.c.business_date.desc(), newest_of_each.c.id.desc()).limit(count)
+    ).all()
+    return [
+        PastPublication(row.business_date, {figure["name"]: figure["value"] for figure in row.figures})
+        for row in reversed(rows)
+    ]
+
+
+def past_values(past: Sequence[PastPublication], figure: str) -> tuple[Past, ...]:
+    """The history of one figure; publications that have none are left out."""
+    return tuple(Past(one.business_date, one.figures[figure]) for one in past if figure in one.figures)
+
+
+_SEE = "see `smki gate history`."
+_SELECT = select(
+    gate_run.c.id,
+    gate_run.c.judgement,
+    gate_decision.c.released,
+    gate_decision.c.reason,
+    gate_decision.c.decided_by,
+    gate_decision.c.decided_at,
+).join_from(gate_run, gate_decision, isouter=True)
+
+
+def _gate_runs(connection: Connection, query: Select[Any]) -> list[GateRun]:
+    return [_gate_run(row) for row in connection.execute(query)]
+
+
+def _gate_run(row: Row[Any]) -> GateRun:
+    decision = None
+    if row.reason is not None:
+        decision = Decision(row.released, row.reason, row.decided_by, row.decided_at)
+    return GateRun(row.id, Judgement.from_json(row.judgement), decision)
+
+
+def _nothing_to_decide(gate_run_id: int, rule: str) -> UnknownGateRunError:
+    return UnknownGateRunError(f"gate run {gate_run_id}", rule, "No decision was recorded.", _SEE)
