@@ -12,6 +12,7 @@ LAYERS = [
     "generator consumer",
     "anchors retention",
     "publish",
+    "gate",
     "quality",
     "extract",
     "repository",

@@ -16,6 +16,7 @@ import pyarrow as pa
 from smki.anchors.model import REGIONAL_SLOT, AnchorCertificate, AnchorSet, Region
 from smki.anchors.problems import Problem, slot_error
 from smki.certificates.annex_b import decode_body, read_records
+from smki.certificates.model import CertificateFields
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
 from smki.extract.rendering import render_head, render_records, render_tail
@@ -81,29 +82,33 @@ def write_region(anchor_set: AnchorSet, region: Region, file: Path, schema: Path
     )
 
 
+def own_certificates(files: Mapping[Region, Path]) -> dict[Region, list[CertificateFields]]:
+    """What each region's finished file has and the others have not. Raises VerificationError for a damaged file."""
+    held = {region: _bodies(file) for region, file in files.items()}
+    shared = frozenset.intersection(*held.values())
+    return {region: [read_certificate(body) for body in sorted(held[region] - shared)] for region in files}
+
+
 def check_regions(files: Mapping[Region, Path]) -> None:
     """Compares finished files: what one region has and the other has not is of the WAN provider, and each has some.
 
     Raises AnchorSlotError with every other difference, VerificationError for a damaged file.
     """
-    held = {region: _bodies(file) for region, file in files.items()}
-    shared = frozenset.intersection(*held.values())
     problems = []
-    for region, file in files.items():
-        own = held[region] - shared
+    for region, own in own_certificates(files).items():
+        file = files[region]
         if not own:
             problems.append(Problem(file.name, "it has no WAN provider of its own.", "state it in anchor_slots.toml."))
-        for body in sorted(own):
-            fields = read_certificate(body)
-            if fields.role != REGIONAL_SLOT.terms.role:
-                problems.append(
-                    Problem(
-                        f"{file.name}, certificate {fields.serial_number.hex().upper()}",
-                        "only this region has it, and regions differ in the WAN provider slot and nowhere else "
-                        "(Appendix O 2.3.3 (e), (f)).",
-                        "find out which of the two files is not made from anchor_slots.toml.",
-                    )
-                )
+        problems += [
+            Problem(
+                f"{file.name}, certificate {fields.serial_number.hex().upper()}",
+                "only this region has it, and regions differ in the WAN provider slot and nowhere else "
+                "(Appendix O 2.3.3 (e), (f)).",
+                "find out which of the two files is not made from anchor_slots.toml.",
+            )
+            for fields in own
+            if fields.role != REGIONAL_SLOT.terms.role
+        ]
     if problems:
         raise slot_error("the two regions' files", problems)
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 
 import pandas as pd
+from sqlalchemy import Engine
 
+from smki.gate.bounds import Quality
 from smki.gate.model import Figure
-from smki.obligations.user_guide import Obligation
+from smki.obligations.user_guide import Obligation, UserGuide
+
+NEW = "–"  # in the place of the status before a change, where a certificate had none
 
 
 class Table(StrEnum):
@@ -33,3 +38,13 @@ class Evidence:
     tables: Mapping[Table, pd.DataFrame]  # those that the obligation's suite looks at
     figures: tuple[Figure, ...] = ()  # breakers have bounds
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, where it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where facts about a file come from."""
+
+    engine: Engine
+    guide: UserGuide
+    quality: Quality
+    schema: Path  # XSD of Annex B

@@ -19,14 +19,13 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 
 from smki.certificates.model import CertificateClass, Role, Status
 from smki.gate.bounds import Bounds
-from smki.gate.evidence import Table
+from smki.gate.evidence import NEW, Table
 from smki.gate.model import Severity
 from smki.obligations.user_guide import Obligation
 from smki.quality.faults import Fault
 from smki.repository.status import LEGAL
 
 _GX_SEVERITY = {Severity.FAIL: FailureSeverity.CRITICAL, Severity.HOLD: FailureSeverity.WARNING}
-NEW = "-"  # in the place of the status before, where a certificate had none
 
 
 Expect = Callable[[Bounds], Expectation]
@@ -146,8 +145,10 @@ ALL = (
         ("name", "expected_name"),
         "the name that the User Guide gives that day's file",
     ),
+)
+NO_KEY = (
     _clean(
-        "all.key-material",
+        "content.key-material",
         "A private key that leaves the repository has to be replaced everywhere.",
         Table.FILE,
         "private_key_fault",
@@ -255,8 +256,16 @@ FULL = (
         ("set_digest", "closure_set_digest"),
         "the full extract before + what entered − what left status I since",
     ),
-    _breaker("full.empty", "Publishing nothing is the worst incident that comparable systems had.", "records"),
-    _breaker("full.change", "A repository shrinks or grows by leaps when something is wrong with it.", "change"),
+    Check(
+        "full.empty",
+        "Publishing nothing is the worst incident that comparable systems had.",
+        Severity.HOLD,
+        Table.FILE,
+        "records",
+        "at least one certificate",
+        lambda _: gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1),
+    ),
+    _breaker("full.change", "A repository shrinks or grows by leaps when something is wrong with it.", "records"),
     _breaker("full.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"),
     _breaker(
         "full.silence", "After a long silence a person should know why, before it is ended.", "days_since_previous"
@@ -409,12 +418,12 @@ DOCUMENT = (
 SUITES: Mapping[Obligation, tuple[Check, ...]] = {
     Obligation.FULL: (*ALL, *GZIP, *XML, *FULL),
     Obligation.DELTA: (*ALL, *GZIP, *XML, *DELTA),
-    Obligation.ARL: (*ALL, *GZIP, *REVOCATION),
-    Obligation.CRL: (*ALL, *GZIP, *REVOCATION),
+    Obligation.ARL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
+    Obligation.CRL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
     Obligation.ANCHOR_NORTH: (*ALL, *GZIP, *XML, *ANCHORS),
     Obligation.ANCHOR_CENTRAL_SOUTH: (*ALL, *GZIP, *XML, *ANCHORS),
-    Obligation.ANCHOR_DOCUMENT: (*ALL, *DOCUMENT),
-    Obligation.ANCHOR_TABLE: (*ALL, *DOCUMENT),
+    Obligation.ANCHOR_DOCUMENT: (*ALL, *NO_KEY, *DOCUMENT),
+    Obligation.ANCHOR_TABLE: (*ALL, *NO_KEY, *DOCUMENT),
 }
 
 

@@ -14,10 +14,12 @@ import pandas as pd
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
+from smki.certificates.set_digest import SetDigest
 from smki.gate.bounds import Bounds
 from smki.gate.evidence import Evidence, Table
 from smki.gate.expectations import SUITES, Check, suite_version
 from smki.gate.model import CheckResult, Figure, Judgement
+from smki.gate.wording import quantity, reach
 
 _SHOWN = 5  # values that a sentence shows
 _MOST_NAMED = 100  # on each side of a comparison
@@ -122,21 +124,19 @@ def _bounds(check: Check, figures: dict[str, Figure]) -> Bounds:
 
 
 def _between(figure: Figure) -> str:
-    low, high = (None if bound is None else quantity(bound, figure.unit) for bound in (figure.low, figure.high))
-    reach = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
-    return f"{reach} ({figure.basis})" if reach else figure.basis
-
-
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit, as people read it."""
-    number = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:,.1f}"
-    return f"{number} {unit}".strip()
+    allowed = reach(figure)
+    return f"{allowed} ({figure.basis})" if allowed else figure.basis
 
 
 def _words(value: Any) -> str:
     if isinstance(value, tuple):
         return ", not ".join(map(_words, value))
-    return "nothing" if pd.isna(value) or value == "" else str(value)
+    text = "nothing" if pd.isna(value) or value == "" else str(value)
+    try:
+        digest = SetDigest.parse(text)
+    except ValueError:
+        return text
+    return f"{digest.count:,} certificates with digest {digest.lanes[0]:016x}…"
 
 
 def _exception(information: dict[str, Any]) -> str:

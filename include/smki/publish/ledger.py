@@ -2,6 +2,7 @@
 
 * A dated name is written once on a site, for ever. The same content (equal content digest) under a recorded name is
   published already, which is no error; other content is refused before the site is even called.
+* Only octets that the gate cleared are sent; what is read back from the server has their hash.
 * A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
   backfill, is superseded and leaves the site alone.
 * One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record.
@@ -24,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from smki.certificates.set_digest import SetDigest
 from smki.errors import PublicationRefusedError
+from smki.gate.ledger import check_cleared
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
@@ -66,13 +68,15 @@ def publish_artefact(
     """Publishes an artefact on a site and records it; the same call again finds it done.
 
     Returns what the ledger has under the name now: where the artefact is superseded, its successor. `run` is who
-    publishes. Raises PublicationRefusedError for other content under a name that is written once, and what
+    publishes. Raises PublicationRefusedError for other content under a name that is written once and for what the gate
+    did not clear, and what
     `publish_file` and `open_sftp` raise, and RepositoryUnavailableError; after each of them the call can be repeated.
     """
     with lost_connections(), engine.connect() as connection, site_lock(connection, site.name):
         with connection.begin():
             history = publication_history(connection, site.name, artefact.name)
             decision = decide(history, artefact)
+            check_cleared(connection, artefact.name, artefact.sha256)
             record_artefact(connection, artefact)
             known = _known_files(connection, artefact)
         log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, decision)

@@ -17,7 +17,8 @@ class Fault(StrEnum):
     FIELDS = "fields"  # what stands beside a body is not what its certificate says
     DUPLICATE = "duplicate"  # a certificate stands in it twice
     STATUS = "status"  # a full extract with another status than I
-    OTHER = "other"  # what the kind of file alone knows, such as a list's signature
+    SIGNATURE = "signature"  # of a revocation list: it does not verify, or the list is none of that kind
+    FRESHNESS = "freshness"  # of a revocation list: it is not valid at this time
 
 
 class FaultError(VerificationError):

@@ -40,7 +40,7 @@ from smki.repository.lodging import Refusal, issuer_id, keep_refused
 from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
 from smki.repository.tables import certificate, issuer, revocation_list
 
-_CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
+CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
 _CHECK_ISSUER = "ask its issuer for a list that follows the lodged one; `smki revocation list` shows that."
 _SHOWN = 5  # certificates that a message spells out
 
@@ -249,7 +249,7 @@ def _check_order(fields: RevocationListFields, before: LodgedList | None) -> Non
 
 
 def _check_times(fields: RevocationListFields, now: datetime) -> None:
-    if fields.this_update > now + _CLOCK_SKEW:
+    if fields.this_update > now + CLOCK_SKEW:
         raise refused(
             f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} UTC has not come; it is {now:%Y-%m-%d %H:%M:%S}.",
             "lodge it once it is valid, or have the clocks looked at.",

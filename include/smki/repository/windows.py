@@ -140,23 +140,22 @@ _CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NUL
 
 # Of each certificate that the window touches: its DER and its status before and after. The last event is the one with
 # the highest id: id and status in one number let one aggregate find both.
-_MOVES = text(
-    """
-    SELECT c.body,
-           substr('PINER', (moved.before % 8)::int, 1) AS before,
-           substr('PINER', (moved.after % 8)::int, 1) AS after
+MOVED = """
     FROM (
       SELECT certificate_id,
-             max(id * 8 + strpos('PINER', status)) FILTER (WHERE window_seq < :seq) AS before,
+             max(id * 8 + strpos('PINER', status)) FILTER (WHERE window_seq < {seq}) AS before,
              max(id * 8 + strpos('PINER', status)) AS after
       FROM status_event
-      WHERE window_seq <= :seq
-        AND certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = :seq)
+      WHERE window_seq <= {seq}
+        AND certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = {seq})
       GROUP BY certificate_id
     ) moved
     JOIN certificate c ON c.id = moved.certificate_id
-    """
-)
+"""
+BEFORE_AND_AFTER = """
+    substr('PINER', (moved.before % 8)::int, 1) AS before, substr('PINER', (moved.after % 8)::int, 1) AS after
+"""
+_MOVES = text(f"SELECT c.body, {BEFORE_AND_AFTER} {MOVED.format(seq=':seq')}")
 
 
 def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Window:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from builders import cleared
 from smki.anchors.model import Slot
 from smki.anchors.production import content_digests
 from smki.anchors.publication import set_state, unpublished
@@ -18,8 +19,9 @@ from .conftest import Anchors
 
 def publish(anchors: Anchors, site: Site, artefacts: Sequence[Artefact]) -> None:
     for artefact in artefacts:
+        local = anchors.folder / artefact.name
         publish_artefact(
-            anchors.engine, site, artefact, anchors.folder / artefact.name, "test", lambda _done, _of: None
+            anchors.engine, site, cleared(anchors.engine, artefact), local, "test", lambda _done, _of: None
         )
 
 

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 import pytest
 from sqlalchemy import create_engine, func, select, text
 
+from builders import cleared
 from smki.certificates.set_digest import SetDigest
-from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteUnavailableError
+from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteUnavailableError, SmkiError
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
     find_publication,
@@ -42,9 +43,8 @@ def artefact_of(staged, content="c0ffee", name=NAME):
 
 
 def publish(repository, site, staged, content="c0ffee", run=RUN):
-    return publish_artefact(
-        repository, site, artefact_of(staged, content), staged.path, run, lambda _done, _total: None
-    )
+    artefact = cleared(repository, artefact_of(staged, content))
+    return publish_artefact(repository, site, artefact, staged.path, run, lambda _done, _total: None)
 
 
 def ledger_of(repository, site="primary"):
@@ -179,7 +179,7 @@ def test_sites_have_ledgers_of_their_own(repository, sshd, faulty, staged):
 
 def test_publications_are_listed_oldest_first(repository, sshd, staged):
     for name in ("b", "c", "a"):
-        artefact = artefact_of(staged, name=name)
+        artefact = cleared(repository, artefact_of(staged, name=name))
         publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
 
     assert [publication.name for publication in ledger_of(repository)] == ["b", "c", "a"]
@@ -240,3 +240,23 @@ def test_database_that_is_down_is_a_clear_error(sshd, staged):
     with pytest.raises(RepositoryUnavailableError):
         publish(nobody, sshd.site, staged)
     assert not sshd.published.exists()
+
+
+def test_what_the_gate_did_not_clear_is_refused_before_the_site_is_called(repository, sshd, staged):
+    artefact = artefact_of(staged)
+    with pytest.raises(PublicationRefusedError, match="no gate run has judged it"):
+        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+    cleared(repository, replace(artefact, sha256="0" * 64))
+    with pytest.raises(PublicationRefusedError, match=staged.sha256):
+        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+
+    assert ledger_of(repository) == []
+
+
+def test_octets_that_changed_after_the_gate_are_not_published(repository, sshd, staged):
+    artefact = cleared(repository, artefact_of(staged))
+    staged.path.write_bytes(staged.path.read_bytes()[:-1] + b"!")
+    with pytest.raises(SmkiError):
+        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+
+    assert ledger_of(repository) == []

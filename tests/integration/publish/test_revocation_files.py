@@ -90,7 +90,7 @@ def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(
     first, again = produce(stored, crl, tmp_path), produce(stored, crl, tmp_path)
     assert (again.sha256, again.version) == (first.sha256, first.version)
     issue_lists(stored, pki, NOW + timedelta(hours=12))
-    later = produce(stored, crl, tmp_path)
+    later = produce(stored, crl, tmp_path, NOW + timedelta(hours=12))
     assert (later.version or 0) > (first.version or 0)
     assert later.content_digest != first.content_digest
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, text, update
 
+from builders import cleared
 from smki.certificates.set_digest import SetDigest
 from smki.obligations.user_guide import Obligation, UserGuide
 from smki.publish.artefact import Artefact, Publication
@@ -46,6 +47,7 @@ def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
             verified_at=datetime.now(UTC),
             version=1 if terms.replaced_in_place else None,
         )
+        cleared(repository, artefact)
         published = publish_artefact(repository, site, artefact, local, "published", lambda _done, _total: None)
         published_at = func.clock_timestamp() - text(f"interval '{days_ago} days'")
         with repository.begin() as connection:

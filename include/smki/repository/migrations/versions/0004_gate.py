@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column(
             "verdict",
             sa.Text,
-            sa.CheckConstraint("verdict IN ('PASS', 'HOLD', 'FAIL')", "gate_run_verdict_check"),
+            sa.CheckConstraint("verdict IN ('PASS', 'HOLD', 'FAIL')", op.f("gate_run_verdict_check")),
             nullable=False,
         ),
         sa.Column("suite_version", sa.Text, nullable=False),
@@ -30,8 +30,8 @@ def upgrade() -> None:
             "judgement", postgresql.JSONB, nullable=False, comment="every result and figure; the report is made of it"
         ),
     )
-    op.create_index("gate_run_name_idx", "gate_run", ["name", "sha256"])
-    op.create_index("gate_run_obligation_idx", "gate_run", ["obligation", "business_date"])
+    op.create_index("gate_run_name_sha256_idx", "gate_run", ["name", "sha256"])
+    op.create_index("gate_run_obligation_business_date_idx", "gate_run", ["obligation", "business_date"])
     op.create_table(
         "gate_decision",
         sa.Column("gate_run_id", sa.BigInteger, sa.ForeignKey("gate_run.id"), primary_key=True, autoincrement=False),

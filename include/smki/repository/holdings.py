@@ -1,0 +1,110 @@
+"""What the repository says that a file has to hold, certificate by certificate: for the gate, which names differences.
+
+These statements are not those that extracts are made from (`extract.columns`): an error there is not made here again.
+Certificates are told apart by the SHA-256 of their DER.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import pyarrow as pa
+from sqlalchemy import Engine, LargeBinary, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger
+
+from smki.certificates.model import CertificateClass, Status, eui64_text
+from smki.repository.database import arrow_connection, libpq_url, lost_connections
+from smki.repository.tables import certificate, issuer
+from smki.repository.windows import BEFORE_AND_AFTER, MOVED
+
+# Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
+_CHANGED = f"SELECT sha256(c.body) AS sha256, c.class, c.serial_number, {BEFORE_AND_AFTER} {MOVED}"
+_IN_USE = """
+SELECT c.id, substring(sha256(c.body) FOR 8) AS lane
+FROM (
+  SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
+  WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
+) state JOIN certificate c ON c.id = state.certificate_id
+WHERE state.status = 'I'
+"""
+
+
+def known_issuers(engine: Engine) -> frozenset[bytes]:
+    """Names (DER) of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
+    with lost_connections(), engine.connect() as connection:
+        return frozenset(connection.execute(select(issuer.c.name)).scalars())
+
+
+def changed_by(engine: Engine, seq: int) -> pa.Table:
+    """The (n) certificates that a window changed: sha256, class, serial_number, and status before (null: none) and
+    after. Raises RepositoryUnavailableError.
+    """
+    with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
+        cursor.execute(_CHANGED.format(seq=int(seq)))
+        table: pa.Table = cursor.fetch_arrow_table()
+    return table
+
+
+def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
+    """The certificates with status I as of a window, some at a time: id, lane (the first 8 octets of the SHA-256).
+
+    Raises RepositoryUnavailableError.
+    """
+    with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
+        cursor.execute(_IN_USE.format(seq=int(seq)))
+        yield from cursor.fetch_record_batch()
+
+
+def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[bytes]) -> dict[bytes, Status]:
+    """Status by serial number of those of an issuer's certificates that are lodged."""
+    columns = certificate.c
+    query = (
+        select(columns.serial_number, columns.status)
+        .join(issuer, issuer.c.id == columns.issuer_id)
+        .where(
+            issuer.c.name == issuer_name,
+            columns.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))),
+        )
+    )
+    with lost_connections(), engine.connect() as connection:
+        return {row.serial_number: Status(row.status) for row in connection.execute(query)}
+
+
+def revoked_of(engine: Engine, issuer_name: bytes, valid_at: datetime) -> frozenset[bytes]:
+    """Serial numbers of an issuer's certificates with status R whose notAfter has not passed at an instant (UTC).
+
+    Only certificates that a revocation list can name are looked at: a Device Certificate is not revocable.
+    """
+    columns = certificate.c
+    query = (
+        select(columns.serial_number)
+        .join(issuer, issuer.c.id == columns.issuer_id)
+        .where(
+            issuer.c.name == issuer_name,
+            columns["class"] != CertificateClass.DEVICE,
+            columns.status == Status.REVOKED,
+            columns.not_after >= valid_at,
+        )
+    )
+    with lost_connections(), engine.connect() as connection:
+        return frozenset(connection.execute(query).scalars())
+
+
+def names_of(engine: Engine, ids: Iterable[int]) -> Sequence[str]:
+    """Certificates in words, as reports name them."""
+    columns = certificate.c
+    query = (
+        select(columns.serial_number, columns.eui64, columns.common_name)
+        .where(columns.id == any_(bindparam("ids", list(ids), ARRAY(BigInteger))))
+        .order_by(columns.id)
+    )
+    with lost_connections(), engine.connect() as connection:
+        return [
+            named(row.serial_number.hex().upper(), eui64_text(row.eui64) if row.eui64 else row.common_name)
+            for row in connection.execute(query)
+        ]
+
+
+def named(serial: str, subject: str | None) -> str:
+    """One certificate in words: its serial number (hex) and its subject as Annex B writes it."""
+    return f"certificate {serial} of {subject}" if subject else f"certificate {serial}"
