@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, extract, generate, repository, retention, revocation
+from smki.cli import anchors, extract, gate, generate, repository, retention, revocation
 
 app = typer.Typer(
     name="smki",
@@ -11,7 +11,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Publisher of SMKI Repository extracts.\n\n"
     "Exit codes: 0 done · 1 the data break a rule · 2 wrong usage · 3 a setting has to be changed · "
-    "4 a disk, network or server failed, try again.",
+    "4 a disk, network or server failed, try again · 5 the gate holds the file.",
 )
 app.command()(repository.lodge)
 app.command()(repository.rejected)
@@ -20,6 +20,7 @@ app.add_typer(repository.windows_app, name="windows")
 app.add_typer(generate.app, name="generate")
 app.command()(extract.produce)
 app.command()(extract.verify)
+app.add_typer(gate.app, name="gate")
 app.add_typer(revocation.app, name="revocation")
 app.add_typer(anchors.app, name="anchors")
 app.add_typer(retention.app, name="retention")

@@ -7,6 +7,7 @@
 | 2 | wrong usage |
 | 3 | a setting has to be changed first |
 | 4 | a disk, a network or a server failed: the same command may succeed later |
+| 5 | the gate holds the file: a person may release it |
 """
 
 import json

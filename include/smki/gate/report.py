@@ -1,7 +1,7 @@
 """The gate's report on one file: a page for people, lines for logs and errors, Markdown for Airflow's approval page.
 
-The page needs nothing else: no script, no font, no picture. It reads on a screen and in a narrow window, light and dark,
-and prints. What did not pass comes first; all that was checked is there.
+The page needs nothing else: no script, no font, no picture. It reads on a screen and in a narrow window, light and
+dark, and prints. What did not pass comes first; all that was checked is there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +115,8 @@ def _failed(result: CheckResult) -> str:
     }
     return (
         f'<article class="card {result.severity.lower()}">\n<h3><code>{escape(result.id)}</code> '
-        f'<span class="tag">{result.severity}: {_OUTCOME[result.severity]}</span></h3>\n{_facts_list(facts)}\n</article>'
+        f'<span class="tag">{result.severity}: {_OUTCOME[result.severity]}</span></h3>\n'
+        f"{_facts_list(facts)}\n</article>"
     )
 
 

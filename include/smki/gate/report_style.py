@@ -32,7 +32,8 @@ a:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outli
 code { font: .92em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
 .kicker { margin: 0; color: var(--soft); font-size: .9rem; font-weight: 600; letter-spacing: .02em; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
-blockquote { max-width: 46rem; margin: 0 0 1rem; padding: .1rem 0 .1rem 1rem; border-left: .25rem solid var(--verdict); }
+blockquote { max-width: 46rem; margin: 0 0 1rem; padding: .1rem 0 .1rem 1rem;
+  border-left: .25rem solid var(--verdict); }
 blockquote p { margin: 0; white-space: pre-line; overflow-wrap: anywhere; }
 blockquote footer { color: var(--soft); font-size: .88rem; }
 .card { margin-bottom: 1rem; padding: .9rem 1.1rem; border: 1px solid var(--line); border-radius: .5rem;
@@ -67,7 +68,8 @@ line.limit { stroke: var(--soft); stroke-width: .75; stroke-dasharray: 2 3; }
 .this { fill: var(--accent); stroke: var(--wash); stroke-width: 1.5; paint-order: stroke; }
 .hold .this { fill: var(--hold); }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; }
-th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--line); }
+th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: baseline;
+  border-bottom: 1px solid var(--line); }
 thead th { color: var(--soft); font-size: .82rem; border-bottom: 1px solid var(--ink); }
 tbody th { font-weight: 500; white-space: nowrap; }
 .passed td { overflow-wrap: anywhere; }

@@ -4,10 +4,10 @@ from smki.gate.ledger import Decision
 from smki.gate.model import Figure, Judgement, Severity, Verdict
 
 NEXT_STEP = {
-    Severity.FAIL: "Find out how the file came to be so: what is named here is where to begin. Put that right, then run "
-    "the DAG again from its first task, so that a new file is made and judged.",
-    Severity.HOLD: "Find out whether it has a reason, such as a mass installation or a migration. If it has, release the "
-    "file and state that reason. If it has none, reject the file, put right what is behind it, and run the DAG again.",
+    Severity.FAIL: "Find out how the file came to be so: what is named here is where to begin. Put that right, then "
+    "run the DAG again from its first task, so that a new file is made and judged.",
+    Severity.HOLD: "Find out whether it has a reason, such as a mass installation or a migration. If it has, release "
+    "the file and state that reason. If it has none, reject it, put right what is behind it, and run the DAG again.",
 }
 
 

@@ -1,0 +1,93 @@
+"""`smki gate` as a user runs it: a real process against a real repository."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from builders import cut_off, day, during, lodge_bodies, look_alikes, produced
+from smki.gate.ledger import list_gate_runs, record_judgement
+from smki.gate.model import Judgement
+from smki.obligations.user_guide import UserGuide
+from smki.repository.database import libpq_url, open_engine
+from smki.repository.windows import close_windows
+
+from .test_commands import run
+
+
+@pytest.fixture
+def environment(repository: Engine, tmp_path: Path) -> dict[str, str]:
+    lodge_bodies(repository, look_alikes(30), during(1))
+    lodge_bodies(repository, look_alikes(6, seed=2), during(2))
+    close_windows(repository, day(2), cut_off)
+    return {"SMKI_DATABASE_URL": libpq_url(repository), "SMKI_VAR": str(tmp_path / "var")}
+
+
+@pytest.fixture
+def delta(environment: dict[str, str], user_guide: UserGuide, tmp_path: Path) -> Path:
+    return produced(open_engine(environment["SMKI_DATABASE_URL"]), user_guide.delta, day(2), tmp_path)[0]
+
+
+def judged(environment: dict[str, str], *arguments: object, code: int) -> Any:
+    return json.loads(run(environment, "gate", *arguments, "--json", code=code).stdout)
+
+
+def test_right_file_passes_by_its_name_alone_and_nothing_is_recorded(
+    environment: dict[str, str], delta: Path, repository: Engine, tmp_path: Path
+) -> None:
+    said = judged(environment, delta, "--report", tmp_path / "report.html", code=0)
+    assert (said["verdict"], said["obligation"], said["business_date"]) == ("PASS", "delta", str(day(2)))
+    assert all(result["passed"] for result in said["results"])
+    assert f"all {len(said['results'])} checks passed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert list_gate_runs(repository) == []
+
+
+def test_delta_of_another_day_fails_and_the_terminal_says_why(environment: dict[str, str], delta: Path) -> None:
+    said = run(environment, "gate", delta, "--date", day(1), code=1).stdout
+    assert said.startswith("FAIL")
+    for words in ("delta.belongs", "delta.complete: 30 certificates are missing", "why it matters:", "20 more:"):
+        assert words in said
+
+
+def test_kind_or_date_that_cannot_be_told_is_asked_for(
+    environment: dict[str, str], delta: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "copy.xml.gz"
+    other.write_bytes(delta.read_bytes())
+    assert "--kind" in run(environment, "gate", other, code=1).stderr
+    assert "--date" in run(environment, "gate", other, "--kind", "delta", code=1).stderr
+    said = judged(environment, other, "--kind", "delta", "--date", day(2), code=1)
+    assert {result["id"] for result in said["results"] if not result["passed"]} == {
+        "all.name",
+        "gzip.name",
+        "xml.head",
+    }
+
+
+def test_day_without_a_window_is_refused(environment: dict[str, str], delta: Path) -> None:
+    said = run(environment, "gate", delta, "--date", day(5), code=1).stderr
+    assert "a delta or full extract needs a closed window" in said
+
+
+def test_file_that_is_not_there_is_wrong_usage(environment: dict[str, str]) -> None:
+    assert "does not exist" in run(environment, "gate", "nothing.xml.gz", code=2).stderr
+
+
+def test_gate_run_of_the_ledger_is_listed_and_shown(
+    environment: dict[str, str], repository: Engine, delta: Path
+) -> None:
+    assert json.loads(run(environment, "gate", "history", "--json").stdout) == []
+    assert "the ledger has none of that number" in run(environment, "gate", "show", 1, code=1).stderr
+    number = _recorded(repository, judged(environment, delta, "--date", day(1), code=1))
+    (listed,) = json.loads(run(environment, "gate", "history", "--verdict", "FAIL", "--json").stdout)
+    assert (listed["gate_run"], listed["name"], listed["decision"]) == (number, delta.name, None)
+    assert "delta.belongs" in listed["did_not_pass"]
+    assert "delta.belongs" in run(environment, "gate", "history").stdout.replace("\n", "")
+    assert run(environment, "gate", "show", number).stdout.startswith("FAIL")
+
+
+def _recorded(engine: Engine, said: dict[str, Any]) -> int:
+    stated = {key: value for key, value in said.items() if key not in ("verdict", "decision")}
+    return record_judgement(engine, Judgement.from_json(stated))
