@@ -8,7 +8,7 @@ from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
 from smki_airflow.anchor_tasks import produce, record, report
 from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
-from smki_airflow.publish_operator import PUBLISHING, PublishOperator
+from smki_airflow.gated_publishing import publish_what_the_gate_clears
 from smki_airflow.repository_trigger import RepositoryTrigger
 
 settings = Settings.from_environment()
@@ -32,6 +32,11 @@ with DAG(
     the document and its table are made from one checked configuration and put in the place of the ones before them,
     with one version for all four. Where nothing has changed, nothing is replaced.
 
+    **The gate** (`judge`) looks at all four before anybody else does; *Gate report*, a button of the task, leads to
+    what it checked and found. `GateRefusedError`: one of them is wrong, so none is published. It is kept in quarantine
+    with its report for some weeks; nothing on the server changed. Put right what the report names, and clear the run
+    from `produce` on.
+
     **The run is skipped:** there is no configuration yet, or only the placeholder that is shipped. `produce` says which
     file it looked at; SMKI_ANCHOR_SLOTS names another.
 
@@ -50,8 +55,6 @@ with DAG(
     """,
 ):
     produced = produce()
-    publish = PublishOperator.partial(
-        task_id="publish", map_index_template="{{ task.artefact['name'] }} · {{ task.site }}", **PUBLISHING
-    ).expand(artefact=produced, site=list(settings.sites))
-    record(produced, publish.output)
-    publish >> report()
+    published = publish_what_the_gate_clears("smki_airflow.judging_steps:judge_set", settings.sites, produced=produced)
+    record(produced, published)
+    published >> report()

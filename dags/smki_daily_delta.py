@@ -6,9 +6,9 @@ from airflow.sdk import DAG
 
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
-from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
-from smki_airflow.extract_tasks import assemble, close_window, conclude, plan, record, render, verify
-from smki_airflow.publish_operator import PUBLISHING, PublishOperator
+from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable
+from smki_airflow.extract_tasks import assemble, close_window, plan, record, render, verify
+from smki_airflow.gated_publishing import GATE, publish_what_the_gate_clears
 
 settings = Settings.from_environment()
 terms = load_user_guide(settings.config).delta
@@ -19,18 +19,19 @@ with DAG(
     schedule=timetable(terms),
     start_date=START_DATE,
     catchup=False,
-    max_active_runs=2,
+    max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
-    dagrun_timeout=timedelta(hours=12),
+    dagrun_timeout=HELD_FOR + timedelta(hours=12),
     tags=["smki", "extract", "2.3.3 (b)"],
-    doc_md="""
+    doc_md=f"""
     ### Daily delta — SEC Appendix O 2.3.3 (b)
     Closes the window that ends at the cut-off, and publishes what it changed as `SMKIKR_DELT_<date>.xml.gz`.
+
+    {GATE}
 
     **A task failed.** Its log ends with the item, the rule, the consequence and the next step. Mend the cause, then
     *Clear* the failed task; the content is the same as if it had run in time.
     - `RepositoryUnavailableError`, `StagingError`, `Site…Error`: retried for about an hour by itself.
-    - `VerificationError`: nothing was published. The staged file is kept; `smki verify FILE` repeats the check.
     - `PublicationRefusedError`: the site holds other content under this name. Never delete it by hand.
 
     **A day is missing.** *Trigger → Backfill* with the day before as date (a run's logical date is the start of its 24
@@ -40,9 +41,9 @@ with DAG(
 ):
     shares = plan(obligation=Obligation.DELTA)
     name = assemble(render.expand(numbers=shares))
-    artefact = conclude(name, verify.partial(name=name).expand(numbers=shares))
-    publish = PublishOperator.partial(
-        task_id="publish", artefact=artefact, map_index_template="{{ task.site }}", **PUBLISHING
-    ).expand(site=list(settings.sites))
+    verified = verify.partial(name=name).expand(numbers=shares)
+    published = publish_what_the_gate_clears(
+        "smki_airflow.judging_steps:judge_extract", settings.sites, name=name, verified=verified
+    )
     close_window() >> shares
-    record(publish.output)
+    record(published)

@@ -7,7 +7,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DEFAULT_ARGS, START_DATE
-from smki_airflow.retention_tasks import clear_staging, remove_files
+from smki_airflow.retention_tasks import clear_quarantine, clear_staging, remove_files
 
 settings = Settings.from_environment()
 
@@ -25,7 +25,7 @@ with DAG(
     ### Retention — SEC Appendix O 2.3.3 (b)
     A delta is available for 7 days from its publication and is then removed; of the full extracts the two newest stay.
     Only what the ledger published, and only with the ledger's hash, is ever removed. What failed runs left in the
-    staging area goes after a week.
+    staging area goes after a week, what the gate refused after 30 days in quarantine.
 
     `smki retention plan` says, without changing anything, what stays and goes, and by which rule.
 
@@ -44,3 +44,4 @@ with DAG(
 ):
     remove_files.expand(site=list(settings.sites))
     clear_staging()
+    clear_quarantine()

@@ -6,7 +6,8 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
-from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
+from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable
+from smki_airflow.gated_publishing import GATE
 from smki_airflow.repository_trigger import RepositoryTrigger
 from smki_airflow.revocation_tasks import check_next_update, publish_list
 
@@ -21,20 +22,25 @@ with DAG(
     schedule=AssetOrTimeSchedule(timetable=timetable(terms), assets=[lodged]),
     start_date=START_DATE,
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
-    dagrun_timeout=timedelta(hours=6),
+    dagrun_timeout=HELD_FOR + timedelta(hours=6),
     tags=["smki", "revocation", "2.3.3 (c)", "2.3.3 (d)"],
-    doc_md="""
+    doc_md=f"""
     ### Organisation ARL and CRL — SEC Appendix O 2.3.3 (c), (d)
     Runs when `smki lodge` has put a revocation list into the repository that some site does not offer yet, and once a
     day to make sure. Both lists are read from the repository, checked and put in the place of the ones before them.
     A list that is published stays as it is; an older one never replaces a newer one, whatever is retried or cleared.
 
+    {GATE}
+
+    A decision belongs to the list: its later runs neither ask again nor publish what was rejected. To be asked again,
+    clear a run from `judge` on. While a list waits, other runs that find the very same list are skipped.
+
     **A task failed.** Its log ends with the item, the rule, the consequence and the next step. Mend the cause, then
     *Clear* the failed task.
     - `RepositoryUnavailableError`, `StagingError`, `Site…Error`: retried for about an hour by itself.
-    - `VerificationError`, nextUpdate has passed: no new list was lodged in time. Have the CA issue one and lodge it.
+    - `GateRefusedError`, nextUpdate has passed: no new list was lodged in time. Have the CA issue one and lodge it.
     - `PublicationRefusedError`: the site holds a file that the ledger does not know. Never delete it by hand.
 
     **`check_next_update` warns** of a list that nears its nextUpdate while none follows it: `smki revocation list`.

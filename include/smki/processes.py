@@ -1,8 +1,10 @@
 """Shares work between processes on the command line; under Airflow mapped tasks do the same."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from queue import SimpleQueue
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,19 +17,43 @@ def shared_out(
     """Yields function(item) of each item, in no particular order; `workers` processes work, and this is one of them.
 
     The others start from a process that has imported `module` already. They are not forked from this one, which may
-    hold database connections and threads; and as that takes most of a second, this one begins at once, at the end of
-    the items, and takes what no other has begun.
+    hold database connections and threads; and as that takes most of a second, this one begins at once. Each takes the
+    next item when it is done with one, so that all end together.
     """
     if workers == 1:
-        yield from map(function, items)
-        return
+        return map(function, items)
     context = get_context("forkserver")
     context.set_forkserver_preload([module])
-    with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
+    return _with_others(function, items, ProcessPoolExecutor(workers - 1, mp_context=context), workers - 1)
+
+
+def _with_others(
+    function: Callable[[Item], Result], items: Sequence[Item], pool: ProcessPoolExecutor, others: int
+) -> Iterator[Result]:
+    waiting, done = deque(items), SimpleQueue[Future[Result]]()
+
+    def next_one() -> list[Item]:
         try:
-            calls = [(pool.submit(function, item), item) for item in items]
-            for call, item in reversed(calls):
-                yield function(item) if call.cancel() else call.result()
+            return [waiting.popleft()]
+        except IndexError:
+            return []
+
+    def hand_out(finished: Future[Result] | None = None) -> None:
+        if finished is not None:
+            done.put(finished)
+        for item in next_one():
+            pool.submit(function, item).add_done_callback(hand_out)
+
+    with pool:
+        try:
+            for _ in range(others):
+                hand_out()
+            for _ in items:
+                if done.empty() and (item := next_one()):
+                    yield function(*item)
+                else:
+                    yield done.get().result()
         except BaseException:
+            waiting.clear()
             pool.shutdown(cancel_futures=True)
             raise

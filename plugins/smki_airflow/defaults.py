@@ -3,6 +3,8 @@
 * A DataError or ConfigurationError fails the task at once: trying again gives the same answer.
 * A TransportError is tried again, soon at first and then less often, for about an hour.
 * One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
+* What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
+  and before the staging area is cleared of it (`smki.retention.staging`). Its run counts as active all that time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from smki.obligations.user_guide import Terms
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose
 OWNER = "smki-platform"
+HELD_FOR = timedelta(days=6)
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,

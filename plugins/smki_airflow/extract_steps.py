@@ -7,27 +7,21 @@ workers share. Whatever a task leaves there is replaced as a whole when it runs 
 import json
 import logging
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
 
 from smki.errors import PlanError
 from smki.extract.assembly import assemble as assemble_file
-from smki.extract.assembly import discard_segments
-from smki.extract.manifest import Manifest, read_manifest
+from smki.extract.manifest import read_manifest
 from smki.extract.plan import ExtractPlan, plan_extract
 from smki.extract.production import render_segments, staged_segments
 from smki.extract.segment import Segment, write_whole
 from smki.obligations.user_guide import Obligation, load_user_guide
-from smki.publish.artefact import Artefact
-from smki.quality.agreement import check_agreement
-from smki.quality.verification import SegmentFigures, Verification, check_segments
-from smki.quality.verification import conclude as conclude_verification
+from smki.quality.marks import Marks
+from smki.quality.verification import check_segments
 from smki.repository.database import database_url, libpq_url, open_engine
 from smki.repository.windows import close_windows
 from smki.settings import Settings
-from smki_airflow.handover import Json, artefact_as_json, recorded
+from smki_airflow.handover import Json, recorded
 from smki_airflow.runs import Run
 
 log = logging.getLogger(__name__)
@@ -82,29 +76,23 @@ def assemble(run: Run, rendered: list[list[Json]]) -> str:
 
 
 def verify(run: Run, numbers: list[int], name: str) -> list[Json]:
-    """Checks some segments of the assembled file from its own octets; returns their figures."""
-    settings = Settings.from_environment()
-    file = run.staging(settings) / name
-    figures = []
-    for segment, keys in check_segments(file, read_manifest(file), numbers, settings.annex_b_xsd):
-        np.save(_keys_path(file, segment.number), keys)
-        log.info("segment verified number=%d records=%d statuses=%s", segment.number, segment.records, segment.statuses)
-        figures.append(segment.as_json())
-    return figures
-
-
-def conclude(run: Run, name: str, verified: list[list[Json]]) -> Json:
-    """Judges the file as a whole and against the repository; returns the artefact that may be published."""
+    """Checks some segments of the assembled file from its own octets; returns their figures, with what is wrong."""
     settings = Settings.from_environment()
     file = run.staging(settings) / name
     manifest = read_manifest(file)
-    figures = [SegmentFigures(**facts) for part in verified for facts in part]
-    keys = [np.load(_keys_path(file, segment.number), mmap_mode="r") for segment in figures]
-    verification = conclude_verification(file, manifest, figures, keys)
-    check_agreement(open_engine(database_url(settings)), manifest, verification)
-    discard_segments(staged_segments(file))
-    log.info("extract verified name=%s records=%d sha256=%s", name, verification.records, verification.sha256)
-    return artefact_as_json(_artefact(manifest, verification, run))
+    keep_rows = manifest.obligation is Obligation.DELTA  # its records are judged one by one
+    figures = []
+    for segment in check_segments(
+        file, manifest, numbers, settings.annex_b_xsd, staged_marks(file), keep_rows=keep_rows
+    ):
+        if segment.fault:
+            log.warning("segment wrong number=%d fault=%s: %s", segment.number, segment.fault, segment.fault_text)
+        else:
+            log.info(
+                "segment verified number=%d records=%d statuses=%s", segment.number, segment.records, segment.statuses
+            )
+        figures.append(segment.as_json())
+    return figures
 
 
 def record(run: Run, published: list[Json]) -> list[Json]:
@@ -133,22 +121,6 @@ def _plan(settings: Settings, run: Run) -> tuple[ExtractPlan, Path]:
     return extract_plan, path.with_name(extract_plan.name)
 
 
-def _keys_path(file: Path, number: int) -> Path:
-    return staged_segments(file) / f"keys-{number:05d}.npy"
-
-
-def _artefact(manifest: Manifest, verification: Verification, run: Run) -> Artefact:
-    return Artefact(
-        obligation=manifest.obligation,
-        name=manifest.name,
-        business_date=manifest.business_date,
-        window_seq=manifest.window_seq,
-        bytes=verification.bytes,
-        sha256=verification.sha256,
-        content_digest=manifest.content_digest,
-        xml_bytes=verification.xml_bytes,
-        records=verification.records,
-        set_digest=verification.set_digest,
-        run=run.label,
-        verified_at=datetime.now(UTC),
-    )
+def staged_marks(file: Path) -> Marks:
+    """What checked segments leave for the judgement of the whole: beside the file."""
+    return Marks(file.with_name(f".{file.name}.marks"))

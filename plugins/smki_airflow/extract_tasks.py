@@ -47,18 +47,10 @@ def assemble(rendered: list[list[Json]]) -> str:
 
 @task(map_index_template=_SEGMENTS)
 def verify(numbers: list[int], name: str) -> list[Json]:
-    """Checks some segments of the assembled file from its own octets; returns their figures."""
+    """Checks some segments of the assembled file from its own octets; returns their figures, with what is wrong."""
     from smki_airflow import extract_steps
 
     return extract_steps.verify(current_run(), numbers, name)
-
-
-@task
-def conclude(name: str, verified: list[list[Json]]) -> Json:
-    """Judges the file as a whole and against the repository; returns the artefact that may be published."""
-    from smki_airflow import extract_steps
-
-    return extract_steps.conclude(current_run(), name, verified)
 
 
 @task

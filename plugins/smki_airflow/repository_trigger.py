@@ -4,6 +4,7 @@
   that starts anew misses nothing, and nothing that is published fires again.
 * Something that waits fires once, and again only after hours, ever more of them: the run that it began retries by
   itself, and the DAG's daily run is the safety net. So a publication that fails does not fill Airflow with runs.
+* What the gate holds still waits to be published, so it fires just as rarely; the runs that this begins are skipped.
 * While the repository does not answer, nothing fires and the trigger goes on asking.
 """
 

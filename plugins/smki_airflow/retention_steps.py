@@ -8,6 +8,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from smki.gate.bounds import load_quality
+from smki.gate.quarantine import clear_quarantine as clear_quarantined
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.retention.execution import apply_retention
@@ -39,3 +41,10 @@ def clear_staging() -> list[str]:
     dag_ids = {file.stem for file in (PROJECT / "dags").glob("*.py")}  # a file is named like its DAG
     stale = remove_stale_runs(Settings.from_environment().staging, dag_ids, datetime.now(UTC))
     return [str(folder) for folder in stale]
+
+
+def clear_quarantine() -> list[str]:
+    """Removes what failed the gate and has been kept long enough (quality.toml); returns the folders."""
+    settings = Settings.from_environment()
+    kept_for = load_quality(settings.config).quarantine
+    return [str(folder) for folder in clear_quarantined(settings.staging, kept_for, datetime.now(UTC))]

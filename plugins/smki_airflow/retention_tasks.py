@@ -24,3 +24,11 @@ def clear_staging() -> list[str]:
     from smki_airflow import retention_steps
 
     return retention_steps.clear_staging()
+
+
+@task
+def clear_quarantine() -> list[str]:
+    """Removes what failed the gate and has been kept long enough; returns the folders."""
+    from smki_airflow import retention_steps
+
+    return retention_steps.clear_quarantine()

@@ -10,8 +10,8 @@ from smki.obligations.user_guide import Obligation
 from smki.publish.revocation import (
     lists_without_successor,
     newest_list,
-    produce_revocation_file,
     unpublished_lists,
+    write_revocation_file,
 )
 from smki.settings import Settings
 from smki_airflow.handover import Json, artefact_as_json, opened, recorded
@@ -39,15 +39,15 @@ def warn_of_missing_successors() -> list[str]:
 
 
 def stage(run: Run, obligation: str) -> Json | None:
-    """Produces and verifies the newest list; returns its artefact, or None while none is lodged."""
+    """Produces the newest list's file; returns its artefact, or None while none is lodged."""
     settings, engine, guide = opened()
     terms = guide.terms(Obligation(obligation))
     lodged = newest_list(engine, terms)
     if lodged is None:
         log.warning("nothing is lodged obligation=%s clause=%s", obligation, terms.clause)
         return None
-    artefact = produce_revocation_file(engine, terms, lodged, run.staging(settings), datetime.now(UTC), run.label)
-    log.info("list verified list=%s name=%s sha256=%s", lodged, artefact.name, artefact.sha256)
+    artefact = write_revocation_file(terms, lodged, run.staging(settings), datetime.now(UTC), run.label)
+    log.info("list produced list=%s name=%s sha256=%s", lodged, artefact.name, artefact.sha256)
     return artefact_as_json(artefact)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
-from smki_airflow.publish_operator import PUBLISHING, PublishOperator
+from smki_airflow.gated_publishing import publish_what_the_gate_clears
 from smki_airflow.runs import current_run
 
 Json = dict[str, Any]
@@ -24,7 +24,7 @@ def check_next_update() -> list[str]:
 
 @task
 def stage(obligation: str) -> Json:
-    """Produces and verifies the newest list; returns the artefact that may be published."""
+    """Produces the newest list's file; returns its artefact."""
     from smki_airflow import revocation_steps
 
     staged = revocation_steps.stage(current_run(), obligation)
@@ -45,8 +45,5 @@ def record(artefact: Json, published: list[Json]) -> list[Json]:
 def publish_list(obligation: str, sites: list[str]) -> None:
     """One list, from the repository to every site; the other list's part does not wait for it."""
     artefact: Any = stage(obligation)
-    publish = PublishOperator.partial(
-        task_id="publish", artefact=artefact, map_index_template="{{ task.site }}", **PUBLISHING
-    ).expand(site=sites)
-    published: Any = publish.output
+    published = publish_what_the_gate_clears("smki_airflow.judging_steps:judge_list", sites, produced=artefact)
     record(artefact, published)

@@ -22,6 +22,7 @@ from typing import Any
 
 import delta
 import full
+import gating
 import lodging
 import machine
 import memory
@@ -45,7 +46,7 @@ from rich.console import Console
 from smki.settings import Settings
 
 _DATABASE = "bench"
-_PARTS = ("lodge", "full", "memory", "delta", "upload", "airflow")
+_PARTS = ("lodge", "full", "gate", "memory", "delta", "upload", "airflow")
 
 
 class Bench:
@@ -66,6 +67,7 @@ class Bench:
         work: dict[str, Callable[[Path], list[Figure]]] = {
             "lodge": self._lodge,
             "full": lambda out: full.figures(self._repository, out, self.measurements),
+            "gate": lambda out: gating.figures(self._repository, out, self.measurements),
             "memory": lambda out: memory.figures(self._repository, self._data, out, self.measurements),
             "delta": lambda out: delta.figures(self._repository, out, self.measurements),
             "upload": lambda out: uploading.figures(out, self.measurements),

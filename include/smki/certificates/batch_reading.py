@@ -11,7 +11,7 @@ nothing is ever guessed:
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,15 @@ from asn1crypto import x509
 from numpy.typing import NDArray
 
 from smki.certificates.model import CertificateClass, CertificateFields
+from smki.certificates.octets import Octets, column, in_order
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
 
 REFUSED = -1
 _TEMPLATES_PER_LENGTH = 64  # beyond it, certificates of that length are read one by one
+_DATE_LETTERS = {"utc_time": 13, "general_time": 15}  # YYMMDDHHMMSSZ, YYYYMMDDHHMMSSZ; others are read in full
+_FIRST, _LAST = np.array([1, 1, 0, 0, 0], dtype=np.uint8), np.array([12, 31, 23, 59, 59], dtype=np.uint8)
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.uint8)  # 29 February is read in full
-
-Octets = NDArray[np.uint8]  # (certificates, octets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class FieldBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    profile: int
+    fields: CertificateFields  # of the first certificate
     reference: NDArray[np.uint64]  # the first certificate, zero-padded to whole words
     fixed: NDArray[np.uint64]  # 1 bits where a certificate has to equal the reference
     serial: slice
@@ -53,10 +54,25 @@ class _Template:
 
 
 @dataclass(slots=True)
-class _Group:
-    rows: list[NDArray[np.intp]]
-    serials: list[pa.BinaryArray]
-    eui64s: list[pa.BinaryArray]
+class _Reading:
+    """A batch while it is read, in no particular order."""
+
+    profile: NDArray[np.int32]
+    profiles: list[CertificateFields] = field(default_factory=list)
+    rows: list[NDArray[np.intp]] = field(default_factory=list)
+    serials: list[pa.BinaryArray] = field(default_factory=list)
+    eui64s: list[pa.BinaryArray] = field(default_factory=list)
+    refused: dict[int, CertificateRefusedError] = field(default_factory=dict)
+
+    def add(self, rows: NDArray[np.intp], serials: pa.BinaryArray, eui64s: pa.BinaryArray) -> None:
+        self.rows.append(rows)
+        self.serials.append(serials)
+        self.eui64s.append(eui64s)
+
+    def add_profile(self, rows: NDArray[np.intp], fields: CertificateFields) -> None:
+        if not self.profiles or self.profiles[-1] is not fields:
+            self.profiles.append(fields)
+        self.profile[rows] = len(self.profiles) - 1
 
 
 class BatchReader:
@@ -64,79 +80,65 @@ class BatchReader:
 
     def __init__(self, ca_class: CertificateClass | None = None) -> None:
         self._ca_class = ca_class
-        self._profiles: list[CertificateFields] = []
         self._templates: dict[int, list[_Template]] = defaultdict(list)
 
     def read(self, bodies: pa.BinaryArray) -> FieldBatch:
         """The fields of `bodies` (DER, no nulls)."""
-        profile = np.full(len(bodies), REFUSED, dtype=np.int32)
-        refused: dict[int, CertificateRefusedError] = {}
-        group = _Group([], [], [])
+        reading = _Reading(np.full(len(bodies), REFUSED, dtype=np.int32))
         lengths = pc.binary_length(bodies).to_numpy(zero_copy_only=False)
         for length in np.unique(lengths):
             rows = np.flatnonzero(lengths == length)
-            octets = _matrix(bodies, rows, int(length))
-            self._read_equal_lengths(octets, int(length), rows, profile, refused, group)
-        order = np.argsort(np.concatenate(group.rows)) if group.rows else np.empty(0, dtype=np.intp)
+            self._read_equal_lengths(_matrix(bodies, rows, int(length)), int(length), rows, reading)
         return FieldBatch(
-            profiles=list(self._profiles),
-            profile=profile,
-            serial_numbers=_in_order(group.serials, order),
-            eui64s=_in_order(group.eui64s, order),
-            refused=refused,
+            profiles=reading.profiles,
+            profile=reading.profile,
+            serial_numbers=in_order(reading.serials, reading.rows, pa.binary()),
+            eui64s=in_order(reading.eui64s, reading.rows, pa.binary()),
+            refused=reading.refused,
         )
 
-    def _read_equal_lengths(  # one batch's state, filled in place
-        self,
-        octets: Octets,
-        length: int,
-        rows: NDArray[np.intp],
-        profile: NDArray[np.int32],
-        refused: dict[int, CertificateRefusedError],
-        group: _Group,
-    ) -> None:
+    def _read_equal_lengths(self, octets: Octets, length: int, rows: NDArray[np.intp], reading: _Reading) -> None:
         words = octets.view(np.uint64)
-        left = np.arange(len(rows))
+        templates = self._templates[length]
+        left = np.ones(len(rows), dtype=np.bool_)
 
-        def take(template: _Template, chosen: NDArray[np.intp]) -> None:
-            profile[rows[chosen]] = template.profile
-            group.rows.append(rows[chosen])
-            group.serials.append(_binary(octets[chosen, template.serial]))
-            group.eui64s.append(
+        def read_by(template: _Template) -> None:
+            chosen = np.flatnonzero(left)
+            chosen = chosen[_fits(template, words[chosen])]
+            if not len(chosen):
+                return
+            left[chosen] = False
+            reading.add_profile(rows[chosen], template.fields)
+            reading.add(
+                rows[chosen],
+                column(octets[chosen, template.serial], pa.binary()),
                 pa.nulls(len(chosen), pa.binary())
                 if template.eui64 is None
-                else _binary(octets[chosen, template.eui64])
+                else column(octets[chosen, template.eui64], pa.binary()),
             )
 
-        for template in self._templates[length]:
-            chosen = left[_fits(template, words[left], octets[left])]
-            if len(chosen):
-                take(template, chosen)
-                left = np.setdiff1d(left, chosen, assume_unique=True)
-        while len(left):
-            row, left = left[0], left[1:]
-            der = octets[row, :length].tobytes()
-            try:
-                fields = read_certificate(der, self._ca_class)
-            except CertificateRefusedError as error:
-                refused[int(rows[row])] = error
-                group.rows.append(rows[[row]])
-                group.serials.append(pa.array([b""], pa.binary()))
-                group.eui64s.append(pa.nulls(1, pa.binary()))
-                continue
-            self._profiles.append(fields)
-            profile[rows[row]] = len(self._profiles) - 1
-            group.rows.append(rows[[row]])
-            group.serials.append(pa.array([fields.serial_number], pa.binary()))
-            group.eui64s.append(pa.array([fields.eui64], pa.binary()))
-            new = _template(der, fields, len(self._profiles) - 1, words.shape[1])
-            if new is None or not _fits(new, words[[row]], octets[[row]]).all():
-                continue
-            if len(self._templates[length]) < _TEMPLATES_PER_LENGTH:
-                self._templates[length].append(new)
-                chosen = left[_fits(new, words[left], octets[left])]
-                take(new, chosen)
-                left = np.setdiff1d(left, chosen, assume_unique=True)
+        for template in templates:
+            read_by(template)
+        while left.any():
+            row = int(left.argmax())
+            left[row] = False
+            new = self._read_one(octets[row, :length].tobytes(), rows[[row]], words.shape[1], reading)
+            if new is not None and len(templates) < _TEMPLATES_PER_LENGTH:
+                templates.append(new)
+                read_by(new)
+
+    def _read_one(self, der: bytes, row: NDArray[np.intp], words: int, reading: _Reading) -> _Template | None:
+        """Reads a certificate in full; the template that it makes, if it does."""
+        try:
+            fields = read_certificate(der, self._ca_class)
+        except CertificateRefusedError as error:
+            reading.refused[int(row[0])] = error
+            reading.add(row, pa.array([b""], pa.binary()), pa.nulls(1, pa.binary()))
+            return None
+        reading.add_profile(row, fields)
+        reading.add(row, pa.array([fields.serial_number], pa.binary()), pa.array([fields.eui64], pa.binary()))
+        template = _template(der, fields, words)
+        return template if template is not None and _fits(template, template.reference[np.newaxis]).all() else None
 
 
 def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> Octets:
@@ -148,33 +150,31 @@ def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> Octe
     return padded
 
 
-def _fits(template: _Template, words: NDArray[np.uint64], octets: Octets) -> NDArray[np.bool_]:
+def _fits(template: _Template, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Which rows have the template's structure, a positive minimal serial number and a plain calendar date."""
+    octets = words.view(np.uint8)
     same = np.logical_not(((words ^ template.reference) & template.fixed).any(axis=1))
     first = octets[:, template.serial.start]
     positive = first >= 0x80 if template.sign_octet else (first > 0) & (first < 0x80)
     digits = octets[:, template.date] - np.uint8(ord("0"))
-    month, day, hour, minute, second = (digits[:, i] * 10 + digits[:, i + 1] for i in range(-10, 0, 2))
+    parts = (digits[:, 0::2] * 10 + digits[:, 1::2])[:, -5:]  # month, day, hour, minute, second
     dated = (
         (digits <= 9).all(axis=1)
-        & (month >= 1)
-        & (month <= 12)
-        & (day >= 1)
-        & (day <= _DAYS[np.minimum(month, 12)])
-        & (hour <= 23)
-        & (minute <= 59)
-        & (second <= 59)
+        & ((parts >= _FIRST) & (parts <= _LAST)).all(axis=1)
+        & (parts[:, 1] <= _DAYS[np.minimum(parts[:, 0], 12)])
     )
     return same & positive & dated
 
 
-def _template(der: bytes, fields: CertificateFields, profile: int, words: int) -> _Template | None:
+def _template(der: bytes, fields: CertificateFields, words: int) -> _Template | None:
     """The template that a certificate makes, or None where a part of it stands in it more than once."""
     certificate = x509.Certificate.load(der)
     body = certificate["tbs_certificate"]
     not_before = body["validity"]["not_before"].chosen.contents
     serial = _place(der, body["serial_number"].dump(), fields.serial_number)
-    date = _place(der, body["validity"].dump(), not_before[:-1])  # without the Z
+    date = None
+    if len(not_before) == _DATE_LETTERS[body["validity"]["not_before"].name]:
+        date = _place(der, body["validity"].dump(), not_before[:-1])  # without the Z
     key = _place(
         der, body["subject_public_key_info"].dump(), body["subject_public_key_info"]["public_key"].contents[2:]
     )
@@ -197,7 +197,7 @@ def _template(der: bytes, fields: CertificateFields, profile: int, words: int) -
     assert serial is not None  # noqa: S101  # told to mypy: all of `varying` is there
     assert date is not None  # noqa: S101
     return _Template(
-        profile=profile,
+        fields=fields,
         reference=np.frombuffer(der.ljust(words * 8, b"\0"), dtype=np.uint64),
         fixed=fixed.view(np.uint64),
         serial=serial,
@@ -213,18 +213,3 @@ def _place(der: bytes, around: bytes, part: bytes) -> slice | None:
         return None
     start = der.index(around) + around.index(part)
     return slice(start, start + len(part))
-
-
-def _binary(octets: Octets) -> pa.BinaryArray:
-    """An (n, width) matrix as n binary values."""
-    rows, width = octets.shape
-    offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32)
-    return pa.BinaryArray.from_buffers(
-        pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(octets))]
-    )
-
-
-def _in_order(parts: list[pa.BinaryArray], order: NDArray[np.intp]) -> pa.BinaryArray:
-    if not parts:
-        return pa.array([], pa.binary())
-    return pc.take(pa.concat_arrays(parts), pa.array(order))

@@ -8,6 +8,7 @@
 * What contradicts itself is refused on load, with the key.
 """
 
+import math
 import statistics
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ def load_quality(folder: Path) -> Quality:
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _refused(path.name, f"it cannot be read ({error}).") from error
+        raise _refused("", f"it cannot be read ({error}).") from error
     known = {"history", "full", "delta", "extract", "revocation", "quarantine"}
     if unknown := sorted(set(stated) - known):
         raise _refused(f"[{unknown[0]}]", f"it is none of {', '.join(sorted(known))}.")
@@ -110,17 +111,17 @@ def load_quality(folder: Path) -> Quality:
         _Section(name, stated.get(name)) for name in ("history", "full", "delta", "extract", "revocation", "quarantine")
     )
     quality = Quality(
-        publications=int(history.number("publications", least=1)),
-        mature_at=int(history.number("mature_at", least=2)),
+        publications=history.count("publications", least=1),
+        mature_at=history.count("mature_at", least=2),
         full_shrink=full.change("shrink"),
         full_growth=full.change("growth"),
         full_silent=full.days("silent_days"),
         delta_volume=delta.band("volume"),
         delta_status_points=delta.number("status_points", most=100),
-        delta_status_floor=int(delta.number("status_floor")),
+        delta_status_floor=delta.count("status_floor"),
         delta_silent=delta.days("silent_days"),
         bytes_a_certificate=extract.band("bytes_a_certificate"),
-        least_records=int(extract.number("least_records")),
+        least_records=extract.count("least_records"),
         entries_lost=revocation.change("entries_lost"),
         revocation_silent=revocation.days("silent_days"),
         quarantine=quarantine.days("keep_days"),
@@ -148,6 +149,12 @@ class _Section:
         self._asked.add(key)
         return _number(f"[{self._name}] {key}", self._stated.get(key), least, most)
 
+    def count(self, key: str, *, least: int = 0) -> int:
+        value = self.number(key, least=least)
+        if not value.is_integer():
+            raise _refused(f"[{self._name}] {key}", f"{value:g} is no whole number.")
+        return int(value)
+
     def days(self, key: str) -> timedelta:
         return timedelta(days=self.number(key, least=1, most=3660))
 
@@ -169,7 +176,7 @@ class _Section:
 
 def _number(item: str, value: object, least: float, most: float | None) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= value or (most is not None and value > most):  # type: ignore[operator]
+    if not is_number or not least <= value < math.inf or (most is not None and value > most):  # type: ignore[operator]
         reach = f"from {least:g}" + (f" to {most:g}" if most is not None else "")
         raise _refused(item, f"{value!r} is no number {reach}.")
     return float(value)  # type: ignore[arg-type]
@@ -177,5 +184,8 @@ def _number(item: str, value: object, least: float, most: float | None) -> float
 
 def _refused(item: str, rule: str) -> QualityError:
     return QualityError(
-        f"quality.toml {item}", rule, "Nothing can be judged, so nothing is published.", "correct quality.toml."
+        f"quality.toml {item}".rstrip(),
+        rule,
+        "Nothing can be judged, so nothing is published.",
+        "correct quality.toml.",
     )

@@ -8,7 +8,9 @@ which found the difference, has all 256 bits.)
 
 import gzip
 import tempfile
+import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from smki.certificates.annex_b import read_records
+from smki.errors import DocumentRefusedError
 from smki.extract.manifest import Manifest
 from smki.quality.marks import Marks
 from smki.quality.verification import Verification, check_segments, examine_file
@@ -83,12 +86,12 @@ def confirmed_duplicates(
     repeated = np.array(verification.repeated, np.uint64)
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
         again = Marks(Path(folder))
-        numbers = [segment.number for segment in verification.segments if not segment.fault]
         if manifest is None:
-            examine_file(file, schema, again, keep_rows=True)
-        else:
-            keys = marks.keys(numbers)
-            numbers = [n for n, held in zip(numbers, keys, strict=True) if np.isin(repeated, held).any()]
+            verification, marks = examine_file(file, schema, again, keep_rows=True), again
+        numbers = [segment.number for segment in verification.segments if not segment.fault]
+        keys = marks.keys(numbers)
+        numbers = [number for number, held in zip(numbers, keys, strict=True) if np.isin(repeated, held).any()]
+        if manifest is not None:
             list(check_segments(file, manifest, numbers, schema, again, keep_rows=True))
         pairs = again.rows(numbers).group_by(["issuer", "serial_number"]).aggregate([([], "count_all")])
     twice = pairs.filter(pa.compute.greater(pairs["count_all"], 1))
@@ -138,9 +141,9 @@ def _at(values: Sequence[NDArray[np.int64]], pieces: Sequence[Lanes], wanted: li
 
 
 def _records(file: Path, places: list[int]) -> Iterable[str]:
-    """Records of a file by their places, in words; the file is read up to the last of them."""
+    """Records of a file by their places, in words; the file is read up to the last of them, or to its first damage."""
     wanted = set(places)
-    with gzip.open(file) as stream:
+    with suppress(gzip.BadGzipFile, EOFError, zlib.error, DocumentRefusedError), gzip.open(file) as stream:
         records = islice(read_records(cast("BinaryIO", stream), file.name), max(places, default=-1) + 1)
         for place, record in enumerate(records):
             if place in wanted:

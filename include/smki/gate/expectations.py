@@ -227,6 +227,15 @@ XML = (
         "every issuer is known to the repository",
     ),
 )
+HEAD = (
+    _clean(
+        "xml.head",
+        "A Party's program stops at a head that says failure, and keeps AuditReference as the name of what it read.",
+        Table.FILE,
+        "head_fault",
+        "ResponseCode 200, and AuditReference is the file's own name",
+    ),
+)
 FULL = (
     _equal(
         "full.status",
@@ -416,8 +425,8 @@ DOCUMENT = (
 )
 
 SUITES: Mapping[Obligation, tuple[Check, ...]] = {
-    Obligation.FULL: (*ALL, *GZIP, *XML, *FULL),
-    Obligation.DELTA: (*ALL, *GZIP, *XML, *DELTA),
+    Obligation.FULL: (*ALL, *GZIP, *XML, *HEAD, *FULL),
+    Obligation.DELTA: (*ALL, *GZIP, *XML, *HEAD, *DELTA),
     Obligation.ARL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
     Obligation.CRL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
     Obligation.ANCHOR_NORTH: (*ALL, *GZIP, *XML, *ANCHORS),

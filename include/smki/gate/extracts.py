@@ -7,6 +7,8 @@
 * Where a digest does not agree, the certificates are named.
 """
 
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, select
 
+from smki.certificates import annex_b
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.extract.manifest import manifest_path, read_manifest
@@ -33,6 +36,7 @@ from smki.repository.holdings import changed_by, known_issuers, named
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
 
+_HEAD_BYTES = 1 << 16  # octets of XML in which the first record has begun
 _EARLIER = "the windows agree among themselves, so the earlier full extract was published with other certificates"
 
 
@@ -55,11 +59,12 @@ def extract_evidence(
     figures = (full_figures if is_full else delta_figures)(source.quality, business_date, verification, past)
     row = xml_row(engine, source.guide.terms(obligation).file_name(business_date), verification)
     row |= {figure.name: figure.value for figure in figures}
-    row |= {"expected_records": expected.count, "expected_set_digest": str(expected)}
+    row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
     tables = {Table.SEGMENTS: segment_table(verification)}
     named_items: dict[str, Sequence[str]] = {}
     if verification.repeated:
-        manifest = read_manifest(file) if manifest_path(file).exists() else None
+        in_segments = any(segment.deflate_bytes for segment in verification.segments)
+        manifest = read_manifest(file) if in_segments and manifest_path(file).exists() else None
         twice = confirmed_duplicates(file, manifest, source.schema, verification, marks)
         row["duplicate_fault"] = row["duplicate_fault"] if twice else ""
         named_items["xml.unique"] = twice
@@ -113,6 +118,20 @@ def xml_row(engine: Engine, expected_name: str, verification: Verification) -> d
     }
 
 
+def _head_fault(file: Path) -> str:
+    """What is wrong with the document's head; nothing where it cannot be read at all, which other checks say."""
+    try:
+        with gzip.open(file) as stream:
+            head, _, _ = stream.read(_HEAD_BYTES).partition(f"<{annex_b.RECORD}>".encode())
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return ""
+    expected = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, file.name.removesuffix(".gz").removesuffix(".xml")))
+    wrong = [
+        f"{name} is not {value!r}." for name, value in expected if f"<{name}>{value}</{name}>".encode() not in head
+    ]
+    return " ".join(wrong)
+
+
 def segment_table(verification: Verification) -> pd.DataFrame:
     """The table SEGMENTS: the verifier's rows, with the count of records in use in a column of its own."""
     rows = [
@@ -131,7 +150,8 @@ def segment_table(verification: Verification) -> pd.DataFrame:
 def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The table RECORDS, and the certificates that the window changed and no record has, by name."""
     held = records.select(["status", "class", "serial_number", "sha256"]).to_pandas().astype(object)
-    window = changed.to_pandas().astype(object).set_index("sha256")
+    # Two certificates with one body: it was written over another one, and the fields beside it say so.
+    window = changed.to_pandas().astype(object).drop_duplicates("sha256").set_index("sha256")
     beside = window[["before", "after"]].reindex(held["sha256"])
     before = beside["before"].fillna(NEW)
     moves = [

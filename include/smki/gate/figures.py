@@ -11,6 +11,7 @@ from smki.gate.model import Figure
 from smki.quality.verification import Verification
 
 _WEEK = timedelta(days=7)
+_SHARES = {f"share_{status}" for status in Status}
 
 
 def full_figures(
@@ -39,12 +40,14 @@ def delta_figures(
     """Of a delta, beside those published before it (oldest first)."""
     records = [value.value for value in past_values(past, "records")]
     shares = {status: _share(verification, status) for status in Status}
-    shift = Bounds(None, quality.delta_status_points, f"against the medians of {len(past)} deltas before")
+    # A delta of no records has no mix.
+    mixed = [one.figures for one in past if one.figures.get("records") and one.figures.keys() >= _SHARES]
+    shift = Bounds(None, quality.delta_status_points, f"against the medians of {len(mixed)} deltas before")
     shifts = [0.0]
-    if not past or verification.records < quality.delta_status_floor:
+    if not mixed or verification.records < quality.delta_status_floor:
         shift = Bounds(basis=f"not judged: no history, or fewer than {quality.delta_status_floor:,} records")
     else:
-        medians = {s: statistics.median(v.value for v in past_values(past, f"share_{s}")) for s in Status}
+        medians = {s: statistics.median(figures[f"share_{s}"] for figures in mixed) for s in Status}
         shifts = [abs(shares[status] - medians[status]) for status in Status]
     return (
         figure(
@@ -64,10 +67,9 @@ def delta_figures(
 
 def _size_figures(quality: Quality, verification: Verification, past: Sequence[PastPublication]) -> tuple[Figure, ...]:
     each = verification.bytes / verification.records if verification.records else 0.0
-    sized = [
-        one.figures["bytes_a_certificate"] for one in past if one.figures.get("records", 0) >= quality.least_records
-    ]
-    bounds = quality.band(quality.bytes_a_certificate, sized)
+    large = [one for one in past if one.figures.get("records", 0) >= quality.least_records]
+    sizes = [value.value for value in past_values(large, "bytes_a_certificate")]
+    bounds = quality.band(quality.bytes_a_certificate, sizes)
     if verification.records < quality.least_records:
         bounds = Bounds(basis=f"not judged: fewer than {quality.least_records:,} records")
     return (

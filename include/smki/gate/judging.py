@@ -22,7 +22,7 @@ from smki.gate.model import CheckResult, Figure, Judgement
 from smki.gate.wording import quantity, reach
 
 _SHOWN = 5  # values that a sentence shows
-_MOST_NAMED = 100  # on each side of a comparison
+_MOST_DETAILS = 220  # lines: 100 on each side of a comparison, with what they are held against
 
 
 def judge(evidence: Evidence, run: str, now: datetime) -> Judgement:
@@ -87,7 +87,7 @@ def _result(
         passed=passed,
         expected=check.expected if figure is None else _between(figure),
         observed=_observed(check, result, table, figure),
-        details=tuple(dict.fromkeys(details))[: 2 * _MOST_NAMED],
+        details=tuple(dict.fromkeys(details))[:_MOST_DETAILS],
         figure=check.figure,
     )
 

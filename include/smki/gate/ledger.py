@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, exists, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, exists, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from smki.errors import PublicationRefusedError, UnknownGateRunError
 from smki.gate.model import Judgement, Past, Verdict
@@ -80,11 +81,6 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
     found = find_gate_run(engine, gate_run_id)
     if found.judgement.verdict is not Verdict.HOLD:
         raise _nothing_to_decide(gate_run_id, f"its verdict is {found.judgement.verdict}, and only a HOLD is decided.")
-    if found.decision is not None:
-        if found.decision.released is decision.released:
-            return
-        said = "released" if found.decision.released else "rejected"
-        raise _nothing_to_decide(gate_run_id, f"{found.decision.decided_by} {said} it before: {found.decision.reason}")
     values = {
         "gate_run_id": gate_run_id,
         "released": decision.released,
@@ -93,7 +89,11 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
         "decided_at": decision.decided_at,
     }
     with lost_connections(), engine.begin() as connection:
-        connection.execute(insert(gate_decision).values(values))
+        connection.execute(insert(gate_decision).values(values).on_conflict_do_nothing())
+    before = find_gate_run(engine, gate_run_id).decision  # this one, unless somebody was faster
+    if before is not None and before.released is not decision.released:
+        said = "released" if before.released else "rejected"
+        raise _nothing_to_decide(gate_run_id, f"{before.decided_by} {said} it before: {before.reason}")
 
 
 def check_cleared(connection: Connection, name: str, sha256: str) -> None:
@@ -157,7 +157,7 @@ def past_publications(
             gate_run.c.sha256 != sha256,
             published,
         )
-        .distinct(gate_run.c.name, gate_run.c.sha256)
+        .ext(distinct_on(gate_run.c.name, gate_run.c.sha256))
         .order_by(gate_run.c.name, gate_run.c.sha256, gate_run.c.id.desc())
         .subquery()
     )

@@ -6,12 +6,13 @@ person decides.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine
 
+from smki.certificates.reading import is_private_key
 from smki.certificates.revocation_list import ListKind, RevocationListFields
 from smki.errors import VerificationError
 from smki.gate.bounds import Bounds
@@ -47,7 +48,8 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
             )
         day = lodged.this_update.date()
         examined = examine_revocation_file(engine, file, lodged, now)
-        past = past_publications(connection, obligation, day, examined.sha256, source.quality.publications)
+        # Whatever its day: a list that went back is older than the published one.
+        past = past_publications(connection, obligation, date.max, examined.sha256, source.quality.publications)
     unlisted = _unlisted(engine, examined.fields, now)
     figures = (
         *_list_figures(source, examined, past, len(unlisted)),
@@ -59,7 +61,7 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
         "name_fault": _faults(examined, Fault.NAME),
         "gzip_fault": _faults(examined, Fault.GZIP),
         "octets_fault": _faults(examined, Fault.CONTENT),
-        "private_key_fault": _faults(examined, Fault.PRIVATE_KEY),
+        "private_key_fault": _faults(examined, Fault.PRIVATE_KEY) or _key_in_header(file),
         "signature_fault": _faults(examined, Fault.SIGNATURE),
         "freshness_fault": _faults(examined, Fault.FRESHNESS),
     }
@@ -80,6 +82,11 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
 
 def _faults(examined: ListExamination, kind: Fault) -> str:
     return " ".join(fault.rule for fault in examined.faults if fault.fault is kind)
+
+
+def _key_in_header(file: Path) -> str:
+    """A comment in the gzip header is no part of what the file holds, and goes out with it."""
+    return "its gzip header holds a private key." if is_private_key(file.read_bytes()) else ""
 
 
 def _entries(engine: Engine, fields: RevocationListFields | None) -> pd.DataFrame:

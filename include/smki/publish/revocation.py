@@ -31,17 +31,14 @@ def newest_list(engine: Engine, terms: Terms) -> LodgedList | None:
         return latest_list(connection, KINDS[terms.obligation])
 
 
-def produce_revocation_file(
-    engine: Engine, terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str
-) -> Artefact:
-    """Writes a list's file into `folder` and verifies it as of `now` (UTC); `run` is who does it.
+def write_revocation_file(terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str) -> Artefact:
+    """Writes a list's file into `folder` and does not look at it again: that is the gate's; `run` is who does it.
 
-    Raises VerificationError, StagingError, RepositoryUnavailableError.
+    Raises StagingError.
     """
     day = lodged.this_update.date()
     file = folder / terms.file_name(day)
     written = write_single(file, lodged.body, lodged.this_update)
-    verify_revocation_file(engine, file, lodged, now)
     return Artefact(
         obligation=terms.obligation,
         name=file.name,
@@ -57,6 +54,18 @@ def produce_revocation_file(
         verified_at=now,
         version=lodged.id,
     )
+
+
+def produce_revocation_file(
+    engine: Engine, terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str
+) -> Artefact:
+    """Writes a list's file into `folder` and verifies it as of `now` (UTC); `run` is who does it.
+
+    Raises VerificationError, StagingError, RepositoryUnavailableError.
+    """
+    artefact = write_revocation_file(terms, lodged, folder, now, run)
+    verify_revocation_file(engine, folder / artefact.name, lodged, now)
+    return artefact
 
 
 def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) -> list[str]:

@@ -4,15 +4,20 @@
 * Every body is Base64 of a certificate that can be read; private key material is nowhere.
 * Subject, serial number, role and usage beside a body are what the certificate says, and the elements are those of its
   class.
+
+A plain document (`plain_records`) has elements with texts in ASCII and nothing else, so what a tree would say of it is
+what stands in it. No tree is made of it: the parser says whether it is well formed and valid, the rest is read from its
+octets. Every other document, and every one that is refused, is read from its tree.
 """
 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +27,13 @@ from numpy.typing import NDArray
 
 from smki.certificates import annex_b
 from smki.certificates.batch_reading import BatchReader, FieldBatch
-from smki.certificates.model import CertificateClass, CertificateFields, eui64_text
+from smki.certificates.model import CertificateClass, CertificateFields
+from smki.certificates.octets import end_to_end, spelled
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
 from smki.quality.faults import Fault, refused
+from smki.quality.plain_records import Columns, read_plain
 
-Columns = dict[str, tuple[str, ...]]  # element name → its text in each record, "" where it is absent
 _WORD = 8  # octets
 Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
 
@@ -59,39 +65,36 @@ ROWS = pa.schema(
 )
 
 
-def _plain_record() -> re.Pattern[str]:
-    """A record without anything that a parser would have to interpret: no entity, comment, attribute or white space."""
-
-    def element(name: str, text: str, *, optional: bool = False) -> str:
-        return f"(?:<{name}>({text})</{name}>)" + "?" * optional
-
-    return re.compile(
-        f"<{annex_b.RECORD}>"
-        + element(annex_b.SUBJECT_NAME, "[^<>&\n]+", optional=True)
-        + element(annex_b.SUBJECT_ALT_NAME, "[^<>&\n]+", optional=True)
-        + element(annex_b.SERIAL, "[0-9A-F]+")
-        + element(annex_b.STATUS, "[A-Z]")
-        + element(annex_b.BODY, "[A-Za-z0-9+/=]+")
-        + element(annex_b.ROLE, "[0-9]+", optional=True)
-        + element(annex_b.USAGE, "[A-Z]+", optional=True)
-        + element(annex_b.MANUFACTURING, "[a-z0-9]+")
-        + f"</{annex_b.RECORD}>\n"
-    )
-
-
-_PLAIN_RECORD = _plain_record()
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
+_PLAIN_OPENING = re.compile(
+    (
+        """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
+        f"<{annex_b.ROOT}>\\s*"
+        + "".join(
+            f"<{name}>[^<&]*</{name}>\\s*"
+            for name in (annex_b.RESPONSE_CODE, annex_b.RESPONSE_MESSAGE, annex_b.AUDIT_REFERENCE)
+        )
+    ).encode()
+)
+_ROOT_END = f"</{annex_b.ROOT}>".encode()
 _PRIVATE_KEY = b"PRIVATE KEY"
-_COUNT = etree.XPath(f"count({annex_b.RECORD})")
+_HEX, _DASHED_HEX = (
+    np.frombuffer("".join(spelling % octet for octet in range(256)).encode(), np.uint8).reshape(256, -1)
+    for spelling in ("%02X", "-%02X")
+)
+_TEXT = pa.string()
+Name = TypeVar("Name", str, bytes)
 
 
 class RecordChecker:
     """Checks pieces of documents; remembers the schema and the certificate profiles it has seen. One for a thread."""
 
     def __init__(self, schema: Path, *, keep_rows: bool = False) -> None:
-        self._schema = schema
+        self._name = schema.name
+        self._schema = _compiled(schema)
         self._keep_rows = keep_rows
-        self._parser = _parser(schema)
+        self._parser = _parser(self._schema)
+        self._validator = _parser(self._schema, _Nothing())
         self._reader = BatchReader()
 
     def check(self, opening: bytes, records: bytes, closing: bytes, item: str) -> RecordFigures:
@@ -104,90 +107,98 @@ class RecordChecker:
     def _columns(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns:
         if any(map(_armoured_key, (opening, records, closing))):
             raise refused(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
+        document = opening + records + closing
+        if _PLAIN_OPENING.fullmatch(opening) and closing.strip() == _ROOT_END:
+            plain = read_plain(records)
+            if plain is not None and self._is_valid(document):
+                return plain
+        return self._parsed(document, item)
+
+    def _is_valid(self, document: bytes) -> bool:
+        """Whether a document is well formed and valid by the schema; lxml raises the one and only logs the other."""
         try:
-            root = etree.fromstring(opening + records + closing, self._parser)
+            etree.fromstring(document, self._validator)
+            is_valid = len(self._validator.error_log) == 0
+        except etree.XMLSyntaxError:
+            is_valid = False
+        if not is_valid:
+            self._validator = _parser(self._schema, _Nothing())
+        return is_valid
+
+    def _parsed(self, document: bytes, item: str) -> Columns:
+        """The columns of any document, by way of a tree; raises VerificationError for what is wrong with it."""
+        try:
+            root = etree.fromstring(document, self._parser)
         except etree.XMLSyntaxError as error:
             self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
-            raise refused(Fault.XML, item, f"it breaks the schema {self._schema.name} or XML ({error.msg}).") from error
+            raise refused(Fault.XML, item, f"it breaks the schema {self._name} or XML ({error.msg}).") from error
         if root.getroottree().docinfo.internalDTD is not None:
             raise refused(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
         if root.tag != annex_b.ROOT:
             raise refused(Fault.XML, item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
-        elements = int(cast("float", _COUNT(root)))
-        if records.isascii() and _is_plain(opening, root):
-            plain = _by_element(_PLAIN_RECORD.findall(records.decode("ascii")))
-            # These are the records: they stand end to end, and the document has no others.
-            if _plain_length(plain) == len(records) and len(plain[annex_b.BODY]) == elements:
-                return plain
-        if (opening + records + closing).count(_RECORD_END) > elements:
+        records = [annex_b.record_of(element) for element in root.iterchildren(annex_b.RECORD)]
+        if document.count(_RECORD_END) > len(records):
             raise refused(
                 Fault.XML, item, "a comment or a CDATA section in it hides records from those who read it as XML."
             )
-        # Absent elements as empty texts, as the plain reading has them: the schema allows no empty ones.
-        return _by_element([tuple(t or "" for t in annex_b.record_of(e)) for e in root.iterchildren(annex_b.RECORD)])
+        bodies = [_decoded(record.body or "", item, row) for row, record in enumerate(records)]
+        texts = zip(*records, strict=True) if records else [()] * len(annex_b.RECORD_ELEMENTS)
+        return Columns(  # the schema allows no empty texts where elements may be absent
+            {
+                name: pa.array([text or "" for text in column], pa.string())
+                for name, column in zip(annex_b.RECORD_ELEMENTS, texts, strict=True)
+                if name != annex_b.BODY
+            },
+            pa.array(bodies, pa.binary()),
+        )
 
     def _check_columns(self, columns: Columns, item: str) -> RecordFigures:
-        bodies = [_decoded(text, item, row) for row, text in enumerate(columns[annex_b.BODY])]
-        fields = self._reader.read(pa.array(bodies, pa.binary()))
+        fields = self._reader.read(columns.bodies)
         for row, error in sorted(fields.refused.items()):
             kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
             raise refused(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
-        profiles = [fields.profiles[index] for index in fields.profile.tolist()]
-        serials = fields.serial_numbers.to_pylist()
-        self._compare(columns, profiles, serials, fields, item)
-        hashes = [hashlib.sha256(body).digest() for body in bodies]
+        _compare(columns, fields, item)
+        hashes = _hashes(columns.bodies)
+        statuses = columns.texts[annex_b.STATUS]
         return RecordFigures(
-            records=len(bodies),
+            records=len(columns.bodies),
             set_digest=SetDigest.of_hashes(hashes),
-            statuses=Counter(columns[annex_b.STATUS]),
-            classes=Counter(str(profile.certificate_class) for profile in profiles),
-            issuers=_issuers(fields),
+            statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
+            classes=_count(fields, lambda profile: str(profile.certificate_class)),
+            issuers=_count(fields, lambda profile: profile.issuer),
             keys=_keys(fields),
             hashes=b"".join(hashes),
-            rows=_rows(columns[annex_b.STATUS], profiles, fields, hashes) if self._keep_rows else None,
+            rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
         )
 
-    def _compare(
-        self, columns: Columns, profiles: list[CertificateFields], serials: list[bytes], fields: FieldBatch, item: str
-    ) -> None:
-        subjects = [
-            eui64_text(eui64) if eui64 is not None else profile.common_name or ""
-            for eui64, profile in zip(fields.eui64s.to_pylist(), profiles, strict=True)
-        ]
-        is_device = [profile.certificate_class is CertificateClass.DEVICE for profile in profiles]
-        certified = {
-            annex_b.SUBJECT_NAME: ["" if device else name for name, device in zip(subjects, is_device, strict=True)],
-            annex_b.SUBJECT_ALT_NAME: [
-                name if device else "" for name, device in zip(subjects, is_device, strict=True)
-            ],
-            annex_b.SERIAL: [serial.hex().upper() for serial in serials],
-            annex_b.ROLE: ["" if profile.role is None else str(profile.role) for profile in profiles],
-            annex_b.USAGE: [profile.usage or "" for profile in profiles],
-        }
-        for name, expected in certified.items():
-            if list(columns[name]) != expected:
-                row = next(row for row, text in enumerate(columns[name]) if text != expected[row])
-                raise refused(
-                    Fault.FIELDS,
-                    _record_item(item, row),
-                    f"its {name} is {columns[name][row]!r} and its certificate says {expected[row]!r}.",
-                )
+
+class _Nothing:
+    """A parser's target that hears of nothing, so that no tree is built."""
+
+    def close(self) -> None:
+        """What a parser asks of any target."""
 
 
 def _armoured_key(octets: bytes) -> bool:
     """In letters of any width."""
-    return _PRIVATE_KEY in octets or (b"\0" in octets and _PRIVATE_KEY in octets.replace(b"\0", b""))
+    return b" " in octets and (
+        _PRIVATE_KEY in octets or (b"\0" in octets and _PRIVATE_KEY in octets.replace(b"\0", b""))
+    )
 
 
-def _parser(schema: Path) -> etree.XMLParser:
+def _compiled(schema: Path) -> etree.XMLSchema:
     try:
-        compiled = etree.XMLSchema(etree.parse(schema))
+        return etree.XMLSchema(etree.parse(schema))
     except (OSError, etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
         raise ConfigurationError(
             str(schema), f"it is no XML schema ({error}).", "Nothing can be verified.", "correct SMKI_ANNEX_B_XSD."
         ) from error
+
+
+def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XMLParser:
     return etree.XMLParser(  # without comments and instructions a text is one piece, as its reader sees it
-        schema=compiled,
+        target=target,  # type: ignore[arg-type]  # a target need not have the methods that it does not want called
+        schema=schema,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -197,27 +208,31 @@ def _parser(schema: Path) -> etree.XMLParser:
     )
 
 
-def _is_plain(opening: bytes, root: etree._Element) -> bool:
-    """Whether what follows the opening is read by a parser as it stands: no comment, CDATA section or processing
-    instruction begins there, and octets are ASCII's letters.
-    """
-    declared = opening.startswith(b"<?xml ")
-    return b"<!" not in opening and opening.count(b"<?") == declared and root.getroottree().docinfo.encoding == "UTF-8"
+def _compare(columns: Columns, fields: FieldBatch, item: str) -> None:
+    """Raises VerificationError for the first record with an element that is not what its certificate says."""
+    for name, certified in _certified(fields).items():
+        stated = columns.texts[name]
+        if not stated.equals(certified):
+            row = pc.index(pc.not_equal(stated, certified), True).as_py()
+            raise refused(
+                Fault.FIELDS,
+                _record_item(item, row),
+                f"its {name} is {stated[row].as_py()!r} and its certificate says {certified[row].as_py()!r}.",
+            )
 
 
-def _by_element(records: Sequence[Sequence[str]]) -> Columns:
-    if not records:
-        return dict.fromkeys(annex_b.RECORD_ELEMENTS, ())
-    return dict(zip(annex_b.RECORD_ELEMENTS, zip(*records, strict=True), strict=True))
-
-
-def _plain_length(columns: Columns) -> int:
-    """Octets that plain records take in the document."""
-    length = len(columns[annex_b.BODY]) * len(f"<{annex_b.RECORD}></{annex_b.RECORD}>\n")
-    for name, texts in columns.items():
-        present = len(texts) - texts.count("")
-        length += sum(map(len, texts)) + present * len(f"<{name}></{name}>")
-    return length
+def _certified(fields: FieldBatch) -> dict[str, pa.StringArray]:
+    """Texts of a record's elements as the certificates say them, "" where there is no such element."""
+    is_device = _by_profile(fields, lambda profile: profile.certificate_class is CertificateClass.DEVICE, pa.bool_())
+    eui64 = pc.utf8_slice_codeunits(spelled(fields.eui64s, _DASHED_HEX), 1)
+    name = pc.if_else(fields.eui64s.is_null(), _by_profile(fields, lambda profile: profile.common_name or ""), eui64)
+    return {
+        annex_b.SUBJECT_NAME: pc.if_else(is_device, "", name),
+        annex_b.SUBJECT_ALT_NAME: pc.if_else(is_device, name, ""),
+        annex_b.SERIAL: spelled(fields.serial_numbers, _HEX),
+        annex_b.ROLE: _by_profile(fields, lambda profile: "" if profile.role is None else str(profile.role)),
+        annex_b.USAGE: _by_profile(fields, lambda profile: profile.usage or ""),
+    }
 
 
 def _decoded(text: str, item: str, row: int) -> bytes:
@@ -227,28 +242,40 @@ def _decoded(text: str, item: str, row: int) -> bytes:
         raise refused(Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
 
 
-def _rows(
-    statuses: Sequence[str], profiles: list[CertificateFields], fields: FieldBatch, hashes: list[bytes]
-) -> pa.Table:
+def _by_profile(
+    fields: FieldBatch, value: Callable[[CertificateFields], object], kind: pa.DataType = _TEXT
+) -> pa.Array:
+    """A value a record, of what its certificate has in common with others."""
+    return pa.array(map(value, fields.profiles), kind).take(pa.array(fields.profile))
+
+
+def _count(fields: FieldBatch, value: Callable[[CertificateFields], Name]) -> Counter[Name]:
+    """How many records have which value."""
+    counts: Counter[Name] = Counter()
+    for profile, count in zip(
+        fields.profiles, np.bincount(fields.profile, minlength=len(fields.profiles)).tolist(), strict=True
+    ):
+        counts[value(profile)] += count
+    return counts
+
+
+def _hashes(bodies: pa.BinaryArray) -> list[bytes]:
+    """SHA-256 of each."""
+    octets, bounds = end_to_end(bodies)
+    view, sha256 = octets.data, hashlib.sha256
+    return [sha256(view[start:end]).digest() for start, end in pairwise(bounds.tolist())]
+
+
+def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> pa.Table:
     columns = [
         statuses,
-        [str(profile.certificate_class) for profile in profiles],
-        [profile.issuer for profile in profiles],
+        _by_profile(fields, lambda profile: str(profile.certificate_class)),
+        _by_profile(fields, lambda profile: profile.issuer, pa.binary()),
         fields.serial_numbers,
-        [profile.role for profile in profiles],
-        hashes,
+        _by_profile(fields, lambda profile: profile.role, pa.int16()),
+        pa.array(hashes, pa.binary()),
     ]
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, ROWS, strict=True)], schema=ROWS)
-
-
-def _issuers(fields: FieldBatch) -> Counter[bytes]:
-    counts: Counter[bytes] = Counter()
-    for profile, count in zip(
-        fields.profiles, np.bincount(fields.profile, minlength=len(fields.profiles)), strict=True
-    ):
-        if count:
-            counts[profile.issuer] += int(count)
-    return counts
+    return pa.table(columns, schema=ROWS)
 
 
 def _record_item(item: str, row: int) -> str:
@@ -261,10 +288,10 @@ def _keys(fields: FieldBatch) -> Keys:
     Serial numbers are taken as words of eight octets, zero-padded; a word counts only where the number reaches it, and
     so does the length, so that the rest of the piece has no part in a key.
     """
-    lengths = pc.binary_length(fields.serial_numbers).to_numpy(zero_copy_only=False)
+    values, bounds = end_to_end(fields.serial_numbers)
+    lengths = np.diff(bounds)
     words = -(-int(lengths.max(initial=0)) // _WORD)
     octets = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
-    values = np.frombuffer(fields.serial_numbers.buffers()[2] or b"", dtype=np.uint8, count=int(lengths.sum()))
     octets[np.arange(words * _WORD) < lengths[:, None]] = values
     salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
     keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths.astype(np.uint64)

@@ -18,10 +18,11 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, TypeVar, cast
+from uuid import uuid4
 
 from isal import isal_zlib
 
@@ -38,9 +39,8 @@ from smki.quality.gzip_member import TRAILER_BYTES, read_header, read_trailer
 from smki.quality.marks import Marks
 from smki.quality.record_check import RecordChecker, RecordFigures
 
-_PIECE = 8 << 20  # octets of XML that are parsed at once
+_PIECE = 4 << 20  # octets of XML that are parsed at once
 _READ = 1 << 20
-_SEGMENTS_A_SHARE = 4  # checked with one schema and one set of templates
 _RECORD_END = f"</{annex_b.RECORD}>".encode()
 _RECORD_START = f"<{annex_b.RECORD}>".encode()
 _ROOT_END = f"</{annex_b.ROOT}>".encode()
@@ -156,14 +156,10 @@ def examine_file(
     if manifest is None:
         return _examine_stream(file, RecordChecker(schema, keep_rows=keep_rows), marks, progress)
     figures: list[SegmentFigures] = []
-    count = len(manifest.segments)
-    share = max(1, min(_SEGMENTS_A_SHARE, count // (2 * workers)))
-    shares = [range(start, min(start + share, count)) for start in range(0, count, share)]
-    check = partial(_check_share, file, manifest, schema, marks, keep_rows)
-    for checked in shared_out(check, shares, workers, __name__):
-        for segment in checked:
-            figures.append(segment)
-            progress(len(figures), count)
+    check = partial(_check_one, file, manifest, schema, marks, keep_rows, uuid4().hex)
+    for checked in shared_out(check, range(len(manifest.segments)), workers, __name__):
+        figures.append(checked)
+        progress(len(figures), len(manifest.segments))
     return conclude(file, manifest, figures, marks)
 
 
@@ -174,15 +170,7 @@ def check_segments(
     checker = RecordChecker(schema, keep_rows=keep_rows)
     with file.open("rb") as stream:
         for number in numbers:
-            try:
-                figures = _check_segment(stream, manifest, number, checker)
-            except FaultError as error:
-                yield SegmentFigures(number, fault=error.fault, fault_text=error.text)
-            else:
-                marks.keep(number, figures)
-                yield _row(
-                    number, figures, manifest.segments[number].xml_bytes, manifest.segments[number].deflate_bytes
-                )
+            yield _check_and_mark(stream, manifest, number, checker, marks)
 
 
 def conclude(file: Path, manifest: Manifest, figures: Iterable[SegmentFigures], marks: Marks) -> Verification:
@@ -194,10 +182,28 @@ def conclude(file: Path, manifest: Manifest, figures: Iterable[SegmentFigures], 
     return _concluded(file, sha256, segments, faults, marks)
 
 
-def _check_share(
-    file: Path, manifest: Manifest, schema: Path, marks: Marks, keep_rows: bool, numbers: Iterable[int]
-) -> list[SegmentFigures]:
-    return list(check_segments(file, manifest, numbers, schema, marks, keep_rows=keep_rows))
+def _check_one(
+    file: Path, manifest: Manifest, schema: Path, marks: Marks, keep_rows: bool, examination: str, number: int
+) -> SegmentFigures:
+    with file.open("rb") as stream:
+        return _check_and_mark(stream, manifest, number, _checker(schema, keep_rows, examination), marks)
+
+
+@lru_cache(maxsize=1)
+def _checker(schema: Path, keep_rows: bool, _examination: str) -> RecordChecker:
+    """This process's checker in one call of `examine_file`: one schema and one set of templates for all segments."""
+    return RecordChecker(schema, keep_rows=keep_rows)
+
+
+def _check_and_mark(
+    stream: BinaryIO, manifest: Manifest, number: int, checker: RecordChecker, marks: Marks
+) -> SegmentFigures:
+    try:
+        figures = _check_segment(stream, manifest, number, checker)
+    except FaultError as error:
+        return SegmentFigures(number, fault=error.fault, fault_text=error.text)
+    marks.keep(number, figures)
+    return _row(number, figures, manifest.segments[number].xml_bytes, manifest.segments[number].deflate_bytes)
 
 
 def _check_segment(stream: BinaryIO, manifest: Manifest, number: int, checker: RecordChecker) -> list[RecordFigures]:

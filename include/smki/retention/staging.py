@@ -2,7 +2,8 @@
 
 A run that succeeds empties its own folder, `SMKI_STAGING/<DAG id>/<run id>`. One that fails keeps it, so that a cleared
 task goes on with what is there. After a week without a change it goes: by then the next weekly full extract is out, no
-run lasts that long, and a run that is cleared later is cleared from its first task and produces the same content again.
+run works or waits for a person that long, and a run that is cleared later is cleared from its first task and produces
+the same content again.
 
 Only folders of the given DAGs are looked at; nothing else in the staging area is touched, and no link is followed.
 """

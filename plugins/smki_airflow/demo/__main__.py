@@ -92,9 +92,9 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
     with step("waiting for Airflow to read the DAGs"):
         publishing.wait_for_dags(stack)
     with step("backfilling the last eight deltas and the last full extract") as say:
-        publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say)
+        publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
-        publishing.wait_for_current_files(engine, guide, say)
+        publishing.wait_for_current_files(stack, engine, guide, say, _tell)
     with step("removing a delta whose seven days are over (its publication is set back eight days)"):
         publishing.remove_expired_delta(stack, engine, guide)
 
@@ -124,6 +124,10 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     )
     key = shlex.quote(sftp["keys"][PARTY])
     console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
+
+
+def _tell(line: str) -> None:
+    console.print(f"[bold yellow]![/] {line}", soft_wrap=True)
 
 
 def _wait_for_interrupt() -> None:

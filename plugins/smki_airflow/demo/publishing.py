@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from smki_airflow.names import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT, RETENTIO
 SITE = "primary"
 DELTAS = 8
 _WAIT_S = 600  # for all runs to end
+Say = Callable[[str], None]  # `say` shows how far something is; `tell` prints a line that stays
 _INTERVAL = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
 
 
@@ -34,7 +36,7 @@ def wait_for_dags(stack: Stack) -> None:
     _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
 
 
-def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Callable[[str], None]) -> None:
+def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
     """Has the scheduler run the days that have no run yet, and waits until all have succeeded."""
     # The last full that deltas follow: on the day of a full itself, the one before.
     full_day = max(day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.falls_on(day))
@@ -55,10 +57,10 @@ def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Callable
         say(f"{states.count('success')} of {DELTAS + 1} runs done")
         return states.count("success") == DELTAS + 1
 
-    _until(done, "the runs did not end")
+    _until(done, "the runs did not end", Held(stack, tell))
 
 
-def wait_for_current_files(engine: Engine, guide: UserGuide, say: Callable[[str], None]) -> None:
+def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: Say, tell: Say) -> None:
     """Waits until every file that is replaced in place is offered; their DAGs run by themselves."""
     wanted = {terms.file for terms in guide.all if terms.replaced_in_place}
 
@@ -68,7 +70,7 @@ def wait_for_current_files(engine: Engine, guide: UserGuide, say: Callable[[str]
         say(f"{len(offered)} of {len(wanted)} files")
         return offered == wanted
 
-    _until(done, "revocation lists and anchor files were not published")
+    _until(done, "revocation lists and anchor files were not published", Held(stack, tell))
 
 
 def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None:
@@ -119,9 +121,37 @@ def _refuse_failed(states: list[str]) -> None:
         )
 
 
-def _until(condition: Callable[[], bool], problem: str) -> None:
+@dataclass(slots=True)
+class Held:
+    """What the gate holds while somebody waits for it to be published; each is told of once."""
+
+    stack: Stack
+    tell: Say
+    told: set[str] = field(default_factory=set)
+
+    def look(self) -> list[str]:
+        """Addresses at which a person has to decide."""
+        asked = self.stack.api.get("dags/~/dagRuns/~/hitlDetails", response_received=False, state="awaiting_input")
+        addresses = []
+        for detail in asked["hitl_details"]:
+            task = detail["task_instance"]
+            path = f"dags/{task['dag_id']}/runs/{task['dag_run_id']}/tasks/{task['task_id']}/required_actions"
+            addresses.append(f"{self.stack.api.base_url}/{path}")
+            if addresses[-1] not in self.told:
+                self.tell(f"{detail['subject']} The gate holds it until a person decides: {addresses[-1]}")
+                self.told.add(addresses[-1])
+        return addresses
+
+
+def _until(condition: Callable[[], bool], problem: str, held: Held | None = None) -> None:
     deadline = time.monotonic() + _WAIT_S
     while not condition():
+        addresses = held.look() if held else []
         if time.monotonic() > deadline:
-            raise TransportError("Airflow", f"{problem} within {_WAIT_S} s.", "The demo stops.", "read var/log.")
+            raise TransportError(
+                "Airflow",
+                f"{problem} within {_WAIT_S} s.",
+                "The demo stops.",
+                f"start again, and decide at {', '.join(addresses)}" if addresses else "read var/log.",
+            )
         time.sleep(0.5)

@@ -1,10 +1,15 @@
 """A running stack: PostgreSQL, SFTP server and Airflow's real scheduler, with a small signed repository."""
 
+import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +18,7 @@ from smki.generator.filling import fill_with_history, open_pki
 from smki.generator.revocation import issue_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
+from smki.settings import INCLUDE
 from smki_airflow.demo.sftp_server import HOST, PARTY
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 
@@ -21,6 +27,13 @@ END = _LATEST - timedelta(
     days=(_LATEST.weekday() - 2) % 7
 )  # the repository's last day: a Wednesday, so deltas follow a full
 RUNS_S = 240
+
+# Airflow loses an answer that comes before its scheduler has noticed that the asking process has ended, and asks again
+# a minute later. No person is that quick.
+_SETTLED_S = 4
+
+# Before a test imports Airflow, which reads it once; the stack has a home of its own.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="smki-airflow-"))
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +47,9 @@ def stack() -> Iterator[Stack]:
         fill_with_history(engine, pki, END, days=9, certificates=600)
         issue_lists(engine, pki, datetime.now(UTC))  # the history's have run out by now
         engine.dispose()
+        config = Path(folder) / "config"  # its own, so that a test may narrow the gate's bounds
+        shutil.copytree(INCLUDE / "config", config)
+        running.environment["SMKI_CONFIG"] = str(config)
         start_airflow(running)
         wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)
         yield running
@@ -86,3 +102,71 @@ def run_of(stack: Stack, dag_id: str, day: date) -> str:
         if datetime.fromisoformat(run["data_interval_end"]).date() == day
     ]
     return str(run_id)
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run, as a person follows it through Airflow's API."""
+
+    stack: Stack
+    dag_id: str
+    run_id: str
+
+    @property
+    def path(self) -> str:
+        return f"dags/{self.dag_id}/dagRuns/{self.run_id}"
+
+    @property
+    def state(self) -> str:
+        return str(self.stack.api.get(self.path)["state"])
+
+    def ends(self) -> str:
+        """Its state once it has ended."""
+        wait_until(lambda: self.state in ("success", "failed"))
+        return self.state
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.stack.api.get(f"{self.path}/taskInstances/{task_id}")
+        return found
+
+    def wait_until_asking(self, task_id: str = "release") -> dict[str, Any]:
+        """What a person is asked, once the task waits for the answer."""
+        wait_until(lambda: self.task(task_id)["state"] == "awaiting_input" or self.state in ("success", "failed"))
+        assert self.task(task_id)["state"] == "awaiting_input"
+        sleep(_SETTLED_S)
+        asked: dict[str, Any] = self.stack.api.get(self.answer_path(task_id))
+        return asked
+
+    def answer_path(self, task_id: str = "release") -> str:
+        return f"{self.path}/taskInstances/{task_id}/-1/hitlDetails"
+
+    def answer(self, option: str, reason: str | None, task_id: str = "release") -> None:
+        params = {} if reason is None else {"reason": reason}
+        self.stack.api.patch(self.answer_path(task_id), {"chosen_options": [option], "params_input": params})
+
+    def report_url(self, task_id: str) -> str:
+        """Where the task's button leads."""
+        links = self.stack.api.get(f"{self.path}/taskInstances/{task_id}/links")["extra_links"]
+        return f"{self.stack.api.base_url}{links['Gate report']}"
+
+    def errors(self, task_id: str) -> list[str]:
+        """The errors that end the task's logs."""
+        logs = self.stack.var / "airflow" / "logs" / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
+        return [
+            detail["exc_value"]
+            for log in sorted((logs / f"task_id={task_id}").rglob("*.log"))
+            for line in log.read_text().splitlines()
+            for detail in json.loads(line).get("error_detail") or ()
+        ]
+
+    def clear(self, **what: Any) -> None:
+        """Clears the failed tasks, unless `what` says otherwise."""
+        body = {"dag_run_id": self.run_id, "dry_run": False, "reset_dag_runs": True, "only_failed": True, **what}
+        self.stack.api.post(f"dags/{self.dag_id}/clearTaskInstances", body)
+        wait_until(lambda: self.state not in ("success", "failed"), 30)
+
+
+def trigger(stack: Stack, dag_id: str, cut_off: datetime | None = None) -> DagRun:
+    """A run that a person begins, of the day with this cut-off."""
+    begun = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": cut_off and cut_off.isoformat()})
+    return DagRun(stack, dag_id, begun["dag_run_id"])

@@ -41,6 +41,11 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
     stale = stack.var / "staging" / DAILY_DELTA / "scheduled__2020-01-01"
     stale.mkdir(parents=True)
     os.utime(stale, (0, 0))
+    refused = [stack.var / "staging" / "quarantine" / name / "judgement.json" for name in ("old", "young")]
+    for judgement in refused:
+        judgement.parent.mkdir(parents=True)
+        judgement.write_text("{}")
+    os.utime(refused[0], (0, 0))
     before = _offered(engine)
 
     run_id = stack.api.post(f"dags/{RETENTION}/dagRuns", {"logical_date": None})["dag_run_id"]
@@ -57,3 +62,4 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
     assert foreign.read_text() == "somebody's"
     foreign.unlink()
     assert not stale.exists()
+    assert [judgement.parent.exists() for judgement in refused] == [False, True]

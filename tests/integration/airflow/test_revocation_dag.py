@@ -9,18 +9,23 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from smki.certificates.model import Status
 from smki.certificates.revocation_list import ListKind, read_revocation_list
+from smki.gate.ledger import list_gate_runs
+from smki.gate.model import Verdict
 from smki.generator.filling import open_pki
 from smki.generator.revocation import Revoked, issue_lists, revocation_list
 from smki.obligations.user_guide import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
 from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists
+from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.repository.tables import certificate
+from smki_airflow.demo.publishing import Held
 from smki_airflow.demo.stack import Stack
 from smki_airflow.names import REVOCATION_LISTS
 
-from .conftest import wait_until
+from .conftest import DagRun, trigger, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -158,6 +163,52 @@ def test_publication_that_fails_begins_no_run_after_run_and_is_cleared_once_its_
     clear(stack, failed, only_failed=True)
     wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, crl))
     assert served(stack, user_guide, Obligation.CRL) == crl.body
+
+
+def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
+    stack: Stack, engine: Engine, user_guide: UserGuide
+):
+    wait_until_idle(stack)
+    before = set(runs(stack))
+    with engine.connect() as connection:
+        query = select(certificate.c.serial_number).where(certificate.c["class"] == "ORGANISATION")
+        serial = connection.execute(query.where(certificate.c.status == "I").limit(1)).scalar_one()
+    set_statuses(engine, [StatusChange(CertificateReference(serial), Status.REVOKED, "on no list")])
+    issue_lists(engine, open_pki(stack.var / "pki"), datetime.now(UTC))
+    crl = newest(engine, ListKind.CRL)
+    wait_until(lambda: bool(set(runs(stack)) - before), AT_ONCE_S)
+    (begun,) = set(runs(stack)) - before
+    first = DagRun(stack, REVOCATION_LISTS, begun)
+    assert "Revoked and not listed" in first.wait_until_asking("crl.release")["body"]
+    arl = newest(engine, ListKind.ARL)
+    wait_until(lambda: is_published(engine, user_guide, Obligation.ARL, arl))  # it does not wait for the other list
+
+    second = trigger(stack, REVOCATION_LISTS)
+    assert second.ends() == "success"
+    assert second.task("crl.judge")["state"] == "skipped", "the same list waits already"
+    assert not is_published(engine, user_guide, Obligation.CRL, crl)
+    told: list[str] = []
+    assert [*Held(stack, told.append).look()] == [
+        f"{stack.api.base_url}/dags/{REVOCATION_LISTS}/runs/{begun}/tasks/crl.release/required_actions"
+    ]
+    assert len(told) == 1, "the demo says where somebody has to decide"
+
+    first.answer("Approve", "its issuer lists it next week", "crl.release")
+    assert first.ends() == "success"
+    assert is_published(engine, user_guide, Obligation.CRL, crl)
+
+    third = trigger(stack, REVOCATION_LISTS)
+    assert third.ends() == "success"
+    assert third.task("crl.judge")["state"] == "success"
+    repeated, asked = list_gate_runs(engine, obligation=Obligation.CRL, limit=2)
+    assert {repeated.judgement.verdict, asked.judgement.verdict} == {Verdict.HOLD}
+    assert repeated.decision == asked.decision, "the release stands for the same octets"
+
+    now = datetime.now(UTC)
+    issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])
+    listed = newest(engine, ListKind.CRL)
+    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, listed))  # and nothing is unusual any more
+    wait_until_idle(stack)
 
 
 def _entries(lodged: LodgedList) -> list[Revoked]:

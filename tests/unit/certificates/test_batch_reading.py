@@ -134,6 +134,13 @@ def test_dates_of_any_form_are_read_as_by_the_single_reader(signed: list[bytes],
     check(BatchReader(), [body("20250101000000"), *map(body, dates)])
 
 
+@pytest.mark.parametrize("leader", ["1201010000", "20250101000000.5", "250101000000"])
+def test_date_with_more_or_fewer_digits_is_read_as_by_the_single_reader(signed: list[bytes], leader: str) -> None:
+    """Where a template took ten digits for twelve, the year would count as the month, and month 13 as a day."""
+    dates = [leader, leader.replace("01", "13", 1), leader.replace("01", "02", 1)]
+    check(BatchReader(), [with_not_before(signed[-1], date + "Z") for date in dates])
+
+
 def test_certificates_that_a_strict_parser_refuses_keep_their_note(signed: list[bytes]) -> None:
     odd = [with_null_parameters(body) for body in signed[-6:]]
     check(BatchReader(), [*odd, *signed[-6:], *odd])

@@ -1,6 +1,7 @@
 """What every DAG of the project keeps to, and when the extract DAGs run."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,22 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
 from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
+from smki.obligations.user_guide import Obligation
+from smki.retention.staging import STAGED_FOR
 from smki.settings import PROJECT
-from smki_airflow.defaults import DEFAULT_ARGS
-from smki_airflow.names import PUBLISH_POOL
+from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
+from smki_airflow.gate_operator import GateOperator
+from smki_airflow.names import (
+    DAG_OF,
+    DAILY_DELTA,
+    FULL_EXTRACT,
+    JUDGE,
+    PUBLISH,
+    PUBLISH_POOL,
+    RELEASE,
+    RETENTION,
+    REVOCATION_LISTS,
+)
 
 DAGS = PROJECT / "dags"
 
@@ -66,6 +80,53 @@ def test_only_what_changes_a_site_takes_the_pool_of_publishers(dags):
             )
 
 
+def test_nothing_is_published_but_by_way_of_the_gate_and_whoever_has_to_release(dags):
+    for dag_id in dags.keys() - {RETENTION}:
+        dag = dags[dag_id]
+        publishing = [task for task in dag.tasks if task.task_id.rpartition(".")[2] == PUBLISH]
+        assert publishing, dag_id
+        for task in publishing:
+            prefix = task.task_id.removesuffix(PUBLISH)
+            assert task.upstream_task_ids == {prefix + RELEASE}
+            assert dag.get_task(prefix + RELEASE).upstream_task_ids == {prefix + JUDGE}
+            assert dag.get_task(prefix + JUDGE).upstream_task_ids, "of something that the run has made"
+            assert {dag.get_task(prefix + name).trigger_rule for name in (JUDGE, RELEASE)} == {"all_success"}
+
+
+def test_what_is_held_may_wait_over_a_weekend_and_hinders_nothing_after_it(dags):
+    assert timedelta(days=4) < HELD_FOR
+    assert HELD_FOR + timedelta(days=1) <= STAGED_FOR, "with a day to publish it in"
+    for dag_id, runs_a_day in ((DAILY_DELTA, 1), (FULL_EXTRACT, 1 / 7), (REVOCATION_LISTS, 2)):
+        assert dags[dag_id].dagrun_timeout > HELD_FOR
+        assert dags[dag_id].max_active_runs > 1 + HELD_FOR.days * runs_a_day
+    for dag in dags.values():
+        for task in dag.tasks:
+            if task.task_id.rpartition(".")[2] == RELEASE:
+                assert task.response_timeout == HELD_FOR
+                assert task.execution_timeout == DEFAULT_ARGS["execution_timeout"], "of what it does, not of the wait"
+
+
+def test_every_dag_that_can_be_held_says_what_to_do(dags):
+    for dag_id in (DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS):
+        for word in ("HOLD", "FAIL", "*Approve*", "*Reject*", "Gate report", "Required Actions"):
+            assert word in dags[dag_id].doc_md, dag_id
+
+
+def test_every_gate_has_a_step_that_exists_and_leads_to_its_report(dags):
+    for dag in dags.values():
+        serialised = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        for task in dag.tasks:
+            if isinstance(task, GateOperator):
+                module, _, function = task.step.partition(":")
+                assert callable(getattr(importlib.import_module(module), function))
+                assert serialised.get_task(task.task_id).operator_extra_link_dict.keys() == {"Gate report"}
+
+
+def test_every_obligation_has_its_dag(dags):
+    assert DAG_OF.keys() == set(Obligation)
+    assert set(DAG_OF.values()) <= dags.keys()
+
+
 def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
     for dag_id, terms, interval in (
         ("smki_daily_delta", user_guide.delta, timedelta(days=1)),
@@ -94,7 +155,9 @@ def test_the_dag_processor_loads_nothing_heavy():
     program = (
         "import runpy, sys\n"
         f"for name in {[str(file) for file in DAGS.glob('*.py')]}: runpy.run_path(name)\n"
-        "print([heavy for heavy in ('numpy', 'pyarrow', 'lxml', 'asn1crypto', 'paramiko') if heavy in sys.modules])"
+        f"runpy.run_path({str(PROJECT / 'plugins' / 'smki_plugin.py')!r})\n"
+        "heavy = ('numpy', 'pandas', 'great_expectations', 'pyarrow', 'lxml', 'asn1crypto', 'paramiko', 'fastapi')\n"
+        "print([module for module in heavy if module in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

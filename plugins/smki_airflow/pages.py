@@ -1,0 +1,90 @@
+"""The project's pages on Airflow's API server: the gate's reports, rendered from the ledger whenever one is asked for.
+
+* Airflow authenticates: a browser without a session is sent to log in and comes back.
+* Who may read the runs of the DAG that the file belongs to may read its report; others learn that it exists.
+* No page runs a script, loads anything, or can be framed by another site.
+"""
+
+from functools import cache
+from html import escape
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException
+
+from smki.errors import SmkiError, TransportError, UnknownGateRunError
+from smki.gate.ledger import find_gate_run
+from smki.gate.report import render_report
+from smki.repository.database import database_url, open_engine
+from smki.settings import Settings
+from smki_airflow.links import login_path, report_path, run_path
+from smki_airflow.names import DAG_OF
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+}
+_HIGHEST = 2**63 - 1  # that PostgreSQL's bigint holds
+_UNAUTHENTICATED, _FORBIDDEN, _NOT_FOUND, _ERROR, _UNAVAILABLE = 401, 403, 404, 500, 503
+
+app = FastAPI(title="SMKI Repository", openapi_url=None)  # which also switches off the pages that describe an API
+
+
+@app.get("/gate/{gate_run_id}")
+def gate_report(
+    gate_run_id: Annotated[int, Path(ge=1, le=_HIGHEST)], request: Request, user: GetUserDep
+) -> HTMLResponse:
+    """The report of a gate run."""
+    run = find_gate_run(_repository(), gate_run_id)
+    requires_access_dag("GET", DagAccessEntity.RUN, DAG_OF[run.judgement.obligation])(request, user)
+    in_airflow = run_path(run.judgement.run)
+    links = {"Airflow run": in_airflow} if in_airflow else {}
+    return HTMLResponse(render_report(run.judgement, run.decision, links), headers=_HEADERS)
+
+
+@app.exception_handler(HTTPException)
+async def refused(request: Request, error: HTTPException) -> Response:
+    """What who is not logged in, or may not see a page, gets instead."""
+    if error.status_code == _UNAUTHENTICATED:
+        number = request.path_params.get("gate_run_id", "")
+        return RedirectResponse(login_path(report_path(int(number) if number.isdecimal() else 0)), headers=_HEADERS)
+    said = "You may not read it." if error.status_code == _FORBIDDEN else str(error.detail)
+    return _page(error.status_code, said)
+
+
+@app.exception_handler(RequestValidationError)
+async def no_number(_request: Request, _error: RequestValidationError) -> Response:
+    """A path that names no gate run."""
+    return _page(_NOT_FOUND, "Gate runs have numbers, from 1 on.")
+
+
+@app.exception_handler(SmkiError)
+async def failed(_request: Request, error: SmkiError) -> Response:
+    """What the ledger says where there is no report."""
+    if isinstance(error, UnknownGateRunError):
+        return _page(_NOT_FOUND, str(error))
+    return _page(_UNAVAILABLE if isinstance(error, TransportError) else _ERROR, str(error))
+
+
+def _page(status: int, said: str) -> HTMLResponse:
+    return HTMLResponse(
+        '<!DOCTYPE html>\n<html lang="en-GB"><head><meta charset="utf-8">'
+        f'<meta name="color-scheme" content="light dark"><title>No report</title>'
+        f"<style>body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 45rem; margin: 4rem "
+        f"auto; padding: 0 1rem }}</style></head><body><h1>No report</h1><p>{escape(said)}</p></body></html>\n",
+        status,
+        _HEADERS,
+    )
+
+
+@cache
+def _repository() -> Engine:
+    return open_engine(database_url(Settings.from_environment()))

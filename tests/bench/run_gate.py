@@ -1,0 +1,41 @@
+"""Measured process: all that stands between a produced full extract and its publication."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from answering import answer
+
+from smki.extract.manifest import read_manifest
+from smki.gate.bounds import load_quality
+from smki.gate.evidence import Source
+from smki.gate.extracts import extract_evidence
+from smki.gate.judging import judge
+from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.quality.marks import Marks
+from smki.quality.verification import examine_file
+from smki.repository.database import open_engine
+from smki.settings import Settings
+
+
+def gate(url: str, day: str, file: str, workers: int) -> dict[str, Any]:
+    """Verifies the file in that many processes, gathers the evidence from repository and ledger, and judges it."""
+    settings, path, engine = Settings.from_environment(), Path(file), open_engine(url)
+    source = Source(engine, load_user_guide(settings.config), load_quality(settings.config), settings.annex_b_xsd)
+    with TemporaryDirectory(prefix="smki-") as folder:
+        marks = Marks(Path(folder))
+        verification = examine_file(path, source.schema, marks, manifest=read_manifest(path), workers=workers)
+        evidence = extract_evidence(source, Obligation.FULL, date.fromisoformat(day), path, verification, marks)
+        judgement = judge(evidence, "bench", datetime.now(UTC))
+    return {
+        "records": verification.records,
+        "set_digest": str(verification.set_digest),
+        "verdict": judgement.verdict,
+        "failed": [f"{result.id}: {result.observed}" for result in judgement.failed],
+        "judging_s": judgement.seconds,
+    }
+
+
+if __name__ == "__main__":
+    answer(gate)

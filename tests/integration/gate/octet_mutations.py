@@ -1,0 +1,109 @@
+"""The mutations of an extract's octets, once the file is made: its manifest says what it was."""
+
+import gzip
+from collections.abc import Iterator
+
+from smki.extract.manifest import Manifest
+
+from .extract_files import DELTA, FULL, Octets, in_octets
+from .mutation import Mutation, of_extract
+
+
+def flipped(at: int) -> Octets:
+    """One bit, at a place counted from the start, or from the end if negative."""
+
+    def damage(octets: bytes, _: Manifest) -> bytes:
+        changed = bytearray(octets)
+        changed[at] ^= 4
+        return bytes(changed)
+
+    return damage
+
+
+def flagged(flags: int) -> Octets:
+    return lambda octets, _: octets[:3] + bytes([octets[3] | flags]) + octets[4:]
+
+
+def reordered(*order: int) -> Octets:
+    """These segments in the place of the first four."""
+
+    def damage(octets: bytes, manifest: Manifest) -> bytes:
+        at, parts = manifest.header_bytes, []
+        for segment in manifest.segments:
+            parts.append(octets[at : at + segment.deflate_bytes])
+            at += segment.deflate_bytes
+        return (
+            octets[: manifest.header_bytes] + b"".join(parts[n] for n in (*order, *range(4, len(parts)))) + octets[at:]
+        )
+
+    return damage
+
+
+def without_name(octets: bytes, manifest: Manifest) -> bytes:
+    return octets[:3] + b"\0" + octets[4:10] + octets[manifest.header_bytes :]
+
+
+def with_comment(octets: bytes, manifest: Manifest) -> bytes:
+    return octets[:3] + b"\x18" + octets[4 : manifest.header_bytes] + b"a comment\0" + octets[manifest.header_bytes :]
+
+
+def with_reserved_block(octets: bytes, manifest: Manifest) -> bytes:
+    at = manifest.header_bytes + manifest.segments[0].deflate_bytes
+    return octets[:at] + b"\x07" + octets[at + 1 :]
+
+
+def with_hole(octets: bytes, _: Manifest) -> bytes:
+    middle = len(octets) // 2
+    return octets[:middle] + bytes(512) + octets[middle + 512 :]
+
+
+# The damage, what catches it with the manifest, and what without; no check: it is not read so.
+OCTETS: dict[str, tuple[Octets, str, str]] = {
+    "bit flipped in the compressed data": (flipped(1500), "xml.content", "xml.inflates"),
+    "bit flipped in the header's time": (flipped(5), "xml.content", ""),
+    "bit flipped in the magic number": (flipped(0), "gzip.member", ""),
+    "bit flipped in the CRC-32": (flipped(-6), "gzip.member", "xml.inflates"),
+    "block of the reserved type": (with_reserved_block, "xml.inflates", ""),
+    "sector of zeros": (with_hole, "xml.inflates", ""),
+    "cut in half": (lambda o, _: o[: len(o) // 2], "xml.inflates", "xml.inflates"),
+    "last octet missing": (lambda o, _: o[:-1], "gzip.member", ""),
+    "end block missing": (lambda o, _: o[:-10] + o[-8:], "gzip.member", "xml.inflates"),
+    "no octets": (lambda _, __: b"", "gzip.member", "gzip.member"),
+    "NUL octets appended": (lambda o, _: o + bytes(512), "gzip.member", "xml.inflates"),
+    "second, empty member": (lambda o, _: o + gzip.compress(b""), "gzip.member", "gzip.member"),
+    "second member with XML": (lambda o, _: o + gzip.compress(b"<x/>"), "gzip.member", ""),
+    "twice in a row": (lambda o, _: o + o, "", "gzip.member"),
+    "empty member before it": (lambda o, _: gzip.compress(b"") + o, "gzip.name", "gzip.member"),
+    "not compressed": (lambda o, _: gzip.decompress(o), "gzip.member", "gzip.member"),
+    "compressed twice": (lambda o, _: gzip.compress(o), "gzip.name", ""),
+    "sent as text": (lambda o, _: o.replace(b"\n", b"\r\n"), "xml.content", ""),
+    "FNAME of another file": (lambda o, _: o.replace(b"08-10.xml", b"08-03.xml", 1), "gzip.name", ""),
+    "FNAME missing": (without_name, "gzip.name", ""),
+    "reserved flags in the header": (flagged(0xE0), "xml.content", "gzip.member"),
+    "header CRC that is promised and missing": (flagged(2), "gzip.member", ""),
+    "comment in the header": (with_comment, "gzip.member", ""),
+    "segment dropped": (reordered(0, 1, 3), "xml.inflates", ""),
+    "segment twice": (reordered(0, 1, 2, 2, 3), "xml.inflates", ""),
+    "segments swapped": (reordered(0, 2, 1, 3), "xml.inflates", "xml.inflates"),
+    "head dropped": (reordered(1, 2, 3), "xml.inflates", ""),
+}
+OF_DELTAS_TOO = (
+    "bit flipped in the compressed data",
+    "block of the reserved type",
+    "no octets",
+    "second, empty member",
+    "FNAME of another file",
+)
+
+
+def _all() -> Iterator[Mutation]:
+    for name, (damage, check, alone) in OCTETS.items():
+        if check:
+            yield of_extract(name, FULL, in_octets(damage), check)
+        if alone:
+            yield of_extract(name, FULL, in_octets(damage), alone, alone=True)
+        if name in OF_DELTAS_TOO:
+            yield of_extract(name, DELTA, in_octets(damage), check)
+
+
+OCTET_MUTATIONS = tuple(_all())

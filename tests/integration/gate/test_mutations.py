@@ -1,0 +1,100 @@
+"""Every damage is caught by the check that is there for it, and nothing else is: what is right passes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from smki.gate.expectations import SUITES, Check
+from smki.gate.model import Judgement, Verdict
+from smki.gate.revocation_lists import KINDS
+from smki.obligations.user_guide import Obligation
+
+from .anchor_mutations import ANCHOR_MUTATIONS
+from .content_mutations import CONTENT_MUTATIONS
+from .list_mutations import LIST_MUTATIONS
+from .mutation import HOLES, Mutation
+from .octet_mutations import OCTET_MUTATIONS
+from .repository_mutations import REPOSITORY_MUTATIONS
+from .worlds import Stage, World
+
+MUTATIONS = (*OCTET_MUTATIONS, *CONTENT_MUTATIONS, *REPOSITORY_MUTATIONS, *LIST_MUTATIONS, *ANCHOR_MUTATIONS)
+PARAMETERS = [
+    pytest.param(
+        mutation,
+        id=str(mutation),
+        marks=[pytest.mark.xfail(reason=HOLES[str(mutation)], strict=True)] if str(mutation) in HOLES else [],
+    )
+    for mutation in MUTATIONS
+]
+OwnWorld = Callable[..., World]
+
+
+@pytest.mark.mutation
+@pytest.mark.parametrize("mutation", PARAMETERS)
+def test_damage_is_caught(world: World, own_world: OwnWorld, mutation: Mutation) -> None:
+    judgement = mutation.judged(world if mutation.stage is None else own_world(mutation.stage))
+    assert mutation.check in {result.id for result in judgement.failed}
+    assert judgement.verdict is mutation.verdict
+    assert not [result for result in judgement.results if "could not be run" in result.observed]
+
+
+def judged(world: World, obligation: Obligation) -> Judgement:
+    """Of what the pipeline makes."""
+    if obligation in (Obligation.FULL, Obligation.DELTA):
+        return world.judged(world.produce(obligation))
+    if obligation in KINDS:
+        return world.judged_list(obligation, world.list_file(obligation))
+    return world.judged_anchor(obligation, world.anchors())
+
+
+@pytest.mark.parametrize("obligation", SUITES)
+def test_what_is_right_passes(world: World, obligation: Obligation) -> None:
+    judgement = judged(world, obligation)
+    assert (judgement.verdict, judgement.failed) == (Verdict.PASS, ())
+    bounded = {figure.name for figure in judgement.figures if (figure.low, figure.high) != (None, None)}
+    assert {check.figure for check in SUITES[obligation]} <= {None, *bounded}, "no breaker is asleep"
+
+
+@pytest.mark.parametrize("obligation", [Obligation.FULL, Obligation.DELTA])
+def test_extract_that_is_right_passes_without_its_manifest(world: World, obligation: Obligation) -> None:
+    assert world.judged(replace(world.produce(obligation), manifest=None)).failed == ()
+
+
+@pytest.mark.parametrize("obligation", [Obligation.FULL, Obligation.DELTA, *KINDS])
+def test_what_is_published_passes_again(own_world: OwnWorld, obligation: Obligation) -> None:
+    world = own_world(Stage.CLOSED)
+    if obligation in KINDS:
+        world.publish_list(obligation, world.newest_list(obligation).this_update)
+    else:
+        world.publish_extract(obligation, 70)
+    assert judged(world, obligation).failed == ()
+
+
+# Checks that no damage to the octets or to the repository trips, with the reason.
+ASLEEP = {
+    (Obligation.ANCHOR_NORTH, "xml.content"): "an anchor file has no manifest: nothing says what was produced",
+    (Obligation.ANCHOR_NORTH, "xml.segment"): "the same",
+    (Obligation.ANCHOR_NORTH, "xml.bodies"): "judging such a file raises (see HOLES)",
+    (Obligation.ANCHOR_NORTH, "xml.key-material"): "the same",
+}
+
+
+def test_every_hole_is_one_of_the_mutations() -> None:
+    names = [str(mutation) for mutation in MUTATIONS]
+    assert len(set(names)) == len(names)
+    assert set(HOLES) <= set(names)
+
+
+def test_every_check_is_tripped_by_a_mutation() -> None:
+    of_suite: dict[tuple[Check, ...], list[Obligation]] = {}
+    for obligation, checks in SUITES.items():
+        of_suite.setdefault(checks, []).append(obligation)
+    tripped = {(mutation.obligation, mutation.check) for mutation in MUTATIONS if str(mutation) not in HOLES}
+    untripped = {
+        (obligations[0], check.id)
+        for checks, obligations in of_suite.items()
+        for check in checks
+        if not tripped & {(obligation, check.id) for obligation in obligations}
+    }
+    assert untripped == set(ASLEEP)

@@ -1,0 +1,280 @@
+"""A repository with ten weeks behind it, its ledger, and what the gate says of files that are made from it."""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Engine, text
+
+from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, reference
+from smki.anchors.evidence import file_evidence
+from smki.anchors.model import AnchorSet
+from smki.anchors.production import checked_set, produce_set
+from smki.certificates.model import Role, Status
+from smki.certificates.reading import read_certificate
+from smki.certificates.set_digest import SetDigest
+from smki.extract.manifest import Manifest, manifest_path, write_manifest
+from smki.extract.single_file import write_single
+from smki.gate.bounds import BandRule, ChangeRule, Quality, load_quality
+from smki.gate.evidence import Evidence, Source
+from smki.gate.extracts import extract_evidence
+from smki.gate.judging import judge
+from smki.gate.ledger import record_judgement
+from smki.gate.model import Judgement
+from smki.gate.revocation_lists import KINDS, list_evidence
+from smki.generator.anchor_slots import write_anchor_slots
+from smki.generator.pki import Pki
+from smki.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Artefact
+from smki.publish.ledger import record_artefact, record_publication
+from smki.publish.recipe import PublishedFile
+from smki.quality.marks import Marks
+from smki.quality.verification import Verification, examine_file
+from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists
+from smki.repository.windows import close_windows
+from smki.settings import INCLUDE
+
+TODAY = day(70)  # a Sunday: a full extract and a delta are due
+NOW = cut_off(TODAY) + timedelta(hours=2)
+SEGMENT = 48  # certificates
+_LIVELY = range(50, 71)  # windows in which something happens; the deltas of 60 … 69 are published
+_VOLUME = BandRule(spread=8.0, least_percent=20.0, floor=5, young_percent=400.0)
+
+
+class Stage(StrEnum):
+    """How far window 70 has come."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def small_quality() -> Quality:
+    """The shipped bounds, with floors for a repository of a hundred certificates."""
+    return replace(
+        load_quality(INCLUDE / "config"),
+        full_shrink=ChangeRule(1.0, 8),
+        full_growth=ChangeRule(5.0, 40),
+        delta_volume=_VOLUME,
+        delta_status_floor=5,
+        least_records=5,
+    )
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A file, and what it is to be."""
+
+    obligation: Obligation
+    file: Path
+    manifest: Manifest | None = None  # none: it is read as `smki gate FILE` reads a file of others
+    business_date: date = TODAY
+
+
+@dataclass(frozen=True)
+class World:
+    """A repository, the PKI behind it, and a folder for files."""
+
+    engine: Engine
+    guide: UserGuide
+    pki: Pki
+    folder: Path
+    quality: Quality
+    made: dict[Any, Any] | None = None  # files that were made before, where the repository never changes
+
+    @property
+    def source(self) -> Source:
+        return Source(self.engine, self.guide, self.quality, XSD)
+
+    def sql(self, statement: str, **values: object) -> int:
+        """Runs a statement behind the rules; returns how many rows it touched, which has to be more than none."""
+        with self.engine.begin() as connection:
+            touched = connection.execute(text(statement), values).rowcount
+        assert touched
+        return touched
+
+    def column(self, query: str, **values: object) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query), values).scalars())
+
+    def event(self, certificate_id: int, status: str, window: int | None = None) -> None:
+        """Writes an event behind the rules, into a closed window or for the next one."""
+        self.sql(
+            "INSERT INTO status_event (certificate_id, status, reason, recorded_at, window_seq) "
+            "VALUES (:id, :status, 'by hand', :at, :window)",
+            id=certificate_id,
+            status=status,
+            at=during(window or 70),
+            window=window,
+        )
+
+    def close(self, window: int) -> None:
+        close_windows(self.engine, day(window), cut_off)
+
+    def produce(self, obligation: Obligation, window: int = 70) -> Extract:
+        """The extract of a window, by the real pipeline."""
+        terms = self.guide.terms(obligation)
+        file = self.folder / terms.file_name(day(window))
+        if self.made is not None and (obligation, window) in self.made:
+            octets, manifest = self.made[obligation, window]
+            file.write_bytes(octets)
+            return Extract(obligation, file, manifest, day(window))
+        _, manifest = produced(self.engine, terms, day(window), self.folder, segment_certificates=SEGMENT)
+        if self.made is not None:
+            self.made[obligation, window] = file.read_bytes(), manifest
+        return Extract(obligation, file, manifest, day(window))
+
+    def newest_list(self, obligation: Obligation) -> LodgedList:
+        with self.engine.connect() as connection:
+            lodged = latest_list(connection, KINDS[obligation])
+        assert lodged is not None
+        return lodged
+
+    def list_file(self, obligation: Obligation, body: bytes | None = None) -> Path:
+        """The newest list of its kind as a file, or these octets in its place."""
+        lodged = self.newest_list(obligation)
+        file = self.folder / self.guide.terms(obligation).file
+        write_single(file, lodged.body if body is None else body, lodged.this_update)
+        return file
+
+    def lodge_list(self, body: bytes, at: datetime) -> None:
+        report = lodge_revocation_lists(self.engine, [RevocationListOffer(body, "test")], at, at)
+        assert not report.refusals, report.refusals
+
+    def evidence(self, extract: Extract) -> Evidence:
+        if extract.manifest is None:
+            manifest_path(extract.file).unlink(missing_ok=True)
+        else:
+            write_manifest(extract.file, extract.manifest)
+        marks = Marks(self.folder / f"marks-{next(_NUMBER)}")
+        verification = examine_file(
+            extract.file, XSD, marks, manifest=extract.manifest, keep_rows=extract.obligation is Obligation.DELTA
+        )
+        return self.evidence_of(extract, verification, marks)
+
+    def evidence_of(self, extract: Extract, verification: Verification, marks: Marks) -> Evidence:
+        """The evidence on an extract that has been examined."""
+        return extract_evidence(
+            self.source, extract.obligation, extract.business_date, extract.file, verification, marks
+        )
+
+    def judged(self, extract: Extract) -> Judgement:
+        return judge(self.evidence(extract), "test", NOW)
+
+    def judged_list(self, obligation: Obligation, file: Path, now: datetime = NOW) -> Judgement:
+        return judge(list_evidence(self.source, obligation, file, now), "test", now)
+
+    def anchors(self) -> AnchorSet:
+        """The set that the repository's certificates make; its four files are in the folder."""
+        if self.made is not None and "anchors" in self.made:
+            anchor_set, files = self.made["anchors"]
+            for name, octets in files.items():
+                (self.folder / name).write_bytes(octets)
+            return cast("AnchorSet", anchor_set)
+        write_anchor_slots(self.engine, self.folder / "anchor_slots.toml")
+        anchor_set = checked_set(self.engine, self.folder / "anchor_slots.toml", NOW)
+        produced_files = produce_set(anchor_set, self.guide, self.folder, XSD)
+        if self.made is not None:
+            files = {one.name: (self.folder / one.name).read_bytes() for one in produced_files}
+            self.made["anchors"] = anchor_set, files
+        return anchor_set
+
+    def anchor_file(self, obligation: Obligation) -> Path:
+        return self.folder / self.guide.terms(obligation).file
+
+    def judged_anchor(self, obligation: Obligation, anchor_set: AnchorSet, file: Path | None = None) -> Judgement:
+        """The judgement of a file of the set, which lies in the folder with the others."""
+        file = file or self.anchor_file(obligation)
+        return judge(file_evidence(self.source, obligation, file, anchor_set, TODAY), "test", NOW)
+
+    def publish(self, evidence: Evidence, *, window: int | None = None, digest: str = str(SetDigest())) -> None:
+        """Puts a file into the ledger: judged, passed and published."""
+        at = cut_off(evidence.business_date) + timedelta(hours=3)
+        judgement = Judgement(
+            obligation=evidence.obligation,
+            name=evidence.name,
+            business_date=evidence.business_date,
+            bytes=evidence.bytes,
+            sha256=evidence.sha256,
+            run="test",
+            judged_at=at,
+            suite_version="test",
+            results=(),
+            figures=evidence.figures,
+            seconds=0.0,
+        )
+        number = record_judgement(self.engine, judgement)
+        artefact = Artefact(
+            obligation=evidence.obligation,
+            name=evidence.name,
+            business_date=evidence.business_date,
+            window_seq=window,
+            bytes=evidence.bytes,
+            sha256=evidence.sha256,
+            content_digest=evidence.sha256,
+            xml_bytes=evidence.bytes,
+            records=0,
+            set_digest=SetDigest.parse(digest),
+            run="test",
+            verified_at=at,
+            version=number if evidence.obligation in KINDS else None,
+        )
+        published = PublishedFile(f"/{evidence.name}", evidence.bytes, evidence.sha256, already_there=False)
+        with self.engine.begin() as connection:
+            record_artefact(connection, artefact)
+            record_publication(connection, "primary", evidence.name, published, "test")
+
+    def publish_extract(self, obligation: Obligation, window: int) -> None:
+        evidence = self.evidence(self.produce(obligation, window))
+        digest = evidence.tables["file"]["set_digest"].iloc[0]
+        self.publish(evidence, window=window, digest=digest)
+
+    def publish_list(self, obligation: Obligation, now: datetime) -> None:
+        self.publish(list_evidence(self.source, obligation, self.list_file(obligation), now))
+
+
+_NUMBER = count(1)
+
+
+def lived(world: World, signed: list[bytes]) -> None:
+    """Fills an empty repository: 69 closed windows, what happened in the 70th, and what was published before.
+
+    Window 70 changes ten certificates: five enter status I, one comes back to it, and one each is pending, not in use,
+    expired and revoked.
+    """
+    engine = world.engine
+    lodge_bodies(engine, [*signed, *look_alikes(60)], during(1))
+    suppliers = [body for body in signed if read_certificate(body).role == Role.SUPPLIER]
+    before = look_alikes(60)
+    for window in _LIVELY:
+        fresh = look_alikes(5, seed=window)
+        lodge_bodies(engine, fresh, during(window))
+        change(engine, before[:1], Status.NOT_IN_USE, during(window))
+        if window == 70:
+            change(engine, before[1:2], Status.EXPIRED, during(window))
+            lodge_bodies(engine, look_alikes(1, seed=1000), during(window), Status.PENDING)
+            change(engine, look_alikes(5, seed=68)[:1], Status.IN_USE, during(window))
+        if window >= 68:
+            _issue_lists(world, window, suppliers[: window - 67])
+        if window < 70:
+            world.close(window)
+        if 60 <= window < 70:
+            world.publish_extract(Obligation.DELTA, window)
+        if window in (68, 69):
+            for obligation in KINDS:
+                world.publish_list(obligation, during(window, 13))
+        before = fresh
+    for window in range(7, 70, 7):
+        world.publish_extract(Obligation.FULL, window)
+
+
+def _issue_lists(world: World, window: int, revoked: list[bytes]) -> None:
+    """List number 1 in window 68 … 3 in window 70; the ARL has entries of authorities that were never lodged."""
+    at, number = during(window), window - 67
+    entries = [Revoked(reference(body).serial_number, at) for body in revoked]
+    world.lodge_list(revocation_list(world.pki.issuing_oca, number, at, at + CRL_VALIDITY, entries), at)
+    gone = [Revoked(bytes([serial]) * 16, at) for serial in range(1, 16)]
+    world.lodge_list(revocation_list(world.pki.root_oca, number, at, at + ARL_VALIDITY, gone), at)
