@@ -1,0 +1,174 @@
+"""The state of each due file, in the words that people use. Pure: what the ledger says, and the time, in; states out.
+
+* MET: on every site by publish-by. MET_LATE: on every site, after it; that stays on record for ever.
+* HELD: the gate held it and nobody has decided yet, whatever the time is.
+* DUE: not there, and its warning time has not come. AT_RISK: its warning time has come, or the forecast ends after
+  publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
+* NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
+
+A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
+cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from smki.gate.model import Verdict
+from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.watch.due import Due, dues
+from smki.watch.facts import Facts, Judged, Offered
+
+
+class State(StrEnum):
+    """Of one due file."""
+
+    MET = "met"
+    MET_LATE = "met late"
+    HELD = "held"
+    DUE = "due"
+    AT_RISK = "at risk"
+    LATE = "late"
+    MISSED = "missed"
+    NOTHING = "nothing to publish"
+
+
+@dataclass(frozen=True, slots=True)
+class DueStatus:
+    """How one due file stands at an instant."""
+
+    due: Due
+    state: State
+    at: datetime  # UTC
+    published_at: datetime | None = None  # UTC; when the last site had it
+    missing_sites: tuple[str, ...] = ()
+    offered: Offered | None = None  # on one of the sites
+    judged: Judged | None = None  # the newest gate run over it
+    expected_at: datetime | None = None  # UTC; when the forecast has it published
+
+    @property
+    def margin(self) -> timedelta | None:
+        """From publication to publish-by; negative where it came late."""
+        return None if self.published_at is None else self.due.publish_by - self.published_at
+
+    @property
+    def words(self) -> str:
+        """The state in words, such as `late by 1 h 12 min`."""
+        match self.state:
+            case State.DUE:
+                return f"due in {span(self.due.publish_by - self.at)}"
+            case State.AT_RISK if self.expected_at and self.expected_at > self.due.publish_by:
+                return f"at risk: due in {span(self.due.publish_by - self.at)}, expected {self.expected_at:%H:%M} UTC"
+            case State.AT_RISK:
+                return f"at risk: due in {span(self.due.publish_by - self.at)}"
+            case State.LATE:
+                return f"late by {span(self.at - self.due.publish_by)}"
+            case State.MISSED:
+                return f"missed: was due {self.due.publish_by:%Y-%m-%d %H:%M} UTC"
+            case State.MET_LATE:
+                return f"met, late by {span(-(self.margin or timedelta()))}"
+            case State.HELD:
+                return f"held by the gate: due {self.due.publish_by:%Y-%m-%d %H:%M} UTC"
+        return str(self.state)
+
+
+def statuses(
+    guide: UserGuide,
+    facts: Facts,
+    first: date,
+    last: date,
+    now: datetime,
+    expected: Mapping[tuple[Obligation, date], datetime] | None = None,
+) -> list[DueStatus]:
+    """How every file that is due from `first` to `last` stands at `now` (UTC), by obligation and day.
+
+    `expected` has the forecast of publications that are under way.
+    """
+    return [
+        due_status(due, facts, now, (expected or {}).get((terms.obligation, due.business_date)))
+        for terms in guide.all
+        for due in dues(terms, max(first, facts.since(terms) or first), last)
+    ]
+
+
+def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | None = None) -> DueStatus:
+    """How one due file stands at `now` (UTC)."""
+    judged = _judged(due, facts)
+    offered, published_at, missing = _published(due, facts, judged)
+    state = _state(due, facts, judged, published_at, now, expected_at)
+    return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at)
+
+
+def _state(
+    due: Due,
+    facts: Facts,
+    judged: Judged | None,
+    published_at: datetime | None,
+    now: datetime,
+    expected_at: datetime | None,
+) -> State:
+    if published_at is not None:
+        return State.MET if published_at <= due.publish_by else State.MET_LATE
+    since = facts.since(due.terms)
+    if since is None or due.business_date < since:
+        return State.NOTHING
+    if judged is not None and judged.verdict is Verdict.HOLD and judged.released is None:
+        return State.HELD
+    if now >= due.missed_at:
+        return State.MISSED
+    if now >= due.publish_by:
+        return State.LATE
+    if now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by):
+        return State.AT_RISK
+    return State.DUE
+
+
+def _judged(due: Due, facts: Facts) -> Judged | None:
+    """The newest gate run over the file, before the next one was due."""
+    runs = [run for run in facts.judged(due.name) if not due.terms.replaced_in_place or _is_of(due, run.judged_at)]
+    return runs[-1] if runs else None
+
+
+def _is_of(due: Due, at: datetime) -> bool:
+    return due.cut_off <= at < due.cut_off + due.terms.interval
+
+
+def _published(
+    due: Due, facts: Facts, judged: Judged | None
+) -> tuple[Offered | None, datetime | None, tuple[str, ...]]:
+    """What is offered, since when on every site (None while one lacks it), and the sites that lack it."""
+    by_site: dict[str, Offered] = {}
+    for one in facts.offered(due.name):
+        if not due.terms.replaced_in_place:
+            by_site.setdefault(one.site, one)
+        elif judged is not None and judged.cleared and one.sha256 == judged.sha256:
+            by_site[one.site] = one
+    missing = tuple(site for site in facts.sites if site not in by_site)
+    if missing or not by_site:
+        return next(iter(by_site.values()), None), None, missing
+    since = max(one.first_published_at for one in by_site.values())
+    if due.terms.replaced_in_place and judged is not None:
+        since = max(since, _first_judged(due, facts, judged))
+    return next(iter(by_site.values())), since, ()
+
+
+def _first_judged(due: Due, facts: Facts, judged: Judged) -> datetime:
+    """When the day's first gate run over this content was: a later one adds nothing."""
+    return min(
+        run.judged_at
+        for run in facts.judged(due.name)
+        if run.sha256 == judged.sha256 and run.cleared and _is_of(due, run.judged_at)
+    )
+
+
+def span(length: timedelta) -> str:
+    """A length of time as people say it: the two largest units."""
+    minutes = max(0, round(length.total_seconds() / 60))
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min"
