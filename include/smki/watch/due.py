@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from smki.obligations.user_guide import Terms
+from smki.obligations.user_guide import Obligation, Terms
+
+_DELTAS = 7  # that are offered (Appendix O 2.3.3 (b))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class Due:
     def name(self) -> str:
         """Of the file."""
         return self.terms.file_name(self.business_date)
+
+    @property
+    def label(self) -> str:
+        """The file in words; with its day where the name has none."""
+        return f"{self.name} of {self.business_date}" if self.terms.replaced_in_place else self.name
 
     @property
     def cut_off(self) -> datetime:
@@ -70,3 +77,13 @@ def next_due(terms: Terms, now: datetime) -> Due:
     while not (terms.falls_on(day) and terms.cut_off(day) > now):
         day += timedelta(days=1)
     return Due(terms, day)
+
+
+def offered_now(terms: Terms, first: date, now: datetime) -> list[Due]:
+    """What has to be on the server at `now` (UTC), oldest first: seven deltas, and of all else the newest one."""
+    newest = current_due(terms, first, now)
+    if newest is None:
+        return []
+    if terms.obligation is not Obligation.DELTA:
+        return [newest]
+    return list(dues(terms, max(first, newest.business_date - timedelta(days=_DELTAS - 1)), newest.business_date))

@@ -19,11 +19,10 @@ that came late is no finding: it stays with its publication.
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from smki.consumer.synchronised_copy import deltas_after
 from smki.obligations.user_guide import Obligation, Terms, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import SeenFile, Verdict, plan_retention
@@ -63,7 +62,7 @@ _NEXT_STEP = {
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
     Kind.NEXT_UPDATE: "have its issuer issue the next list and lodge it; it is published at once.",
     Kind.ANCHORS_UNEQUAL: "trigger the DAG smki_anchor_slots; `smki anchors state` shows which file is not of the set.",
-    Kind.UNREACHABLE: "try the login by hand; see whether the server, its network and the Party's key are as they were.",
+    Kind.UNREACHABLE: "try the login by hand; see whether server, network and the Party's key are as they were.",
 }
 
 
@@ -102,8 +101,9 @@ def find(
 
     `offered` is what the ledger says the site offers; `stands` how every due file of the last weeks stands.
     """
-    publications = {posixpath.normpath(publication.path): publication for publication in offered}
-    seen = {posixpath.normpath(file.path): file for file in sight.files}
+    # A publisher and a Party may see the same folder under different paths; names are the same.
+    publications = {publication.name: replace(publication, path=publication.name) for publication in offered}
+    seen = {posixpath.basename(file.path): file for file in sight.files}
     return [
         *_late(sight.site, stands, now),
         *_lost(sight.site, publications, seen),
@@ -117,16 +117,148 @@ def find(
 
 def _late(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
     for one in stands:
-        is_gone = one.due.terms.retention_days is not None and one.due.missed_at + one.due.terms.retention_days < now
-        if one.state in (State.LATE, State.MISSED, State.HELD) and site in one.missing_sites and not is_gone:
-            if now < one.due.publish_by:
-                continue
-            held = " The gate holds it." if one.state is State.HELD else ""
+        if now < one.due.publish_by or one.state is State.NOTHING or site not in one.missing_sites:
+            continue
+        held = " The gate holds it: a person has to decide." if one.state is State.HELD else ""
+        yield Finding(
+            Kind.MISSING,
+            site,
+            one.due.label,
+            f"it was due at {one.due.publish_by:%Y-%m-%d %H:%M} UTC and is not there.{held}",
+            one.due.terms.obligation,
+            one.due.business_date,
+        )
+
+
+def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
+    for name, publication in publications.items():
+        if name not in seen:
             yield Finding(
                 Kind.MISSING,
                 site,
-                one.due.name if not one.due.terms.replaced_in_place else f"{one.due.name} of {one.due.business_date}",
-                f"it was due at {one.due.publish_by:%Y-%m-%d %H:%M} UTC, {span(now - one.due.publish_by)} ago.{held}",
-                one.due.terms.obligation,
-                one.due.business_date,
+                publication.name,
+                f"it was published at {publication.published_at:%Y-%m-%d %H:%M} UTC and the server has lost it.",
+                Obligation(publication.artefact.obligation),
+                publication.artefact.business_date,
             )
+
+
+def _wrong_files(
+    guide: UserGuide,
+    sight: Sight,
+    publications: Mapping[str, Publication],
+    seen: Mapping[str, SeenFile],
+    now: datetime,
+) -> Iterator[Finding]:
+    for name, file in seen.items():
+        if name.startswith(".") and name.endswith(".part"):
+            continue  # an upload that is under way, or one that retention removes
+        terms, day = _of_obligation(guide, name)
+        obligation = terms.obligation if terms else None
+        if terms is not None and day is not None and terms.cut_off(day) > now:
+            yield Finding(
+                Kind.EARLY,
+                sight.site,
+                name,
+                f"its cut-off {terms.cut_off(day):%Y-%m-%d %H:%M} UTC has not come.",
+                obligation,
+                day,
+            )
+        elif (publication := publications.get(name)) is None:
+            yield Finding(Kind.UNEXPECTED, sight.site, name, "the ledger offers nothing under this name.", obligation)
+        elif finding := _damaged(sight, file, publication):
+            yield finding
+
+
+def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding | None:
+    published = publication.artefact
+    about = Obligation(published.obligation), published.business_date
+    if file.bytes < published.bytes:
+        rule = f"{file.bytes:,} octets are there and {published.bytes:,} were published."
+        return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
+    found = sight.hashes.get(file.path, published.sha256)
+    if file.bytes > published.bytes or found != published.sha256:
+        rule = (
+            f"{file.bytes:,} octets with SHA-256 {found} are there; published were {published.bytes:,} with "
+            f"{published.sha256}."
+        )
+        return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)
+    return None
+
+
+def _expired(
+    guide: UserGuide,
+    site: str,
+    publications: Mapping[str, Publication],
+    seen: Mapping[str, SeenFile],
+    now: datetime,
+) -> Iterator[Finding]:
+    """What retention was to remove a day ago, or longer."""
+    listing = [replace(file, path=name) for name, file in seen.items()]
+    for found in plan_retention(guide, publications.values(), listing, now - _RETENTION_GRACE):
+        if found.verdict is Verdict.REMOVE and found.publication is not None:
+            published = found.publication.artefact
+            yield Finding(
+                Kind.EXPIRED,
+                site,
+                found.name,
+                f"it is still there: {found.rule}.",
+                Obligation(published.obligation),
+                published.business_date,
+            )
+
+
+def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
+    """Days that a Party lacks from the newest full extract there to the newest delta that is due."""
+    days: dict[Obligation, set[date]] = {Obligation.FULL: set(), Obligation.DELTA: set()}
+    for name in seen:
+        terms, day = _of_obligation(guide, name)
+        if terms is not None and day is not None:
+            days[terms.obligation].add(day)
+    if not days[Obligation.FULL]:
+        return
+    start, today = max(days[Obligation.FULL]), now.astimezone(UTC).date()
+    wanted = [start + timedelta(days=number) for number in range(1, (today - start).days + 1)]
+    holes = [day for day in wanted if day not in days[Obligation.DELTA] and guide.delta.publish_by(day) <= now]
+    if holes:
+        listed = ", ".join(map(str, holes[:_SHOWN_DAYS])) + (" …" if len(holes) > _SHOWN_DAYS else "")
+        yield Finding(
+            Kind.CHAIN_BROKEN,
+            site,
+            "recovery chain",
+            f"after {guide.full.file_name(start)} the deltas of {listed} are not there.",
+            Obligation.DELTA,
+        )
+
+
+def _near_next_update(guide: UserGuide, sight: Sight, now: datetime) -> Iterator[Finding]:
+    for name, next_update in sight.next_updates.items():
+        terms, _ = _of_obligation(guide, name)
+        if terms is None or terms.next_update_warning is None or next_update - now >= terms.next_update_warning:
+            continue
+        tense = f"comes in {span(next_update - now)}" if next_update > now else f"passed {span(now - next_update)} ago"
+        yield Finding(
+            Kind.NEXT_UPDATE,
+            sight.site,
+            name,
+            f"its nextUpdate {next_update:%Y-%m-%d %H:%M} UTC {tense}.",
+            terms.obligation,
+        )
+
+
+def _unequal_anchors(sight: Sight) -> Iterator[Finding]:
+    if sight.unequal_anchors:
+        yield Finding(
+            Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, Obligation.ANCHOR_DOCUMENT
+        )
+
+
+def _of_obligation(guide: UserGuide, name: str) -> tuple[Terms | None, date | None]:
+    """Which obligation's file has this name, and of which day it is."""
+    for terms in guide.all:
+        if match := terms.pattern.fullmatch(name):
+            try:
+                return terms, date.fromisoformat(match[1]) if match.groups() else None
+            except ValueError:
+                return None, None
+    return None, None

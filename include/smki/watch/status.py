@@ -10,13 +10,13 @@ A dated file is met by its publication under its name. A file that is replaced i
 cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.user_guide import Obligation, UserGuide
 from smki.watch.due import Due, dues
 from smki.watch.facts import Facts, Judged, Offered
 
@@ -55,22 +55,18 @@ class DueStatus:
     @property
     def words(self) -> str:
         """The state in words, such as `late by 1 h 12 min`."""
-        match self.state:
-            case State.DUE:
-                return f"due in {span(self.due.publish_by - self.at)}"
-            case State.AT_RISK if self.expected_at and self.expected_at > self.due.publish_by:
-                return f"at risk: due in {span(self.due.publish_by - self.at)}, expected {self.expected_at:%H:%M} UTC"
-            case State.AT_RISK:
-                return f"at risk: due in {span(self.due.publish_by - self.at)}"
-            case State.LATE:
-                return f"late by {span(self.at - self.due.publish_by)}"
-            case State.MISSED:
-                return f"missed: was due {self.due.publish_by:%Y-%m-%d %H:%M} UTC"
-            case State.MET_LATE:
-                return f"met, late by {span(-(self.margin or timedelta()))}"
-            case State.HELD:
-                return f"held by the gate: due {self.due.publish_by:%Y-%m-%d %H:%M} UTC"
-        return str(self.state)
+        by = f"{self.due.publish_by:%Y-%m-%d %H:%M} UTC"
+        left = span(self.due.publish_by - self.at)
+        late = self.expected_at is not None and self.expected_at > self.due.publish_by
+        words = {
+            State.DUE: f"due in {left}",
+            State.AT_RISK: f"at risk: due in {left}" + (f", expected {self.expected_at:%H:%M} UTC" if late else ""),
+            State.LATE: f"late by {span(self.at - self.due.publish_by)}",
+            State.MISSED: f"missed: was due {by}",
+            State.MET_LATE: f"met, late by {span(-(self.margin or timedelta()))}",
+            State.HELD: f"held by the gate: due {by}",
+        }
+        return words.get(self.state, str(self.state))
 
 
 def statuses(
@@ -108,20 +104,19 @@ def _state(
     now: datetime,
     expected_at: datetime | None,
 ) -> State:
-    if published_at is not None:
-        return State.MET if published_at <= due.publish_by else State.MET_LATE
     since = facts.since(due.terms)
-    if since is None or due.business_date < since:
-        return State.NOTHING
-    if judged is not None and judged.verdict is Verdict.HOLD and judged.released is None:
-        return State.HELD
-    if now >= due.missed_at:
-        return State.MISSED
-    if now >= due.publish_by:
-        return State.LATE
-    if now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by):
-        return State.AT_RISK
-    return State.DUE
+    is_held = judged is not None and judged.verdict is Verdict.HOLD and judged.released is None
+    in_danger = now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by)
+    reasons = (
+        (published_at is not None and published_at <= due.publish_by, State.MET),
+        (published_at is not None, State.MET_LATE),
+        (since is None or due.business_date < since, State.NOTHING),
+        (is_held, State.HELD),
+        (now >= due.missed_at, State.MISSED),
+        (now >= due.publish_by, State.LATE),
+        (in_danger, State.AT_RISK),
+    )
+    return next((state for holds, state in reasons if holds), State.DUE)
 
 
 def _judged(due: Due, facts: Facts) -> Judged | None:
