@@ -10,7 +10,7 @@ A dated file is met by its publication under its name. A file that is replaced i
 cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -90,9 +90,14 @@ def statuses(
 
 def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | None = None) -> DueStatus:
     """How one due file stands at `now` (UTC)."""
-    judged = _judged(due, facts)
-    offered, published_at, missing = _published(due, facts, judged)
+    runs = _gate_runs(due, facts)
+    judged = runs[-1] if runs else None
+    by_site = _replaced_in_place(due, facts, runs) if due.terms.replaced_in_place else _dated(due, facts)
+    missing = tuple(site for site in facts.sites if site not in by_site)
+    since = max((at for _, at in by_site.values()), default=None)
+    published_at = None if missing else since
     state = _state(due, facts, judged, published_at, now, expected_at)
+    offered = next((one for one, _ in by_site.values()), None)
     return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at)
 
 
@@ -119,42 +124,31 @@ def _state(
     return next((state for holds, state in reasons if holds), State.DUE)
 
 
-def _judged(due: Due, facts: Facts) -> Judged | None:
-    """The newest gate run over the file, before the next one was due."""
-    runs = [run for run in facts.judged(due.name) if not due.terms.replaced_in_place or _is_of(due, run.judged_at)]
-    return runs[-1] if runs else None
+def _gate_runs(due: Due, facts: Facts) -> list[Judged]:
+    """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
+    runs = facts.judged(due.name)
+    if due.terms.replaced_in_place:
+        return [run for run in runs if due.cut_off <= run.judged_at < due.cut_off + due.terms.interval]
+    return runs
 
 
-def _is_of(due: Due, at: datetime) -> bool:
-    return due.cut_off <= at < due.cut_off + due.terms.interval
-
-
-def _published(
-    due: Due, facts: Facts, judged: Judged | None
-) -> tuple[Offered | None, datetime | None, tuple[str, ...]]:
-    """What is offered, since when on every site (None while one lacks it), and the sites that lack it."""
-    by_site: dict[str, Offered] = {}
+def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
+    """Which sites have had the file, and since when."""
+    by_site: dict[str, tuple[Offered, datetime]] = {}
     for one in facts.offered(due.name):
-        if not due.terms.replaced_in_place:
-            by_site.setdefault(one.site, one)
-        elif judged is not None and judged.cleared and one.sha256 == judged.sha256:
-            by_site[one.site] = one
-    missing = tuple(site for site in facts.sites if site not in by_site)
-    if missing or not by_site:
-        return next(iter(by_site.values()), None), None, missing
-    since = max(one.first_published_at for one in by_site.values())
-    if due.terms.replaced_in_place and judged is not None:
-        since = max(since, _first_judged(due, facts, judged))
-    return next(iter(by_site.values())), since, ()
+        by_site.setdefault(one.site, (one, one.first_published_at))
+    return by_site
 
 
-def _first_judged(due: Due, facts: Facts, judged: Judged) -> datetime:
-    """When the day's first gate run over this content was: a later one adds nothing."""
-    return min(
-        run.judged_at
-        for run in facts.judged(due.name)
-        if run.sha256 == judged.sha256 and run.cleared and _is_of(due, run.judged_at)
-    )
+def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[str, tuple[Offered, datetime]]:
+    """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
+    by_site: dict[str, tuple[Offered, datetime]] = {}
+    for run in (run for run in runs if run.cleared):
+        for one in facts.offered(due.name):
+            since = max(run.judged_at, one.first_published_at)
+            if one.sha256 == run.sha256 and (one.site not in by_site or since < by_site[one.site][1]):
+                by_site[one.site] = (one, since)
+    return by_site
 
 
 def span(length: timedelta) -> str:
