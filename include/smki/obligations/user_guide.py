@@ -6,7 +6,8 @@
 * A file with {date} in its name is written once; one without is replaced in place by its successor.
 * A delta stays for `keep_days` from its publication, at least the 7 of Appendix O 2.3.3 (b); of the full extracts the
   newest `keep` stay; a file that is replaced in place stays. Retention looks every day.
-* The two revocation lists are .gz files that one daily run makes sure of; a warning comes before their nextUpdate.
+* The two revocation lists are .gz files that one daily run makes sure of; a warning comes before their nextUpdate. So
+  does one daily run of the four anchor files.
 * A warning comes `warning` before publish-by, and after the cut-off. Owner and contact are [operator]'s unless an
   obligation has its own.
 * What contradicts itself, or has a key that means nothing, is refused on load, with line, obligation and key; so are
@@ -176,6 +177,9 @@ def _user_guide(stated: dict[str, Any]) -> UserGuide:
         )
     if guide.terms(Obligation.ARL).cut_off_cron != guide.terms(Obligation.CRL).cut_off_cron:
         raise _refused("[arl] cut_off", "one daily run makes sure of both revocation lists: the same as [crl].")
+    for obligation in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH, Obligation.ANCHOR_TABLE):
+        if guide.terms(obligation).cut_off_cron != guide.terms(Obligation.ANCHOR_DOCUMENT).cut_off_cron:
+            raise _refused(f"[{obligation}] cut_off", "one daily run makes sure of all four: as [anchor_document].")
     files = [posixpath.join(terms.folder, terms.file) for terms in guide.all]
     for terms, file in zip(guide.all, files, strict=True):
         if files.count(file) > 1:

@@ -213,6 +213,19 @@ audited_file = Table(
     _when("hashed_at", nullable=False),
 )
 
+task_failure = Table(
+    "task_failure",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("dag", Text, nullable=False),
+    Column("run", Text, nullable=False, comment="the run's label: DAG/RUN"),
+    Column("task", Text, nullable=False),
+    Column("business_date", Date, comment="null where an event began the run"),
+    Column("error", Text, nullable=False),
+    _when("failed_at", nullable=False),
+    Index(None, "dag", "failed_at"),
+)
+
 revocation_list = Table(
     "revocation_list",
     metadata,

@@ -1,8 +1,8 @@
 """Looks at a site as a Party does and says what is wrong there. Needs no Airflow.
 
 1. Log in with a Party's read-only account and list the obligations' folders.
-2. Read files back whole and hash them: those that are new or whose size or time has changed, and of the others the one
-   that was read longest ago, so that each is read again in its turn.
+2. Read files back whole and hash them: those that are new or whose size or time has changed, those that were not what
+   the ledger published, and of the others the one that was read longest ago, so that each is read again in its turn.
 3. Read what revocation lists and anchor files say themselves.
 4. Read the ledger, and compare. What looks damaged or foreign is looked at a second time a moment later: between a
    publisher's rename and its record in the ledger a right file looks wrong.
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from paramiko import SFTPClient
@@ -30,6 +30,7 @@ from smki.anchors.production import REGION_OF
 from smki.certificates.revocation_list import read_revocation_list
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
 from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
@@ -42,10 +43,10 @@ from smki.watch.due import offered_now
 from smki.watch.facts import load_facts
 from smki.watch.findings import Finding, Kind, Sight, find
 from smki.watch.findings_ledger import Reconciled, record_look
+from smki.watch.forecast import HISTORY, expected, forecasts
 from smki.watch.status import due_status
 
 log = logging.getLogger(__name__)
-_LOOK_BACK = timedelta(days=16)  # a full extract is due every week
 _AGAIN_AFTER_S = 3.0
 _MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING)
 
@@ -93,9 +94,12 @@ def audit_site(engine: Engine, site: Site, guide: UserGuide, now: datetime, *, r
     return Audit(site.name, files, hashed, tuple(findings), reconciled)
 
 
-def to_hash(files: Sequence[SeenFile], audited: Mapping[str, Audited]) -> list[SeenFile]:
-    """Which files are read back whole: new and changed ones, and the one of the others that was read longest ago."""
-    known = [file for file in files if _is_as_audited(file, audited.get(file.path))]
+def to_hash(files: Sequence[SeenFile], audited: Mapping[str, Audited], published: Mapping[str, str]) -> list[SeenFile]:
+    """Which files are read back whole: new, changed and wrong ones, and of the others the one not read for longest.
+
+    `published` has the SHA-256 (hex) that the ledger has of each name.
+    """
+    known = [file for file in files if _is_known(file, audited.get(file.path), published)]
     oldest = min(known, key=lambda file: audited[file.path].hashed_at, default=None)
     return [file for file in files if file not in known or file is oldest]
 
@@ -104,17 +108,20 @@ def _look(
     engine: Engine, site: Site, guide: UserGuide, now: datetime, *, record: bool
 ) -> tuple[list[Finding], int, int]:
     audited = _audited(engine, site.name)
+    published = {one.name: one.artefact.sha256 for one in _offered(engine, site.name)}
     with open_sftp(site) as sftp:
         files = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
-        hashed = [_hashed(sftp, file, now) for file in to_hash(files, audited)]
+        read = {file.path: _hashed(sftp, file, now) for file in to_hash(files, audited, published)}
+        files = [file for file in files if read.get(file.path, True)]  # without what was removed since it was listed
+        hashed = [one for one in read.values() if one]
         sight = _sight(sftp, site, guide, files, audited, hashed)
     if record:
         _keep(engine, site.name, files, hashed)
-    with lost_connections(), engine.connect() as connection:
-        offered = list_publications(connection, site.name)
-    facts = load_facts(engine, guide, [site.name], now.date() - _LOOK_BACK)
+    offered = _offered(engine, site.name)
+    facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
+    ahead = expected(forecasts(guide, facts, now))
     stands = [
-        due_status(due, facts, now)
+        due_status(due, facts, now, ahead.get((terms.obligation, due.business_date)))
         for terms in guide.all
         for due in offered_now(terms, facts.since(terms) or date.max, now)
     ]
@@ -141,7 +148,10 @@ def _sight(
                 return None
             local = Path(folder, name)
             with site_errors(f"{name} on site {site.name}"):
-                sftp.get(by_name[name], str(local))
+                try:
+                    sftp.get(by_name[name], str(local))
+                except FileNotFoundError:
+                    return None
             return local
 
         for obligation in (Obligation.ARL, Obligation.CRL):
@@ -166,13 +176,24 @@ def _is_part(path: str) -> bool:
     return posixpath.basename(path).startswith(".")
 
 
-def _is_as_audited(file: SeenFile, audited: Audited | None) -> bool:
-    return audited is not None and (audited.bytes, audited.modified_at) == (file.bytes, file.modified_at)
+def _is_known(file: SeenFile, audited: Audited | None, published: Mapping[str, str]) -> bool:
+    if audited is None or (audited.bytes, audited.modified_at) != (file.bytes, file.modified_at):
+        return False
+    return published.get(posixpath.basename(file.path), audited.sha256) == audited.sha256
 
 
-def _hashed(sftp: SFTPClient, file: SeenFile, now: datetime) -> Audited:
+def _offered(engine: Engine, site: str) -> list[Publication]:
+    with lost_connections(), engine.connect() as connection:
+        return list_publications(connection, site)
+
+
+def _hashed(sftp: SFTPClient, file: SeenFile, now: datetime) -> Audited | None:
+    """The file, read back; none where it has been removed since it was listed, as retention does."""
     with site_errors(file.path):
-        return Audited(file.path, file.bytes, file.modified_at, remote_sha256(sftp, file.path), now)
+        try:
+            return Audited(file.path, file.bytes, file.modified_at, remote_sha256(sftp, file.path), now)
+        except FileNotFoundError:
+            return None
 
 
 def _audited(engine: Engine, site: str) -> dict[str, Audited]:

@@ -90,7 +90,9 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     begin = datetime.combine(first - timedelta(days=1), datetime.min.time(), UTC)
     with lost_connections(), engine.connect() as connection:
         windows = connection.execute(select(func.min(delta_window.c.business_date))).scalar_one()
-        oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
+        oldest = None
+        if windows is None:  # else a look at every event there ever was
+            oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
         lists = dict(
             connection.execute(
                 select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind)
@@ -141,7 +143,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
             )
             .join_from(gate_run, gate_decision, isouter=True)
             .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin))
-            .order_by(gate_run.c.id)
+            .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
     begins = {Obligation(name): at for name, at in judged_since.items()}
     begins |= {obligation: lists[kind] for obligation, kind in _LIST_KINDS.items() if kind in lists}

@@ -2,6 +2,7 @@
 
 | kind | what it means |
 |---|---|
+| at risk | the warning time has come, or the forecast ends after publish-by, and the file is not there |
 | missing | publish-by has passed and the file is not there; or it was published, and the server has lost it |
 | early | a file for a day whose cut-off has not come |
 | truncated | shorter than what was published |
@@ -35,6 +36,7 @@ _SHOWN_DAYS = 7
 class Kind(StrEnum):
     """Of a finding; also the name of its section in docs/runbook.md."""
 
+    AT_RISK = "at risk"
     MISSING = "missing"
     EARLY = "early"
     TRUNCATED = "truncated"
@@ -53,10 +55,11 @@ class Kind(StrEnum):
 
 
 _NEXT_STEP = {
-    Kind.MISSING: "see the DAG's run of that day; mend what it names, then clear its failed task or backfill the day.",
+    Kind.AT_RISK: "see the DAG's run of that day: it waits, fails or is slow; there is still time.",
+    Kind.MISSING: "see the run of that day; mend what it names, then clear what failed, or backfill the day.",
     Kind.EARLY: "find out who published it: a Party that loads it skips a day.",
-    Kind.TRUNCATED: "move it away by hand, then clear the `publish` task of its run: the same content is put there.",
-    Kind.ALTERED: "find out who changed it; move it away by hand, then clear the `publish` task of its run.",
+    Kind.TRUNCATED: "move it away by hand, then clear its run from the first task on: the same content is put there.",
+    Kind.ALTERED: "find out who changed it; move it away by hand, then clear its run from the first task on.",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
@@ -105,28 +108,38 @@ def find(
     publications = {publication.name: replace(publication, path=publication.name) for publication in offered}
     seen = {posixpath.basename(file.path): file for file in sight.files}
     return [
-        *_late(sight.site, stands, now),
+        *late_or_at_risk(sight.site, stands, now),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, seen, now),
         *_expired(guide, sight.site, publications, seen, now),
         *_broken_chain(guide, sight.site, seen, now),
         *_near_next_update(guide, sight, now),
-        *_unequal_anchors(sight),
+        *_unequal_anchors(guide, sight, publications, now),
     ]
 
 
-def _late(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
+def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
+    """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
+
+    The auditor and Airflow's deadline alerts both ask this, so what both see is one finding.
+    """
     for one in stands:
-        if now < one.due.publish_by or one.state is State.NOTHING or site not in one.missing_sites:
+        if one.state in (State.NOTHING, State.DUE) or site not in one.missing_sites:
             continue
+        due, is_late = one.due, now >= one.due.publish_by
+        if not is_late and one.state is State.HELD and now < due.warn_at:
+            continue
+        rule = f"it {'was' if is_late else 'is'} due at {due.publish_by:%Y-%m-%d %H:%M} UTC and is not there"
+        if not is_late and one.expected_at is not None and one.expected_at > due.publish_by:
+            rule += f"; it is expected at {one.expected_at:%H:%M} UTC"
         held = " The gate holds it: a person has to decide." if one.state is State.HELD else ""
         yield Finding(
-            Kind.MISSING,
+            Kind.MISSING if is_late else Kind.AT_RISK,
             site,
-            one.due.label,
-            f"it was due at {one.due.publish_by:%Y-%m-%d %H:%M} UTC and is not there.{held}",
-            one.due.terms.obligation,
-            one.due.business_date,
+            due.label,
+            f"{rule}.{held}",
+            due.terms.obligation,
+            due.business_date,
         )
 
 
@@ -246,8 +259,13 @@ def _near_next_update(guide: UserGuide, sight: Sight, now: datetime) -> Iterator
         )
 
 
-def _unequal_anchors(sight: Sight) -> Iterator[Finding]:
-    if sight.unequal_anchors:
+def _unequal_anchors(
+    guide: UserGuide, sight: Sight, publications: Mapping[str, Publication], now: datetime
+) -> Iterator[Finding]:
+    """Files of the set are replaced one after another: a difference counts once both have stood since the last look."""
+    regions = [guide.terms(region).file for region in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH)]
+    changed_at = [publications[name].published_at for name in regions if name in publications]
+    if sight.unequal_anchors and all(at <= now - guide.audit_every for at in changed_at):
         yield Finding(
             Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, Obligation.ANCHOR_DOCUMENT
         )

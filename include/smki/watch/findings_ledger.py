@@ -1,16 +1,17 @@
 """The findings in the ledger: each opens once and closes once, whoever sees it how often.
 
 Two signals write here, the auditor and Airflow's deadline alerts: a miss that both see is one finding. What the auditor
-no longer sees on a site it closes. People are told of an opening and of a closing once; what could not be told stays to
-be told.
+no longer sees on a site it closes; a miss closes the risk that went before it. People are told of an opening and of a
+closing once; what could not be told stays to be told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from smki.obligations.user_guide import Obligation
@@ -67,6 +68,8 @@ def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFindin
     """Records one thing that is wrong; the same call again changes only when it was seen last."""
     with lost_connections(), engine.begin() as connection:
         (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
+        if finding.kind is Kind.MISSING:
+            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=now))
         return known
 
 
@@ -94,11 +97,47 @@ def untold(engine: Engine) -> list[KnownFinding]:
         return _known(connection, or_(opening, closing))
 
 
-def record_told(engine: Engine, known: KnownFinding, now: datetime) -> None:
-    """Records that people were told of its opening, or, where it is closed, of its closing."""
-    column = "opening_told_at" if known.closed_at is None else "closing_told_at"
+@contextmanager
+def telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
+    """Within it people are told of a finding's opening, or, where it is closed, of its closing; then that is recorded.
+
+    Gives whether that is still to be done. Who tells at the same time waits, and finds it done; if the block raises, it
+    is still to be done.
+    """
+    told_at = finding_table.c.opening_told_at if known.closed_at is None else finding_table.c.closing_told_at
     with lost_connections(), engine.begin() as connection:
-        connection.execute(update(finding_table).where(finding_table.c.id == known.id).values({column: now}))
+        claimed = connection.execute(
+            update(finding_table)
+            .where(finding_table.c.id == known.id, told_at.is_(None))
+            .values({told_at.name: now})
+            .returning(finding_table.c.id)
+        ).one_or_none()
+        yield claimed is not None
+
+
+def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
+    """Whether what was at risk was missed then: its closing is no news."""
+    if known.finding.kind is not Kind.AT_RISK:
+        return False
+    columns, finding = finding_table.c, known.finding
+    query = select(columns.id).where(
+        columns.kind == Kind.MISSING,
+        columns.site == finding.site,
+        columns.item == finding.item,
+        columns.first_seen >= known.first_seen,
+    )
+    with lost_connections(), engine.connect() as connection:
+        return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:
+    columns = finding_table.c
+    return (
+        columns.kind == Kind.AT_RISK,
+        columns.site == missing.site,
+        columns.item == missing.item,
+        columns.closed_at.is_(None),
+    )
 
 
 def _open(connection: Connection, finding: Finding, now: datetime) -> int:

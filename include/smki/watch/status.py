@@ -10,6 +10,7 @@ A dated file is met by its publication under its name. A file that is replaced i
 cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -128,7 +129,8 @@ def _gate_runs(due: Due, facts: Facts) -> list[Judged]:
     """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
     runs = facts.judged(due.name)
     if due.terms.replaced_in_place:
-        return [run for run in runs if due.cut_off <= run.judged_at < due.cut_off + due.terms.interval]
+        begin = bisect_left(runs, due.cut_off, key=_judged_at)
+        return runs[begin : bisect_left(runs, due.cut_off + due.terms.interval, begin, key=_judged_at)]
     return runs
 
 
@@ -142,13 +144,19 @@ def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
 
 def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[str, tuple[Offered, datetime]]:
     """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
+    cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
     by_site: dict[str, tuple[Offered, datetime]] = {}
-    for run in (run for run in runs if run.cleared):
-        for one in facts.offered(due.name):
-            since = max(run.judged_at, one.first_published_at)
-            if one.sha256 == run.sha256 and (one.site not in by_site or since < by_site[one.site][1]):
-                by_site[one.site] = (one, since)
+    for one in facts.offered(due.name):
+        if one.sha256 not in cleared_at:
+            continue
+        since = max(cleared_at[one.sha256], one.first_published_at)
+        if one.site not in by_site or since < by_site[one.site][1]:
+            by_site[one.site] = (one, since)
     return by_site
+
+
+def _judged_at(run: Judged) -> datetime:
+    return run.judged_at
 
 
 def span(length: timedelta) -> str:
