@@ -7,20 +7,22 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
 from smki_airflow.anchor_tasks import produce, record, report
+from smki_airflow.deadlines import ANCHORS, deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
 from smki_airflow.gated_publishing import publish_what_the_gate_clears
 from smki_airflow.repository_trigger import RepositoryTrigger
 
 settings = Settings.from_environment()
-terms = load_user_guide(settings.config).terms(Obligation.ANCHOR_DOCUMENT)
+guide = load_user_guide(settings.config)
 unpublished = RepositoryTrigger(question="smki_airflow.anchor_steps:unpublished")
 changed = Asset("smki_changed_anchor_slots", watchers=[AssetWatcher(name="unpublished", trigger=unpublished)])
 
 with DAG(
     dag_id="smki_anchor_slots",
     description="The base set for Device anchor slots by region, and the document on it, published to every site",
-    schedule=AssetOrTimeSchedule(timetable=timetable(terms), assets=[changed]),
+    schedule=AssetOrTimeSchedule(timetable=timetable(guide.terms(Obligation.ANCHOR_DOCUMENT)), assets=[changed]),
     start_date=START_DATE,
+    deadline=deadlines(guide, *ANCHORS),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
@@ -52,6 +54,8 @@ with DAG(
 
     **Nothing is missed.** Trigger the DAG by hand at any time: it publishes what holds now. *Backfill* has no use here,
     because there is one set and not one a day.
+
+    Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
     produced = produce()

@@ -6,18 +6,20 @@ from airflow.sdk import DAG
 
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
+from smki_airflow.deadlines import deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable
 from smki_airflow.extract_tasks import assemble, close_window, plan, record, render, verify
 from smki_airflow.gated_publishing import GATE, publish_what_the_gate_clears
 
 settings = Settings.from_environment()
-terms = load_user_guide(settings.config).delta
+guide = load_user_guide(settings.config)
 
 with DAG(
     dag_id="smki_daily_delta",
     description="Certificates lodged or changed in the 24 hours before the cut-off, published to every site",
-    schedule=timetable(terms),
+    schedule=timetable(guide.delta),
     start_date=START_DATE,
+    deadline=deadlines(guide, Obligation.DELTA),
     catchup=False,
     max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -37,6 +39,8 @@ with DAG(
     **A day is missing.** *Trigger → Backfill* with the day before as date (a run's logical date is the start of its 24
     hours), or `airflow backfill create --dag-id smki_daily_delta --from-date D-1 --to-date D-1`.
     Windows close one by one in order, whatever order the runs have.
+
+    Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
     shares = plan(obligation=Obligation.DELTA)

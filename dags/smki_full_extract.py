@@ -6,18 +6,20 @@ from airflow.sdk import DAG
 
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
+from smki_airflow.deadlines import deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable
 from smki_airflow.extract_tasks import assemble, close_window, plan, record, render, verify
 from smki_airflow.gated_publishing import GATE, publish_what_the_gate_clears
 
 settings = Settings.from_environment()
-terms = load_user_guide(settings.config).full
+guide = load_user_guide(settings.config)
 
 with DAG(
     dag_id="smki_full_extract",
     description="All certificates in use at the cut-off, published to every site",
-    schedule=timetable(terms),
+    schedule=timetable(guide.full),
     start_date=START_DATE,
+    deadline=deadlines(guide, Obligation.FULL),
     catchup=False,
     max_active_runs=3,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -39,6 +41,8 @@ with DAG(
 
     **A week is missing.** *Trigger → Backfill* with the cut-off's day minus seven as date (a run's logical date is the
     start of its week), or `airflow backfill create --dag-id smki_full_extract --from-date D-7 --to-date D-7`.
+
+    Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
     shares = plan(obligation=Obligation.FULL)

@@ -40,6 +40,8 @@ with DAG(
     - `RemovalRefusedError`: under a published name stand other bytes than were published. Find out whose they are.
 
     **A day is missing.** Nothing to do: each run removes all that is due by then. *Backfill* is harmless and needless.
+
+    Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
     remove_files.expand(site=list(settings.sites))

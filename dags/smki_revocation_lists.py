@@ -6,21 +6,23 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
 from smki.obligations.user_guide import Obligation, load_user_guide
 from smki.settings import Settings
+from smki_airflow.deadlines import deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable
 from smki_airflow.gated_publishing import GATE
 from smki_airflow.repository_trigger import RepositoryTrigger
 from smki_airflow.revocation_tasks import check_next_update, publish_list
 
 settings = Settings.from_environment()
-terms = load_user_guide(settings.config).terms(Obligation.CRL)
+guide = load_user_guide(settings.config)
 unpublished = RepositoryTrigger(question="smki_airflow.revocation_steps:unpublished")
 lodged = Asset("smki_lodged_revocation_list", watchers=[AssetWatcher(name="unpublished", trigger=unpublished)])
 
 with DAG(
     dag_id="smki_revocation_lists",
     description="The latest Organisation ARL and CRL, published to every site within minutes of lodging",
-    schedule=AssetOrTimeSchedule(timetable=timetable(terms), assets=[lodged]),
+    schedule=AssetOrTimeSchedule(timetable=timetable(guide.terms(Obligation.CRL)), assets=[lodged]),
     start_date=START_DATE,
+    deadline=deadlines(guide, Obligation.ARL, Obligation.CRL),
     catchup=False,
     max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -49,6 +51,8 @@ with DAG(
 
     **Nothing is missed.** Trigger the DAG by hand at any time: it publishes what is newest. *Backfill* has no use here,
     because there is one file a list and not one a day.
+
+    Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
     check_next_update()

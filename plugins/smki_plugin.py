@@ -1,4 +1,4 @@
-"""What the project adds to Airflow itself: its pages on the API server.
+"""What the project adds to Airflow itself: its pages on the API server, and what its deadlines refer to.
 
 Every process of Airflow loads this file; what the pages need is loaded by the API server alone, at the first request.
 """
@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from smki_airflow.board.navigation import BOARD_VIEW
+from smki_airflow.deadlines import PublishBy
 from smki_airflow.names import PAGES
 
 
@@ -22,3 +24,5 @@ class SmkiPlugin(AirflowPlugin):
 
     name = "smki"
     fastapi_apps = [{"app": pages, "url_prefix": PAGES, "name": "SMKI Repository"}]  # noqa: RUF012  # as Airflow has it
+    external_views = [BOARD_VIEW]  # noqa: RUF012  # as Airflow has it
+    deadline_references = [PublishBy]  # noqa: RUF012  # as Airflow has it

@@ -130,5 +130,9 @@ class UploadDamagedError(TransportError):
     """What the server gives back is not what was sent."""
 
 
+class NotificationError(TransportError):
+    """A mail server or a webhook did not take a message."""
+
+
 class SiteLoginError(ConfigurationError):
     """The SFTP server refuses the publisher's key, or is not the pinned server."""

@@ -10,6 +10,10 @@
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
 | SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
 | SMKI_SITE_NAME | site NAME for the command line: the JSON of its Airflow connection (`publish.site_settings`) | none |
+| SMKI_AUDIT_NAME | the same for the auditor, with a Party's account; Airflow's is `smki_audit_NAME` | none |
+| SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
+| SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |
+| SMKI_RUNBOOK_URL | where people read docs/runbook.md, for the links in all messages | its path |
 """
 
 import os
@@ -32,6 +36,7 @@ class Settings:
     anchor_slots: Path
     annex_b_xsd: Path
     sites: tuple[str, ...]
+    runbook: str  # where people read docs/runbook.md; empty: in the project
 
     @property
     def embedded_postgres(self) -> Path:
@@ -51,4 +56,5 @@ class Settings:
             anchor_slots=Path(environment.get("SMKI_ANCHOR_SLOTS") or config / "anchor_slots.toml"),
             annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),
             sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
+            runbook=environment.get("SMKI_RUNBOOK_URL", ""),
         )

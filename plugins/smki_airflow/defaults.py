@@ -15,6 +15,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 
 from smki.errors import ConfigurationError, DataError
 from smki.obligations.user_guide import Terms
+from smki_airflow.failures import keep_error
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose
 OWNER = "smki-platform"
@@ -36,6 +37,8 @@ DEFAULT_ARGS: dict[str, Any] = {
         ]
     ),
     "execution_timeout": timedelta(minutes=30),
+    "on_failure_callback": keep_error,
+    "on_retry_callback": keep_error,
 }
 
 

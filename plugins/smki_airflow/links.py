@@ -26,6 +26,21 @@ def run_path(label: str) -> str | None:
     return f"{_base_path()}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if run_id else None
 
 
+def board_path(rest: str = "") -> str:
+    """The board, or what is below it."""
+    return f"{_base_path()}{PAGES}/board{rest}"
+
+
+def status_path() -> str:
+    """The board's facts as JSON."""
+    return f"{_base_path()}{PAGES}/api/status"
+
+
+def dag_path(dag_id: str) -> str:
+    """A DAG in Airflow's own pages."""
+    return f"{_base_path()}/dags/{quote(dag_id)}"
+
+
 def login_path(back_to: str) -> str:
     """Where a user logs in, whatever the auth manager is, and comes back from."""
     return f"{_base_path()}/api/v2/auth/login?next={quote(back_to, safe='')}"

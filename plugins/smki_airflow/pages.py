@@ -1,8 +1,8 @@
-"""The project's pages on Airflow's API server: the gate's reports, rendered from the ledger whenever one is asked for.
+"""The project's pages on Airflow's API server: the board, and the gate's reports, made whenever one is asked for.
 
 * Airflow authenticates: a browser without a session is sent to log in and comes back.
 * Who may read the runs of the DAG that the file belongs to may read its report; others learn that it exists.
-* No page runs a script, loads anything, or can be framed by another site.
+* No report runs a script; no page loads anything from elsewhere, or can be framed by another site.
 """
 
 from functools import cache
@@ -22,8 +22,9 @@ from smki.gate.ledger import find_gate_run
 from smki.gate.report import render_report
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
+from smki.watch.dags import DAG_OF
+from smki_airflow.board.routes import router
 from smki_airflow.links import login_path, report_path, run_path
-from smki_airflow.names import DAG_OF
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -36,6 +37,7 @@ _HIGHEST = 2**63 - 1  # that PostgreSQL's bigint holds
 _UNAUTHENTICATED, _FORBIDDEN, _NOT_FOUND, _ERROR, _UNAVAILABLE = 401, 403, 404, 500, 503
 
 app = FastAPI(title="SMKI Repository", openapi_url=None)  # which also switches off the pages that describe an API
+app.include_router(router)
 
 
 @app.get("/gate/{gate_run_id}")

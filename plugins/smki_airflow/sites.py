@@ -1,5 +1,7 @@
 """A site as Airflow knows it: the SFTP connection `smki_sftp_NAME` of each name in SMKI_SITES.
 
+The auditor logs in to the same site by `smki_audit_NAME`, with the account of a Party, who may only read.
+
 Extra of the connection: `host_key` (the pinned one, "ssh-ed25519 AAAA…"), `key_file` (the publisher's private key).
 Passwords are not used. The remote folder comes from user_guide.toml, below the connection's `folder` if it has one.
 """
@@ -8,12 +10,21 @@ from airflow.sdk import Connection
 
 from smki.publish.site import Site
 from smki.publish.site_settings import SiteLogin
-from smki_airflow.names import connection_id
+from smki_airflow.names import audit_connection_id, connection_id
 
 
 def open_site(name: str, folder: str) -> Site:
     """The site as its connection describes it; `folder` is the obligation's. Raises ConfigurationError."""
-    connection = Connection.get(connection_id(name))
+    return _site(name, connection_id(name), folder)
+
+
+def open_audited_site(name: str) -> Site:
+    """The site as the auditor logs in to it. Raises ConfigurationError."""
+    return _site(name, audit_connection_id(name), "/")
+
+
+def _site(name: str, conn_id: str, folder: str) -> Site:
+    connection = Connection.get(conn_id)
     extra = connection.extra_dejson
     login = SiteLogin(
         connection.host,
@@ -26,6 +37,6 @@ def open_site(name: str, folder: str) -> Site:
     return login.site(
         name,
         folder,
-        stated_in=f"Airflow connection {connection_id(name)}",
+        stated_in=f"Airflow connection {conn_id}",
         next_step="complete the connection (Admin → Connections) and clear the task.",
     )

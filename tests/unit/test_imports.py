@@ -9,6 +9,7 @@ from smki.settings import INCLUDE
 
 LAYERS = [
     "cli",
+    "watch",
     "generator consumer",
     "anchors retention",
     "publish",

@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, extract, gate, generate, repository, retention, revocation
+from smki.cli import anchors, audit, extract, gate, generate, repository, retention, revocation, status
 
 app = typer.Typer(
     name="smki",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command()(repository.lodge)
 app.command()(repository.rejected)
+repository.status_app.callback(invoke_without_command=True)(status.report)
 app.add_typer(repository.status_app, name="status")
 app.add_typer(repository.windows_app, name="windows")
 app.add_typer(generate.app, name="generate")
@@ -24,3 +25,4 @@ app.add_typer(gate.app, name="gate")
 app.add_typer(revocation.app, name="revocation")
 app.add_typer(anchors.app, name="anchors")
 app.add_typer(retention.app, name="retention")
+app.command()(audit.audit)

@@ -28,7 +28,7 @@ from smki.repository import lodging, revocation, status, windows
 from smki.repository.sources import offers_of
 from smki.repository.tables import rejected_lodgement
 
-status_app = typer.Typer(no_args_is_help=True, help="Change the status of lodged certificates.")
+status_app = typer.Typer()
 windows_app = typer.Typer(no_args_is_help=True, help="Close and list delta windows.")
 
 

@@ -6,8 +6,12 @@
 * A file with {date} in its name is written once; one without is replaced in place by its successor.
 * A delta stays for `keep_days` from its publication, at least the 7 of Appendix O 2.3.3 (b); of the full extracts the
   newest `keep` stay; a file that is replaced in place stays. Retention looks every day.
-* The two revocation lists are .gz files that one daily run makes sure of; a warning comes before their nextUpdate.
-* What contradicts itself is refused on load, with the obligation and the key; so are two obligations with one file.
+* The two revocation lists are .gz files that one daily run makes sure of; a warning comes before their nextUpdate. So
+  does one daily run of the four anchor files.
+* A warning comes `warning` before publish-by, and after the cut-off. Owner and contact are [operator]'s unless an
+  obligation has its own.
+* What contradicts itself, or has a key that means nothing, is refused on load, with line, obligation and key; so are
+  two obligations with one file.
 """
 
 import posixpath
@@ -24,6 +28,20 @@ from smki.errors import ObligationError
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* (\*|[A-Z]{3})")
 _PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})")
+_LEAD = re.compile(r"([0-9]{2}):([0-9]{2})")
+_FILE_NAME = "user_guide.toml"
+_OPERATOR_KEYS = frozenset({"owner", "contact", "warning"})
+_TERM_KEYS = _OPERATOR_KEYS | {
+    "clause",
+    "file",
+    "cut_off",
+    "publish_by",
+    "folder",
+    "keep",
+    "keep_days",
+    "hold_for_recovery",
+    "next_update_warning_hours",
+}
 _FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
 
 
@@ -51,7 +69,10 @@ class Terms:
     cut_off_time: time  # UTC
     weekday: int | None  # 0 is Monday; None: every day
     publish_by_delay: timedelta  # from cut-off to publish-by
+    warning_lead: timedelta  # before publish-by, when a file that is not there yet is worth a warning
     folder: str  # on the server
+    owner: str  # who answers for it
+    contact: str  # how to reach them
     next_update_warning: timedelta | None  # of a revocation list: so long before nextUpdate its successor is missed
 
     def file_name(self, day: date) -> str:
@@ -76,6 +97,15 @@ class Terms:
         """When that day's file has to be on the server (UTC)."""
         return self.cut_off(day) + self.publish_by_delay
 
+    def warn_at(self, day: date) -> datetime:
+        """When that day's file is worth a warning if it is not on the server yet (UTC)."""
+        return self.publish_by(day) - self.warning_lead
+
+    @property
+    def interval(self) -> timedelta:
+        """From one cut-off to the next."""
+        return timedelta(days=1 if self.weekday is None else 7)
+
     def falls_on(self, day: date) -> bool:
         """Whether a file is due for that day."""
         return self.weekday is None or day.weekday() == self.weekday
@@ -97,6 +127,7 @@ class UserGuide:
 
     all: tuple[Terms, ...]  # in the order of Obligation
     retention: Retention
+    audit_every: timedelta  # how often the auditor looks at the sites
 
     def terms(self, obligation: Obligation) -> Terms:
         """The terms of one obligation."""
@@ -117,12 +148,27 @@ def load_user_guide(folder: Path) -> UserGuide:
     """The user guide of a configuration folder. Raises ObligationError."""
     path = folder / "user_guide.toml"
     try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        stated = tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise _refused(path.name, f"it cannot be read ({error}).") from error
-    guide = UserGuide(
-        tuple(_terms(obligation, stated.get(obligation)) for obligation in Obligation), _retention(stated)
-    )
+        raise _refused("", f"it cannot be read ({error}).") from error
+    try:
+        return _user_guide(stated)
+    except ObligationError as error:
+        line = _line_of(text, error.item.removeprefix(_FILE_NAME).strip())
+        item = error.item.replace(_FILE_NAME, f"{_FILE_NAME} line {line}", 1) if line else error.item
+        raise ObligationError(item, error.rule, error.consequence, error.next_step) from None
+
+
+def _user_guide(stated: dict[str, Any]) -> UserGuide:
+    operator = stated.get("operator")
+    if not isinstance(operator, dict):
+        raise _refused("[operator]", "it is missing.")
+    _refuse_unknown("operator", operator, _OPERATOR_KEYS)
+    terms_of_all = tuple(_terms(obligation, stated.get(obligation), operator) for obligation in Obligation)
+    if unknown := sorted(stated.keys() - {*Obligation, "operator", "retention", "auditor"}):
+        raise _refused(f"[{unknown[0]}]", "it is no obligation, nor operator, retention or auditor.")
+    guide = UserGuide(terms_of_all, _retention(stated), _audit_every(stated.get("auditor")))
     if guide.delta.weekday is not None:
         raise _refused("[delta] cut_off", "a delta is daily (Appendix O 2.3.3 (b)).")
     if guide.full.cut_off_time != guide.delta.cut_off_time:
@@ -131,6 +177,9 @@ def load_user_guide(folder: Path) -> UserGuide:
         )
     if guide.terms(Obligation.ARL).cut_off_cron != guide.terms(Obligation.CRL).cut_off_cron:
         raise _refused("[arl] cut_off", "one daily run makes sure of both revocation lists: the same as [crl].")
+    for obligation in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH, Obligation.ANCHOR_TABLE):
+        if guide.terms(obligation).cut_off_cron != guide.terms(Obligation.ANCHOR_DOCUMENT).cut_off_cron:
+            raise _refused(f"[{obligation}] cut_off", "one daily run makes sure of all four: as [anchor_document].")
     files = [posixpath.join(terms.folder, terms.file) for terms in guide.all]
     for terms, file in zip(guide.all, files, strict=True):
         if files.count(file) > 1:
@@ -138,12 +187,27 @@ def load_user_guide(folder: Path) -> UserGuide:
     return guide
 
 
-def _terms(obligation: Obligation, stated: object) -> Terms:
+def _line_of(text: str, item: str) -> int | None:
+    """The line on which `[section] key` stands, or that of the section where the key is missing."""
+    wanted = re.fullmatch(r"\[(\w+)\](?: ([\w-]+))?", item)
+    section, found = "", None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[(\w+)\]", line):
+            section = header[1]
+        if wanted and section == wanted[1]:
+            key = re.match(r"\s*([\w-]+)\s*=", line)
+            if header or (key and key[1] == wanted[2]):
+                found = number
+    return found
+
+
+def _terms(obligation: Obligation, stated: object, operator: dict[str, Any]) -> Terms:
     if not isinstance(stated, dict):
         raise _refused(f"[{obligation}]", "it is missing.")
+    _refuse_unknown(obligation, stated, _TERM_KEYS)
 
     def text(key: str) -> str:
-        value = stated.get(key)
+        value = stated.get(key, operator.get(key))
         if not isinstance(value, str) or not value:
             raise _refused(f"[{obligation}] {key}", "it is missing or no text.")
         return value
@@ -155,12 +219,7 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         raise _refused(f"[{obligation}] cut_off", f"{parts[3]!r} is none of {', '.join(_DAYS)}.")
     if not (due := _PUBLISH_BY.fullmatch(publish_by)) or not (int(due[2]) < 24 and int(due[3]) < 60):
         raise _refused(f"[{obligation}] publish_by", f"{publish_by!r} is neither `HH:MM` nor `+1 HH:MM`.")
-    is_dated = obligation in (Obligation.FULL, Obligation.DELTA)
-    if not _FILE.fullmatch(file) or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
-        wanted = "with {date} that ends in .xml.gz" if is_dated else "without {date}"
-        raise _refused(f"[{obligation}] file", f"{file!r} is no ASCII file name {wanted}.")
-    if obligation in _LISTS and not file.endswith(".gz"):
-        raise _refused(f"[{obligation}] file", f"{file!r} does not end in .gz ({text('clause')}).")
+    _check_file(obligation, file, text("clause"))
     cut_off_time = time(int(parts[2]), int(parts[1]))
     delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3])) - timedelta(
         hours=cut_off_time.hour, minutes=cut_off_time.minute
@@ -168,6 +227,11 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
     if delay <= timedelta():
         raise _refused(
             f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}."
+        )
+    lead = _warning_lead(obligation, text("warning"))
+    if lead >= delay:
+        raise _refused(
+            f"[{obligation}] warning", f"{text('warning')} before publish-by {publish_by} is not after the cut-off."
         )
     return Terms(
         obligation=obligation,
@@ -177,9 +241,40 @@ def _terms(obligation: Obligation, stated: object) -> Terms:
         cut_off_time=cut_off_time,
         weekday=None if parts[3] == "*" else _DAYS.index(parts[3]),
         publish_by_delay=delay,
+        warning_lead=lead,
         folder=text("folder"),
+        owner=text("owner"),
+        contact=text("contact"),
         next_update_warning=_next_update_warning(obligation, stated.get("next_update_warning_hours")),
     )
+
+
+def _check_file(obligation: Obligation, file: str, clause: str) -> None:
+    is_dated = obligation in (Obligation.FULL, Obligation.DELTA)
+    if not _FILE.fullmatch(file) or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
+        wanted = "with {date} that ends in .xml.gz" if is_dated else "without {date}"
+        raise _refused(f"[{obligation}] file", f"{file!r} is no ASCII file name {wanted}.")
+    if obligation in _LISTS and not file.endswith(".gz"):
+        raise _refused(f"[{obligation}] file", f"{file!r} does not end in .gz ({clause}).")
+
+
+def _warning_lead(obligation: Obligation, stated: str) -> timedelta:
+    parts = _LEAD.fullmatch(stated)
+    if not parts or int(parts[2]) > 59 or timedelta(hours=int(parts[1]), minutes=int(parts[2])) <= timedelta():
+        raise _refused(f"[{obligation}] warning", f"{stated!r} is no time before publish-by, `HH:MM`.")
+    return timedelta(hours=int(parts[1]), minutes=int(parts[2]))
+
+
+def _audit_every(stated: object) -> timedelta:
+    minutes = stated.get("every_minutes") if isinstance(stated, dict) else None
+    if type(minutes) is not int or not 1 <= minutes <= 60 or 60 % minutes:
+        raise _refused("[auditor] every_minutes", f"{minutes!r} is no number of minutes that divides an hour.")
+    return timedelta(minutes=minutes)
+
+
+def _refuse_unknown(section: str, stated: dict[str, Any], known: frozenset[str]) -> None:
+    if unknown := sorted(stated.keys() - known):
+        raise _refused(f"[{section}] {unknown[0]}", f"it is none of {', '.join(sorted(known))}.")
 
 
 _LISTS = (Obligation.ARL, Obligation.CRL)
@@ -232,5 +327,8 @@ def _is_time(parts: re.Match[str]) -> bool:
 
 def _refused(item: str, rule: str) -> ObligationError:
     return ObligationError(
-        f"user_guide.toml {item}", rule, "No DAG can be scheduled by it.", "correct include/config/user_guide.toml."
+        f"{_FILE_NAME} {item}".strip(),
+        rule,
+        "No DAG can be scheduled by it.",
+        "correct include/config/user_guide.toml.",
     )

@@ -6,6 +6,9 @@ variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY, so that one text serves both; `conn_typ
     {"host": "sftp.example", "port": 22, "login": "publisher",
      "extra": {"key_file": "/run/secrets/publisher_key", "host_key": "ssh-ed25519 AAAA…", "folder": "/"}}
 
+`SMKI_AUDIT_PRIMARY` describes in the same way how the auditor logs in there, with a Party's read-only account; its
+Airflow connection is `smki_audit_primary`.
+
 What a command line states goes before the variable, value by value. Passwords are not used.
 """
 
@@ -59,11 +62,23 @@ def site_from_environment(name: str, stated: SiteLogin, environment: Mapping[str
     Raises ConfigurationError when something is missing or the variable is no such JSON.
     """
     variable = f"SMKI_SITE_{name.upper()}"
-    described = _parsed(variable, environment.get(variable) or "{}")
+    described = _described(variable, environment)
     login = SiteLogin(*(getattr(stated, f.name) or getattr(described, f.name) for f in fields(SiteLogin)))
     return login.site(
         name, "/", stated_in=f"site {name}", next_step=f"set {variable}, or give what is missing as an option."
     )
+
+
+def audited_site_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> Site:
+    """The site as the auditor logs in to it: what the variable SMKI_AUDIT_NAME describes. Raises ConfigurationError."""
+    variable = f"SMKI_AUDIT_{name.upper()}"
+    return _described(variable, environment).site(
+        name, "/", stated_in=f"the auditor's login of site {name}", next_step=f"set {variable}."
+    )
+
+
+def _described(variable: str, environment: Mapping[str, str]) -> SiteLogin:
+    return _parsed(variable, environment.get(variable) or "{}")
 
 
 def _parsed(variable: str, text: str) -> SiteLogin:

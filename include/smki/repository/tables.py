@@ -147,7 +147,8 @@ publication = Table(
     Column("artefact_id", ForeignKey("artefact.id"), nullable=False),
     Column("path", Text, nullable=False, comment="on the server"),
     Column("run", Text, nullable=False),
-    _when("published_at", nullable=False, server_default=_NOW),
+    _when("first_published_at", nullable=False, server_default=_NOW, comment="lateness is judged by it"),
+    _when("published_at", nullable=False, server_default=_NOW, comment="also when a lost file was put there again"),
     _when("ended_at", comment="when its file was replaced or removed; null while it is offered"),
     Column("ended_by", Text, comment="who did it: an Airflow run or a command line"),
     Column("end_reason", Text, comment="replaced, or the retention rule"),
@@ -179,6 +180,50 @@ gate_decision = Table(
     Column("reason", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
     _when("decided_at", nullable=False),
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("site", Text, nullable=False, comment="empty: it is not of one site"),
+    Column("item", Text, nullable=False, comment="the file, or what else it is about"),
+    Column("obligation", Text),
+    Column("business_date", Date),
+    Column("rule", Text, nullable=False, comment="what is wrong, as seen last"),
+    Column("next_step", Text, nullable=False),
+    _when("first_seen", nullable=False),
+    _when("last_seen", nullable=False),
+    _when("closed_at", comment="null while it is open"),
+    _when("opening_told_at", comment="when people were told of it; null: they are to be"),
+    _when("closing_told_at"),
+    Index("finding_open_key", "kind", "site", "item", unique=True, postgresql_where=text("closed_at IS NULL")),
+    Index(None, "closed_at"),
+)
+
+audited_file = Table(
+    "audited_file",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("path", Text, primary_key=True, comment="on the server"),
+    Column("bytes", BigInteger, nullable=False),
+    _when("modified_at", nullable=False, comment="as the server states it"),
+    Column("sha256", Text, nullable=False, comment="read back whole, hex"),
+    _when("hashed_at", nullable=False),
+)
+
+task_failure = Table(
+    "task_failure",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("dag", Text, nullable=False),
+    Column("run", Text, nullable=False, comment="the run's label: DAG/RUN"),
+    Column("task", Text, nullable=False),
+    Column("business_date", Date, comment="null where an event began the run"),
+    Column("error", Text, nullable=False),
+    _when("failed_at", nullable=False),
+    Index(None, "dag", "failed_at"),
 )
 
 revocation_list = Table(

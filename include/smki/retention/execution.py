@@ -104,10 +104,12 @@ def _look(
         now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         offered = list_publications(connection, site.name)
     at = at or now.astimezone(UTC)
-    return RetentionReport(site.name, at, tuple(plan_retention(guide, offered, _list(sftp, site, guide, offered), at)))
+    return RetentionReport(
+        site.name, at, tuple(plan_retention(guide, offered, list_site(sftp, site, guide, offered), at))
+    )
 
 
-def _list(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[Publication]) -> Iterator[SeenFile]:
+def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[Publication]) -> Iterator[SeenFile]:
     """All files in the obligations' folders, and in those that the ledger has files in."""
     wanted = {posixpath.normpath(posixpath.join(site.folder, terms.folder.lstrip("/"))) for terms in guide.all}
     in_ledger = {posixpath.normpath(posixpath.dirname(publication.path)) for publication in offered}

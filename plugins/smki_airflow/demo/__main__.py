@@ -97,6 +97,8 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)
     with step("removing a delta whose seven days are over (its publication is set back eight days)"):
         publishing.remove_expired_delta(stack, engine, guide)
+    with step("having the auditor look at the server as a Party, until nothing is wrong") as say:
+        publishing.wait_for_auditor(stack, engine, say)
 
 
 def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
@@ -124,6 +126,7 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     )
     key = shlex.quote(sftp["keys"][PARTY])
     console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
+    console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
 
 
 def _tell(line: str) -> None:

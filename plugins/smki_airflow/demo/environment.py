@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from smki.settings import PROJECT
-from smki_airflow.names import connection_id
+from smki_airflow.names import SMTP
 
 USERS = {"admin": "admin", "viewer": "viewer"}  # user → role of Airflow's simple auth manager
 
@@ -47,16 +47,17 @@ def airflow_environment(
     }
 
 
-def site_connection(host: str, port: int, login: str, key_file: Path, host_key: str) -> dict[str, str]:
-    """The variable that gives Airflow the connection of the site `primary`."""
-    return {
-        f"AIRFLOW_CONN_{connection_id('primary').upper()}": json.dumps(
-            {
-                "conn_type": "sftp",
-                "host": host,
-                "port": port,
-                "login": login,
-                "extra": {"key_file": str(key_file), "host_key": host_key},
-            }
-        )
-    }
+def site_connection(conn_id: str, host: str, port: int, login: str, key_file: Path, host_key: str) -> dict[str, str]:
+    """The variable that gives Airflow the connection of a site, as publisher or as auditor."""
+    extra = {"key_file": str(key_file), "host_key": host_key}
+    return _connection(conn_id, {"conn_type": "sftp", "host": host, "port": port, "login": login, "extra": extra})
+
+
+def mail_connection(host: str, port: int) -> dict[str, str]:
+    """The variable that gives Airflow the mail server by which people are told."""
+    extra = {"from_email": "smki@example.org", "disable_ssl": True, "disable_tls": True}
+    return _connection(SMTP, {"conn_type": "smtp", "host": host, "port": port, "extra": extra})
+
+
+def _connection(conn_id: str, stated: dict[str, object]) -> dict[str, str]:
+    return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(stated)}

@@ -13,9 +13,10 @@ from smki.obligations.user_guide import Obligation, UserGuide
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
+from smki.watch.findings_ledger import open_findings
 from smki_airflow.demo.sftp_server import HOST, PARTY
 from smki_airflow.demo.stack import Stack
-from smki_airflow.names import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS
+from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS
 
 SITE = "primary"
 DELTAS = 8
@@ -32,7 +33,7 @@ def party_site(stack: Stack) -> Site:
 
 def wait_for_dags(stack: Stack) -> None:
     """Waits until Airflow has read every DAG."""
-    wanted = {DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS, ANCHOR_SLOTS}
+    wanted = {DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS, ANCHOR_SLOTS, AUDITOR}
     _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
 
 
@@ -87,14 +88,19 @@ def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None
             .where(publication.c.site == SITE, publication.c.name == oldest.name)
             .values(published_at=oldest.published_at - guide.retention.delta_stays - timedelta(days=1))
         )
-    run_id = stack.api.post(f"dags/{RETENTION}/dagRuns", {"logical_date": None})["dag_run_id"]
+    _run(stack, RETENTION)
 
-    def done() -> bool:
-        state = stack.api.get(f"dags/{RETENTION}/dagRuns/{run_id}")["state"]
-        _refuse_failed([state])
-        return bool(state == "success")
 
-    _until(done, "retention did not end")
+def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -> None:
+    """Has the auditor look as a Party until it finds nothing wrong; a run of today may still be under way."""
+
+    def nothing_is_wrong() -> bool:
+        _run(stack, AUDITOR)
+        findings = [known.finding for known in open_findings(engine)]
+        say(", ".join(f"{finding.kind}: {finding.item}" for finding in findings[:2]) or "nothing is wrong")
+        return not findings
+
+    _until(nothing_is_wrong, "the auditor goes on finding something wrong (`smki status` says what)")
 
 
 def removed_deltas(engine: Engine) -> list[tuple[str, str]]:
@@ -106,6 +112,18 @@ def removed_deltas(engine: Engine) -> list[tuple[str, str]]:
     )
     with engine.connect() as connection:
         return [(row.name, row.end_reason) for row in connection.execute(query)]
+
+
+def _run(stack: Stack, dag_id: str) -> None:
+    """Has a DAG run now, and waits until the run has succeeded."""
+    run_id = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+
+    def done() -> bool:
+        state = stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        _refuse_failed([state])
+        return bool(state == "success")
+
+    _until(done, f"a run of {dag_id} did not end")
 
 
 def _states(stack: Stack, dag_id: str) -> dict[datetime, str]:

@@ -1,4 +1,4 @@
-"""Starts and ends the stack's processes: the SFTP server and Airflow's four services.
+"""Starts and ends the stack's processes: the SFTP server, a mail server and Airflow's four services.
 
 Each process leads a group of its own, and ending it ends the group: Airflow's services start children that outlive them
 otherwise. A log file a process lies in `var/log/`.
@@ -23,9 +23,9 @@ from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
 from smki_airflow.demo.airflow_api import AirflowApi
-from smki_airflow.demo.environment import USERS, airflow_environment, site_connection
-from smki_airflow.demo.sftp_server import HOST, PUBLISHER
-from smki_airflow.names import PUBLISH_POOL
+from smki_airflow.demo.environment import USERS, airflow_environment, mail_connection, site_connection
+from smki_airflow.demo.sftp_server import HOST, PARTY, PUBLISHER
+from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
 
 _SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
 _STOP_S = 10
@@ -42,6 +42,11 @@ class Stack:
     api: AirflowApi
     sftp: dict[str, Any] = field(default_factory=dict)  # what the SFTP server said when it was ready
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def mail(self) -> Path:
+        """Where messages to people land, one .eml file each."""
+        return self.var / "mail"
 
     def airflow(self, *arguments: str) -> str:
         """Runs an Airflow command to its end and returns what it printed. Raises TransportError when it fails."""
@@ -131,6 +136,7 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
     stack = Stack(var, environment, repository_url, api)
     try:
         start_sftp(stack, sftp_port)
+        start_mail(stack)
         stack.airflow("db", "migrate")
         stack.airflow("pools", "set", PUBLISH_POOL, "1", "one publisher at a time")
         yield stack
@@ -140,28 +146,35 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
 
 
 def start_sftp(stack: Stack, port: int) -> None:
-    """Starts the SFTP server and gives Airflow its connection."""
-    keys = stack.var / "sftp-keys"
-    server = (
-        "smki_airflow.demo.sftp_server",
-        "--root",
-        str(stack.var / "sftp"),
-        "--keys",
-        str(keys),
-        "--port",
-        str(port),
-    )
-    process = stack.start("sftp", *server, answers=True)
+    """Starts the SFTP server and gives Airflow its connections: as publisher, and as the Party that audits."""
+    root, keys = str(stack.var / "sftp"), str(stack.var / "sftp-keys")
+    stack.sftp = _answer(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
+    for conn_id, account in ((connection_id("primary"), PUBLISHER), (audit_connection_id("primary"), PARTY)):
+        key_file = Path(stack.sftp["keys"][account])
+        stack.environment |= site_connection(
+            conn_id, HOST, stack.sftp["port"], account, key_file, stack.sftp["host_key"]
+        )
+
+
+def start_mail(stack: Stack) -> None:
+    """Starts the mail server and gives Airflow its connection."""
+    ready = _answer(stack, "mail", "mail_server", "--folder", str(stack.mail))
+    stack.environment |= mail_connection(ready["host"], ready["port"])
+
+
+def _answer(stack: Stack, name: str, module: str, *arguments: str) -> Any:
+    """What a server of the demo says once it accepts connections. Raises TransportError."""
+    process = stack.start(name, f"smki_airflow.demo.{module}", *arguments, answers=True)
     assert process.stdout is not None  # noqa: S101  # it answers
     ready = process.stdout.readline()
     if not ready:
         raise TransportError(
-            "SFTP server", "it ended at start.", "Nothing can be published.", f"read {stack.var / 'log' / 'sftp.log'}."
+            f"{name} server",
+            "it ended at start.",
+            "The stack is not complete.",
+            f"read {stack.var / 'log' / name}.log.",
         )
-    stack.sftp = json.loads(ready)
-    stack.environment |= site_connection(
-        HOST, stack.sftp["port"], PUBLISHER, Path(stack.sftp["keys"][PUBLISHER]), stack.sftp["host_key"]
-    )
+    return json.loads(ready)
 
 
 def start_airflow(stack: Stack) -> None:

@@ -18,7 +18,7 @@ import pytest
 from smki.cli import application
 from smki.settings import PROJECT, Settings
 from smki_airflow.demo.environment import airflow_environment, site_connection
-from smki_airflow.names import PUBLISH_POOL
+from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
 
 Compose = dict[str, Any]
 
@@ -227,8 +227,9 @@ def test_values_agree_with_those_of_the_demo(compose: Compose) -> None:
         assert differs is (name in OTHER_VALUES), f"{name}: {production[name]!r}, in the demo {demo[name]!r}"
 
 
-def test_connection_of_the_site_has_the_shape_of_the_demo(compose: Compose) -> None:
-    [name] = [name for name in _demo_environment() if name.startswith("AIRFLOW_CONN_")]
+@pytest.mark.parametrize("conn_id", [connection_id("primary"), audit_connection_id("primary")])
+def test_connections_of_the_site_have_the_shape_of_the_demo(compose: Compose, conn_id: str) -> None:
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
     demo, production = json.loads(_demo_environment()[name]), json.loads(_environment(compose)[name])
     assert set(production) == set(demo)
     assert set(production["extra"]) == {*demo["extra"], "folder"}  # OpenSSH's jail cannot be written to at its root
@@ -236,7 +237,8 @@ def test_connection_of_the_site_has_the_shape_of_the_demo(compose: Compose) -> N
     sftp, worker = compose["services"]["sftp"], compose["services"]["worker"]
     assert production["host"] == "sftp"
     assert sftp["ports"][0].endswith(f":{production['port']}")
-    assert production["extra"]["key_file"] == f"/run/secrets/{worker['secrets'][0]}"
+    assert production["login"] == demo["login"]
+    assert production["extra"]["key_file"] in [f"/run/secrets/{secret}" for secret in worker["secrets"]]
     assert f"site:/srv/sftp{production['extra']['folder']}" in sftp["volumes"]
 
 
@@ -346,7 +348,9 @@ def _demo_environment() -> dict[str, str]:
         var=Path(HOME, "var"),
         port=8080,
         secret="SECRET",  # noqa: S106  # a mark
-    ) | site_connection("HOST", 22, "publisher", Path("KEY"), "HOST KEY")
+    )
+    for conn_id, account in ((connection_id("primary"), "publisher"), (audit_connection_id("primary"), "party")):
+        environment |= site_connection(conn_id, "HOST", 22, account, Path("KEY"), "HOST KEY")
     return {name: value.replace(str(PROJECT), HOME) for name, value in environment.items()}
 
 

@@ -45,4 +45,9 @@ def test_clause_2_3_3_c_and_d_want_gz_files(tmp_path: Path) -> None:
 
 def test_lists_have_one_daily_run(tmp_path: Path) -> None:
     with pytest.raises(ObligationError, match="one daily run"):
-        guide_with(tmp_path, 'ARL.crl.gz"\ncut_off = "0 1 * * *"', 'ARL.crl.gz"\ncut_off = "30 1 * * *"')
+        guide_with(tmp_path, 'ARL.crl.gz"\ncut_off = "0 1 * * *"', 'ARL.crl.gz"\ncut_off = "15 1 * * *"')
+
+
+def test_anchor_files_have_one_daily_run(tmp_path: Path) -> None:
+    with pytest.raises(ObligationError, match=r"\[anchor_table\] cut_off.*makes sure of all four"):
+        guide_with(tmp_path, 'SLOTS.csv"\ncut_off = "0 2 * * *"', 'SLOTS.csv"\ncut_off = "15 2 * * *"')

@@ -51,13 +51,14 @@ def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) 
 
 @pytest.mark.parametrize(
     ("publish_by", "delay"),
-    [("18:01", timedelta(minutes=1)), ("+1 00:00", timedelta(hours=6)), ("+1 18:00", timedelta(days=1))],
+    [("18:31", timedelta(minutes=31)), ("+1 00:00", timedelta(hours=6)), ("+1 18:00", timedelta(days=1))],
 )
 def test_publish_by_counts_from_the_cut_off(tmp_path: Path, publish_by: str, delay: timedelta) -> None:
     text = SHIPPED
     for section, cron in [("full", "0 18 * * WED"), ("delta", "0 18 * * *")]:
         text = setting(section, "cut_off", f'"{cron}"', text)
         text = setting(section, "publish_by", f'"{publish_by}"', text)
+        text = setting(section, "warning", '"00:30"', text)
     guide = load(tmp_path, text)
     assert guide.delta.publish_by_delay == delay
     assert guide.full.weekday == 2
@@ -98,9 +99,46 @@ IMPOSSIBLE = [
 def test_impossible_setting_is_refused_with_its_obligation_and_key(
     tmp_path: Path, section: str, key: str, value: str
 ) -> None:
-    with pytest.raises(ObligationError, match=rf"^user_guide\.toml \[\w+\] {key}: ") as caught:
+    with pytest.raises(ObligationError, match=rf"^user_guide\.toml line \d+ \[\w+\] {key}: ") as caught:
         load(tmp_path, setting(section, key, value))
     assert "correct include/config/user_guide.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "rule"),
+    [
+        ("delta", "warning", '"04:00"', "is not after the cut-off"),
+        ("delta", "warning", '"00:00"', "no time before publish-by"),
+        ("delta", "warning", '"-01:00"', "no time before publish-by"),
+        ("delta", "warning", '"1 h"', "no time before publish-by"),
+        ("operator", "owner", "", "it is missing or no text"),
+        ("auditor", "every_minutes", "7", "divides an hour"),
+        ("auditor", "every_minutes", '"10"', "divides an hour"),
+    ],
+)
+def test_impossible_watch_is_refused(tmp_path: Path, section: str, key: str, value: str, rule: str) -> None:
+    with pytest.raises(ObligationError, match=rule):
+        load(tmp_path, setting(section, key, value))
+
+
+def test_refusal_names_the_line(tmp_path: Path) -> None:
+    text = setting("crl", "publish_by", '"25:00"')
+    line = text.splitlines().index('publish_by = "25:00"') + 1
+    with pytest.raises(ObligationError, match=rf"^user_guide.toml line {line} \[crl\] publish_by: "):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(("line", "item"), [("publish-by = 3", "[full] publish-by"), ("retain = 3", "[full] retain")])
+def test_key_that_means_nothing_is_refused(tmp_path: Path, line: str, item: str) -> None:
+    with pytest.raises(ObligationError, match=re.escape(item)):
+        load(tmp_path, SHIPPED.replace("[full]\n", f"[full]\n{line}\n"))
+
+
+def test_owner_and_contact_are_the_operators_unless_an_obligation_has_its_own(tmp_path: Path) -> None:
+    guide = load(tmp_path, SHIPPED.replace("[crl]\n", '[crl]\nowner = "PKI team"\n'))
+    assert guide.terms(Obligation.CRL).owner == "PKI team"
+    assert guide.full.owner == "SMKI Repository operations"
+    assert {terms.contact for terms in guide.all} == {"smki-oncall@example.org"}
 
 
 @pytest.mark.parametrize("section", ["full", "delta"])

@@ -1,0 +1,106 @@
+"""`smki audit`: look at the sites as a Party does. Works from cron, anywhere, with Airflow down."""
+
+import os
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from smki.cli.terminal import AsJson, open_repository, out, print_json, reported_errors
+from smki.errors import SmkiError
+from smki.obligations.user_guide import load_user_guide
+from smki.publish.site_settings import audited_site_from_environment
+from smki.watch.auditor import Audit, audit_site
+from smki.watch.findings import Finding
+from smki.watch.findings_ledger import KnownFinding
+from smki.watch.links import Links
+from smki.watch.mail import Mailer
+from smki.watch.telling import tell
+
+
+def audit(
+    site: Annotated[
+        list[str] | None, typer.Option("--site", help="One site only, may be repeated; all of SMKI_SITES if not given.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and say; record nothing, tell nobody.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Log in with a Party's account (SMKI_AUDIT_NAME), compare with obligations and ledger, and say what is wrong.
+
+    Findings open and close in the ledger; where SMKI_SMTP_URL is set, people are told of each opening and closing once.
+    Exit code 1 while findings are open on the sites.
+    """
+    now = datetime.now(UTC)
+    audits, failures = [], []
+    with reported_errors(as_json=as_json):
+        engine, settings = open_repository()
+        guide = load_user_guide(settings.config)
+        for name in site or settings.sites:
+            try:
+                audits.append(audit_site(engine, audited_site_from_environment(name), guide, now, record=not dry_run))
+            except SmkiError as error:  # the other sites are looked at all the same
+                failures.append(error)
+        mailer = Mailer.from_environment(os.environ)
+        if mailer and not dry_run:
+            links = Links(os.environ.get("SMKI_AIRFLOW_URL", ""), settings.runbook)
+            tell(engine, guide, mailer.send, now, links)
+        if as_json and not failures:
+            print_json([_as_json(one) for one in audits])
+        elif not as_json:
+            for one in audits:
+                _print(one)
+        if failures:
+            raise failures[0]
+    if any(_open(one) for one in audits):
+        raise typer.Exit(1)
+
+
+def _open(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
+    """What is wrong on the site now; with what the ledger has of it, where that was asked."""
+    if audit.reconciled is None:
+        return [(finding, None) for finding in audit.findings]
+    return [(known.finding, known) for known in audit.reconciled.open if known.finding.site == audit.site]
+
+
+def _print(audit: Audit) -> None:
+    wrong = _open(audit)
+    out.print(
+        f"site {audit.site}: {audit.files} files, {audit.hashed} of them read back whole, {len(wrong)} findings",
+        style="bold",
+        highlight=False,
+    )
+    for finding, known in wrong:
+        since = f" since {known.first_seen:%Y-%m-%d %H:%M} UTC" if known else ""
+        out.print(f"[bold red]{finding.kind}[/] {escape(finding.item)}{since}", highlight=False, soft_wrap=True)
+        out.print(f"  {escape(finding.rule)}", highlight=False, soft_wrap=True)
+        out.print(f"  [bold]Next:[/] {escape(finding.next_step)}", highlight=False, soft_wrap=True)
+    for known in audit.reconciled.closed if audit.reconciled else ():
+        line = f"closed: {known.finding.kind} {known.finding.item}, open since {known.first_seen:%Y-%m-%d %H:%M} UTC"
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _as_json(audit: Audit) -> dict[str, Any]:
+    return {
+        "site": audit.site,
+        "files": audit.files,
+        "read_back": audit.hashed,
+        "findings": [_finding_as_json(finding, known) for finding, known in _open(audit)],
+        "closed": [
+            _finding_as_json(known.finding, known) for known in (audit.reconciled.closed if audit.reconciled else ())
+        ],
+    }
+
+
+def _finding_as_json(finding: Finding, known: KnownFinding | None) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "item": finding.item,
+        "obligation": finding.obligation,
+        "business_date": finding.business_date and finding.business_date.isoformat(),
+        "rule": finding.rule,
+        "next_step": finding.next_step,
+        "runbook": finding.kind.section,
+        "since": known and known.first_seen.isoformat(),
+        "closed_at": known and known.closed_at and known.closed_at.isoformat(),
+    }

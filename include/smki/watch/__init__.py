@@ -1,0 +1,1 @@
+"""Watches the obligations: what is due when, what is really on the sites, what to tell whom."""

@@ -1,0 +1,228 @@
+"""Looks at a site as a Party does and says what is wrong there. Needs no Airflow.
+
+1. Log in with a Party's read-only account and list the obligations' folders.
+2. Read files back whole and hash them: those that are new or whose size or time has changed, those that were not what
+   the ledger published, and of the others the one that was read longest ago, so that each is read again in its turn.
+3. Read what revocation lists and anchor files say themselves.
+4. Read the ledger, and compare. What looks damaged or foreign is looked at a second time a moment later: between a
+   publisher's rename and its record in the ledger a right file looks wrong.
+5. Record: findings open and close once.
+
+A site that cannot be looked at is a finding, too, and closes none of the others. The auditor writes to the ledger only.
+"""
+
+import logging
+import posixpath
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from paramiko import SFTPClient
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from smki.anchors.files import own_certificates
+from smki.anchors.model import REGIONAL_SLOT
+from smki.anchors.production import REGION_OF
+from smki.certificates.revocation_list import read_revocation_list
+from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Publication
+from smki.publish.ledger import list_publications
+from smki.publish.readback import remote_sha256
+from smki.publish.site import Site, open_sftp, site_errors
+from smki.quality.single_file import read_single
+from smki.repository.database import lost_connections
+from smki.repository.tables import audited_file
+from smki.retention.execution import list_site
+from smki.retention.rules import SeenFile
+from smki.watch.due import offered_now
+from smki.watch.facts import load_facts
+from smki.watch.findings import Finding, Kind, Sight, find
+from smki.watch.findings_ledger import Reconciled, record_look
+from smki.watch.forecast import HISTORY, expected, forecasts
+from smki.watch.status import due_status
+
+log = logging.getLogger(__name__)
+_AGAIN_AFTER_S = 3.0
+_MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A file that was read back whole."""
+
+    path: str
+    bytes: int
+    modified_at: datetime  # UTC, as the server states it
+    sha256: str  # hex
+    hashed_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What one look at a site gave."""
+
+    site: str
+    files: int
+    hashed: int
+    findings: tuple[Finding, ...]
+    reconciled: Reconciled | None  # none for a dry run
+
+
+def audit_site(engine: Engine, site: Site, guide: UserGuide, now: datetime, *, record: bool = True) -> Audit:
+    """Looks at a site at `now` (UTC), as the Party whose login `site` is, and records what is wrong.
+
+    `site.folder` is what the folders of the user guide are below. Raises RepositoryUnavailableError, and
+    ConfigurationError for a login that is not complete.
+    """
+    try:
+        findings, files, hashed = _look(engine, site, guide, now, record=record)
+        if any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
+            time.sleep(_AGAIN_AFTER_S)
+            again, files, _ = _look(engine, site, guide, now, record=False)
+            keys = {(finding.kind, finding.item) for finding in again}
+            findings = [finding for finding in findings if (finding.kind, finding.item) in keys]
+    except (SiteUnavailableError, SiteLoginError, UploadDamagedError) as error:
+        findings, files, hashed = [Finding(Kind.UNREACHABLE, site.name, "site", f"{error.item}: {error.rule}")], 0, 0
+    for finding in findings:
+        log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site.name, finding.item, finding.rule)
+    reconciled = record_look(engine, site.name, findings, now) if record else None
+    return Audit(site.name, files, hashed, tuple(findings), reconciled)
+
+
+def to_hash(files: Sequence[SeenFile], audited: Mapping[str, Audited], published: Mapping[str, str]) -> list[SeenFile]:
+    """Which files are read back whole: new, changed and wrong ones, and of the others the one not read for longest.
+
+    `published` has the SHA-256 (hex) that the ledger has of each name.
+    """
+    known = [file for file in files if _is_known(file, audited.get(file.path), published)]
+    oldest = min(known, key=lambda file: audited[file.path].hashed_at, default=None)
+    return [file for file in files if file not in known or file is oldest]
+
+
+def _look(
+    engine: Engine, site: Site, guide: UserGuide, now: datetime, *, record: bool
+) -> tuple[list[Finding], int, int]:
+    audited = _audited(engine, site.name)
+    published = {one.name: one.artefact.sha256 for one in _offered(engine, site.name)}
+    with open_sftp(site) as sftp:
+        files = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
+        read = {file.path: _hashed(sftp, file, now) for file in to_hash(files, audited, published)}
+        files = [file for file in files if read.get(file.path, True)]  # without what was removed since it was listed
+        hashed = [one for one in read.values() if one]
+        sight = _sight(sftp, site, guide, files, audited, hashed)
+    if record:
+        _keep(engine, site.name, files, hashed)
+    offered = _offered(engine, site.name)
+    facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
+    ahead = expected(forecasts(guide, facts, now))
+    stands = [
+        due_status(due, facts, now, ahead.get((terms.obligation, due.business_date)))
+        for terms in guide.all
+        for due in offered_now(terms, facts.since(terms) or date.max, now)
+    ]
+    return find(guide, sight, offered, stands, now), len(files), len(hashed)
+
+
+def _sight(
+    sftp: SFTPClient,
+    site: Site,
+    guide: UserGuide,
+    files: Sequence[SeenFile],
+    audited: Mapping[str, Audited],
+    hashed: Sequence[Audited],
+) -> Sight:
+    hashes = {path: known.sha256 for path, known in audited.items()} | {one.path: one.sha256 for one in hashed}
+    by_name = {posixpath.basename(file.path): file.path for file in files}
+    next_updates: dict[str, datetime] = {}
+    unequal = ""
+    with tempfile.TemporaryDirectory(prefix="smki-") as folder:
+
+        def fetched(obligation: Obligation) -> Path | None:
+            name = guide.terms(obligation).file
+            if name not in by_name:
+                return None
+            local = Path(folder, name)
+            with site_errors(f"{name} on site {site.name}"):
+                try:
+                    sftp.get(by_name[name], str(local))
+                except FileNotFoundError:
+                    return None
+            return local
+
+        for obligation in (Obligation.ARL, Obligation.CRL):
+            if local := fetched(obligation):
+                try:
+                    next_updates[local.name] = read_revocation_list(read_single(local)).next_update
+                except DataError as error:
+                    log.warning("list cannot be read name=%s error=%s", local.name, error)  # its hash says so, too
+        regions = {region: fetched(obligation) for obligation, region in REGION_OF.items()}
+        if all(regions.values()):
+            try:
+                own = own_certificates({region: path for region, path in regions.items() if path})
+                wrong = [fields for held in own.values() for fields in held if fields.role != REGIONAL_SLOT.terms.role]
+                if wrong:
+                    unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
+            except DataError as error:
+                unequal = f"they cannot be compared: {error.item}: {error.rule}"
+    return Sight(site.name, tuple(files), hashes, next_updates, unequal)
+
+
+def _is_part(path: str) -> bool:
+    return posixpath.basename(path).startswith(".")
+
+
+def _is_known(file: SeenFile, audited: Audited | None, published: Mapping[str, str]) -> bool:
+    if audited is None or (audited.bytes, audited.modified_at) != (file.bytes, file.modified_at):
+        return False
+    return published.get(posixpath.basename(file.path), audited.sha256) == audited.sha256
+
+
+def _offered(engine: Engine, site: str) -> list[Publication]:
+    with lost_connections(), engine.connect() as connection:
+        return list_publications(connection, site)
+
+
+def _hashed(sftp: SFTPClient, file: SeenFile, now: datetime) -> Audited | None:
+    """The file, read back; none where it has been removed since it was listed, as retention does."""
+    with site_errors(file.path):
+        try:
+            return Audited(file.path, file.bytes, file.modified_at, remote_sha256(sftp, file.path), now)
+        except FileNotFoundError:
+            return None
+
+
+def _audited(engine: Engine, site: str) -> dict[str, Audited]:
+    columns = audited_file.c
+    query = select(columns.path, columns.bytes, columns.modified_at, columns.sha256, columns.hashed_at)
+    with lost_connections(), engine.connect() as connection:
+        rows = connection.execute(query.where(columns.site == site)).all()
+    return {
+        row.path: Audited(row.path, row.bytes, row.modified_at.astimezone(UTC), row.sha256, row.hashed_at)
+        for row in rows
+    }
+
+
+def _keep(engine: Engine, site: str, files: Sequence[SeenFile], hashed: Sequence[Audited]) -> None:
+    """Remembers what was read back; forgets what is gone."""
+    columns = audited_file.c
+    with lost_connections(), engine.begin() as connection:
+        connection.execute(
+            delete(audited_file).where(columns.site == site, columns.path.not_in([file.path for file in files]))
+        )
+        for one in hashed:
+            values = {
+                "bytes": one.bytes,
+                "modified_at": one.modified_at,
+                "sha256": one.sha256,
+                "hashed_at": one.hashed_at,
+            }
+            connection.execute(
+                insert(audited_file)
+                .values(site=site, path=one.path, **values)
+                .on_conflict_do_update(index_elements=["site", "path"], set_=values)
+            )

@@ -1,0 +1,282 @@
+"""What is wrong on a site. Pure: what a Party sees there, what the ledger says, and the time, in; findings out.
+
+| kind | what it means |
+|---|---|
+| at risk | the warning time has come, or the forecast ends after publish-by, and the file is not there |
+| missing | publish-by has passed and the file is not there; or it was published, and the server has lost it |
+| early | a file for a day whose cut-off has not come |
+| truncated | shorter than what was published |
+| altered | not the octets that were published |
+| unexpected | nothing of ours: a Party may take it for ours |
+| expired | past its days and still there, a day after retention looked |
+| chain broken | from the newest full extract a Party cannot get to today |
+| next update | a revocation list nears its nextUpdate, or is past it, and none follows |
+| anchors unequal | the two regions' files differ elsewhere than in the WAN provider slot |
+| unreachable | the site cannot be looked at as a Party |
+
+A finding is about one item of one site, so it opens once and closes once, however often it is seen. How late a file was
+that came late is no finding: it stays with its publication.
+"""
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.publish.artefact import Publication
+from smki.retention.rules import SeenFile, Verdict, plan_retention
+from smki.watch.status import DueStatus, State, span
+
+_RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
+_SHOWN_DAYS = 7
+
+
+class Kind(StrEnum):
+    """Of a finding; also the name of its section in docs/runbook.md."""
+
+    AT_RISK = "at risk"
+    MISSING = "missing"
+    EARLY = "early"
+    TRUNCATED = "truncated"
+    ALTERED = "altered"
+    UNEXPECTED = "unexpected"
+    EXPIRED = "expired"
+    CHAIN_BROKEN = "chain broken"
+    NEXT_UPDATE = "next update"
+    ANCHORS_UNEQUAL = "anchors unequal"
+    UNREACHABLE = "unreachable"
+
+    @property
+    def section(self) -> str:
+        """Where the runbook tells what to do."""
+        return f"docs/runbook.md#{self.value.replace(' ', '-')}"
+
+
+_NEXT_STEP = {
+    Kind.AT_RISK: "see the DAG's run of that day: it waits, fails or is slow; there is still time.",
+    Kind.MISSING: "see the run of that day; mend what it names, then clear what failed, or backfill the day.",
+    Kind.EARLY: "find out who published it: a Party that loads it skips a day.",
+    Kind.TRUNCATED: "move it away by hand, then clear its run from the first task on: the same content is put there.",
+    Kind.ALTERED: "find out who changed it; move it away by hand, then clear its run from the first task on.",
+    Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
+    Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
+    Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
+    Kind.NEXT_UPDATE: "have its issuer issue the next list and lodge it; it is published at once.",
+    Kind.ANCHORS_UNEQUAL: "trigger the DAG smki_anchor_slots; `smki anchors state` shows which file is not of the set.",
+    Kind.UNREACHABLE: "try the login by hand; see whether server, network and the Party's key are as they were.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: Kind
+    site: str  # empty: it is not of one site
+    item: str  # the file's name, or what else it is about
+    rule: str  # what is wrong, with figures
+    obligation: Obligation | None = None
+    business_date: date | None = None
+
+    @property
+    def next_step(self) -> str:
+        """What to do, in one sentence; the runbook has the rest."""
+        return f"{_NEXT_STEP[self.kind]} ({self.kind.section})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a Party sees on a site."""
+
+    site: str
+    files: tuple[SeenFile, ...]
+    hashes: Mapping[str, str]  # path → SHA-256 (hex) of what was read back whole, now or before
+    next_updates: Mapping[str, datetime]  # name of a revocation list's file → its nextUpdate (UTC)
+    unequal_anchors: str = ""  # how the regions' files differ where they may not
+
+
+def find(
+    guide: UserGuide, sight: Sight, offered: Iterable[Publication], stands: Iterable[DueStatus], now: datetime
+) -> list[Finding]:
+    """All that is wrong on a site at `now` (UTC).
+
+    `offered` is what the ledger says the site offers; `stands` how every due file of the last weeks stands.
+    """
+    # A publisher and a Party may see the same folder under different paths; names are the same.
+    publications = {publication.name: replace(publication, path=publication.name) for publication in offered}
+    seen = {posixpath.basename(file.path): file for file in sight.files}
+    return [
+        *late_or_at_risk(sight.site, stands, now),
+        *_lost(sight.site, publications, seen),
+        *_wrong_files(guide, sight, publications, seen, now),
+        *_expired(guide, sight.site, publications, seen, now),
+        *_broken_chain(guide, sight.site, seen, now),
+        *_near_next_update(guide, sight, now),
+        *_unequal_anchors(guide, sight, publications, now),
+    ]
+
+
+def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
+    """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
+
+    The auditor and Airflow's deadline alerts both ask this, so what both see is one finding.
+    """
+    for one in stands:
+        if one.state in (State.NOTHING, State.DUE) or site not in one.missing_sites:
+            continue
+        due, is_late = one.due, now >= one.due.publish_by
+        if not is_late and one.state is State.HELD and now < due.warn_at:
+            continue
+        rule = f"it {'was' if is_late else 'is'} due at {due.publish_by:%Y-%m-%d %H:%M} UTC and is not there"
+        if not is_late and one.expected_at is not None and one.expected_at > due.publish_by:
+            rule += f"; it is expected at {one.expected_at:%H:%M} UTC"
+        held = " The gate holds it: a person has to decide." if one.state is State.HELD else ""
+        yield Finding(
+            Kind.MISSING if is_late else Kind.AT_RISK,
+            site,
+            due.label,
+            f"{rule}.{held}",
+            due.terms.obligation,
+            due.business_date,
+        )
+
+
+def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
+    for name, publication in publications.items():
+        if name not in seen:
+            yield Finding(
+                Kind.MISSING,
+                site,
+                publication.name,
+                f"it was published at {publication.published_at:%Y-%m-%d %H:%M} UTC and the server has lost it.",
+                Obligation(publication.artefact.obligation),
+                publication.artefact.business_date,
+            )
+
+
+def _wrong_files(
+    guide: UserGuide,
+    sight: Sight,
+    publications: Mapping[str, Publication],
+    seen: Mapping[str, SeenFile],
+    now: datetime,
+) -> Iterator[Finding]:
+    for name, file in seen.items():
+        if name.startswith(".") and name.endswith(".part"):
+            continue  # an upload that is under way, or one that retention removes
+        terms, day = _of_obligation(guide, name)
+        obligation = terms.obligation if terms else None
+        if terms is not None and day is not None and terms.cut_off(day) > now:
+            yield Finding(
+                Kind.EARLY,
+                sight.site,
+                name,
+                f"its cut-off {terms.cut_off(day):%Y-%m-%d %H:%M} UTC has not come.",
+                obligation,
+                day,
+            )
+        elif (publication := publications.get(name)) is None:
+            yield Finding(Kind.UNEXPECTED, sight.site, name, "the ledger offers nothing under this name.", obligation)
+        elif finding := _damaged(sight, file, publication):
+            yield finding
+
+
+def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding | None:
+    published = publication.artefact
+    about = Obligation(published.obligation), published.business_date
+    if file.bytes < published.bytes:
+        rule = f"{file.bytes:,} octets are there and {published.bytes:,} were published."
+        return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
+    found = sight.hashes.get(file.path, published.sha256)
+    if file.bytes > published.bytes or found != published.sha256:
+        rule = (
+            f"{file.bytes:,} octets with SHA-256 {found} are there; published were {published.bytes:,} with "
+            f"{published.sha256}."
+        )
+        return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)
+    return None
+
+
+def _expired(
+    guide: UserGuide,
+    site: str,
+    publications: Mapping[str, Publication],
+    seen: Mapping[str, SeenFile],
+    now: datetime,
+) -> Iterator[Finding]:
+    """What retention was to remove a day ago, or longer."""
+    listing = [replace(file, path=name) for name, file in seen.items()]
+    for found in plan_retention(guide, publications.values(), listing, now - _RETENTION_GRACE):
+        if found.verdict is Verdict.REMOVE and found.publication is not None:
+            published = found.publication.artefact
+            yield Finding(
+                Kind.EXPIRED,
+                site,
+                found.name,
+                f"it is still there: {found.rule}.",
+                Obligation(published.obligation),
+                published.business_date,
+            )
+
+
+def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
+    """Days that a Party lacks from the newest full extract there to the newest delta that is due."""
+    days: dict[Obligation, set[date]] = {Obligation.FULL: set(), Obligation.DELTA: set()}
+    for name in seen:
+        terms, day = _of_obligation(guide, name)
+        if terms is not None and day is not None:
+            days[terms.obligation].add(day)
+    if not days[Obligation.FULL]:
+        return
+    start, today = max(days[Obligation.FULL]), now.astimezone(UTC).date()
+    wanted = [start + timedelta(days=number) for number in range(1, (today - start).days + 1)]
+    holes = [day for day in wanted if day not in days[Obligation.DELTA] and guide.delta.publish_by(day) <= now]
+    if holes:
+        listed = ", ".join(map(str, holes[:_SHOWN_DAYS])) + (" …" if len(holes) > _SHOWN_DAYS else "")
+        yield Finding(
+            Kind.CHAIN_BROKEN,
+            site,
+            "recovery chain",
+            f"after {guide.full.file_name(start)} the deltas of {listed} are not there.",
+            Obligation.DELTA,
+        )
+
+
+def _near_next_update(guide: UserGuide, sight: Sight, now: datetime) -> Iterator[Finding]:
+    for name, next_update in sight.next_updates.items():
+        terms, _ = _of_obligation(guide, name)
+        if terms is None or terms.next_update_warning is None or next_update - now >= terms.next_update_warning:
+            continue
+        tense = f"comes in {span(next_update - now)}" if next_update > now else f"passed {span(now - next_update)} ago"
+        yield Finding(
+            Kind.NEXT_UPDATE,
+            sight.site,
+            name,
+            f"its nextUpdate {next_update:%Y-%m-%d %H:%M} UTC {tense}.",
+            terms.obligation,
+        )
+
+
+def _unequal_anchors(
+    guide: UserGuide, sight: Sight, publications: Mapping[str, Publication], now: datetime
+) -> Iterator[Finding]:
+    """Files of the set are replaced one after another: a difference counts once both have stood since the last look."""
+    regions = [guide.terms(region).file for region in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH)]
+    changed_at = [publications[name].published_at for name in regions if name in publications]
+    if sight.unequal_anchors and all(at <= now - guide.audit_every for at in changed_at):
+        yield Finding(
+            Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, Obligation.ANCHOR_DOCUMENT
+        )
+
+
+def _of_obligation(guide: UserGuide, name: str) -> tuple[Terms | None, date | None]:
+    """Which obligation's file has this name, and of which day it is."""
+    for terms in guide.all:
+        if match := terms.pattern.fullmatch(name):
+            try:
+                return terms, date.fromisoformat(match[1]) if match.groups() else None
+            except ValueError:
+                return None, None
+    return None, None

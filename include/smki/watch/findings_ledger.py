@@ -1,0 +1,173 @@
+"""The findings in the ledger: each opens once and closes once, whoever sees it how often.
+
+Two signals write here, the auditor and Airflow's deadline alerts: a miss that both see is one finding. What the auditor
+no longer sees on a site it closes; a miss closes the risk that went before it. People are told of an opening and of a
+closing once; what could not be told stays to be told.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from smki.obligations.user_guide import Obligation
+from smki.repository.database import lost_connections
+from smki.repository.tables import finding as finding_table
+from smki.watch.findings import Finding, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFinding:
+    """A finding as the ledger has it."""
+
+    id: int
+    finding: Finding
+    first_seen: datetime  # UTC
+    last_seen: datetime  # UTC
+    closed_at: datetime | None  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one look changed."""
+
+    opened: tuple[KnownFinding, ...]
+    closed: tuple[KnownFinding, ...]
+    open: tuple[KnownFinding, ...]  # all of them now, on every site
+
+
+def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetime) -> Reconciled:
+    """Records all that is wrong on a site at `now` (UTC): what is new opens, what is not seen any more closes.
+
+    Where the site could not be looked at, nothing of it closes. Raises RepositoryUnavailableError.
+    """
+    with lost_connections(), engine.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
+        before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
+        kept = {_open(connection, finding, now) for finding in seen}
+        gone = []
+        if not any(finding.kind is Kind.UNREACHABLE for finding in seen):
+            gone = [
+                known.id
+                for known in _known(connection, finding_table.c.closed_at.is_(None), finding_table.c.site == site)
+                if known.id not in kept
+            ]
+            connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
+        return Reconciled(
+            opened=tuple(_known(connection, finding_table.c.id.in_(kept - before))),
+            closed=tuple(_known(connection, finding_table.c.id.in_(gone))),
+            open=tuple(_known(connection, finding_table.c.closed_at.is_(None))),
+        )
+
+
+def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFinding:
+    """Records one thing that is wrong; the same call again changes only when it was seen last."""
+    with lost_connections(), engine.begin() as connection:
+        (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
+        if finding.kind is Kind.MISSING:
+            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=now))
+        return known
+
+
+def open_findings(engine: Engine) -> list[KnownFinding]:
+    """All that are open, oldest first."""
+    with lost_connections(), engine.connect() as connection:
+        return _known(connection, finding_table.c.closed_at.is_(None))
+
+
+def findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
+    """Those that are open or were so at or after `since` (UTC), oldest first."""
+    still = or_(finding_table.c.closed_at.is_(None), finding_table.c.closed_at >= since)
+    with lost_connections(), engine.connect() as connection:
+        return _known(connection, still)
+
+
+def untold(engine: Engine) -> list[KnownFinding]:
+    """Openings and closings that people have not been told of. What closed before it was told is not told at all."""
+    columns = finding_table.c
+    opening = and_(columns.opening_told_at.is_(None), columns.closed_at.is_(None))
+    closing = and_(
+        columns.opening_told_at.is_not(None), columns.closed_at.is_not(None), columns.closing_told_at.is_(None)
+    )
+    with lost_connections(), engine.connect() as connection:
+        return _known(connection, or_(opening, closing))
+
+
+@contextmanager
+def telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
+    """Within it people are told of a finding's opening, or, where it is closed, of its closing; then that is recorded.
+
+    Gives whether that is still to be done. Who tells at the same time waits, and finds it done; if the block raises, it
+    is still to be done.
+    """
+    told_at = finding_table.c.opening_told_at if known.closed_at is None else finding_table.c.closing_told_at
+    with lost_connections(), engine.begin() as connection:
+        claimed = connection.execute(
+            update(finding_table)
+            .where(finding_table.c.id == known.id, told_at.is_(None))
+            .values({told_at.name: now})
+            .returning(finding_table.c.id)
+        ).one_or_none()
+        yield claimed is not None
+
+
+def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
+    """Whether what was at risk was missed then: its closing is no news."""
+    if known.finding.kind is not Kind.AT_RISK:
+        return False
+    columns, finding = finding_table.c, known.finding
+    query = select(columns.id).where(
+        columns.kind == Kind.MISSING,
+        columns.site == finding.site,
+        columns.item == finding.item,
+        columns.first_seen >= known.first_seen,
+    )
+    with lost_connections(), engine.connect() as connection:
+        return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:
+    columns = finding_table.c
+    return (
+        columns.kind == Kind.AT_RISK,
+        columns.site == missing.site,
+        columns.item == missing.item,
+        columns.closed_at.is_(None),
+    )
+
+
+def _open(connection: Connection, finding: Finding, now: datetime) -> int:
+    row = {
+        "kind": finding.kind,
+        "site": finding.site,
+        "item": finding.item,
+        "obligation": finding.obligation,
+        "business_date": finding.business_date,
+        "rule": finding.rule,
+        "next_step": finding.next_step,
+        "first_seen": now,
+        "last_seen": now,
+    }
+    offered = insert(finding_table).values(row)
+    statement = offered.on_conflict_do_update(
+        index_elements=["kind", "site", "item"],
+        index_where=finding_table.c.closed_at.is_(None),
+        set_={"last_seen": now, "rule": offered.excluded.rule},
+    ).returning(finding_table.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _known(connection: Connection, *conditions: Any) -> list[KnownFinding]:
+    query = select(finding_table).where(*conditions).order_by(finding_table.c.id)
+    return [_read(row) for row in connection.execute(query)]
+
+
+def _read(row: Row[Any]) -> KnownFinding:
+    obligation = None if row.obligation is None else Obligation(row.obligation)
+    business_date: date | None = row.business_date
+    finding = Finding(Kind(row.kind), row.site, row.item, row.rule, obligation, business_date)
+    return KnownFinding(row.id, finding, row.first_seen, row.last_seen, row.closed_at)

@@ -1,0 +1,90 @@
+"""When a file that is not there yet is to be expected. Pure: how long the ones before it took, and the time, in.
+
+* The history is each of the last weeks' publications that came before the next one's cut-off: what was backfilled later
+  says nothing of how long a day takes.
+* A file passes stages, cut-off → cleared by the gate → on every site. What remains is foretold from the last stage that
+  it has passed, so a late start counts as it is, and a quick one, too.
+* Of the durations before, the median is the likely one, and the one that nine of ten keep within the cautious one.
+  States warn by the cautious one. A file that is slower than all is expected now, at every moment anew.
+* Fewer than five say nothing. Nobody can foretell a person's decision: what the gate holds has no forecast.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.watch.due import current_due, dues
+from smki.watch.facts import Facts
+from smki.watch.status import DueStatus, State, due_status
+
+HISTORY = timedelta(weeks=8)
+_FEWEST = 5
+_LIKELY, _CAUTIOUS = 0.5, 0.9
+_OPEN = (State.DUE, State.AT_RISK, State.LATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When a file will be on every site."""
+
+    likely: datetime  # UTC; every second one would be there
+    cautious: datetime  # UTC; nine of ten would
+    taken_from: int  # so many publications before it
+
+
+def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) -> Forecast | None:
+    """When a file that is not on every site at `now` (UTC) will be there; `history` is of its obligation.
+
+    None where it is there, is held, has nothing to publish, or where too little went before it.
+    """
+    if waiting.state not in _OPEN:
+        return None
+    cleared_at = _cleared_at(waiting)
+    taken = [one for one in history if one.published_at and one.published_at < one.due.cut_off + one.due.terms.interval]
+    if cleared_at is None:
+        begun = waiting.due.cut_off
+        durations = [_published_at(one) - one.due.cut_off for one in taken]
+    else:
+        begun = cleared_at
+        durations = [max(timedelta(), _published_at(one) - at) for one in taken if (at := _cleared_at(one))]
+    if len(durations) < _FEWEST or now < waiting.due.cut_off:
+        return None
+    likely, cautious = quantile(durations, _LIKELY), quantile(durations, _CAUTIOUS)
+    return Forecast(max(now, begun + likely), max(now, begun + cautious), len(durations))
+
+
+def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[tuple[Obligation, date], Forecast]:
+    """The forecast of each obligation's newest file, where one can be given; `facts` reach back over HISTORY."""
+    found = {}
+    for terms in guide.all:
+        since = facts.since(terms) or date.max
+        if due := current_due(terms, since, now):
+            first = max(since, (now - HISTORY).date())
+            earlier = dues(terms, first, due.business_date - timedelta(days=1))
+            history = (due_status(one, facts, now) for one in earlier)  # looked at only where something waits
+            if ahead := forecast(due_status(due, facts, now), history, now):
+                found[terms.obligation, due.business_date] = ahead
+    return found
+
+
+def expected(found: Mapping[tuple[Obligation, date], Forecast]) -> dict[tuple[Obligation, date], datetime]:
+    """The cautious times (UTC), as `status.statuses` takes them."""
+    return {key: ahead.cautious for key, ahead in found.items()}
+
+
+def quantile(durations: Sequence[timedelta], share: float) -> timedelta:
+    """The shortest of the durations that at least `share` of them keep within."""
+    ordered = sorted(durations)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _published_at(one: DueStatus) -> datetime:
+    assert one.published_at is not None  # noqa: S101  # only such are asked
+    return one.published_at
+
+
+def _cleared_at(one: DueStatus) -> datetime | None:
+    judged = one.judged
+    return judged.judged_at if judged is not None and judged.cleared else None

@@ -1,0 +1,86 @@
+"""Renders the board's pages: Jinja templates that escape all they are given; style and script are part of the page."""
+
+import base64
+import hashlib
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from smki.watch.status import State, span
+from smki_airflow.board.view import LOOK, TITLE, duration, size
+from smki_airflow.links import board_path, dag_path, report_path, run_path, status_path
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, with the headers that keep it apart from other sites."""
+    return HTMLResponse(_environment().get_template(template).render(**values), status, _headers())
+
+
+@cache
+def _headers() -> dict[str, str]:
+    hashes = " ".join(f"'sha256-{_sha256(_text(name))}'" for name in ("theme.js", "board.js"))
+    return {
+        "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src {hashes}; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "private, no-store",
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "style": Markup(_text("board.css")),  # noqa: S704  # our own file
+        "theme_script": Markup(_text("theme.js")),  # noqa: S704  # our own file
+        "script": Markup(_text("board.js")),  # noqa: S704  # our own file
+        "icons": Markup(_text("icons.svg")),  # noqa: S704  # our own file
+        "TITLE": TITLE,
+        "State": State,
+        "board_path": board_path,
+        "dag_path": dag_path,
+        "report_path": report_path,
+        "run_path": run_path,
+        "status_path": status_path,
+    }
+    environment.filters |= {
+        "look": LOOK.__getitem__,
+        "size": size,
+        "span": span,
+        "duration": duration,
+        "count": lambda number: f"{number:,}",
+        "when": _when,
+        "long_date": _long_date,
+    }
+    return environment
+
+
+def _when(at: datetime) -> Markup:
+    """An instant, to the minute."""
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M}")
+
+
+def _long_date(day: date) -> str:
+    return f"{day:%A} {day.day} {day:%B %Y}"
+
+
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,329 @@
+"""The board's paths: the page, a day of it, the JSON for other systems, and what may be done.
+
+* Airflow authenticates: a browser without a session is sent to log in and comes back; other systems get 401.
+* A page says in one sentence why it cannot be shown, and what to do.
+* A deed is two requests: GET shows what it would do, POST does it and goes back to the board.
+"""
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.logging.decorators import action_logging
+from annotated_types import Ge, Lt
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from smki.errors import SmkiError, TransportError
+from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.repository.database import database_url, open_engine
+from smki.settings import Settings
+from smki.watch.dags import DAG_OF
+from smki.watch.due import Due
+from smki.watch.facts import Facts, load_facts
+from smki.watch.failures import last_failure
+from smki.watch.findings_ledger import findings_since, open_findings
+from smki.watch.forecast import HISTORY, expected, forecasts
+from smki.watch.history import past_files
+from smki.watch.report import report_of, status_report
+from smki.watch.status import due_status
+from smki_airflow.board import actions
+from smki_airflow.board.access import editable, editor, reader, same_origin
+from smki_airflow.board.airflow_runs import durations, runs_of
+from smki_airflow.board.rendering import page
+from smki_airflow.board.runbook import rendered_runbook
+from smki_airflow.board.trends import Trend, trends
+from smki_airflow.board.view import TITLE, Day, calendar, day_item, first_day, headline, mood
+from smki_airflow.links import board_path, login_path
+from smki_airflow.names import AUDITOR
+
+_UNAUTHENTICATED, _CONFLICT, _UNAVAILABLE, _SEE_OTHER, _NO_SUCH = 401, 409, 503, 303, 422
+_CONNECT_TIMEOUT_S = "5"  # a reader waits no longer for a server that does not answer
+_FULLS_IN_TRENDS, _DELTAS_IN_TRENDS = 52, 56
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Reader = Annotated[BaseUser, Depends(reader)]
+Editor = Annotated[BaseUser, Depends(editor)]
+Bounded = Annotated[date, Ge(date(2000, 1, 1)), Lt(date(3000, 1, 1))]  # days that every sum of days can bear
+Said = tuple[int, str, str]  # status, what is the matter, what to do
+
+
+class BoardRoute(APIRoute):
+    """A route whose refusals and failures are pages of the board."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler, with errors as pages."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                if getattr(error, "status_code", None) == _UNAUTHENTICATED:
+                    back = request.url.path if request.method == "GET" else board_path()
+                    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+                    return RedirectResponse(login_path(back + query))
+                said = _said(error)
+                if said is None:
+                    raise
+                return page("refused.html", said[0], what=said[1], next_step=said[2])
+
+        return handled
+
+
+class StatusRoute(APIRoute):
+    """A route whose refusals and failures are JSON."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler, with errors as JSON."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                said = _said(error)
+                if said is None:
+                    raise
+                return JSONResponse({"version": 1, "error": said[1], "next_step": said[2]}, said[0], _NOT_KEPT)
+
+        return handled
+
+
+_NOT_KEPT = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+router = APIRouter()
+pages = APIRouter(prefix="/board", route_class=BoardRoute)
+api = APIRouter(prefix="/api", route_class=StatusRoute)
+
+
+@pages.get("")
+def board(
+    user: Reader,
+    session: SessionDep,
+    day: Bounded | None = None,
+    obligation: Obligation | None = None,
+    done: str = "",
+) -> HTMLResponse:
+    """The whole page; with the day opened that is asked for."""
+    now, settings, engine, guide = _opened()
+    facts = load_facts(engine, guide, settings.sites, min(first_day(now), (now - HISTORY).date()))
+    expected_at = expected(forecasts(guide, facts, now))
+    found = report_of(guide, facts, open_findings(engine), now, expected_at)
+    opened = None
+    if day is not None:
+        known = facts if day >= first_day(now) else load_facts(engine, guide, settings.sites, day)
+        opened = _day(session, engine, guide, known, day, obligation, now)
+    return page(
+        "board.html",
+        report=found,
+        headline=headline(found),
+        mood=mood(found),
+        calendar=calendar(guide, facts, now, expected_at),
+        trends=_trends(session, engine, guide),
+        day=opened,
+        editable=editable(user),
+        dag_of=DAG_OF,
+        dated=actions.DATED,
+        auditor=AUDITOR,
+        done=_DONE.get(done, ""),
+        runbook=settings.runbook or board_path("/runbook"),
+    )
+
+
+@pages.get("/day/{day}")
+def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: Obligation | None = None) -> HTMLResponse:
+    """One day, for the drawer."""
+    now, settings, engine, guide = _opened()
+    facts = load_facts(engine, guide, settings.sites, min(day, first_day(now)))
+    return page(
+        "day.html",
+        day=_day(session, engine, guide, facts, day, obligation, now),
+        editable=editable(user),
+        dag_of=DAG_OF,
+        dated=actions.DATED,
+    )
+
+
+@pages.get("/runbook")
+def runbook(_user: Reader) -> HTMLResponse:
+    """docs/runbook.md, for who has no other place to read it."""
+    return page("runbook.html", body=rendered_runbook())
+
+
+@pages.get("/{dag_id}/clear")
+def confirm_clear(dag_id: str, run_id: str, session: SessionDep, _user: Editor) -> HTMLResponse:
+    """What clearing a run would do."""
+    tasks = actions.plan_clear(session, dag_id, run_id)
+    return page("confirm.html", deed="clear", dag_id=dag_id, run_id=run_id, tasks=tasks)
+
+
+@pages.post("/{dag_id}/clear", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_clear"))])
+def clear(dag_id: str, run_id: str, session: SessionDep, user: Editor) -> Response:
+    """Begins the failed tasks of a run again."""
+    actions.clear(session, user, dag_id, run_id)
+    return _back("clear")
+
+
+@pages.get("/backfill")
+def choose_backfill(obligation: Obligation, first: Bounded, last: Bounded, again: bool = False) -> Response:
+    """Leads from the form, which names an obligation, to what its DAG would do."""
+    query = urlencode({"first": first, "last": last} | ({"again": "true"} if again else {}))
+    return RedirectResponse(board_path(f"/{DAG_OF[obligation]}/backfill?{query}"), _SEE_OTHER)
+
+
+@pages.get("/{dag_id}/backfill")
+def confirm_backfill(
+    dag_id: str, first: Bounded, last: Bounded, session: SessionDep, _user: Editor, again: bool = False
+) -> HTMLResponse:
+    """What a backfill would do."""
+    actions.check_runnable(session, dag_id)
+    plan = actions.plan_backfill(session, _terms(dag_id), dag_id, first, last, again=again)
+    return page("confirm.html", deed="backfill", dag_id=dag_id, plan=plan, terms=_terms(dag_id))
+
+
+@pages.post("/{dag_id}/backfill", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_backfill"))])
+def backfill(
+    dag_id: str, first: Bounded, last: Bounded, session: SessionDep, user: Editor, again: bool = False
+) -> Response:
+    """Has Airflow run days again."""
+    terms = _terms(dag_id)
+    actions.check_runnable(session, dag_id)
+    actions.backfill(session, user, terms, actions.plan_backfill(session, terms, dag_id, first, last, again=again))
+    return _back("backfill")
+
+
+@pages.get("/{dag_id}/trigger")
+def confirm_trigger(dag_id: str, session: SessionDep, _user: Editor) -> HTMLResponse:
+    """What running a DAG now would do."""
+    _check_works_on_now(dag_id)
+    actions.check_runnable(session, dag_id)
+    return page("confirm.html", deed="trigger", dag_id=dag_id, auditor=AUDITOR)
+
+
+@pages.post("/{dag_id}/trigger", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_trigger"))])
+def trigger(dag_id: str, request: Request, session: SessionDep, user: Editor) -> Response:
+    """Runs a DAG that works on now."""
+    _check_works_on_now(dag_id)
+    actions.trigger(request, session, user, dag_id)
+    return _back("audit" if dag_id == AUDITOR else "trigger")
+
+
+@api.get("/status")
+def status(_user: Reader) -> JSONResponse:
+    """How every obligation stands, for other systems: docs/status-api.md."""
+    now, settings, engine, guide = _opened()
+    return JSONResponse(status_report(engine, guide, settings.sites, now).as_json(), headers=_NOT_KEPT)
+
+
+router.include_router(pages)
+router.include_router(api)
+
+_DONE = {
+    "clear": "The failed tasks begin again within seconds.",
+    "backfill": "The days are run one by one, oldest first; the first begins within seconds.",
+    "audit": "The auditor looks at every site now; what it finds is here within a minute or two.",
+    "trigger": "The DAG runs within seconds.",
+}
+
+
+def _opened() -> tuple[datetime, Settings, Engine, UserGuide]:
+    settings = Settings.from_environment()
+    return datetime.now(UTC), settings, repository(), load_user_guide(settings.config)
+
+
+@cache
+def repository() -> Engine:
+    """The repository, as the API server reads it."""
+    url = make_url(database_url(Settings.from_environment()))
+    if "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": _CONNECT_TIMEOUT_S})
+    return open_engine(url.render_as_string(hide_password=False))
+
+
+def _day(
+    session: SessionDep,
+    engine: Engine,
+    guide: UserGuide,
+    facts: Facts,
+    day: date,
+    chosen: Obligation | None,
+    now: datetime,
+) -> Day:
+    findings = findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
+    items = []
+    for terms in guide.all:
+        if terms.falls_on(day) and terms.cut_off(day) <= now:
+            due = Due(terms, day)
+            stands = due_status(due, facts, now)
+            is_open = stands.published_at is None
+            failure = last_failure(engine, DAG_OF[terms.obligation], day, due.cut_off) if is_open else None
+            items.append(day_item(stands, facts, runs_of(session, due), findings, failure))
+    items.sort(key=lambda item: item.status.due.terms.obligation is not chosen)
+    return Day(day, tuple(items), chosen)
+
+
+def _trends(session: SessionDep, engine: Engine, guide: UserGuide) -> list[tuple[str, list[Trend]]]:
+    """Charts of the full extracts of a year and the deltas of eight weeks."""
+    drawn = []
+    for terms, count in ((guide.full, _FULLS_IN_TRENDS), (guide.delta, _DELTAS_IN_TRENDS)):
+        files = past_files(engine, terms, count)
+        took = durations(session, [file.run for file in files])
+        if charts := trends(files, took, terms.obligation.value):
+            drawn.append((TITLE[terms.obligation], charts))
+    return drawn
+
+
+def _terms(dag_id: str) -> Any:
+    """Of the obligation that a DAG with days works for; of others, any of theirs."""
+    guide = load_user_guide(Settings.from_environment().config)
+    return next((terms for terms in guide.all if DAG_OF[terms.obligation] == dag_id), guide.delta)
+
+
+def _check_works_on_now(dag_id: str) -> None:
+    if dag_id in actions.DATED:
+        raise actions.ActionRefusedError(
+            f"DAG {dag_id}", "its runs belong to days.", "Nothing was run.", "backfill the day instead."
+        )
+
+
+def _back(done: str) -> Response:
+    return RedirectResponse(board_path(f"?done={done}"), _SEE_OTHER)
+
+
+def _said(error: Exception) -> Said | None:
+    """What a page says of an error; none for one that nobody foresaw."""
+    said: Said | None = None
+    match error:
+        case HTTPException():
+            said = (
+                error.status_code,
+                str(error.detail),
+                "ask for the role in Airflow that may, or go back to the board.",
+            )
+        case RequestValidationError():
+            names = ", ".join(str(part["loc"][-1]) for part in error.errors())
+            said = _NO_SUCH, f"The address names something that there is not: {names}.", "go back to the board."
+        case actions.ActionRefusedError():
+            said = _CONFLICT, f"{error.item}: {error.rule} {error.consequence}", error.next_step
+        case TransportError():
+            said = _UNAVAILABLE, f"The board cannot be shown: {error.rule}", error.next_step
+        case SmkiError():
+            said = _UNAVAILABLE, f"The board cannot be shown: {error.item}: {error.rule}", error.next_step
+        case SQLAlchemyError():
+            rule = str(error.__cause__ or error).strip().splitlines()[0]
+            said = (
+                _UNAVAILABLE,
+                f"The board cannot be shown: a database answers with an error ({rule}).",
+                "see that the repository is migrated (any `smki` command does it), then try again.",
+            )
+    return said

@@ -1,0 +1,220 @@
+"""What the board shows, as values that its templates only have to lay out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.watch.due import Due
+from smki.watch.facts import Facts, Judged, Offered
+from smki.watch.failures import Failure
+from smki.watch.findings_ledger import KnownFinding
+from smki.watch.report import Expected, StatusReport
+from smki.watch.status import DueStatus, State, span, statuses
+from smki_airflow.board.airflow_runs import DayRun, Stage
+
+WEEKS = 8
+TITLE = {
+    Obligation.FULL: "Full extract",
+    Obligation.DELTA: "Daily delta",
+    Obligation.ARL: "Organisation ARL",
+    Obligation.CRL: "Organisation CRL",
+    Obligation.ANCHOR_NORTH: "Anchor slots, North",
+    Obligation.ANCHOR_CENTRAL_SOUTH: "Anchor slots, Central & South",
+    Obligation.ANCHOR_DOCUMENT: "Anchor slots, document",
+    Obligation.ANCHOR_TABLE: "Anchor slots, table",
+}
+# What a state looks like: one of the icons of templates/icons.svg, and a class of board.css.
+LOOK = {
+    State.MET: "met",
+    State.MET_LATE: "met-late",
+    State.HELD: "held",
+    State.DUE: "due",
+    State.AT_RISK: "at-risk",
+    State.LATE: "late",
+    State.MISSED: "missed",
+    State.NOTHING: "nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """One obligation over the days of the calendar."""
+
+    terms: Terms
+    cells: tuple[DueStatus | None, ...]  # one a day; none where nothing is due
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The last eight weeks, whole ones, the current one last."""
+
+    days: tuple[date, ...]
+    rows: tuple[CalendarRow, ...]
+
+    @property
+    def weeks(self) -> tuple[date, ...]:
+        """The first day of each."""
+        return self.days[::7]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stage on the run's line of time."""
+
+    stage: Stage
+    left: float  # per cent of the run
+    width: float  # per cent of the run
+
+
+@dataclass(frozen=True, slots=True)
+class DayItem:
+    """One due file on the day that is looked at."""
+
+    status: DueStatus
+    sites: tuple[tuple[str, Offered | None], ...]  # what each offers, or offered
+    judged: tuple[Judged, ...]  # the gate's runs of that day, newest first
+    runs: tuple[DayRun, ...]  # newest first
+    bars: tuple[Bar, ...]  # of the newest run
+    findings: tuple[KnownFinding, ...]
+    failure: Failure | None  # the last error, where the file is not there
+
+    @property
+    def run(self) -> DayRun | None:
+        """The newest one."""
+        return self.runs[0] if self.runs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day, opened."""
+
+    date: date
+    items: tuple[DayItem, ...]
+    chosen: Obligation | None  # the one that was asked for
+
+
+def first_day(now: datetime) -> date:
+    """The Monday that the calendar begins with."""
+    today = now.date()
+    return today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
+
+
+def calendar(guide: UserGuide, facts: Facts, now: datetime, expected: Expected) -> Calendar:
+    """How every file of the last eight weeks stands; days that are still to come are in it, empty."""
+    first = first_day(now)
+    days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
+    found = {
+        (one.due.terms.obligation, one.due.business_date): one
+        for one in statuses(guide, facts, first, now.date(), now, expected)
+        if one.due.cut_off <= now
+    }
+    return Calendar(
+        days,
+        tuple(CalendarRow(terms, tuple(found.get((terms.obligation, day)) for day in days)) for terms in guide.all),
+    )
+
+
+def day_item(
+    status: DueStatus,
+    facts: Facts,
+    runs: Sequence[DayRun],
+    findings: Iterable[KnownFinding],
+    failure: Failure | None,
+) -> DayItem:
+    """One due file with all that is known of it."""
+    due = status.due
+    offered = facts.offered(due.name)
+    if due.terms.replaced_in_place and status.judged is not None:
+        offered = [one for one in offered if one.sha256 == status.judged.sha256]
+    by_site = {one.site: one for one in offered}
+    judged = [run for run in facts.judged(due.name) if not due.terms.replaced_in_place or _on_day(due, run.judged_at)]
+    about = tuple(known for known in findings if _is_about(known, due))
+    sites = tuple((site, by_site.get(site)) for site in facts.sites)
+    return DayItem(status, sites, tuple(reversed(judged)), tuple(runs), bars(runs[0]) if runs else (), about, failure)
+
+
+def bars(run: DayRun) -> tuple[Bar, ...]:
+    """The stages of a run that have begun, on a line of time from the first beginning to the last end."""
+    begun = [stage for stage in run.stages if stage.begun_at is not None]
+    if not begun:
+        return tuple(Bar(stage, 0, 0) for stage in run.stages)
+    start = min(stage.begun_at for stage in begun if stage.begun_at)
+    end = max(stage.ended_at or stage.begun_at or start for stage in begun)
+    length = max((end - start).total_seconds(), 1.0)
+
+    def place(stage: Stage) -> Bar:
+        if stage.begun_at is None:
+            return Bar(stage, 0, 0)
+        left = (stage.begun_at - start).total_seconds() / length * 100
+        width = (stage.seconds or 0.0) / length * 100
+        return Bar(stage, round(min(left, 99.0), 2), round(min(width, 100 - left), 2))
+
+    return tuple(place(stage) for stage in run.stages)
+
+
+def headline(report: StatusReport) -> str:
+    """How things stand, in one sentence."""
+    wrong = report.out_of_order
+    if not wrong and not report.findings:
+        risk = [one for one in report.standings if one.state is State.AT_RISK]
+        if risk:
+            return f"{_listed(TITLE[one.terms.obligation] for one in risk)}: at risk."
+        return "Every obligation is met." if all(not one.unmet for one in report.standings) else "All is in time."
+    parts = []
+    if wrong:
+        count = "1 obligation needs" if len(wrong) == 1 else f"{len(wrong)} obligations need"
+        parts.append(f"{count} attention: {_listed(TITLE[one.terms.obligation] for one in wrong)}")
+    if report.findings:
+        number = len(report.findings)
+        parts.append("1 finding is open" if number == 1 else f"{number} findings are open")
+    return "; ".join(parts) + "."
+
+
+def mood(report: StatusReport) -> State:
+    """The state that the headline looks like."""
+    states = {unmet.state for standing in report.standings for unmet in standing.unmet}
+    if report.findings:
+        states.add(State.LATE)
+    return next(
+        (state for state in (State.MISSED, State.LATE, State.HELD, State.AT_RISK) if state in states), State.MET
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """A duration as people say it; finer than `span`, as stages take seconds."""
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else span(timedelta(seconds=seconds))
+
+
+def size(octets: int) -> str:
+    """A file's size as people say it."""
+    value, unit = float(octets), "octets"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{octets:,} octets" if unit == "octets" else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+
+
+def _on_day(due: Due, at: datetime) -> bool:
+    return due.cut_off <= at < due.cut_off + due.terms.interval
+
+
+def _is_about(known: KnownFinding, due: Due) -> bool:
+    """Whether a finding is about this file of this day."""
+    finding = known.finding
+    if finding.obligation is not due.terms.obligation:
+        return False
+    if finding.business_date is not None:
+        return finding.business_date == due.business_date
+    end = due.cut_off + due.terms.interval
+    return known.first_seen < end and (known.closed_at is None or known.closed_at >= due.cut_off)
+
+
+def _listed(names: Iterable[str]) -> str:
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last

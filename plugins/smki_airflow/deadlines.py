@@ -1,0 +1,90 @@
+"""Airflow's own signal of a publish-by: two deadline alerts on every publishing DAG, at the warning and at the miss.
+
+* The reference is the publish-by of the run's own day. A run without a day (an event began it) has none, nor has a
+  backfill, nor a run that a person begins for a day whose publish-by has passed: they are late already, and known.
+* A deadline looks at its run only. So the callback asks the ledger how the day's files stand: where all are on every
+  site, nothing opens, whatever became of the run.
+* It runs at least once, in the triggerer; what it opens is the same finding that the auditor opens, so repeating it
+  and the auditor's look change nothing.
+* A paused DAG and a dead scheduler raise no alert: the auditor is the other signal.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, ClassVar
+
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert, deadline_reference
+
+from smki.obligations.user_guide import Obligation, Terms, UserGuide
+
+ANCHORS = (  # which one DAG publishes together
+    Obligation.ANCHOR_NORTH,
+    Obligation.ANCHOR_CENTRAL_SOUTH,
+    Obligation.ANCHOR_DOCUMENT,
+    Obligation.ANCHOR_TABLE,
+)
+
+
+@deadline_reference()
+@dataclass(eq=False)
+class PublishBy(BaseDeadlineReference):
+    """The publish-by of a run's own day: its cut-off, which ends its data interval, and the delay."""
+
+    delay_s: float = 0.0
+    required_kwargs: ClassVar[set[str]] = {"dag_id", "run_id"}
+
+    def _evaluate_with(self, *, session: Any, dag_id: str, run_id: str) -> datetime | None:
+        """UTC; none for a run that is not the day's own. Called by the scheduler when the run is made."""
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.types import DagRunType
+        from sqlalchemy import select
+
+        run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        if run is None or run.data_interval_end is None or run.run_type == DagRunType.BACKFILL_JOB:
+            return None
+        publish_by: datetime = run.data_interval_end + timedelta(seconds=self.delay_s)
+        if run.run_type != DagRunType.SCHEDULED and publish_by <= datetime.now(UTC):
+            return None
+        return publish_by
+
+    def serialize_reference(self) -> dict[str, Any]:
+        """As Airflow's database has it."""
+        return {"reference_type": self.reference_name, "delay_s": self.delay_s}
+
+    @classmethod
+    def deserialize_reference(cls, reference_data: dict[str, Any]) -> "PublishBy":
+        """From Airflow's database."""
+        return cls(reference_data["delay_s"])
+
+
+def deadlines(guide: UserGuide, *obligations: Obligation) -> list[DeadlineAlert]:
+    """The alerts of a DAG that publishes these obligations' files: two for each different publish-by."""
+    return list(_alerts([guide.terms(obligation) for obligation in obligations]))
+
+
+def _alerts(all_terms: list[Terms]) -> Iterator[DeadlineAlert]:
+    def times(terms: Terms) -> tuple[timedelta, timedelta]:
+        return terms.publish_by_delay, terms.warning_lead
+
+    for (delay, lead), group in groupby(sorted(all_terms, key=times), key=times):
+        obligations = [str(terms.obligation) for terms in group]
+        reference = PublishBy(delay.total_seconds())
+        for name, interval in (("warning", -lead), ("publish-by", timedelta())):
+            yield DeadlineAlert(
+                reference=reference,
+                interval=interval,
+                callback=AsyncCallback(open_findings, {"obligations": obligations}),
+                name=f"{name}: {', '.join(obligations)}",
+            )
+
+
+async def open_findings(obligations: list[str], context: dict[str, Any]) -> None:
+    """Opens a finding for each file of the run's day that some site lacks now, and tells people. Returns None."""
+    cut_off = datetime.fromisoformat(context["dag_run"]["data_interval_end"])
+    from smki_airflow import deadline_steps
+
+    await asyncio.to_thread(deadline_steps.open_findings, [Obligation(name) for name in obligations], cut_off)

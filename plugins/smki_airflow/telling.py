@@ -1,0 +1,101 @@
+"""Tells people by Airflow's connections; whichever of the two exists is used.
+
+* `smki_smtp` (type SMTP): mail to the contacts of user_guide.toml, by the SMTP provider's notifier. The connection's
+  extra states `from_email`.
+* `smki_webhook` (type HTTP): a POST of `{"text": …}`, which Slack, Mattermost and most others take. The URL is the
+  host, `https://` unless it says otherwise, and, where its path is a secret as Slack's is, the password behind it.
+
+Told is what one of them took: people are not told twice because the other one was down; the log says that it was.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from html import escape
+
+import requests
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import Connection
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy import Engine
+
+from smki.errors import NotificationError
+from smki.obligations.user_guide import UserGuide
+from smki.settings import Settings
+from smki.watch.links import Links
+from smki.watch.messages import Message
+from smki.watch.telling import tell
+from smki_airflow.names import SMTP, WEBHOOK
+
+log = logging.getLogger(__name__)
+_TIMEOUT_S = 20
+
+
+def tell_people(engine: Engine, guide: UserGuide, now: datetime) -> int:
+    """Sends what is to be told at `now` (UTC); returns how many messages went out. Call it in a thread of its own."""
+    channels = {
+        conn_id: partial(channel, connection)
+        for conn_id, channel in _CHANNELS.items()
+        if (connection := _connection(conn_id)) is not None
+    }
+    if not channels:
+        log.info("nobody is told: there is neither a connection %s nor %s", SMTP, WEBHOOK)
+        return 0
+
+    def send(message: Message) -> None:
+        failures = []
+        for conn_id, channel in channels.items():
+            try:
+                channel(message)
+            except Exception as error:  # noqa: BLE001  # whatever mail and web libraries raise
+                log.warning("message not taken connection=%s error=%s: %s", conn_id, type(error).__name__, error)
+                failures.append(f"{conn_id} ({type(error).__name__}: {error})")
+        if len(failures) == len(channels):
+            raise NotificationError(
+                " and ".join(failures),
+                "no connection took the message.",
+                "The finding is in the ledger; nobody was told.",
+                "see whether the servers run; the next look tries again.",
+            )
+
+    links = Links(conf.get("api", "base_url", fallback=None) or "", Settings.from_environment().runbook)
+    return tell(engine, guide, send, now, links)
+
+
+def _mail(connection: Connection, message: Message) -> None:
+    if not message.mail_addresses:
+        raise ValueError(f"none of the contacts {', '.join(message.to)} is a mail address")
+    SmtpNotifier(
+        to=list(message.mail_addresses),
+        subject=" ".join(message.subject.split()),
+        html_content=f'<pre style="white-space: pre-wrap">{escape(message.text)}</pre>',
+        smtp_conn_id=connection.conn_id,
+    ).notify({})
+
+
+def _post(connection: Connection, message: Message) -> None:
+    host = connection.host or ""
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    if connection.port:
+        url = f"{url}:{connection.port}"
+    if connection.password:
+        url = f"{url.rstrip('/')}/{connection.password.lstrip('/')}"
+    try:
+        answer = requests.post(url, json={"text": f"{message.subject}\n{message.text}"}, timeout=_TIMEOUT_S)
+    except requests.RequestException as error:
+        raise ConnectionError(type(error).__name__) from None  # its text has the URL, whose path may be a secret
+    if not answer.ok:
+        raise ConnectionError(f"it answered {answer.status_code}")
+
+
+_CHANNELS: dict[str, Callable[[Connection, Message], None]] = {SMTP: _mail, WEBHOOK: _post}
+
+
+def _connection(conn_id: str) -> Connection | None:
+    try:
+        found: Connection = Connection.get(conn_id)
+    except AirflowNotFoundException:
+        return None
+    return found

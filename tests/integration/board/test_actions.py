@@ -1,0 +1,203 @@
+"""What the board does, in Airflow's own database; without a scheduler, which the tests with the stack have."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.models.backfill import Backfill
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.log import Log
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT
+
+from .conftest import HOST, Browser
+
+DAY = timedelta(days=1)
+OURS = {"origin": HOST}
+
+
+@pytest.fixture
+def session(board: Any) -> Iterator[Session]:  # noqa: ARG001  # Airflow's database has to be there
+    with create_session() as opened:
+        yield opened
+    with create_session() as cleaning:
+        for model in (TaskInstance, DagRun, Backfill, Log):
+            cleaning.execute(delete(model))
+        cleaning.execute(update(DagModel).values(is_paused=False))
+
+
+def failed_run(session: Session, day: datetime, state: str = "failed") -> str:
+    """A run of the daily delta for this day whose `plan` ended in this state."""
+    dag = session.scalar(SerializedDagModel.latest_item_select_object(DAILY_DELTA)).dag
+    start = day - DAY
+    run = dag.create_dagrun(
+        run_id=f"scheduled__{day.date()}",
+        logical_date=start,
+        data_interval=(start, day),
+        run_after=day,
+        run_type=DagRunType.SCHEDULED,
+        triggered_by=DagRunTriggeredByType.TIMETABLE,
+        state=state,
+        session=session,
+    )
+    for instance in run.get_task_instances(session=session):
+        instance.state = state if instance.task_id == "plan" else "success"
+        instance.start_date, instance.end_date = day + timedelta(minutes=1), day + timedelta(minutes=2)
+    session.commit()
+    return str(run.run_id)
+
+
+@pytest.fixture
+def midnight() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_a_viewer_can_do_nothing(browser: Browser, session: Session, midnight: datetime) -> None:
+    day = (midnight - 3 * DAY).date()
+    for path in (
+        f"{DAILY_DELTA}/backfill?first={day}&last={day}",
+        f"{AUDITOR}/trigger",
+        f"{DAILY_DELTA}/clear?run_id=r",
+    ):
+        asked = browser("VIEWER").get(f"/smki/board/{path}")
+        done = browser("VIEWER").post(f"/smki/board/{path}", headers=OURS)
+        assert (asked.status_code, done.status_code) == (403, 403)
+        assert "You may not edit the runs of" in done.text
+    assert session.scalars(select(DagRun)).all() == []
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example", f"{HOST}.elsewhere.example"])
+def test_a_page_of_another_site_can_do_nothing(browser: Browser, session: Session, origin: str | None) -> None:
+    headers = {} if origin is None else {"origin": origin}
+    answer = browser("ADMIN").post(f"/smki/board/{AUDITOR}/trigger", headers=headers)
+    assert (answer.status_code, session.scalars(select(DagRun)).all()) == (403, [])
+    assert "Nothing was done." in answer.text
+
+
+def test_a_backfill_is_shown_first_and_then_runs_failed_and_missing_days_only(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    failed_run(session, midnight - 4 * DAY)
+    failed_run(session, midnight - 3 * DAY, state="success")
+    first, last = (midnight - 5 * DAY).date(), (midnight - 3 * DAY).date()
+    path = f"/smki/board/{DAILY_DELTA}/backfill?first={first}&last={last}"
+    page = browser("ADMIN").get(path).text
+    assert "Backfill 2 days?" in page
+    assert session.scalars(select(Backfill)).all() == [], "to look changes nothing"
+    left = page.partition("This day is left alone")[2]
+    assert f"SMKIKR_DELT_{last}.xml.gz" in left
+
+    answer = browser("ADMIN").post(path, headers=OURS)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/smki/board?done=backfill")
+    session.expire_all()
+    (made,) = session.scalars(select(Backfill)).all()
+    assert (made.dag_id, made.reprocess_behavior, made.max_active_runs) == (DAILY_DELTA, "failed", 1)
+    assert made.triggering_user_name == "admin"
+    ends = {run.data_interval_end: str(run.state) for run in session.scalars(select(DagRun))}
+    assert ends == {midnight - 5 * DAY: "queued", midnight - 4 * DAY: "queued", midnight - 3 * DAY: "success"}
+    assert "smki_board_backfill" in session.scalars(select(Log.event)).all(), "Airflow's audit log knows it"
+    assert "one by one" in browser("ADMIN").get("/smki/board?done=backfill").text
+
+
+@pytest.mark.usefixtures("session")
+def test_one_backfill_at_a_time_and_the_page_says_so(browser: Browser, midnight: datetime) -> None:
+    day = (midnight - 3 * DAY).date()
+    path = f"/smki/board/{DAILY_DELTA}/backfill?first={day}&last={day}"
+    assert browser("ADMIN").post(path, headers=OURS).status_code == 303
+    for answer in (browser("ADMIN").get(path), browser("ADMIN").post(path, headers=OURS)):
+        assert answer.status_code == 409
+        assert "Airflow works on one at a time" in answer.text
+
+
+def test_days_that_ended_well_run_again_only_when_asked_for(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    failed_run(session, midnight - 3 * DAY, state="success")
+    day = (midnight - 3 * DAY).date()
+    path = f"/smki/board/{DAILY_DELTA}/backfill?first={day}&last={day}"
+    assert "Nothing to backfill" in browser("ADMIN").get(path).text
+    assert browser("ADMIN").post(path, headers=OURS).status_code == 409
+    assert "Backfill 1 day?" in browser("ADMIN").get(f"{path}&again=true").text
+    assert browser("ADMIN").post(f"{path}&again=true", headers=OURS).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "first", "last", "said"),
+    [
+        (DAILY_DELTA, 1, 3, "a range goes forward"),
+        (DAILY_DELTA, 300, 1, "92 days at most"),
+        (ANCHOR_SLOTS, 3, 1, "run it now instead"),
+    ],
+)
+@pytest.mark.usefixtures("session")
+def test_a_range_that_makes_no_sense_is_refused_in_words(
+    browser: Browser, midnight: datetime, dag_id: str, first: int, last: int, said: str
+) -> None:
+    days = [(midnight - count * DAY).date() for count in (first, last)]
+    answer = browser("ADMIN").get(f"/smki/board/{dag_id}/backfill?first={days[0]}&last={days[1]}")
+    assert (answer.status_code, said in answer.text) == (409, True)
+
+
+@pytest.mark.usefixtures("session")
+def test_a_week_without_a_full_extract_has_no_day_to_backfill(browser: Browser, midnight: datetime) -> None:
+    monday = (midnight - timedelta(days=midnight.weekday() + 7)).date()
+    path = f"/smki/board/{FULL_EXTRACT}/backfill?first={monday}&last={monday + timedelta(days=5)}"
+    assert "no file is due on any of these days" in browser("ADMIN").get(path).text
+
+
+def test_the_failed_tasks_of_a_run_are_cleared_and_the_others_stay(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    run_id = failed_run(session, midnight - 3 * DAY)
+    opened = browser("ADMIN").get(f"/smki/board/day/{(midnight - 3 * DAY).date()}?obligation=delta").text
+    path = f"/smki/board/{DAILY_DELTA}/clear?run_id={run_id}"
+    assert path in opened
+    page = browser("ADMIN").get(path).text
+    assert "<code>plan</code>" in page
+    assert "Clear 1 task" in page
+
+    assert browser("ADMIN").post(path, headers=OURS).status_code == 303
+    session.expire_all()
+    states = dict(session.execute(select(TaskInstance.task_id, TaskInstance.state)).all())
+    assert (states["plan"], states["close_window"]) == (None, "success")
+    assert session.scalar(select(DagRun.state)) == "queued"
+    again = browser("ADMIN").post(path, headers=OURS)
+    assert (again.status_code, "There is nothing to clear." in again.text) == (409, True)
+
+
+def test_the_auditor_is_run_once_now(browser: Browser, session: Session) -> None:
+    path = f"/smki/board/{AUDITOR}/trigger"
+    assert "It changes nothing on the sites." in browser("ADMIN").get(path).text
+    assert browser("ADMIN").post(path, headers=OURS).headers["location"] == "/smki/board?done=audit"
+    (run,) = session.scalars(select(DagRun)).all()
+    assert (run.dag_id, run.run_type, run.triggering_user_name) == (AUDITOR, "manual", "admin")
+
+
+def test_a_paused_dag_is_not_run_and_the_page_says_why(browser: Browser, session: Session) -> None:
+    session.execute(update(DagModel).where(DagModel.dag_id == AUDITOR).values(is_paused=True))
+    session.commit()
+    answer = browser("ADMIN").post(f"/smki/board/{AUDITOR}/trigger", headers=OURS)
+    assert (answer.status_code, "unpause it, then ask again" in answer.text) == (409, True)
+
+
+@pytest.mark.usefixtures("session")
+def test_what_belongs_to_days_is_not_run_now(browser: Browser) -> None:
+    answer = browser("ADMIN").post(f"/smki/board/{DAILY_DELTA}/trigger", headers=OURS)
+    assert (answer.status_code, "backfill the day instead" in answer.text) == (409, True)
+
+
+def test_the_day_shows_the_stages_of_its_run(browser: Browser, session: Session, midnight: datetime) -> None:
+    failed_run(session, midnight - 3 * DAY)
+    page = browser("VIEWER").get(f"/smki/board/day/{(midnight - 3 * DAY).date()}?obligation=delta").text
+    assert "close_window" in page
+    assert "60 s" in page
+    assert f"/dags/{DAILY_DELTA}/runs/scheduled__" in page
+    assert "Clear failed tasks" not in page

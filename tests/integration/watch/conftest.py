@@ -1,0 +1,156 @@
+"""A site that is as it should be, on a real sshd and in a real ledger, to make one thing after another wrong there."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, update
+
+from builders import cleared, lodge_bodies, look_alikes
+from smki.certificates.set_digest import SetDigest
+from smki.extract.single_file import write_single
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Artefact
+from smki.publish.ledger import publish_artefact
+from smki.publish.site import Site
+from smki.repository.tables import publication
+from smki.repository.windows import close_windows
+from smki.watch import auditor
+from smki.watch.auditor import Audit, audit_site
+from smki.watch.findings import Kind
+from smki_airflow.demo import mail_server
+
+from ..publish.conftest import OpenSshServer, sshd  # noqa: F401  # fixture
+
+DAY = timedelta(days=1)
+TODAY = datetime.now(UTC).date()
+NOON = datetime.combine(TODAY, time(12), UTC)  # after every publish-by of the day
+
+
+@dataclass
+class World:
+    """A repository, its ledger, and the server."""
+
+    engine: Engine
+    guide: UserGuide
+    sshd: OpenSshServer
+    folder: Path
+
+    @property
+    def site(self) -> Site:
+        return self.sshd.site
+
+    def on_server(self, obligation: Obligation, day: date = TODAY) -> Path:
+        return self.sshd.published / self.guide.terms(obligation).file_name(day)
+
+    def publish(
+        self,
+        obligation: Obligation,
+        day: date = TODAY,
+        content: bytes | None = None,
+        at: datetime | None = None,
+        version: int = 1,
+    ) -> Path:
+        """Publishes a file of the day, judged and published an hour after its cut-off or at the given time."""
+        terms = self.guide.terms(obligation)
+        at = at or terms.cut_off(day) + timedelta(hours=1)
+        local = self.folder / terms.file_name(day)
+        content = content or f"{local.name} {day} {'.' * 200}".encode()
+        if local.suffix == ".gz":
+            write_single(local, content, at)
+        else:
+            local.write_bytes(content)
+        artefact = Artefact(
+            obligation=obligation,
+            name=local.name,
+            business_date=day,
+            window_seq=None,
+            bytes=local.stat().st_size,
+            sha256=hashlib.sha256(local.read_bytes()).hexdigest(),
+            content_digest=hashlib.sha256(content).hexdigest(),
+            xml_bytes=len(content),
+            records=1,
+            set_digest=SetDigest(),
+            run=f"test/{local.name}",
+            verified_at=at,
+            version=version if terms.replaced_in_place else None,
+        )
+        self.publish_file(artefact, local, at)
+        return self.on_server(obligation, day)
+
+    def publish_file(self, artefact: Artefact, local: Path, at: datetime) -> None:
+        """Publishes an artefact as if it were done at the given time."""
+        cleared(self.engine, replace(artefact, verified_at=at))
+        publish_artefact(self.engine, self.site, artefact, local, artefact.run, lambda _done, _total: None)
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(publication)
+                .where(publication.c.name == artefact.name, publication.c.ended_at.is_(None))
+                .values(published_at=at, first_published_at=at)
+            )
+
+    def audit(self, now: datetime = NOON, site: Site | None = None) -> Audit:
+        return audit_site(self.engine, site or self.site, self.guide, now)
+
+    def kinds(self, now: datetime = NOON) -> set[tuple[Kind, str]]:
+        return {(finding.kind, finding.item) for finding in self.audit(now).findings}
+
+
+@pytest.fixture
+def world(
+    repository: Engine,
+    sshd: OpenSshServer,  # noqa: F811  # the fixture
+    user_guide: UserGuide,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """Seven deltas, the full extract before them, windows closed up to today: nothing is wrong."""
+    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", 0.05)
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    world = World(repository, user_guide, sshd, staged)
+    sunday = TODAY - (1 + TODAY.weekday()) % 7 * DAY
+    first = datetime.combine(TODAY - 14 * DAY, time(12), UTC)
+    lodge_bodies(repository, look_alikes(1), first)
+    close_windows(repository, TODAY, user_guide.delta.cut_off)
+    for ago in reversed(range(7)):
+        world.publish(Obligation.DELTA, TODAY - ago * DAY)
+    world.publish(Obligation.FULL, sunday)
+    return world
+
+
+async def _end_sessions() -> None:
+    sessions = asyncio.all_tasks() - {asyncio.current_task()}
+    for session in sessions:
+        session.cancel()
+    await asyncio.gather(*sessions, return_exceptions=True)
+
+
+@contextmanager
+def in_the_background() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Runs servers in a thread of their own; the callable runs a coroutine there and returns what it returns."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    asyncio.run_coroutine_threadsafe(_end_sessions(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """Folder and port of a mail server."""
+    folder = tmp_path / "mail"
+    with in_the_background() as run:
+        server = run(mail_server.start(folder))
+        yield folder, server.sockets[0].getsockname()[1]
+        server.get_loop().call_soon_threadsafe(server.close)

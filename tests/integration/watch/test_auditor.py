@@ -1,0 +1,323 @@
+"""The auditor on a real sshd: each kind of finding made to happen, seen once, and closed when it is put right."""
+
+import gzip
+import logging
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from sqlalchemy import delete, select
+
+from builders import lodge_bodies
+from smki.anchors.model import Region
+from smki.anchors.production import checked_set, produce_set
+from smki.anchors.publication import record_set
+from smki.errors import ConfigurationError, RepositoryUnavailableError
+from smki.generator.anchor_slots import write_anchor_slots
+from smki.generator.pki import Pki
+from smki.generator.revocation import revocation_list
+from smki.obligations.user_guide import Obligation
+from smki.publish.site import Site
+from smki.repository.database import open_engine
+from smki.repository.tables import audited_file, publication
+from smki.retention.execution import apply_retention
+from smki.settings import INCLUDE
+from smki.watch import auditor
+from smki.watch.auditor import audit_site
+from smki.watch.findings import Kind
+from smki.watch.findings_ledger import findings_since, open_findings
+from smki_airflow.demo import sftp_server
+
+from .conftest import DAY, NOON, TODAY, World, in_the_background
+
+DELTA, FULL, CRL = Obligation.DELTA, Obligation.FULL, Obligation.CRL
+LATER = NOON + timedelta(minutes=10)
+
+
+def changed(world: World, at: datetime = LATER) -> tuple[list[Kind], list[Kind]]:
+    """Kinds of what opened and of what closed in one more look."""
+    reconciled = world.audit(at).reconciled
+    assert reconciled is not None
+    return [known.finding.kind for known in reconciled.opened], [known.finding.kind for known in reconciled.closed]
+
+
+def assert_opens_and_closes_once(world: World, kind: Kind, item: str) -> None:
+    """It is seen, opens once however often it is seen, and does not close meanwhile."""
+    assert (kind, item) in world.kinds()
+    assert changed(world) == ([], [])
+    known = [one for one in open_findings(world.engine) if one.finding.kind is kind]
+    assert [one.finding.item for one in known] == [item]
+    assert (known[0].first_seen, known[0].last_seen) == (NOON, LATER)
+    assert known[0].finding.next_step.endswith(f"(docs/runbook.md#{str(kind).replace(' ', '-')})")
+
+
+def assert_closes(world: World, *kinds: Kind) -> None:
+    opened, closed = changed(world, LATER + timedelta(minutes=10))
+    assert (opened, sorted(closed)) == ([], sorted(kinds))
+    assert open_findings(world.engine) == []
+
+
+def test_site_that_is_as_it_should_be_has_no_finding(world: World):
+    audit = world.audit()
+    assert audit.findings == ()
+    assert (audit.files, audit.hashed) == (8, 8)
+
+
+def test_published_file_that_is_gone_is_missing_until_it_is_there_again(world: World):
+    file = world.on_server(DELTA)
+    content = file.read_bytes()
+    file.unlink()
+    assert (Kind.MISSING, file.name) in world.kinds()
+    file.write_bytes(content)
+    world.audit(LATER)
+    assert open_findings(world.engine) == []
+
+
+def test_file_that_was_never_published_is_missing_from_its_publish_by_on(world: World):
+    tomorrow = TODAY + DAY
+    publish_by = world.guide.delta.publish_by(tomorrow)
+    name = world.guide.delta.file_name(tomorrow)
+    assert (Kind.MISSING, name) not in world.kinds(publish_by - timedelta(seconds=1))
+    assert (Kind.AT_RISK, name) in world.kinds(publish_by - timedelta(seconds=1))
+    assert (Kind.AT_RISK, name) not in world.kinds(world.guide.delta.warn_at(tomorrow) - timedelta(seconds=1))
+    assert (Kind.MISSING, name) in world.kinds(publish_by)
+    assert (Kind.AT_RISK, name) not in world.kinds(publish_by)
+
+
+def test_late_file_closes_its_finding_and_its_lateness_stays_on_record(world: World):
+    tomorrow = TODAY + DAY
+    late = world.guide.delta.publish_by(tomorrow) + timedelta(hours=2)
+    name = world.guide.delta.file_name(tomorrow)
+    assert (Kind.MISSING, name) in world.kinds(late)
+    world.publish(DELTA, tomorrow, at=late)
+    assert (Kind.MISSING, name) not in world.kinds(late + timedelta(minutes=10))
+    with world.engine.connect() as connection:
+        published = connection.execute(select(publication).where(publication.c.name == name)).one()
+    assert published.first_published_at == late
+
+
+def test_short_file_is_truncated(world: World):
+    file = world.on_server(DELTA)
+    content = file.read_bytes()
+    file.write_bytes(content[:-7])
+    assert_opens_and_closes_once(world, Kind.TRUNCATED, file.name)
+    file.write_bytes(content)
+    assert_closes(world, Kind.TRUNCATED)
+
+
+def test_new_file_of_other_octets_and_the_same_size_is_altered(world: World):
+    file = world.on_server(FULL, max(TODAY - n * DAY for n in range(7) if world.guide.full.falls_on(TODAY - n * DAY)))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert_opens_and_closes_once(world, Kind.ALTERED, file.name)
+    file.write_bytes(content)
+    assert_closes(world, Kind.ALTERED)
+
+
+def test_file_that_is_altered_with_its_size_and_time_kept_is_found_when_its_turn_comes(world: World):
+    assert world.audit().findings == ()
+    file = world.on_server(DELTA, TODAY - 2 * DAY)
+    stated = file.stat()
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(file, ns=(stated.st_atime_ns, stated.st_mtime_ns))
+    found = []
+    for number in range(1, 9):
+        audit = world.audit(NOON + number * timedelta(minutes=10))
+        assert audit.hashed == 1 + (file.name in found), "of the known files one a look, and what was wrong"
+        found += [finding.item for finding in audit.findings if finding.kind is Kind.ALTERED][:1]
+    assert set(found) == {file.name}
+    assert len([one for one in findings_since(world.engine, NOON) if one.finding.kind is Kind.ALTERED]) == 1
+
+
+def test_rotation_reads_every_file_back_once_in_as_many_looks_as_there_are_files(world: World):
+    world.audit()
+    for number in range(1, 9):
+        world.audit(NOON + number * timedelta(minutes=10))
+    with world.engine.connect() as connection:
+        hashed = connection.execute(select(audited_file.c.hashed_at).order_by(audited_file.c.hashed_at)).scalars().all()
+    assert [at.astimezone(UTC) for at in hashed] == [NOON + number * timedelta(minutes=10) for number in range(1, 9)]
+
+
+def test_foreign_file_is_unexpected(world: World):
+    foreign = world.sshd.published / "SMKIKR_notes.txt"
+    foreign.write_text("whose?")
+    (world.sshd.published / ".SMKIKR_DELT_2026-01-01.xml.gz.part").write_text("an upload under way")
+    assert_opens_and_closes_once(world, Kind.UNEXPECTED, foreign.name)
+    foreign.unlink()
+    assert_closes(world, Kind.UNEXPECTED)
+
+
+def test_file_of_a_day_that_has_not_come_is_early(world: World):
+    early = world.on_server(DELTA, TODAY + 2 * DAY)
+    early.write_bytes(b"too soon")
+    assert_opens_and_closes_once(world, Kind.EARLY, early.name)
+    early.unlink()
+    assert_closes(world, Kind.EARLY)
+
+
+def test_delta_that_retention_left_is_expired_a_day_after_it_looked(world: World):
+    old = world.publish(DELTA, TODAY - 9 * DAY, at=datetime.combine(TODAY - 9 * DAY, time(1), UTC))
+    assert_opens_and_closes_once(world, Kind.EXPIRED, old.name)
+    apply_retention(world.engine, world.site, world.guide, "test")
+    assert not old.exists()
+    assert_closes(world, Kind.EXPIRED)
+
+
+def test_hole_in_the_recovery_chain_is_found_and_names_the_day(world: World):
+    full = TODAY - 3 * DAY
+    for file in world.sshd.published.glob("*FULL*"):
+        file.unlink()
+    with world.engine.begin() as connection:
+        connection.execute(delete(publication).where(publication.c.name.like("%FULL%")))
+    world.publish(FULL, full)
+    hole = TODAY - DAY
+    file = world.on_server(DELTA, hole)
+    content = file.read_bytes()
+    file.unlink()
+    chain = [finding for finding in world.audit().findings if finding.kind is Kind.CHAIN_BROKEN]
+    assert [finding.item for finding in chain] == ["recovery chain"]
+    assert str(hole) in chain[0].rule
+    file.write_bytes(content)
+    assert Kind.CHAIN_BROKEN not in {kind for kind, _ in world.kinds(LATER)}
+
+
+def test_revocation_list_near_its_next_update_is_a_finding_until_the_next_one_is_there(world: World, pki: Pki):
+    near = revocation_list(pki.issuing_oca, 1, NOON - DAY, NOON + timedelta(hours=20))
+    file = world.publish(CRL, content=near)
+    assert gzip.decompress(file.read_bytes()) == near
+    assert_opens_and_closes_once(world, Kind.NEXT_UPDATE, file.name)
+    world.publish(CRL, content=revocation_list(pki.issuing_oca, 2, NOON, NOON + 2 * DAY), version=2)
+    assert_closes(world, Kind.NEXT_UPDATE)
+
+
+def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
+    world: World, signed: list[bytes], tmp_path: Path
+):
+    lodge_bodies(world.engine, signed)
+    configuration = tmp_path / "anchor_slots.toml"
+    write_anchor_slots(world.engine, configuration)
+    schema = INCLUDE / "schema" / "annex_b.xsd"
+    at = NOON - timedelta(hours=9)
+
+    def publish(*only: Region) -> None:
+        """Publishes the set that the configuration describes; of the regions' files only these."""
+        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+        produced = produce_set(checked_set(world.engine, configuration, NOON), world.guide, out, schema)
+        regions = {Obligation.ANCHOR_NORTH: Region.NORTH, Obligation.ANCHOR_CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
+        for artefact in record_set(world.engine, produced, "test/anchors", at):
+            if regions.get(Obligation(artefact.obligation), only[0]) in only:
+                world.publish_file(artefact, out / artefact.name, at)
+
+    publish(*Region)
+    assert Kind.ANCHORS_UNEQUAL not in {kind for kind, _ in world.kinds()}
+    lines = configuration.read_text().splitlines(keepends=True)
+    lines.pop(lines.index("supplier_ds = [\n") + 1)
+    configuration.write_text("".join(lines))
+    publish(Region.NORTH)
+    world.audit()
+    unequal = [one.finding for one in open_findings(world.engine) if one.finding.kind is Kind.ANCHORS_UNEQUAL]
+    assert [finding.item for finding in unequal] == ["anchor files"]
+    assert "1 certificates of other roles" in unequal[0].rule
+    publish(*Region)
+    assert Kind.ANCHORS_UNEQUAL not in {kind for kind, _ in world.kinds(LATER)}
+
+
+def test_server_that_is_down_is_a_finding_and_closes_none_of_the_others(world: World):
+    foreign = world.sshd.published / "notes.txt"
+    foreign.write_text("whose?")
+    world.audit()
+    world.sshd.stop()
+    assert changed(world) == ([Kind.UNREACHABLE], [])
+    assert {one.finding.kind for one in open_findings(world.engine)} == {Kind.UNREACHABLE, Kind.UNEXPECTED}
+    foreign.unlink()
+    world.sshd.start()
+    assert_closes(world, Kind.UNREACHABLE, Kind.UNEXPECTED)
+
+
+@pytest.mark.parametrize("wrong", ["user key", "host key"])
+def test_wrong_key_is_a_finding(world: World, tmp_path: Path, wrong: str):
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "other")
+    (tmp_path / "other").chmod(0o600)
+    site = replace(world.site, key_file=tmp_path / "other")
+    if wrong == "host key":
+        site = replace(world.site, host_key=key.export_public_key().decode().strip())
+    (finding,) = world.audit(site=site).findings
+    assert finding.kind is Kind.UNREACHABLE
+    assert ("refuses the key" in finding.rule) == (wrong == "user key")
+    assert world.audit(LATER).reconciled.closed[0].finding.kind is Kind.UNREACHABLE  # type: ignore[union-attr]
+
+
+def test_login_that_is_incomplete_and_a_ledger_that_is_down_are_errors_and_no_findings(world: World, tmp_path: Path):
+    with pytest.raises(ConfigurationError):
+        world.audit(site=replace(world.site, key_file=tmp_path / "none"))
+    with pytest.raises(RepositoryUnavailableError):
+        audit_site(open_engine("postgresql://postgres@127.0.0.1:1/smki"), world.site, world.guide, NOON)
+    assert open_findings(world.engine) == []
+
+
+def test_dry_run_records_nothing(world: World):
+    world.on_server(DELTA).unlink()
+    audit = audit_site(world.engine, world.site, world.guide, NOON, record=False)
+    assert Kind.MISSING in {finding.kind for finding in audit.findings}
+    assert audit.reconciled is None
+    assert open_findings(world.engine) == []
+    with world.engine.connect() as connection:
+        assert connection.execute(select(audited_file)).all() == []
+
+
+def test_file_that_looks_wrong_only_while_it_is_published_is_no_finding(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """Between a publisher's rename and its record the ledger does not know the file yet."""
+    caplog.set_level(logging.WARNING)
+    name = world.guide.terms(CRL).file
+    early = world.sshd.published / name
+    early.write_bytes(b"renamed, not recorded")
+
+    def recorded_meanwhile(_seconds: float) -> None:
+        early.unlink()
+        world.publish(CRL, content=b"renamed, recorded")
+
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", recorded_meanwhile)
+    assert world.audit().findings == ()
+    assert "finding kind" not in caplog.text
+
+
+def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_listed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """As retention does it, while the auditor reads a large file back."""
+    old = world.publish(DELTA, TODAY - 7 * DAY, at=datetime.combine(TODAY - 7 * DAY, time(1), UTC))
+    listing = auditor.list_site
+
+    def listed_then_removed(*arguments: Any) -> list[Any]:
+        files = list(listing(*arguments))
+        apply_retention(world.engine, world.site, world.guide, "test")
+        assert not old.exists()
+        return files
+
+    monkeypatch.setattr(auditor, "list_site", listed_then_removed)
+    assert world.audit().findings == ()
+
+
+def test_account_of_a_party_that_may_only_read_is_enough(world: World, tmp_path: Path):
+    foreign = world.sshd.published / "notes.txt"
+    foreign.write_text("whose?")
+    with in_the_background() as loop:
+        server = loop(sftp_server.start(world.sshd.published, tmp_path / "keys"))
+        site = Site("primary", sftp_server.HOST, server.port, sftp_server.PARTY, server.party_key, server.host_key, "/")
+        audit = world.audit(site=site)
+        loop(_closed(server.acceptor))
+    assert [(finding.kind, finding.item) for finding in audit.findings] == [(Kind.UNEXPECTED, foreign.name)]
+    assert audit.hashed == 9
+
+
+async def _closed(acceptor: asyncssh.SSHAcceptor) -> None:
+    acceptor.close()
+    await acceptor.wait_closed()

@@ -1,0 +1,80 @@
+"""Airflow's deadline alerts: which runs have one, and when it comes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.dagrun import DagRun
+from airflow.plugins_manager import get_deadline_references_plugins
+from airflow.serialization.encoders import encode_deadline_alert
+from airflow.utils.types import DagRunType
+
+from smki.settings import PROJECT
+from smki.watch.dags import DAG_OF
+from smki_airflow.deadlines import PublishBy, deadlines, open_findings
+from smki_plugin import SmkiPlugin
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+DAY = timedelta(days=1)
+
+
+class _Session:
+    """Finds this run, whatever is asked for."""
+
+    def __init__(self, run: DagRun) -> None:
+        self._run = run
+
+    def scalar(self, _query: object) -> DagRun:
+        return self._run
+
+
+def publish_by(run_type: DagRunType, cut_off: datetime | None, delay: timedelta = DAY) -> datetime | None:
+    run = DagRun(dag_id="dag", run_id="run", run_type=run_type)
+    run.data_interval_end = cut_off
+    return PublishBy(delay.total_seconds())._evaluate_with(session=_Session(run), dag_id="dag", run_id="run")
+
+
+def test_scheduled_run_has_the_publish_by_of_its_own_day_even_if_that_has_passed():
+    assert publish_by(DagRunType.SCHEDULED, TODAY) == TODAY + DAY
+    assert publish_by(DagRunType.SCHEDULED, TODAY - 9 * DAY) == TODAY - 8 * DAY, "the scheduler was dead"
+
+
+@pytest.mark.parametrize("run_type", [DagRunType.BACKFILL_JOB, DagRunType.ASSET_TRIGGERED, DagRunType.MANUAL])
+def test_backfills_and_runs_without_a_day_have_none(run_type: DagRunType):
+    day = TODAY if run_type is DagRunType.BACKFILL_JOB else None
+    assert publish_by(run_type, day) is None
+
+
+def test_run_that_a_person_begins_has_one_while_it_can_be_in_time():
+    assert publish_by(DagRunType.MANUAL, TODAY) == TODAY + DAY
+    assert publish_by(DagRunType.MANUAL, TODAY - 2 * DAY) is None
+
+
+def test_airflow_can_read_the_reference_back_because_the_plugin_names_it():
+    assert PublishBy in SmkiPlugin.deadline_references
+    assert "smki_airflow.deadlines.PublishBy" in get_deadline_references_plugins()
+    reference = PublishBy(3600.0)
+    assert PublishBy.deserialize_reference(reference.serialize_reference()) == reference
+
+
+def test_every_publishing_dag_warns_and_alerts_at_the_times_of_the_user_guide(user_guide):
+    bag = DagBag(PROJECT / "dags")
+    for obligation, dag_id in DAG_OF.items():
+        terms = user_guide.terms(obligation)
+        alerts = [alert for alert in bag.dags[dag_id].deadline if obligation in alert.callback.kwargs["obligations"]]
+        delays = {timedelta(seconds=alert.reference.delay_s) + alert.interval for alert in alerts}
+        assert delays == {terms.publish_by_delay, terms.publish_by_delay - terms.warning_lead}
+    assert all(not dag.deadline for dag_id, dag in bag.dags.items() if dag_id not in DAG_OF.values())
+
+
+def test_obligations_of_one_time_share_their_alerts(user_guide):
+    by_dag = {dag_id: [o for o, of in DAG_OF.items() if of == dag_id] for dag_id in set(DAG_OF.values())}
+    for obligations in by_dag.values():
+        times = {(user_guide.terms(o).publish_by_delay, user_guide.terms(o).warning_lead) for o in obligations}
+        alerts = deadlines(user_guide, *obligations)
+        assert len(alerts) == 2 * len(times)
+        assert all(len(encode_deadline_alert(alert)["name"]) < 250 for alert in alerts)
+
+
+def test_callback_is_found_by_its_path():
+    assert open_findings.__module__ == "smki_airflow.deadlines"

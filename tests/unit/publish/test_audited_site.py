@@ -1,0 +1,29 @@
+"""The auditor's login from the environment: the same JSON under its own name."""
+
+import json
+
+import pytest
+
+from smki.errors import ConfigurationError
+from smki.publish.site_settings import audited_site_from_environment
+
+from .test_site_settings import STATED
+
+
+def test_the_auditor_has_a_variable_of_its_own():
+    environment = {
+        "SMKI_AUDIT_PRIMARY": json.dumps(STATED | {"login": "party"}),
+        "SMKI_SITE_PRIMARY": json.dumps(STATED),
+    }
+    site = audited_site_from_environment("primary", environment)
+    assert (site.name, site.username, site.folder) == ("primary", "party", "/outgoing/")
+
+
+def test_the_publishers_login_is_never_taken_for_it():
+    with pytest.raises(ConfigurationError, match="set SMKI_AUDIT_PRIMARY"):
+        audited_site_from_environment("primary", {"SMKI_SITE_PRIMARY": json.dumps(STATED)})
+
+
+def test_text_that_is_no_json_is_refused_by_the_variables_name():
+    with pytest.raises(ConfigurationError, match="SMKI_AUDIT_DR"):
+        audited_site_from_environment("dr", {"SMKI_AUDIT_DR": "sftp://host"})

@@ -1,0 +1,87 @@
+"""Due files, facts and sights as small values: no server, no database."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from smki.certificates.set_digest import SetDigest
+from smki.gate.model import Verdict
+from smki.obligations.user_guide import Obligation, UserGuide
+from smki.publish.artefact import Artefact, Publication
+from smki.retention.rules import SeenFile
+from smki.watch.due import Due
+from smki.watch.facts import Facts, Judged, Offered
+from smki.watch.findings import Sight
+
+SUNDAY = date(2026, 3, 1)
+MONDAY = SUNDAY + timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass
+class Ledger:
+    """What a ledger says, for `Facts`."""
+
+    guide: UserGuide
+    sites: tuple[str, ...] = ("primary",)
+    first_day: date | None = SUNDAY - timedelta(days=100)
+    offered: dict[str, list[Offered]] = field(default_factory=dict)
+    judged: dict[str, list[Judged]] = field(default_factory=dict)
+    begins: dict[Obligation, datetime] = field(default_factory=dict)
+
+    def due(self, obligation: Obligation, day: date = MONDAY) -> Due:
+        return Due(self.guide.terms(obligation), day)
+
+    def publish(
+        self, due: Due, at: datetime, site: str = "primary", sha256: str = "aa", ended_at: datetime | None = None
+    ) -> None:
+        one = Offered(site, due.name, 100, 1, sha256, "dag/run", at, ended_at)
+        self.offered.setdefault(due.name, []).append(one)
+
+    def judge(
+        self,
+        due: Due,
+        at: datetime,
+        verdict: Verdict = Verdict.PASS,
+        sha256: str = "aa",
+        *,
+        released: bool | None = None,
+    ) -> None:
+        runs = self.judged.setdefault(due.name, [])
+        runs.append(Judged(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
+        self.begins.setdefault(due.terms.obligation, at - 30 * DAY)
+
+    def facts(self) -> Facts:
+        return Facts(self.sites, self.first_day, self.begins, self.offered, self.judged)
+
+
+@pytest.fixture
+def ledger(user_guide: UserGuide) -> Ledger:
+    return Ledger(user_guide)
+
+
+def published(due: Due, at: datetime | None = None, size: int = 100, sha256: str = "aa") -> Publication:
+    """A publication, as the ledger lists it."""
+    artefact = Artefact(
+        obligation=due.terms.obligation,
+        name=due.name,
+        business_date=due.business_date,
+        window_seq=None,
+        bytes=size,
+        sha256=sha256,
+        content_digest=sha256,
+        xml_bytes=1,
+        records=1,
+        set_digest=SetDigest(),
+        run="dag/run",
+        verified_at=due.cut_off,
+    )
+    return Publication("primary", artefact, f"/published/{due.name}", "dag/run", at or due.cut_off + HOUR)
+
+
+def seen(*files: tuple[str, int, str], **more: object) -> Sight:
+    """A sight of files: name, size, hash."""
+    listed = tuple(SeenFile(f"/party/{name}", size, datetime(2026, 3, 1, tzinfo=UTC)) for name, size, _ in files)
+    hashes = {f"/party/{name}": sha256 for name, _, sha256 in files}
+    return Sight("primary", listed, hashes, **{"next_updates": {}, **more})  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+"""When a file is to be expected, from how long those before it took."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smki.gate.model import Verdict
+from smki.obligations.user_guide import Obligation
+from smki.watch.forecast import expected, forecast, forecasts, quantile
+from smki.watch.status import State, due_status, statuses
+
+from .conftest import DAY, HOUR, MONDAY, Ledger
+
+DELTA = Obligation.DELTA
+MINUTE = timedelta(minutes=1)
+
+
+def history(ledger: Ledger, *minutes: int, judged_after: int | None = None) -> None:
+    """Publishes the days before Monday so many minutes after their cut-offs, the last one first."""
+    for ago, taken in enumerate(minutes, start=1):
+        due = ledger.due(DELTA, MONDAY - ago * DAY)
+        ledger.publish(due, due.cut_off + taken * MINUTE)
+        if judged_after is not None:
+            ledger.judge(due, due.cut_off + judged_after * MINUTE)
+
+
+def ahead(ledger: Ledger, now):
+    return forecasts(ledger.guide, ledger.facts(), now).get((DELTA, MONDAY))
+
+
+def test_median_and_cautious_time_come_from_the_publications_before(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50, 60, 70, 80, 90, 200)
+    due = ledger.due(DELTA)
+    found = ahead(ledger, due.cut_off)
+    assert found is not None
+    assert (found.likely - due.cut_off, found.cautious - due.cut_off) == (50 * MINUTE, 90 * MINUTE)
+    assert found.taken_from == 10
+
+
+def test_few_publications_say_nothing(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40)
+    assert ahead(ledger, ledger.due(DELTA).cut_off) is None
+
+
+def test_days_that_were_backfilled_later_do_not_count(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50, 24 * 60, 9 * 24 * 60)
+    found = ahead(ledger, ledger.due(DELTA).cut_off)
+    assert found is not None
+    assert found.taken_from == 5
+
+
+def test_what_is_slower_than_all_before_it_is_expected_now(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50)
+    now = ledger.due(DELTA).cut_off + 2 * HOUR
+    found = ahead(ledger, now)
+    assert found is not None
+    assert (found.likely, found.cautious) == (now, now)
+
+
+def test_from_the_gate_on_only_the_rest_is_foretold(ledger: Ledger):
+    history(ledger, 40, 40, 40, 40, 40, judged_after=30)
+    due = ledger.due(DELTA)
+    ledger.judge(due, due.cut_off + 3 * HOUR)
+    found = ahead(ledger, due.cut_off + 3 * HOUR)
+    assert found is not None
+    assert found.likely == due.cut_off + 3 * HOUR + 10 * MINUTE
+
+
+def test_late_start_is_a_risk_before_its_warning_time(ledger: Ledger):
+    history(ledger, 150, 150, 150, 150, 150, judged_after=10)
+    due = ledger.due(DELTA)
+    now = due.cut_off + 119 * MINUTE  # a minute before it would still be in time
+    ledger.judge(due, now)
+    found = forecasts(ledger.guide, ledger.facts(), now)
+    assert now < due.warn_at
+    assert due_status(due, ledger.facts(), now, expected(found)[DELTA, MONDAY]).state is State.AT_RISK
+
+
+def test_what_is_held_or_published_has_no_forecast(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50)
+    due = ledger.due(DELTA)
+    ledger.judge(due, due.cut_off + MINUTE, Verdict.HOLD)
+    assert ahead(ledger, due.cut_off + HOUR) is None
+    ledger.publish(due, due.cut_off + HOUR)
+    assert ahead(ledger, due.cut_off + HOUR) is None
+
+
+def test_statuses_take_the_forecasts(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50)
+    now = ledger.due(DELTA).cut_off
+    times = expected(forecasts(ledger.guide, ledger.facts(), now))
+    (found,) = [s for s in statuses(ledger.guide, ledger.facts(), MONDAY, MONDAY, now, times) if s.expected_at]
+    assert found.expected_at == now + 50 * MINUTE
+
+
+def test_before_its_cut_off_nothing_is_foretold(ledger: Ledger):
+    history(ledger, 10, 20, 30, 40, 50)
+    now = ledger.due(DELTA).cut_off - HOUR
+    before = statuses(ledger.guide, ledger.facts(), MONDAY - 9 * DAY, MONDAY - DAY, now)
+    deltas = [one for one in before if one.due.terms.obligation is DELTA]
+    assert forecast(due_status(ledger.due(DELTA), ledger.facts(), now), deltas, now) is None
+
+
+@given(st.lists(st.timedeltas(timedelta(), timedelta(days=1)), min_size=1), st.floats(0.01, 1))
+def test_quantile_is_the_shortest_that_the_share_keeps_within(durations: list[timedelta], share: float):
+    found = quantile(durations, share)
+    assert found in durations
+    assert sum(one <= found for one in durations) >= share * len(durations) - 1e-9
+    assert sum(one < found for one in durations) < share * len(durations)

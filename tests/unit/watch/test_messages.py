@@ -1,0 +1,81 @@
+"""What people read: pure text out of what is known."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from smki.obligations.user_guide import Obligation
+from smki.watch.failures import Failure
+from smki.watch.findings import Finding, Kind
+from smki.watch.findings_ledger import KnownFinding
+from smki.watch.links import Links
+from smki.watch.messages import message
+from smki.watch.status import due_status
+
+from .conftest import HOUR, MONDAY, Ledger
+
+LINKS = Links("https://airflow.example.org/sub/", "https://docs.example.org/runbook")
+
+
+def test_opening_in_full(ledger: Ledger):
+    due = ledger.due(Obligation.DELTA)
+    now = due.publish_by + timedelta(minutes=12)
+    ledger.judge(due, due.cut_off + HOUR)
+    finding = Finding(Kind.MISSING, "primary", due.label, "it was due.", Obligation.DELTA, MONDAY)
+    known = KnownFinding(1, finding, due.publish_by, now, None)
+    cause = Failure(
+        "smki_daily_delta/scheduled__2026-03-01T00:00:00+00:00",
+        "publish",
+        MONDAY,
+        "SiteFullError: no room.\nNext: make some.",
+        due.cut_off + HOUR,
+    )
+    said = message(known, ledger.guide, due_status(due, ledger.facts(), now), cause, LINKS)
+    assert said.to == said.mail_addresses == ("smki-oncall@example.org",)
+    assert said.subject == "[SMKI] missing: SMKIKR_DELT_2026-03-02.xml.gz on site primary"
+    assert said.text == (
+        "missing: SMKIKR_DELT_2026-03-02.xml.gz on site primary\n"
+        "it was due.\n"
+        "\n"
+        "obligation    delta, SEC Appendix O 2.3.3 (b)\n"
+        "day           2026-03-02\n"
+        "state         late by 12 min\n"
+        "seen first    2026-03-02 04:00 UTC\n"
+        "likely cause  task publish failed at 2026-03-02 01:00 UTC: SiteFullError: no room. Next: make some.\n"
+        f"what to do    {finding.next_step}\n"
+        "run           https://airflow.example.org/sub/dags/smki_daily_delta/runs/"
+        "scheduled__2026-03-01T00%3A00%3A00%2B00%3A00\n"
+        "report        https://airflow.example.org/sub/smki/gate/1\n"
+        "runbook       https://docs.example.org/runbook#missing\n"
+    )
+
+
+def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
+    opened = ledger.due(Obligation.DELTA).publish_by
+    finding = Finding(Kind.UNREACHABLE, "dr", "site", "it is down.")
+    said = message(KnownFinding(1, finding, opened, opened + HOUR, opened + HOUR), ledger.guide, None, None, Links())
+    assert said.subject == "[SMKI] closed: unreachable: site on site dr"
+    assert "after 1 h" in said.text
+    assert "what to do" not in said.text
+    assert "https" not in said.text
+    assert "docs/runbook.md#unreachable" in said.text
+
+
+def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger):
+    terms = tuple(
+        replace(one, contact="+44 20 7946 0000") if one.obligation is Obligation.FULL else one
+        for one in ledger.guide.all
+    )
+    guide = replace(ledger.guide, all=terms)
+    known = KnownFinding(
+        1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due(Obligation.FULL).cut_off,), None
+    )
+    said = message(known, guide, None, None, Links())
+    assert said.to == ("+44 20 7946 0000", "smki-oncall@example.org")
+    assert said.mail_addresses == ("smki-oncall@example.org",)
+
+
+def test_without_an_error_the_link_leads_to_the_dag(ledger: Ledger):
+    finding = Finding(Kind.AT_RISK, "primary", "a", "it is due.", Obligation.CRL, MONDAY)
+    known = KnownFinding(1, finding, ledger.due(Obligation.CRL).warn_at, ledger.due(Obligation.CRL).warn_at, None)
+    said = message(known, ledger.guide, None, None, LINKS)
+    assert "https://airflow.example.org/sub/dags/smki_revocation_lists\n" in said.text
