@@ -17,7 +17,7 @@ from smki.anchors.model import AnchorSet, Region
 from smki.anchors.production import OBLIGATIONS, REGION_OF
 from smki.certificates.reading import is_private_key
 from smki.certificates.set_digest import SetDigest
-from smki.errors import VerificationError
+from smki.errors import DataError, VerificationError
 from smki.gate.evidence import Evidence, Source, Table
 from smki.gate.extracts import segment_table, xml_row
 from smki.gate.figures import figure
@@ -80,8 +80,8 @@ def _region_evidence(
             ]
             if not own:
                 wan_provider_fault = f"{one} has no WAN provider of its own."
-    except VerificationError as error:
-        wan_provider_fault = f"the regions cannot be compared: {error.rule}"
+    except (DataError, ValueError) as error:  # what cannot be read is a fault of its file, by its name
+        wan_provider_fault = f"the regions cannot be compared: {error.rule if isinstance(error, DataError) else error}"
     row = xml_row(source.engine, source.guide.terms(obligation).file, verification)
     return Evidence(
         obligation=obligation,

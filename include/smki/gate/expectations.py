@@ -235,6 +235,13 @@ HEAD = (
         "head_fault",
         "ResponseCode 200, and AuditReference is the file's own name",
     ),
+    _clean(
+        "windows.final",
+        "Statuses E and R are final; what comes back from them was changed behind the rules.",
+        Table.FILE,
+        "final_fault",
+        "no certificate changed after it had expired or was revoked",
+    ),
 )
 FULL = (
     _equal(

@@ -32,7 +32,7 @@ from smki.quality.faults import Fault
 from smki.quality.marks import Marks
 from smki.quality.verification import Verification
 from smki.repository.database import lost_connections
-from smki.repository.holdings import changed_by, known_issuers, named
+from smki.repository.holdings import changed_after_final, changed_by, known_issuers, named
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
 
@@ -61,7 +61,9 @@ def extract_evidence(
     row |= {figure.name: figure.value for figure in figures}
     row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
     tables = {Table.SEGMENTS: segment_table(verification)}
-    named_items: dict[str, Sequence[str]] = {}
+    resurrected = changed_after_final(engine, 1 if is_full else window.seq, window.seq)
+    row["final_fault"] = f"{len(resurrected):,} certificates were changed after E or R" if resurrected else ""
+    named_items: dict[str, Sequence[str]] = {"windows.final": resurrected[:MOST_NAMED]}
     if verification.repeated:
         in_segments = any(segment.deflate_bytes for segment in verification.segments)
         manifest = read_manifest(file) if in_segments and manifest_path(file).exists() else None

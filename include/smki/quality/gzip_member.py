@@ -7,6 +7,7 @@ from typing import BinaryIO
 from smki.quality.faults import not_gzip
 
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 0x02, 0x04, 0x08, 0x10
+_RESERVED = 0xE0
 _LIMIT = 1 << 16  # octets of a header; RFC 1952 sets no limit, file names do
 TRAILER_BYTES = 8
 
@@ -26,6 +27,8 @@ def read_header(stream: BinaryIO, item: str) -> GzipHeader:
     head = stream.read(_LIMIT)
     if len(head) < 10 or not head.startswith(b"\x1f\x8b\x08"):
         raise not_gzip(item, "it does not start with a gzip header.")
+    if head[3] & _RESERVED:
+        raise not_gzip(item, "its gzip header has flags that RFC 1952 (2.3.1.2) reserves: readers refuse it.")
     flags, modified_at = head[3], struct.unpack_from("<I", head, 4)[0]
     position, name = 10, None
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
-from sqlalchemy import Engine, LargeBinary, any_, bindparam, select
+from sqlalchemy import Engine, LargeBinary, any_, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
@@ -27,6 +27,14 @@ FROM (
 ) state JOIN certificate c ON c.id = state.certificate_id
 WHERE state.status = 'I'
 """
+
+_AFTER_FINAL = text(
+    """
+    SELECT DISTINCT final.certificate_id FROM status_event final JOIN status_event later
+      ON later.certificate_id = final.certificate_id AND later.id > final.id
+    WHERE final.status IN ('E', 'R') AND later.window_seq BETWEEN :first AND :last
+    """
+)
 
 
 def known_issuers(engine: Engine) -> frozenset[bytes]:
@@ -53,6 +61,16 @@ def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
         cursor.execute(_IN_USE.format(seq=int(seq)))
         yield from cursor.fetch_record_batch()
+
+
+def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
+    """The certificates, in words, that windows first … last changed though status E or R is final.
+
+    Raises RepositoryUnavailableError.
+    """
+    with lost_connections(), engine.connect() as connection:
+        ids = connection.execute(_AFTER_FINAL, {"first": first, "last": last}).scalars().all()
+    return names_of(engine, ids)
 
 
 def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[bytes]) -> dict[bytes, Status]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,10 +28,6 @@ END = _LATEST - timedelta(
     days=(_LATEST.weekday() - 2) % 7
 )  # the repository's last day: a Wednesday, so deltas follow a full
 RUNS_S = 240
-
-# Airflow loses an answer that comes before its scheduler has noticed that the asking process has ended, and asks again
-# a minute later. No person is that quick.
-_SETTLED_S = 4
 
 # Before a test imports Airflow, which reads it once; the stack has a home of its own.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="smki-airflow-"))
@@ -132,8 +129,13 @@ class DagRun:
     def wait_until_asking(self, task_id: str = "release") -> dict[str, Any]:
         """What a person is asked, once the task waits for the answer."""
         wait_until(lambda: self.task(task_id)["state"] == "awaiting_input" or self.state in ("success", "failed"))
-        assert self.task(task_id)["state"] == "awaiting_input"
-        sleep(_SETTLED_S)
+        waiting = self.task(task_id)
+        assert waiting["state"] == "awaiting_input"
+        # Airflow loses an answer that comes before its scheduler has noticed that the asking process has ended, and then
+        # asks again a minute later. No person is that quick.
+        key = f"task_id='{task_id}', run_id='{self.run_id}', try_number={waiting['try_number']}"
+        noticed = re.compile(f"Received executor event with state success .*{re.escape(key)}")
+        wait_until(lambda: bool(noticed.search((self.stack.var / "log" / "scheduler.log").read_text())))
         asked: dict[str, Any] = self.stack.api.get(self.answer_path(task_id))
         return asked
 

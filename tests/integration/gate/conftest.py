@@ -79,10 +79,13 @@ def own_world(server: Engine, copied: Copied, stages: dict[Stage, str], tmp_path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many of the mutations that ran were caught, by the check that has to catch them."""
-    counts = {
-        outcome: sum("mutation" in report.keywords for report in terminalreporter.getreports(outcome))
+    """How many of the mutations that ran were caught, by the check that has to catch them, and which were not."""
+    of = {
+        outcome: [report for report in terminalreporter.getreports(outcome) if "mutation" in report.keywords]
         for outcome in ("passed", "failed", "error", "xfailed", "xpassed")
     }
-    if total := sum(counts.values()):
-        terminalreporter.write_line(f"mutations: {counts['passed']} / {total} caught")
+    total = sum(map(len, of.values()))
+    if total:
+        terminalreporter.write_line(f"mutations: {len(of['passed'])} / {total} caught")
+    for report in of["xfailed"]:
+        terminalreporter.write_line(f"  not caught: {report.nodeid.partition('[')[2][:-1]} ({report.wasxfail})")

@@ -145,7 +145,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "armoured private key as a body": (other_body(lambda _: KEY_PEM), "xml.key-material"),
     "private key in AuditReference": (in_head(rb"</Audit", KEY_PEM + b"</Audit"), "xml.key-material"),
     "swapped bodies": (in_content(swapped_bodies), "xml.fields"),
-    "wrong serial number": (in_records(rb"Serial>\w\w", b"Serial>7E"), "xml.fields"),
+    "wrong serial number": (in_records(rb"(Serial>\w+)\w\w", rb"\1"), "xml.fields"),
     "wrong role": (in_records(rb"Role>\d+<", b"Role>66<"), "xml.fields"),
     "wrong usage": (in_records(rb"Usage>DS<", b"Usage>KA<"), "xml.fields"),
     "wrong EUI-64": (in_records(rb"AltName>\w\w-", b"AltName>FF-"), "xml.fields"),
@@ -161,6 +161,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "record with status N": (in_records(rb"Status>I<", b"Status>N<"), "full.status"),
     "content of the full extract before": (of_window(63), "full.closure"),
 }
+# What concerns the document as a whole.
 DOCUMENTS: dict[str, tuple[Make, str]] = {
     "document type": (in_head(ROOT, WITH_DTD), "xml.schema"),
     "comment that hides a record": (in_records(rb"(<Certificat.*</\w+>)", rb"<!--\1-->"), "xml.schema"),
@@ -190,7 +191,7 @@ DELTAS: dict[str, tuple[Make, str]] = {
     "certificate twice, with two statuses": (again_with(b"N"), "xml.unique"),
     "delta of the day before again": (of_window(69), "delta.belongs"),
 }
-ALONE_TOO = (  # what the other way of reading finds in a way of its own
+ALONE_TOO = (  # the other way of reading finds these in a way of its own
     "comment that hides a record",
     "CDATA section that hides a record",
     "comment between records",

@@ -173,7 +173,7 @@ def newest_lost(world: World, obligation: Obligation) -> None:
 
 
 def entries_gone(world: World, obligation: Obligation) -> None:
-    """Twelve of no lodged certificate, published and gone with the next list."""
+    """Fifteen of no lodged certificate, published and gone with the next list."""
     known = [] if obligation is ARL else listed(world, obligation)
     unknown = [Revoked(bytes([serial]) * 16, during(70)) for serial in range(1, 16)]
     issue(world, obligation, [*known, *unknown])

@@ -64,7 +64,7 @@ OCTETS: dict[str, tuple[Octets, str, str]] = {
     "bit flipped in the magic number": (flipped(0), "gzip.member", ""),
     "bit flipped in the CRC-32": (flipped(-6), "gzip.member", "xml.inflates"),
     "block of the reserved type": (with_reserved_block, "xml.inflates", ""),
-    "sector of zeros": (with_hole, "xml.inflates", ""),
+    "sector of zeros": (with_hole, "xml.content", ""),
     "cut in half": (lambda o, _: o[: len(o) // 2], "xml.inflates", "xml.inflates"),
     "last octet missing": (lambda o, _: o[:-1], "gzip.member", ""),
     "end block missing": (lambda o, _: o[:-10] + o[-8:], "gzip.member", "xml.inflates"),
@@ -82,10 +82,10 @@ OCTETS: dict[str, tuple[Octets, str, str]] = {
     "reserved flags in the header": (flagged(0xE0), "xml.content", "gzip.member"),
     "header CRC that is promised and missing": (flagged(2), "gzip.member", ""),
     "comment in the header": (with_comment, "gzip.member", ""),
-    "segment dropped": (reordered(0, 1, 3), "xml.inflates", ""),
-    "segment twice": (reordered(0, 1, 2, 2, 3), "xml.inflates", ""),
-    "segments swapped": (reordered(0, 2, 1, 3), "xml.inflates", "xml.inflates"),
-    "head dropped": (reordered(1, 2, 3), "xml.inflates", ""),
+    "segment dropped": (reordered(0, 1, 3), "xml.content", ""),
+    "segment twice": (reordered(0, 1, 2, 2, 3), "xml.content", ""),
+    "segments swapped": (reordered(0, 2, 1, 3), "xml.content", "xml.inflates"),
+    "head dropped": (reordered(1, 2, 3), "xml.content", ""),
 }
 OF_DELTAS_TOO = (
     "bit flipped in the compressed data",
