@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from smki.anchors.files import own_certificates
+from smki.anchors.files import digest_of, own_certificates
 from smki.anchors.model import AnchorSet, Region
-from smki.anchors.production import OBLIGATIONS, REGION_OF
+from smki.anchors.production import OBLIGATIONS, REGION_OF, content_digests
 from smki.certificates.reading import is_private_key
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DataError, VerificationError
@@ -55,7 +55,7 @@ def file_evidence(source: Source, obligation: Obligation, file: Path, anchor_set
     if obligation in REGION_OF:
         return _region_evidence(source, obligation, regions, examined[REGION_OF[obligation]][0], anchor_set, day)
     held = {sha256 for _, hashes in examined.values() for sha256 in hashes}
-    return _document_evidence(source.guide, obligation, file, held, day)
+    return _document_evidence(source.guide, obligation, file, anchor_set, held, day)
 
 
 def _region_evidence(
@@ -101,18 +101,25 @@ def _region_evidence(
     )
 
 
-def _document_evidence(guide: UserGuide, obligation: Obligation, file: Path, held: set[bytes], day: date) -> Evidence:
+def _document_evidence(
+    guide: UserGuide, obligation: Obligation, file: Path, anchor_set: AnchorSet, held: set[bytes], day: date
+) -> Evidence:
     content = file.read_bytes()
     text = content.replace(b"<wbr>", b"")  # where a line of the document may break
     unnamed = [sha256.hex() for sha256 in sorted(held) if sha256.hex().encode() not in text]
     document_fault = f"{len(unnamed)} of {len(held)} certificates of the two files are not in it." if unnamed else ""
+    named_here = {one.sha256 for one in anchor_set.certificates() if one.sha256.encode() in text}
+    if foreign := named_here - {sha256.hex() for sha256 in held}:
+        document_fault += f" It names {len(foreign)} certificates that neither file holds."
+    is_as_configured = digest_of(content) == content_digests(anchor_set, guide).get(guide.terms(obligation).file)
     if not held:
         document_fault = "the two files that it is about cannot be read."
     row = {
         "name": file.name,
         "expected_name": guide.terms(obligation).file,
         "private_key_fault": "it holds a private key." if is_private_key(content) else "",
-        "document_fault": document_fault,
+        "document_fault": document_fault.strip(),
+        "octets_fault": "" if is_as_configured else "it is not what anchor_slots.toml makes.",
     }
     return Evidence(
         obligation=obligation,

@@ -171,7 +171,7 @@ GZIP = (
         "one intact gzip member, nothing after it",
     ),
 )
-XML = (
+PRODUCED = (
     _clean(
         "xml.content",
         "What is published has to be what was produced: a piece of another run or a disk's error is neither.",
@@ -180,22 +180,33 @@ XML = (
         "the octets that were produced, each segment once",
     ),
     _without(
+        Fault.CONTENT,
+        "xml.segment",
+        "A segment of another run is well formed and wrong.",
+        "every segment holds what was produced for it",
+    ),
+)
+XML = (
+    _without(
         Fault.GZIP,
         "xml.inflates",
         "A segment that cannot be read ends the file for a Party.",
         "every segment inflates",
     ),
     _without(
-        Fault.CONTENT,
-        "xml.segment",
-        "A segment of another run is well formed and wrong.",
-        "every segment holds what was produced for it",
-    ),
-    _without(
         Fault.XML,
         "xml.schema",
         "A Party's program reads by Annex B and stops at the first thing that breaks it.",
         "every segment is valid by the schema, and hides nothing",
+    ),
+    Check(
+        "xml.plain",
+        "What one program reads and another skips, such as a comment, would give Parties different files.",
+        Severity.FAIL,
+        Table.SEGMENTS,
+        "parsed",
+        "nothing but records, as the publisher writes them",
+        lambda _: gxe.ExpectColumnValuesToBeInSet(column="parsed", value_set=[False]),
     ),
     _without(
         Fault.BODY, "xml.bodies", "A body that is no certificate cannot be installed.", "every body is a certificate"
@@ -234,6 +245,13 @@ HEAD = (
         Table.FILE,
         "head_fault",
         "ResponseCode 200, and AuditReference is the file's own name",
+    ),
+    _equal(
+        "records.manufacturing",
+        "A Party that takes a test Device for one in a home, or the other way round, serves it wrongly.",
+        Table.FILE,
+        ("manufacturing", "expected_manufacturing"),
+        "as many manufacturing flags as the repository has on these certificates",
     ),
     _clean(
         "windows.final",
@@ -423,6 +441,13 @@ ANCHORS = (
 )
 DOCUMENT = (
     _clean(
+        "document.octets",
+        "A document that was not made from anchor_slots.toml would have other anchors put into Devices.",
+        Table.FILE,
+        "octets_fault",
+        "exactly what anchor_slots.toml says",
+    ),
+    _clean(
         "document.files",
         "The document says which certificate goes into which slot; of other files it says nothing.",
         Table.FILE,
@@ -432,8 +457,8 @@ DOCUMENT = (
 )
 
 SUITES: Mapping[Obligation, tuple[Check, ...]] = {
-    Obligation.FULL: (*ALL, *GZIP, *XML, *HEAD, *FULL),
-    Obligation.DELTA: (*ALL, *GZIP, *XML, *HEAD, *DELTA),
+    Obligation.FULL: (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *FULL),
+    Obligation.DELTA: (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *DELTA),
     Obligation.ARL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
     Obligation.CRL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
     Obligation.ANCHOR_NORTH: (*ALL, *GZIP, *XML, *ANCHORS),

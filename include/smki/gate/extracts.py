@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, select
 
 from smki.certificates import annex_b
@@ -32,7 +33,7 @@ from smki.quality.faults import Fault
 from smki.quality.marks import Marks
 from smki.quality.verification import Verification
 from smki.repository.database import lost_connections
-from smki.repository.holdings import changed_after_final, changed_by, known_issuers, named
+from smki.repository.holdings import changed_after_final, changed_by, known_issuers, manufacturing_in_use, named
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
 
@@ -61,7 +62,7 @@ def extract_evidence(
     row |= {figure.name: figure.value for figure in figures}
     row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
     tables = {Table.SEGMENTS: segment_table(verification)}
-    resurrected = changed_after_final(engine, 1 if is_full else window.seq, window.seq)
+    resurrected = changed_after_final(engine, closure.since if is_full else window.seq, window.seq)
     row["final_fault"] = f"{len(resurrected):,} certificates were changed after E or R" if resurrected else ""
     named_items: dict[str, Sequence[str]] = {"windows.final": resurrected[:MOST_NAMED]}
     if verification.repeated:
@@ -70,8 +71,10 @@ def extract_evidence(
         twice = confirmed_duplicates(file, manifest, source.schema, verification, marks)
         row["duplicate_fault"] = row["duplicate_fault"] if twice else ""
         named_items["xml.unique"] = twice
+    row["manufacturing"] = sum(segment.manufacturing for segment in verification.segments)
     if is_full:
         row["closure_set_digest"] = str(closure.digest)
+        row["expected_manufacturing"] = manufacturing_in_use(engine, window.seq)
         differing: tuple[str, ...] = ()
         if verification.is_readable and verification.set_digest != expected:
             state = f"in use as of window {window.seq}"
@@ -79,9 +82,10 @@ def extract_evidence(
         named_items |= dict.fromkeys(("full.count", "full.set-digest"), differing)
         named_items["full.closure"] = (closure.basis, *(differing if closure.digest == expected else (_EARLIER,)))
     else:
+        changed = changed_by(engine, window.seq)
+        row["expected_manufacturing"] = int(pc.sum(changed["manufacturing"]).as_py() or 0)
         records, missing = _against_window(
-            marks.rows(segment.number for segment in verification.segments if not segment.fault),
-            changed_by(engine, window.seq),
+            marks.rows(segment.number for segment in verification.segments if not segment.fault), changed
         )
         tables[Table.RECORDS] = records
         row["missing_fault"] = f"{len(missing):,} certificates are missing" if missing else ""
@@ -142,11 +146,12 @@ def segment_table(verification: Verification) -> pd.DataFrame:
             "records": segment.records,
             "in_use": segment.statuses.get(Status.IN_USE, 0),
             "fault": segment.fault,
+            "parsed": segment.parsed,
             "fault_text": segment.fault_text or f"segment {segment.number}: {_mix(segment.statuses)}",
         }
         for segment in verification.segments
     ]
-    return pd.DataFrame(rows, columns=["number", "records", "in_use", "fault", "fault_text"])
+    return pd.DataFrame(rows, columns=["number", "records", "in_use", "fault", "parsed", "fault_text"])
 
 
 def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -183,6 +188,7 @@ def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame,
 class _Closure:
     digest: SetDigest
     basis: str
+    since: int  # the first window that no full extract before holds
 
 
 def _closure(connection: Connection, engine: Engine, window: Window, expected: SetDigest) -> _Closure:
@@ -196,12 +202,16 @@ def _closure(connection: Connection, engine: Engine, window: Window, expected: S
         .limit(1)
     ).one_or_none()
     if before is None:
-        return _Closure(expected, "no full extract was published before; it is held against the sum of all windows")
+        return _Closure(expected, "no full extract was published before; it is held against the sum of all windows", 1)
     digest = SetDigest.parse(before.set_digest)
     for one in list_windows(engine):
         if before.window_seq < one.seq <= window.seq:
             digest = digest + one.entered - one.departed
-    return _Closure(digest, f"held against {before.name} and the windows {before.window_seq + 1} to {window.seq}")
+    return _Closure(
+        digest,
+        f"held against {before.name} and the windows {before.window_seq + 1} to {window.seq}",
+        before.window_seq + 1,
+    )
 
 
 def _mix(statuses: Mapping[str, int]) -> str:

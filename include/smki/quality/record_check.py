@@ -49,6 +49,8 @@ class RecordFigures:
     issuers: Counter[bytes]  # Name, DER
     keys: Keys  # (n,) in record order
     hashes: bytes  # (n × 32) SHA-256 of each body, in record order
+    manufacturing: int  # records that have the flag
+    is_plain: bool  # nothing stands in the piece but records as the publisher writes them
     rows: pa.Table | None  # (n) as `ROWS` says, where they are asked for
 
 
@@ -102,17 +104,22 @@ class RecordChecker:
 
         `item` names the piece in errors. Raises VerificationError.
         """
-        return self._check_columns(self._columns(opening, records, closing, item), item)
+        columns = self._plain(opening, records, closing, item)
+        is_plain = columns is not None
+        if columns is None:
+            columns = self._parsed(opening + records + closing, item)
+        return self._check_columns(columns, item, is_plain=is_plain)
 
-    def _columns(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns:
+    def _plain(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns | None:
+        """The columns of a plain document; None for one that a tree has to be made of."""
         if any(map(_armoured_key, (opening, records, closing))):
             raise refused(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         document = opening + records + closing
         if _PLAIN_OPENING.fullmatch(opening) and closing.strip() == _ROOT_END:
-            plain = read_plain(records)
+            plain = read_plain(records) if records else self._parsed(document, item)
             if plain is not None and self._is_valid(document):
                 return plain
-        return self._parsed(document, item)
+        return None
 
     def _is_valid(self, document: bytes) -> bool:
         """Whether a document is well formed and valid by the schema; lxml raises the one and only logs the other."""
@@ -152,7 +159,7 @@ class RecordChecker:
             pa.array(bodies, pa.binary()),
         )
 
-    def _check_columns(self, columns: Columns, item: str) -> RecordFigures:
+    def _check_columns(self, columns: Columns, item: str, *, is_plain: bool) -> RecordFigures:
         fields = self._reader.read(columns.bodies)
         for row, error in sorted(fields.refused.items()):
             kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
@@ -168,8 +175,15 @@ class RecordChecker:
             issuers=_count(fields, lambda profile: profile.issuer),
             keys=_keys(fields),
             hashes=b"".join(hashes),
+            manufacturing=_flagged(columns.texts[annex_b.MANUFACTURING]),
+            is_plain=is_plain,
             rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
         )
+
+
+def _flagged(flags: pa.StringArray) -> int:
+    """How many of a column of xs:boolean are true."""
+    return int(pc.sum(pc.is_in(flags, pa.array(["true", "1"], _TEXT))).as_py() or 0)
 
 
 class _Nothing:

@@ -61,6 +61,8 @@ class SegmentFigures:
     classes: Mapping[str, int] = field(default_factory=dict)
     issuers: Mapping[str, int] = field(default_factory=dict)  # Name, DER, hex
     set_digest: str = str(SetDigest())
+    manufacturing: int = 0  # records that have the flag
+    parsed: bool = False  # something else stands in it than records as the publisher writes them
     fault: str = ""  # a Fault; the other figures are then zero
     fault_text: str = ""  # the item and the rule that it breaks
 
@@ -390,6 +392,8 @@ def _row(number: int, pieces: Sequence[RecordFigures], xml_bytes: int, deflate_b
         classes=_total(piece.classes for piece in pieces),
         issuers={name.hex(): count for name, count in _total(piece.issuers for piece in pieces).items()},
         set_digest=str(sum((piece.set_digest for piece in pieces), SetDigest())),
+        manufacturing=sum(piece.manufacturing for piece in pieces),
+        parsed=not all(piece.is_plain for piece in pieces),
     )
 
 

@@ -18,7 +18,7 @@ from smki.repository.tables import certificate, issuer
 from smki.repository.windows import BEFORE_AND_AFTER, MOVED
 
 # Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
-_CHANGED = f"SELECT sha256(c.body) AS sha256, c.class, c.serial_number, {BEFORE_AND_AFTER} {MOVED}"
+_CHANGED = f"SELECT sha256(c.body) AS sha256, c.class, c.serial_number, c.manufacturing, {BEFORE_AND_AFTER} {MOVED}"
 _IN_USE = """
 SELECT c.id, substring(sha256(c.body) FOR 8) AS lane
 FROM (
@@ -37,6 +37,17 @@ _AFTER_FINAL = text(
 )
 
 
+_MANUFACTURING = text(
+    """
+    SELECT count(*) FROM certificate c
+    WHERE c.manufacturing AND 'I' = (
+      SELECT status FROM status_event
+      WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
+    )
+    """
+)
+
+
 def known_issuers(engine: Engine) -> frozenset[bytes]:
     """Names (DER) of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
     with lost_connections(), engine.connect() as connection:
@@ -44,13 +55,22 @@ def known_issuers(engine: Engine) -> frozenset[bytes]:
 
 
 def changed_by(engine: Engine, seq: int) -> pa.Table:
-    """The (n) certificates that a window changed: sha256, class, serial_number, and status before (null: none) and
-    after. Raises RepositoryUnavailableError.
+    """The (n) certificates that a window changed: sha256, class, serial_number, manufacturing, and status before (null:
+    none) and after. Raises RepositoryUnavailableError.
     """
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
         cursor.execute(_CHANGED.format(seq=int(seq)))
         table: pa.Table = cursor.fetch_arrow_table()
     return table
+
+
+def manufacturing_in_use(engine: Engine, seq: int) -> int:
+    """How many certificates with the manufacturing flag have status I as of a window.
+
+    Raises RepositoryUnavailableError.
+    """
+    with lost_connections(), engine.connect() as connection:
+        return int(connection.execute(_MANUFACTURING, {"seq": seq}).scalar_one())
 
 
 def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:

@@ -150,7 +150,7 @@ DOCUMENTS: dict[str, tuple[Judged, str]] = {
     "private key in it": (in_file(lambda octets: octets + KEY_PEM), "content.key-material"),
     "certificate missing": (in_file(fingerprint_gone), "document.files"),
     "no octets": (in_file(lambda _: b""), "document.files"),
-    "fingerprints swapped": (fingerprints_swapped, "document.files"),
+    "fingerprints swapped": (fingerprints_swapped, "document.octets"),
     "files with a certificate more": (about_other_files(fresh_supplier), "document.files"),
     "files with a certificate fewer": (about_other_files(without_supplier), "document.files"),
     "files that cannot be read": (about_other_files(lambda *_: b"no XML"), "document.files"),
@@ -165,6 +165,7 @@ REGIONS: dict[str, tuple[Judged, str]] = {
     "bit flipped in the compressed data": (in_file(lambda o: o[:900] + bytes([o[900] ^ 4]) + o[901:]), "xml.inflates"),
     "no XML": (in_xml(lambda _: b"SMKI\n"), "xml.schema"),
     "document type": (replaced(ROOT, WITH_DTD), "xml.schema"),
+    "comment between records": (replaced(rb"</CertificateResponse>", rb"\g<0><!-- by others -->"), "xml.plain"),
     "elements in another order": (
         replaced(rb"(<CertificateSerial>.*)(<CertificateStatus>I</\w+>)", rb"\2\1"),
         "xml.schema",

@@ -149,7 +149,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "wrong role": (in_records(rb"Role>\d+<", b"Role>66<"), "xml.fields"),
     "wrong usage": (in_records(rb"Usage>DS<", b"Usage>KA<"), "xml.fields"),
     "wrong EUI-64": (in_records(rb"AltName>\w\w-", b"AltName>FF-"), "xml.fields"),
-    "wrong manufacturing flag": (in_records(rb"Flag>false<", b"Flag>true<"), "xml.fields"),
+    "wrong manufacturing flag": (in_records(rb"Flag>false<", b"Flag>true<"), "records.manufacturing"),
     "certificate of an unknown issuer": (with_more(STRANGER), "xml.issuers"),
     "segment left out": (in_content(lambda p: [*p[:2], *p[3:]]), "full.count"),
     "half the rows": (kept(step=2), "full.count"),
@@ -167,7 +167,7 @@ DOCUMENTS: dict[str, tuple[Make, str]] = {
     "comment that hides a record": (in_records(rb"(<Certificat.*</\w+>)", rb"<!--\1-->"), "xml.schema"),
     "CDATA section that hides a record": (in_records(RECORD, rb"<![CDATA[\g<0>]]>"), "xml.schema"),
     "record hidden in AuditReference": (in_content(hidden_in_the_head), "xml.schema"),
-    "comment between records": (in_records(RECORD, rb"\g<0><!-- by others -->"), "xml.schema"),
+    "comment between records": (in_records(RECORD, rb"\g<0><!-- by others -->"), "xml.plain"),
     "second root": (in_content(lambda p: [*p, ROOT + TAIL]), "xml.schema"),
     "other root": (in_content(lambda p: [x.replace(b"DataResponse", b"Data") for x in p]), "xml.schema"),
     "end of the document missing": (in_content(lambda p: [*p[:-1], b"\n"]), "xml.schema"),
@@ -208,6 +208,7 @@ OF_DELTAS_TOO = (
     "private key as a body",
     "swapped bodies",
     "wrong manufacturing flag",
+    "comment between records",
     "certificate of an unknown issuer",
 )
 

@@ -131,9 +131,9 @@ def device_revoked(world: World) -> None:
 
 
 BY_HAND: dict[str, tuple[Obligation, Make, str]] = {
-    "revoked certificate in use again": (FULL, by_hand("R", "I"), "full.final"),
+    "revoked certificate in use again": (FULL, by_hand("R", "I"), "windows.final"),
     "change of a revoked certificate": (DELTA, by_hand("R", "I"), "delta.moves"),
-    "expired certificate out of use": (DELTA, by_hand("E", "N"), "delta.moves"),
+    "expired certificate out of use": (DELTA, by_hand("E", "N"), "windows.final"),
     "Device Certificate revoked": (DELTA, in_world(device_revoked), "delta.moves"),
 }
 
