@@ -27,6 +27,7 @@ from smki.publish.revocation import lists_without_successor
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate
 from smki.settings import Settings
+from smki_airflow.board.navigation import BOARD_VIEW
 from smki_airflow.demo import publishing
 from smki_airflow.demo.report import files_table
 from smki_airflow.demo.sftp_server import HOST, PARTY
@@ -124,6 +125,7 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     console.print(
         f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
     )
+    console.print(f"Board        {api.base_url}/plugin/{BOARD_VIEW['url_route']}", soft_wrap=True)
     key = shlex.quote(sftp["keys"][PARTY])
     console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
     console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
