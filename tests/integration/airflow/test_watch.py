@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import sleep
 
@@ -37,9 +37,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 DAY = timedelta(days=1)
 SOON = timedelta(minutes=5)  # for the stack to come up and the day's run to fail
-NOW = datetime.now(UTC)
-PUBLISH_BY = (NOW + SOON).replace(second=0, microsecond=0)
-TODAY = PUBLISH_BY.date()
 DELTA = Obligation.DELTA
 
 
@@ -57,19 +54,21 @@ def write_times(config: Path, publish_by: datetime, *obligations: Obligation) ->
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    if PUBLISH_BY.time() < time(0, 10):
+    now = datetime.now(UTC)  # not before: other tests may have run for long
+    publish_by = (now + SOON).replace(second=0, microsecond=0)
+    if publish_by.time() < time(0, 10):
         pytest.skip("too near to midnight: the day's times do not fit into the day")
     with tempfile.TemporaryDirectory(prefix="smki stack ") as folder, running_stack(Path(folder)) as running:
         config = Path(folder) / "config"
         shutil.copytree(INCLUDE / "config", config)
-        write_times(config, PUBLISH_BY, DELTA)
+        write_times(config, publish_by, DELTA)
         running.environment["SMKI_CONFIG"] = str(config)
         engine = open_engine(running.repository_url)
         pki = open_pki(Path(folder) / "pki")
-        fill_with_history(engine, pki, TODAY, days=10, certificates=600)
-        issue_lists(engine, pki, NOW, recorded_at=NOW - 2 * DAY)
+        fill_with_history(engine, pki, now.date(), days=10, certificates=600)
+        issue_lists(engine, pki, now, recorded_at=now - 2 * DAY)
         engine.dispose()
-        intruder(running, load_user_guide(config), TODAY).write_bytes(b"somebody else's file")
+        intruder(running, load_user_guide(config), now.date()).write_bytes(b"somebody else's file")
         running.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"
         start_airflow(running)
         wait_until(lambda: AUDITOR in {dag["dag_id"] for dag in running.api.get("dags")["dags"]})
@@ -87,6 +86,17 @@ def intruder(stack: Stack, guide: UserGuide, day) -> Path:
 @pytest.fixture(scope="module")
 def guide(stack: Stack) -> UserGuide:
     return load_user_guide(Path(stack.environment["SMKI_CONFIG"]))
+
+
+@pytest.fixture(scope="module")
+def today(stack: Stack) -> date:
+    assert stack.processes
+    return datetime.now(UTC).date()
+
+
+@pytest.fixture(scope="module")
+def publish_by(guide: UserGuide, today: date) -> datetime:
+    return guide.delta.publish_by(today)
 
 
 @pytest.fixture(scope="module")
@@ -148,26 +158,26 @@ def inode_and_bytes(file: Path) -> tuple[int, bytes]:
 
 
 def test_a_miss_is_in_airflows_table_the_ledger_and_the_mailbox_within_a_minute(
-    stack: Stack, engine: Engine, metadata: Engine, guide: UserGuide
+    stack: Stack, engine: Engine, metadata: Engine, guide: UserGuide, today: date, publish_by: datetime
 ):
-    name = guide.delta.file_name(TODAY)
-    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(TODAY) == "failed", 280)
-    assert datetime.now(UTC) < PUBLISH_BY, "the machine is too slow for the times of this test"
-    sleep((PUBLISH_BY - datetime.now(UTC)).total_seconds())
+    name = guide.delta.file_name(today)
+    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(today) == "failed", 280)
+    assert datetime.now(UTC) < publish_by, "the machine is too slow for the times of this test"
+    sleep((publish_by - datetime.now(UTC)).total_seconds())
     missing = f"[SMKI] missing: {name} on site primary"
     wait_until(lambda: bool(mails(stack, missing)), 60)
-    seen_after = datetime.now(UTC) - PUBLISH_BY
+    seen_after = datetime.now(UTC) - publish_by
     assert seen_after < timedelta(seconds=60)
     (opened,) = findings(engine, "missing", name)
-    assert PUBLISH_BY <= opened.first_seen < PUBLISH_BY + timedelta(seconds=60)
+    assert publish_by <= opened.first_seen < publish_by + timedelta(seconds=60)
     missed = [one for one in deadlines(metadata) if one.dag_id == DAILY_DELTA and one.missed]
     assert {(one.name, one.deadline_time) for one in missed} == {
-        ("warning: delta", PUBLISH_BY - timedelta(minutes=1)),
-        ("publish-by: delta", PUBLISH_BY),
+        ("warning: delta", publish_by - timedelta(minutes=1)),
+        ("publish-by: delta", publish_by),
     }
     (mail,) = mails(stack, missing)
     said = text_of(mail)
-    run_id = run_of(stack, DAILY_DELTA, TODAY)
+    run_id = run_of(stack, DAILY_DELTA, today)
     assert "task publish failed" in said
     assert "PublicationRefusedError" in said
     assert re.sub(r"[:+]", lambda one: f"%{ord(one[0]):02X}", run_id) in said, "the link to the run"
@@ -175,8 +185,8 @@ def test_a_miss_is_in_airflows_table_the_ledger_and_the_mailbox_within_a_minute(
     assert len(mails(stack, f"[SMKI] at risk: {name} on site primary")) == 1
 
 
-def test_both_signals_are_one_finding(stack: Stack, engine: Engine, guide: UserGuide):
-    name = guide.delta.file_name(TODAY)
+def test_both_signals_are_one_finding(stack: Stack, engine: Engine, guide: UserGuide, today: date):
+    name = guide.delta.file_name(today)
     code, found = audit(stack)
     assert code == 1
     assert found[name] in ("missing", "unexpected")
@@ -184,28 +194,32 @@ def test_both_signals_are_one_finding(stack: Stack, engine: Engine, guide: UserG
     assert [one.closed_at is not None for one in findings(engine, "at risk", name)] == [True]
 
 
-def test_late_success_closes_the_finding_and_keeps_the_lateness(stack: Stack, engine: Engine, guide: UserGuide):
-    name = guide.delta.file_name(TODAY)
-    intruder(stack, guide, TODAY).unlink()
-    run_id = run_of(stack, DAILY_DELTA, TODAY)
+def test_late_success_closes_the_finding_and_keeps_the_lateness(
+    stack: Stack, engine: Engine, guide: UserGuide, today: date, publish_by: datetime
+):
+    name = guide.delta.file_name(today)
+    intruder(stack, guide, today).unlink()
+    run_id = run_of(stack, DAILY_DELTA, today)
     body = {"dag_run_id": run_id, "dry_run": False, "only_failed": True, "reset_dag_runs": True}
     stack.api.post(f"dags/{DAILY_DELTA}/clearTaskInstances", body)
-    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(TODAY) == "success")
+    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(today) == "success")
     begun = stack.api.post(f"dags/{AUDITOR}/dagRuns", {"logical_date": None})["dag_run_id"]
     wait_until(lambda: stack.api.get(f"dags/{AUDITOR}/dagRuns/{begun}")["state"] == "success")
     (closed,) = findings(engine, "missing", name)
     assert closed.closed_at is not None
     with engine.connect() as connection:
         published = connection.execute(select(publication).where(publication.c.name == name)).one()
-    assert published.first_published_at > PUBLISH_BY
-    assert state(engine, guide, TODAY) is State.MET_LATE
+    assert published.first_published_at > publish_by
+    assert state(engine, guide, today) is State.MET_LATE
     wait_until(lambda: bool(mails(stack, f"[SMKI] closed: missing: {name} on site primary")), 30)
     (mail,) = mails(stack, f"[SMKI] closed: missing: {name} on site primary")
     assert "met, late by" in text_of(mail)
 
 
-def test_backfilled_old_day_raises_no_false_miss(stack: Stack, engine: Engine, metadata: Engine, guide: UserGuide):
-    day = TODAY - 8 * DAY
+def test_backfilled_old_day_raises_no_false_miss(
+    stack: Stack, engine: Engine, metadata: Engine, guide: UserGuide, today: date
+):
+    day = today - 8 * DAY
     before = len(deadlines(metadata))
     assert backfill(stack, DAILY_DELTA, day, day, DAY) == {day: "success"}
     assert len(deadlines(metadata)) == before
@@ -216,10 +230,10 @@ def test_backfilled_old_day_raises_no_false_miss(stack: Stack, engine: Engine, m
 
 
 def test_run_marked_success_by_hand_hides_no_miss_and_raises_no_false_one(
-    stack: Stack, engine: Engine, guide: UserGuide
+    stack: Stack, engine: Engine, guide: UserGuide, today: date
 ):
     """The miss of a run that failed stays whatever the run is called; a file that is there is met whatever it is."""
-    day = TODAY - 6 * DAY
+    day = today - 6 * DAY
     name = guide.delta.file_name(day)
     file = intruder(stack, guide, day)
     file.write_bytes(b"somebody else's file")
@@ -228,16 +242,18 @@ def test_run_marked_success_by_hand_hides_no_miss_and_raises_no_false_one(
     stack.api.patch(run, {"state": "success"})
     file.unlink()
     assert audit(stack)[1][name] == "missing"
-    today = f"dags/{DAILY_DELTA}/dagRuns/{run_of(stack, DAILY_DELTA, TODAY)}"
+    today = f"dags/{DAILY_DELTA}/dagRuns/{run_of(stack, DAILY_DELTA, today)}"
     stack.api.patch(today, {"state": "failed"})
-    assert guide.delta.file_name(TODAY) not in audit(stack)[1]
+    assert guide.delta.file_name(today) not in audit(stack)[1]
     stack.api.patch(today, {"state": "success"})
     stack.api.patch(run, {"state": "failed"})
-    assert len(findings(engine, "missing", guide.delta.file_name(TODAY))) == 1
+    assert len(findings(engine, "missing", guide.delta.file_name(today))) == 1
 
 
-def test_days_1_to_3_are_published_late_and_day_4_is_not_touched(stack: Stack, engine: Engine, guide: UserGuide):
-    days = [TODAY - n * DAY for n in (5, 4, 3, 2)]
+def test_days_1_to_3_are_published_late_and_day_4_is_not_touched(
+    stack: Stack, engine: Engine, guide: UserGuide, today: date
+):
+    days = [today - n * DAY for n in (5, 4, 3, 2)]
     for day in days[:3]:
         intruder(stack, guide, day).write_bytes(b"somebody else's file")
     ran = backfill(stack, DAILY_DELTA, days[0], days[3], DAY)
@@ -254,9 +270,9 @@ def test_days_1_to_3_are_published_late_and_day_4_is_not_touched(stack: Stack, e
 
 
 def test_files_that_a_server_lost_come_back_by_a_backfill_of_completed_runs(
-    stack: Stack, engine: Engine, guide: UserGuide
+    stack: Stack, engine: Engine, guide: UserGuide, today: date
 ):
-    days = [TODAY - n * DAY for n in (5, 4, 3, 2)]
+    days = [today - n * DAY for n in (5, 4, 3, 2)]
     files = [intruder(stack, guide, day) for day in days]
     before = [file.read_bytes() for file in files]
     lateness = [state(engine, guide, day) for day in days]
@@ -273,12 +289,14 @@ def test_files_that_a_server_lost_come_back_by_a_backfill_of_completed_runs(
     assert not [file.name for file in files if file.name in found]
 
 
-def test_with_the_scheduler_stopped_smki_audit_reports_the_miss(stack: Stack, engine: Engine, guide: UserGuide):
+def test_with_the_scheduler_stopped_smki_audit_reports_the_miss(
+    stack: Stack, engine: Engine, guide: UserGuide, today: date
+):
     scheduler = next(process for process in stack.processes if "scheduler" in process.args)  # type: ignore[operator]
     stack.stop(scheduler)
     publish_by = (datetime.now(UTC) + timedelta(minutes=2)).replace(second=0, microsecond=0)
     write_times(Path(stack.environment["SMKI_CONFIG"]), publish_by, Obligation.ARL, Obligation.CRL)
-    label = f"{guide.terms(Obligation.CRL).file} of {TODAY}"
+    label = f"{guide.terms(Obligation.CRL).file} of {today}"
     assert audit(stack)[1].get(label) in (None, "at risk")
     sleep((publish_by - datetime.now(UTC)).total_seconds())
     code, found = audit(stack)
