@@ -34,10 +34,10 @@ with DAG(
     the document and its table are made from one checked configuration and put in the place of the ones before them,
     with one version for all four. Where nothing has changed, nothing is replaced.
 
-    **The gate** (`judge`) looks at all four before anybody else does; *Gate report*, a button of the task, leads to
-    what it checked and found. `GateRefusedError`: one of them is wrong, so none is published. It is kept in quarantine
-    with its report for some weeks; nothing on the server changed. Put right what the report names, and clear the run
-    from `produce` on.
+    **The gate** (`judge`) looks at all four before anybody else does; *Gate report*, under *Details* of the task and in
+    its log, leads to what it checked and found. `GateRefusedError`: one of them is wrong, so none is published. It is
+    kept in quarantine with its report for some weeks; nothing on the server changed. Put right what the report names,
+    and clear the run from `produce` on.
 
     **The run is skipped:** there is no configuration yet, or only the placeholder that is shipped. `produce` says which
     file it looked at; SMKI_ANCHOR_SLOTS names another.

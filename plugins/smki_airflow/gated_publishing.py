@@ -11,7 +11,7 @@ from smki_airflow.release_operator import ReleaseOperator
 
 # For the runbook of a DAG whose files can be held.
 GATE = """**The gate** (`judge`) looks at what the run made before anybody else does, by all that repository and ledger
-    know. *Gate report*, a button of the task, leads to what it checked and found.
+    know. *Gate report*, under *Details* of the task and in its log, leads to what it checked and found.
     - HOLD: something is so unusual that a person has to look. `release` waits for six days and takes no worker; runs
       after it do not wait. *Required Actions* shows what tripped, with its history. *Approve* publishes this very file,
       *Reject* fails the run; either needs a reason, which the ledger keeps with your name.

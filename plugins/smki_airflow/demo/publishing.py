@@ -20,7 +20,7 @@ from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT,
 
 SITE = "primary"
 DELTAS = 8
-_WAIT_S = 600  # for all runs to end
+_WAIT_S = 900  # for all runs to end
 Say = Callable[[str], None]  # `say` shows how far something is; `tell` prints a line that stays
 _INTERVAL = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
 

@@ -131,8 +131,8 @@ class DagRun:
         wait_until(lambda: self.task(task_id)["state"] == "awaiting_input" or self.state in ("success", "failed"))
         waiting = self.task(task_id)
         assert waiting["state"] == "awaiting_input"
-        # Airflow loses an answer that comes before its scheduler has noticed that the asking process has ended, and
-        # then asks again a minute later. No person is that quick.
+        # Airflow loses an answer that comes before its scheduler has noticed that the asking process has ended: it asks
+        # again a minute later. No person is that quick.
         key = f"task_id='{task_id}', run_id='{self.run_id}', try_number={waiting['try_number']}"
         noticed = re.compile(f"Received executor event with state success .*{re.escape(key)}")
         wait_until(lambda: bool(noticed.search((self.stack.var / "log" / "scheduler.log").read_text())))
