@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from playwright import sync_api as playwright
 
 from smki.generator.filling import fill_with_history, open_pki
 from smki.generator.revocation import issue_lists
@@ -18,8 +19,6 @@ from smki.repository.database import open_engine
 from smki.settings import PROJECT
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
-
-playwright = pytest.importorskip("playwright.sync_api", reason="requirements-dev.txt is not locked with playwright yet")
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
