@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Connection, Engine, Select, func, or_, select
 
 from smki.gate.model import Verdict
 from smki.obligations.user_guide import Obligation, Terms, UserGuide
@@ -93,21 +94,15 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         oldest = None
         if windows is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
-        lists = dict(
-            connection.execute(
-                select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind)
-            )
-            .tuples()
-            .all()
+        lists = _pairs(
+            connection,
+            select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind),
         )
-        judged_since = dict(
-            connection.execute(
-                select(gate_run.c.obligation, func.min(gate_run.c.judged_at))
-                .where(gate_run.c.obligation.not_in(_DATED))
-                .group_by(gate_run.c.obligation)
-            )
-            .tuples()
-            .all()
+        judged_since = _pairs(
+            connection,
+            select(gate_run.c.obligation, func.min(gate_run.c.judged_at))
+            .where(gate_run.c.obligation.not_in(_DATED))
+            .group_by(gate_run.c.obligation),
         )
         publications = connection.execute(
             select(
@@ -154,6 +149,10 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         judged = Judged(*row[:3], Verdict(row.verdict), *row[4:])
         facts._judged.setdefault(row.name, []).append(judged)  # noqa: SLF001  # being made
     return facts
+
+
+def _pairs(connection: Connection, query: Select[Any]) -> dict[str, datetime]:
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _first_day(guide: UserGuide, oldest_event: datetime | None) -> date | None:
