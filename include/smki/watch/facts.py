@@ -142,13 +142,13 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         ).all()
     begins = {Obligation(name): at for name, at in judged_since.items()}
     begins |= {obligation: lists[kind] for obligation, kind in _LIST_KINDS.items() if kind in lists}
-    facts = Facts(tuple(sites), windows or _first_day(guide, oldest), begins)
+    offered: dict[str, list[Offered]] = {}
     for row in publications:
-        facts._offered.setdefault(row.name, []).append(Offered(*row))  # noqa: SLF001  # being made
+        offered.setdefault(row.name, []).append(Offered(*row))
+    judged: dict[str, list[Judged]] = {}
     for row in runs:
-        judged = Judged(*row[:3], Verdict(row.verdict), *row[4:])
-        facts._judged.setdefault(row.name, []).append(judged)  # noqa: SLF001  # being made
-    return facts
+        judged.setdefault(row.name, []).append(Judged(*row[:3], Verdict(row.verdict), *row[4:]))
+    return Facts(tuple(sites), windows or _first_day(guide, oldest), begins, offered, judged)
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[str, datetime]:
