@@ -1,5 +1,6 @@
-"""What all tests share: a real PostgreSQL, a PKI that signs, and the programs and certificates of others."""
+"""What all tests share: a real PostgreSQL, a PKI that signs, Airflow's settings, others' programs and certificates."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -22,6 +23,13 @@ from smki.repository.tables import metadata
 from smki.settings import INCLUDE, PROJECT
 
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
+
+# Before anything imports Airflow, which reads them once: a home of its own, and the plugin that registers our types.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="smki-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
 _INSTALL = {"pigz": "apt-get install pigz", "7z": "apt-get install p7zip-full"}
 
 # A machine that is busy with other things is slow, not wrong; and `new_repository` makes a fresh one for each example.

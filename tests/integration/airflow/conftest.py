@@ -1,7 +1,6 @@
 """A running stack: PostgreSQL, SFTP server and Airflow's real scheduler, with a small signed repository."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -28,9 +27,6 @@ END = _LATEST - timedelta(
     days=(_LATEST.weekday() - 2) % 7
 )  # the repository's last day: a Wednesday, so deltas follow a full
 RUNS_S = 240
-
-# Before a test imports Airflow, which reads it once; the stack has a home of its own.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="smki-airflow-"))
 
 
 @pytest.fixture(scope="session")

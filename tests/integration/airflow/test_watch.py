@@ -242,10 +242,10 @@ def test_run_marked_success_by_hand_hides_no_miss_and_raises_no_false_one(
     stack.api.patch(run, {"state": "success"})
     file.unlink()
     assert audit(stack)[1][name] == "missing"
-    today = f"dags/{DAILY_DELTA}/dagRuns/{run_of(stack, DAILY_DELTA, today)}"
-    stack.api.patch(today, {"state": "failed"})
+    published = f"dags/{DAILY_DELTA}/dagRuns/{run_of(stack, DAILY_DELTA, today)}"
+    stack.api.patch(published, {"state": "failed"})
     assert guide.delta.file_name(today) not in audit(stack)[1]
-    stack.api.patch(today, {"state": "success"})
+    stack.api.patch(published, {"state": "success"})
     stack.api.patch(run, {"state": "failed"})
     assert len(findings(engine, "missing", guide.delta.file_name(today))) == 1
 

@@ -3,27 +3,19 @@
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine
-
-from smki.repository.database import libpq_url
-from smki.settings import PROJECT
-
-# Before anything imports Airflow, which reads them once.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="smki-airflow-"))
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
-
 from airflow import settings as airflow_settings
 from airflow.api_fastapi.app import init_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
+from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from smki.repository.database import libpq_url
+from smki.settings import PROJECT
 from smki_airflow.board import routes
 
 HOST = "http://airflow.example.org"

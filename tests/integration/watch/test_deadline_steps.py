@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,9 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-
-# Before anything imports Airflow, which reads it once.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="smki-airflow-"))
 
 from smki.obligations.user_guide import Obligation
 from smki.repository.database import libpq_url
