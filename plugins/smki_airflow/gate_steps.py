@@ -13,21 +13,25 @@ A run that is cleared from its gate on is judged as new, and asks.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from smki.errors import GateRefusedError, GateRejectedError, StagingError
-from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs, record_decision, record_judgement
+from smki.gate.ledger import Decision, GateRun, find_gate_run, newest_gate_run, record_decision, record_judgement
 from smki.gate.model import Judgement, Severity, Verdict
 from smki.gate.quarantine import keep
 from smki.gate.report import hold_summary, render_report, summarise
+from smki.obligations.user_guide import UserGuide
 from smki.publish.artefact import Artefact
+from smki.watch.findings import held
+from smki.watch.findings_ledger import open_finding
 from smki_airflow.handover import Json, artefact_as_json
+from smki_airflow.telling import tell_people
 
 log = logging.getLogger(__name__)
 _LEVEL = {Verdict.PASS: logging.INFO, Verdict.HOLD: logging.WARNING, Verdict.FAIL: logging.ERROR}
-_LOOKED_AT = 100  # newest gate runs of an obligation, among which are those over the same octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,7 @@ def asked_before(engine: Engine, judgement: Judgement) -> GateRun | None:
     """The newest gate run over the same octets, if another run did it and all that trips now was held then."""
     if judgement.verdict is not Verdict.HOLD:
         return None
-    octets = (judgement.name, judgement.sha256)
-    runs = list_gate_runs(engine, obligation=judgement.obligation, limit=_LOOKED_AT)
-    newest = next((run for run in runs if (run.judgement.name, run.judgement.sha256) == octets), None)
+    newest = newest_gate_run(engine, judgement.name, judgement.sha256)
     if newest is None or newest.judgement.run == judgement.run or newest.judgement.verdict is not Verdict.HOLD:
         return None
     return newest if _failed(judgement) <= _failed(newest.judgement) else None
@@ -138,6 +140,14 @@ def undecided(engine: Engine, gate_runs: Sequence[int]) -> list[int]:
     runs = [find_gate_run(engine, number) for number in gate_runs]
     refuse_rejected(runs)
     return [run.id for run in runs if run.decision is None]
+
+
+def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> None:
+    """Tells people at once that these gate runs wait for one of them; the auditor would within minutes."""
+    now = datetime.now(UTC)
+    for finding in held([find_gate_run(engine, number) for number in gate_runs]):
+        open_finding(engine, finding, now)
+    tell_people(engine, guide, now)
 
 
 def _recorded(engine: Engine, judgement: Judgement, before: GateRun | None) -> GateRun:

@@ -1,8 +1,8 @@
 """The operator that asks a person about what the gate held, by Airflow's own approval.
 
 * Nothing held: it returns at once and asks nobody.
-* Held: the task waits without a worker, for the time that it is given. The page shows what tripped, with figures and
-  history. The answer needs a reason; who gave it, when and why is recorded in the ledger.
+* Held: people are told, and the task waits without a worker, for the time that it is given. The page shows what
+  tripped, with figures and history. The answer needs a reason; who gave it, when and why is recorded in the ledger.
 * Rejected: the run fails with the reason. Not answered in time: it fails, and nothing is recorded.
 * Airflow's page asks for the reason and its API does not: approved without one, the task fails, publishes nothing and
   records nothing. Cleared, it asks again.
@@ -54,7 +54,11 @@ class ReleaseOperator(ApprovalOperator):
         from smki_airflow.handover import opened
 
         held = {one["gate_run"]: one for one in self.judged["held"]}
-        ask = [held[number] for number in gate_steps.undecided(opened()[1], list(held))] if held else []
+        ask = []
+        if held:
+            _, engine, guide = opened()
+            ask = [held[number] for number in gate_steps.undecided(engine, list(held))]
+            gate_steps.tell_of_held(engine, guide, [one["gate_run"] for one in ask])
         if ask:
             self.subject = f"Release {', '.join(one['name'] for one in ask)}?"
             self.body = "\n\n---\n\n".join(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, exists, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from smki.errors import PublicationRefusedError, UnknownGateRunError
@@ -98,13 +98,10 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
 
 def check_cleared(connection: Connection, name: str, sha256: str) -> None:
     """Raises PublicationRefusedError unless the gate cleared these octets under this name."""
-    newest = _gate_runs(
-        connection,
-        _SELECT.where(gate_run.c.name == name, gate_run.c.sha256 == sha256).order_by(gate_run.c.id.desc()).limit(1),
-    )
-    if newest and newest[0].cleared:
+    newest = _newest(connection, gate_run.c.name == name, gate_run.c.sha256 == sha256)
+    if newest is not None and newest.cleared:
         return
-    state = f"the newest gate run over it says {newest[0].judgement.verdict}" if newest else "no gate run has judged it"
+    state = f"the newest gate run over it says {newest.judgement.verdict}" if newest else "no gate run has judged it"
     raise PublicationRefusedError(
         name,
         f"only what the gate cleared is published, and {state} (SHA-256 {sha256}).",
@@ -122,6 +119,21 @@ def find_gate_run(engine: Engine, gate_run_id: int) -> GateRun:
             f"gate run {gate_run_id}", "the ledger has none of that number.", "Nothing was done.", _SEE
         )
     return found[0]
+
+
+def newest_gate_run(engine: Engine, name: str, sha256: str | None = None) -> GateRun | None:
+    """The newest over a file of this name; with a hash (hex) the newest over these octets."""
+    octets = () if sha256 is None else (gate_run.c.sha256 == sha256,)
+    with lost_connections(), engine.connect() as connection:
+        return _newest(connection, gate_run.c.name == name, *octets)
+
+
+def waiting_gate_runs(engine: Engine, since: datetime) -> list[GateRun]:
+    """What the gate holds and nobody has decided, oldest first: of the runs from `since` the newest over each name."""
+    newest = select(func.max(gate_run.c.id)).where(gate_run.c.judged_at >= since).group_by(gate_run.c.name)
+    held = (gate_run.c.verdict == Verdict.HOLD, gate_decision.c.gate_run_id.is_(None))
+    with lost_connections(), engine.connect() as connection:
+        return _gate_runs(connection, _SELECT.where(gate_run.c.id.in_(newest), *held).order_by(gate_run.c.id))
 
 
 def list_gate_runs(
@@ -184,6 +196,11 @@ _SELECT = select(
     gate_decision.c.decided_by,
     gate_decision.c.decided_at,
 ).join_from(gate_run, gate_decision, isouter=True)
+
+
+def _newest(connection: Connection, *conditions: ColumnElement[bool]) -> GateRun | None:
+    newest = _SELECT.where(*conditions).order_by(gate_run.c.id.desc()).limit(1)
+    return next(iter(_gate_runs(connection, newest)), None)
 
 
 def _gate_runs(connection: Connection, query: Select[Any]) -> list[GateRun]:

@@ -62,6 +62,7 @@ def hold_summary(judgement: Judgement) -> str:
         parts.append(
             f"### {_markdown(figure.title if figure else result.id)}: {_markdown(result.observed)}\n\n"
             f"* Expected: {_markdown(result.expected)}\n* Why it matters: {_markdown(result.protects)}"
+            + _named_in_markdown(result.details)
         )
         if figure and figure.history:
             parts.append(_history_in_markdown(figure, judgement))
@@ -70,6 +71,14 @@ def hold_summary(judgement: Judgement) -> str:
         "there. Either needs a reason, which the ledger keeps."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _named_in_markdown(details: Sequence[str]) -> str:
+    """What a result is about, such as serial numbers: the first few, the report has all."""
+    if not details:
+        return ""
+    more = f", and {len(details) - _LINES} more in the report" if len(details) > _LINES else ""
+    return f"\n* What it is about: {', '.join(map(_markdown, details[:_LINES]))}{more}"
 
 
 def _opening(judgement: Judgement, decision: Decision | None, links: Mapping[str, str]) -> str:

@@ -29,6 +29,7 @@ from smki.anchors.model import REGIONAL_SLOT
 from smki.anchors.production import REGION_OF
 from smki.certificates.revocation_list import read_revocation_list
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
+from smki.gate.ledger import waiting_gate_runs
 from smki.obligations.user_guide import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
@@ -41,7 +42,7 @@ from smki.retention.execution import list_site
 from smki.retention.rules import SeenFile
 from smki.watch.due import offered_now
 from smki.watch.facts import load_facts
-from smki.watch.findings import Finding, Kind, Sight, find
+from smki.watch.findings import Finding, Kind, Sight, find, held
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, expected, forecasts
 from smki.watch.status import due_status
@@ -125,7 +126,8 @@ def _look(
         for terms in guide.all
         for due in offered_now(terms, facts.since(terms) or date.max, now)
     ]
-    return find(guide, sight, offered, stands, now), len(files), len(hashed)
+    waiting = waiting_gate_runs(engine, now - HISTORY)
+    return [*held(waiting), *find(guide, sight, offered, stands, now)], len(files), len(hashed)
 
 
 def _sight(

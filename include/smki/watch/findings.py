@@ -2,6 +2,7 @@
 
 | kind | what it means |
 |---|---|
+| held | the gate holds the file, and a person has to decide |
 | at risk | the warning time has come, or the forecast ends after publish-by, and the file is not there |
 | missing | publish-by has passed and the file is not there; or it was published, and the server has lost it |
 | early | a file for a day whose cut-off has not come |
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
+from smki.gate.ledger import GateRun
 from smki.obligations.user_guide import Obligation, Terms, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import SeenFile, Verdict, plan_retention
@@ -36,6 +38,7 @@ _SHOWN_DAYS = 7
 class Kind(StrEnum):
     """Of a finding; also the name of its section in docs/runbook.md."""
 
+    HELD = "held"
     AT_RISK = "at risk"
     MISSING = "missing"
     EARLY = "early"
@@ -55,6 +58,7 @@ class Kind(StrEnum):
 
 
 _NEXT_STEP = {
+    Kind.HELD: "read the report and decide: Airflow, Required Actions, Approve or Reject, with the reason.",
     Kind.AT_RISK: "see the DAG's run of that day: it waits, fails or is slow; there is still time.",
     Kind.MISSING: "see the run of that day; mend what it names, then clear what failed, or backfill the day.",
     Kind.EARLY: "find out who published it: a Party that loads it skips a day.",
@@ -116,6 +120,15 @@ def find(
         *_near_next_update(guide, sight, now),
         *_unequal_anchors(guide, sight, publications, now),
     ]
+
+
+def held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
+    """What waits for a person, on whichever site it is to be; `waiting` is what the gate holds and nobody decided."""
+    for run in waiting:
+        judged = run.judgement
+        tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
+        rule = f"gate run {run.id} holds it since {judged.judged_at:%Y-%m-%d %H:%M} UTC: {tripped}."
+        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date)
 
 
 def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:

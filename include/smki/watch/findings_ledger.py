@@ -43,7 +43,8 @@ class Reconciled:
 def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetime) -> Reconciled:
     """Records all that is wrong on a site at `now` (UTC): what is new opens, what is not seen any more closes.
 
-    Where the site could not be looked at, nothing of it closes. Raises RepositoryUnavailableError.
+    That goes for what is of no single site, too: whoever looks at a site sees it. Where the site could not be looked
+    at, nothing closes. Raises RepositoryUnavailableError.
     """
     with lost_connections(), engine.begin() as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
@@ -53,7 +54,9 @@ def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetim
         if not any(finding.kind is Kind.UNREACHABLE for finding in seen):
             gone = [
                 known.id
-                for known in _known(connection, finding_table.c.closed_at.is_(None), finding_table.c.site == site)
+                for known in _known(
+                    connection, finding_table.c.closed_at.is_(None), finding_table.c.site.in_(["", site])
+                )
                 if known.id not in kept
             ]
             connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))

@@ -7,6 +7,7 @@ where to look. It goes to the obligation's contact; what is of no obligation con
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smki.gate.ledger import GateRun
 from smki.obligations.user_guide import UserGuide
 from smki.watch.failures import Failure
 from smki.watch.findings_ledger import KnownFinding
@@ -29,18 +30,24 @@ class Message:
 
 
 def message(
-    known: KnownFinding, guide: UserGuide, stands: DueStatus | None, cause: Failure | None, links: Links
+    known: KnownFinding,
+    guide: UserGuide,
+    stands: DueStatus | None,
+    cause: Failure | None,
+    gate_run: GateRun | None,
+    links: Links,
 ) -> Message:
     """The message of a finding's opening or, where it is closed, of its closing.
 
-    `stands` is how the due file stands that it is about, `cause` the last error of what was to publish it.
+    `stands` is how the due file stands that it is about, `cause` the last error of what was to publish it, `gate_run`
+    what is or was held.
     """
     finding = known.finding
     what = f"{finding.kind}: {finding.item}" + (f" on site {finding.site}" if finding.site else "")
     facts = [
-        *_about(known, guide, stands),
+        *_about(known, guide, stands, gate_run),
         *(_open(known, cause) if known.closed_at is None else ()),
-        *_where(known, stands, cause, links),
+        *_where(known, stands, cause, gate_run, links),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [what if known.closed_at is None else f"closed: {what}", finding.rule, ""]
@@ -51,7 +58,9 @@ def message(
     )
 
 
-def _about(known: KnownFinding, guide: UserGuide, stands: DueStatus | None) -> Iterator[tuple[str, str]]:
+def _about(
+    known: KnownFinding, guide: UserGuide, stands: DueStatus | None, gate_run: GateRun | None
+) -> Iterator[tuple[str, str]]:
     finding = known.finding
     if finding.obligation:
         yield "obligation", f"{finding.obligation}, {guide.terms(finding.obligation).clause}"
@@ -60,6 +69,8 @@ def _about(known: KnownFinding, guide: UserGuide, stands: DueStatus | None) -> I
     if stands is not None:
         yield "state", stands.words
     yield "seen first", f"{known.first_seen:%Y-%m-%d %H:%M} UTC"
+    if gate_run is not None and (decision := gate_run.decision):
+        yield "released" if decision.released else "rejected", f"by {decision.decided_by}: {decision.reason}"
     if known.closed_at is not None:
         yield "closed", f"{known.closed_at:%Y-%m-%d %H:%M} UTC, after {span(known.closed_at - known.first_seen)}"
 
@@ -71,15 +82,16 @@ def _open(known: KnownFinding, cause: Failure | None) -> Iterator[tuple[str, str
 
 
 def _where(
-    known: KnownFinding, stands: DueStatus | None, cause: Failure | None, links: Links
+    known: KnownFinding, stands: DueStatus | None, cause: Failure | None, gate_run: GateRun | None, links: Links
 ) -> Iterator[tuple[str, str]]:
     obligation = known.finding.obligation
     published_by = stands.offered.run if stands is not None and stands.offered is not None else ""
     label = cause.run if cause is not None and known.closed_at is None else published_by
-    if run := links.run(label):
+    if run := links.run(label if gate_run is None else gate_run.judgement.run):
         yield "run", run
     elif obligation and (dag := links.dag(obligation)):
         yield "DAG", dag
-    if stands is not None and stands.judged is not None and (report := links.report(stands.judged.id)):
+    judged = gate_run if gate_run is not None or stands is None else stands.judged
+    if judged is not None and (report := links.report(judged.id)):
         yield "report", report
     yield "runbook", links.section(known.finding.kind)

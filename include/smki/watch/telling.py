@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from smki.errors import NotificationError
+from smki.gate.ledger import newest_gate_run
 from smki.obligations.user_guide import UserGuide
 from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
@@ -38,7 +39,8 @@ def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Lin
                     continue
                 stands = _stands(engine, guide, known, now)
                 cause = None if stands is None else _cause(engine, stands.due)
-                send(message(known, guide, stands, cause, links))
+                gate_run = newest_gate_run(engine, known.finding.item) if known.finding.kind is Kind.HELD else None
+                send(message(known, guide, stands, cause, gate_run, links))
                 sent += 1
         except NotificationError as error:
             log.warning("message not sent kind=%s item=%s error=%s", known.finding.kind, known.finding.item, error)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -24,6 +25,7 @@ from smki.repository.database import open_engine
 from smki.repository.tables import delta_window
 from smki.repository.windows import close_windows
 from smki_airflow.demo.airflow_api import AirflowApi
+from smki_airflow.demo.mail_server import received, text_of
 from smki_airflow.demo.stack import Stack
 from smki_airflow.names import DAILY_DELTA
 
@@ -106,6 +108,14 @@ def test_held_file_waits_for_a_person_who_sees_what_tripped_and_its_history(
     assert asked["params"]["reason"]["schema"]["minLength"] > 0, "Airflow's page asks for the reason"
     assert asked["options"] == ["Approve", "Reject"]
     assert not on_the_server(stack, name)
+
+
+def test_people_are_told_that_it_waits_for_them(stack: Stack, user_guide: UserGuide, held: DagRun):
+    name = user_guide.delta.file_name(HELD)
+    (mail,) = [mail for mail in received(stack.mail) if mail["Subject"] == f"[SMKI] held: {name}"]
+    assert held.wait_until_asking()["body"].count("3 days")
+    assert "3 days" in text_of(mail)
+    assert quote(held.run_id, safe="") in text_of(mail), "the link to the run"
 
 
 def test_no_worker_is_taken_while_it_waits(stack: Stack, held: DagRun):

@@ -1,7 +1,7 @@
 """Both signals under the real scheduler: a miss is seen, told and put right; nothing raises a false one.
 
-The stack is this module's own: the day's delta has its publish-by some minutes after the stack's start. The tests are
-one story and run in their order.
+The stack is this module's own: the day's delta has its publish-by soon after the stack is up. The tests are one story
+and run in their order.
 """
 
 import json
@@ -36,7 +36,8 @@ from .conftest import backfill, ended_runs, run_of, wait_until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 DAY = timedelta(days=1)
-SOON = timedelta(minutes=5)  # for the stack to come up and the day's run to fail
+RUN_FAILS = timedelta(seconds=100)  # the time between a DAG's start and its publish-by, at least
+AUDIT_ENDS = timedelta(seconds=30)
 DELTA = Obligation.DELTA
 
 
@@ -52,16 +53,19 @@ def write_times(config: Path, publish_by: datetime, *obligations: Obligation) ->
     file.write_text("".join(sections))
 
 
+def minute_after(lead: timedelta) -> datetime:
+    """The first full minute that is at least so far ahead: the finest time that a User Guide states."""
+    return (datetime.now(UTC) + lead + timedelta(minutes=1)).replace(second=0, microsecond=0)
+
+
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     now = datetime.now(UTC)  # not before: other tests may have run for long
-    publish_by = (now + SOON).replace(second=0, microsecond=0)
-    if publish_by.time() < time(0, 10):
+    if (now + timedelta(minutes=10)).time() < time(0, 20):
         pytest.skip("too near to midnight: the day's times do not fit into the day")
     with tempfile.TemporaryDirectory(prefix="smki stack ") as folder, running_stack(Path(folder)) as running:
         config = Path(folder) / "config"
         shutil.copytree(INCLUDE / "config", config)
-        write_times(config, publish_by, DELTA)
         running.environment["SMKI_CONFIG"] = str(config)
         engine = open_engine(running.repository_url)
         pki = open_pki(Path(folder) / "pki")
@@ -72,6 +76,8 @@ def stack() -> Iterator[Stack]:
         running.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"
         start_airflow(running)
         wait_until(lambda: AUDITOR in {dag["dag_id"] for dag in running.api.get("dags")["dags"]})
+        write_times(config, minute_after(RUN_FAILS), DELTA)
+        running.airflow("dags", "reserialize")
         for dag_id in (DAILY_DELTA, AUDITOR):
             running.api.patch(f"dags/{dag_id}", {"is_paused": False})
         yield running
@@ -294,7 +300,7 @@ def test_with_the_scheduler_stopped_smki_audit_reports_the_miss(
 ):
     scheduler = next(process for process in stack.processes if "scheduler" in process.args)  # type: ignore[operator]
     stack.stop(scheduler)
-    publish_by = (datetime.now(UTC) + timedelta(minutes=2)).replace(second=0, microsecond=0)
+    publish_by = minute_after(AUDIT_ENDS)
     write_times(Path(stack.environment["SMKI_CONFIG"]), publish_by, Obligation.ARL, Obligation.CRL)
     label = f"{guide.terms(Obligation.CRL).file} of {today}"
     assert audit(stack)[1].get(label) in (None, "at risk")

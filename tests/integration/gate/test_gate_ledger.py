@@ -16,10 +16,12 @@ from smki.gate.ledger import (
     check_cleared,
     find_gate_run,
     list_gate_runs,
+    newest_gate_run,
     past_publications,
     past_values,
     record_decision,
     record_judgement,
+    waiting_gate_runs,
 )
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
 from smki.obligations.user_guide import Obligation
@@ -108,6 +110,38 @@ def test_runs_of_one_obligation_are_listed(repository: Engine) -> None:
     number = record_judgement(repository, said(obligation=OTHER))
     assert [run.id for run in list_gate_runs(repository, obligation=OTHER)] == [number]
     assert list_gate_runs(repository, obligation=Obligation.ARL) == []
+
+
+def test_newest_run_is_found_by_name_and_by_octets(repository: Engine) -> None:
+    numbers = [record_judgement(repository, said(HOLD, number)) for number in (1, 2, 1)]
+    newest = newest_gate_run(repository, NAME)
+    assert newest is not None
+    assert newest.id == numbers[2]
+    of_octets = newest_gate_run(repository, NAME, sha256_of(2))
+    assert of_octets is not None
+    assert of_octets.id == numbers[1]
+    assert newest_gate_run(repository, NAME, sha256_of(9)) is None
+    assert newest_gate_run(repository, "another") is None
+
+
+def test_waiting_is_what_the_newest_run_over_a_name_holds_and_nobody_decided(repository: Engine) -> None:
+    released, _, waits, _, passed = [
+        record_judgement(repository, said(verdict, number, name))
+        for verdict, number, name in (
+            (HOLD, 1, "released"),
+            (HOLD, 1, "waits"),
+            (HOLD, 2, "waits"),
+            (HOLD, 1, "passed later"),
+            (PASS, 2, "passed later"),
+        )
+    ]
+    record_judgement(repository, said(FAIL, 1, "failed"))
+    record_decision(repository, released, RELEASED)
+    assert [run.id for run in waiting_gate_runs(repository, NOW)] == [waits]
+    assert waiting_gate_runs(repository, NOW + timedelta(seconds=1)) == []
+    record_decision(repository, waits, REJECTED)
+    assert waiting_gate_runs(repository, NOW) == []
+    assert passed > waits
 
 
 def test_run_that_does_not_exist_is_named(repository: Engine) -> None:

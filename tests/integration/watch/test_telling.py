@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ConfigurationError, NotificationError
+from smki.gate.ledger import Decision, record_decision, record_judgement
+from smki.gate.model import CheckResult, Judgement, Severity
 from smki.obligations.user_guide import Obligation
 from smki.watch.failures import Failure, last_failure, record_failure
 from smki.watch.findings import Finding, Kind
@@ -126,6 +128,28 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
     assert subjects(mailbox) == [f"[SMKI] {kind}: {name} on site primary" for kind in ("at risk", "missing")]
     assert "at risk: due in 1 h" in text_of(received(mailbox[0])[0])
     assert untold(world.engine) == []
+
+
+def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):
+    name = world.guide.delta.file_name(TOMORROW)
+    volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
+    judgement = Judgement(
+        Obligation.DELTA, name, TOMORROW, 1, "aa", "smki_daily_delta/r", NOON, "v", (volume,), (), 0.1
+    )
+    held = record_judgement(world.engine, judgement)
+    for _ in range(2):
+        assert (Kind.HELD, name) in world.kinds(NOON)
+        tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
+    (opening,) = received(mailbox[0])
+    assert opening["Subject"] == f"[SMKI] held: {name}"
+    assert "36 records (expected: at most 20)" in text_of(opening)
+    assert f"https://airflow.example.org/smki/gate/{held}" in text_of(opening)
+    record_decision(world.engine, held, Decision(True, "a mass installation", "ada", NOON))
+    assert (Kind.HELD, name) not in world.kinds(NOON)
+    tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
+    _, closing = received(mailbox[0])
+    assert closing["Subject"] == f"[SMKI] closed: held: {name}"
+    assert "by ada: a mass installation" in text_of(closing)
 
 
 def test_a_risk_that_ends_well_is_told_as_closed(world: World, mailbox: Mailbox):

@@ -125,6 +125,15 @@ def test_approval_page_shows_the_breaker_with_its_newest_values() -> None:
     assert judgement().sha256 in said
 
 
+def test_approval_page_names_the_first_few_that_it_is_about() -> None:
+    many = replace(TRIPPED, details=tuple(f"serial_{number}" for number in range(7)))
+    said = hold_summary(judgement(many))
+    assert "serial\\_0" in said
+    assert "serial\\_5" not in said
+    assert "and 2 more in the report" in said
+    assert "What it is about" not in hold_summary(judgement(TRIPPED))
+
+
 def test_summary_is_a_few_lines() -> None:
     lines = summarise(judgement(PASSED, *[BROKEN] * 9)).splitlines()
     assert len(lines) == 7

@@ -1,17 +1,19 @@
 """Each kind of finding from a small sight; and that nothing else is one."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from smki.gate.model import Verdict
+from smki.gate.ledger import GateRun
+from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.user_guide import Obligation
 from smki.retention.rules import SeenFile
-from smki.watch.findings import Finding, Kind, find, late_or_at_risk
+from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
 from smki.watch.status import DueStatus, due_status
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 
+NOW = datetime(2026, 3, 2, 0, 20, tzinfo=UTC)
 DELTA, FULL, CRL = Obligation.DELTA, Obligation.FULL, Obligation.CRL
 
 
@@ -64,6 +66,16 @@ def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger
         (finding,) = late_or_at_risk("primary", [stand(ledger, at)], at)
         assert finding.kind is kind
         assert finding.rule.endswith("The gate holds it: a person has to decide.")
+
+
+def test_what_waits_for_a_person_is_a_finding_of_no_single_site_and_says_what_tripped():
+    volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
+    judgement = Judgement(DELTA, "a.xml.gz", MONDAY, 1, "aa", "dag/run", NOW, "v", (volume,), (), 0.1)
+    (finding,) = held([GateRun(7, judgement, None)])
+    assert (finding.kind, finding.site, finding.item) == (Kind.HELD, "", "a.xml.gz")
+    assert (finding.obligation, finding.business_date) == (DELTA, MONDAY)
+    assert finding.rule == "gate run 7 holds it since 2026-03-02 00:20 UTC: 36 records (expected: at most 20)."
+    assert "Approve or Reject" in finding.next_step
 
 
 def test_a_site_that_has_the_file_is_not_blamed_for_one_that_lacks_it(ledger: Ledger):

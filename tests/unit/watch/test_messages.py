@@ -1,8 +1,11 @@
 """What people read: pure text out of what is known."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
+from smki.gate.ledger import Decision, GateRun
+from smki.gate.model import Judgement
 from smki.obligations.user_guide import Obligation
 from smki.watch.failures import Failure
 from smki.watch.findings import Finding, Kind
@@ -29,7 +32,7 @@ def test_opening_in_full(ledger: Ledger):
         "SiteFullError: no room.\nNext: make some.",
         due.cut_off + HOUR,
     )
-    said = message(known, ledger.guide, due_status(due, ledger.facts(), now), cause, LINKS)
+    said = message(known, ledger.guide, due_status(due, ledger.facts(), now), cause, None, LINKS)
     assert said.to == said.mail_addresses == ("smki-oncall@example.org",)
     assert said.subject == "[SMKI] missing: SMKIKR_DELT_2026-03-02.xml.gz on site primary"
     assert said.text == (
@@ -52,7 +55,9 @@ def test_opening_in_full(ledger: Ledger):
 def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
     opened = ledger.due(Obligation.DELTA).publish_by
     finding = Finding(Kind.UNREACHABLE, "dr", "site", "it is down.")
-    said = message(KnownFinding(1, finding, opened, opened + HOUR, opened + HOUR), ledger.guide, None, None, Links())
+    said = message(
+        KnownFinding(1, finding, opened, opened + HOUR, opened + HOUR), ledger.guide, None, None, None, Links()
+    )
     assert said.subject == "[SMKI] closed: unreachable: site on site dr"
     assert "after 1 h" in said.text
     assert "what to do" not in said.text
@@ -69,13 +74,30 @@ def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger)
     known = KnownFinding(
         1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due(Obligation.FULL).cut_off,), None
     )
-    said = message(known, guide, None, None, Links())
+    said = message(known, guide, None, None, None, Links())
     assert said.to == ("+44 20 7946 0000", "smki-oncall@example.org")
     assert said.mail_addresses == ("smki-oncall@example.org",)
+
+
+def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_decided(ledger: Ledger):
+    at = ledger.due(Obligation.DELTA).cut_off
+    judgement = Judgement(Obligation.DELTA, "a", MONDAY, 1, "aa", "smki_daily_delta/manual__1", at, "v", (), (), 0.1)
+    finding = Finding(Kind.HELD, "", "a", "gate run 7 holds it.", Obligation.DELTA, MONDAY)
+    opening = message(
+        KnownFinding(1, finding, at, at, None), ledger.guide, None, None, GateRun(7, judgement, None), LINKS
+    )
+    assert opening.subject == "[SMKI] held: a"
+    assert "https://airflow.example.org/sub/dags/smki_daily_delta/runs/manual__1\n" in opening.text
+    assert "https://airflow.example.org/sub/smki/gate/7\n" in opening.text
+    assert "runbook#held" in opening.text
+    released = GateRun(7, judgement, Decision(True, "a mass installation", "ada", at))
+    known = KnownFinding(1, finding, at, at + HOUR, at + HOUR)
+    closing = message(known, ledger.guide, None, None, released, LINKS).text
+    assert re.search(r"released +by ada: a mass installation\n", closing)
 
 
 def test_without_an_error_the_link_leads_to_the_dag(ledger: Ledger):
     finding = Finding(Kind.AT_RISK, "primary", "a", "it is due.", Obligation.CRL, MONDAY)
     known = KnownFinding(1, finding, ledger.due(Obligation.CRL).warn_at, ledger.due(Obligation.CRL).warn_at, None)
-    said = message(known, ledger.guide, None, None, LINKS)
+    said = message(known, ledger.guide, None, None, None, LINKS)
     assert "https://airflow.example.org/sub/dags/smki_revocation_lists\n" in said.text
