@@ -13,8 +13,8 @@ help:           ## This list
 demo: $(VENV)/runs  ## Everything, for real, on this machine: lodge, publish by Airflow, read back as a Party
 	@$(RUN) -m smki_airflow.demo
 
-test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow
-	@$(RUN) -m pytest
+test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by two workers
+	@$(RUN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/checks  ## ruff and mypy
 	@$(VENV)/bin/python -m ruff format --check .

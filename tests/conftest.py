@@ -148,3 +148,25 @@ def program() -> Program:
         return pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
 
     return path_of
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests, a folder's stay with one of them: they share servers, and files tell a story."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(PROJECT))))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many of the mutations that ran were caught, by the check that has to catch them, and which were not."""
+    of = {
+        outcome: [
+            report for report in terminalreporter.getreports(outcome) if "mutation" in getattr(report, "keywords", ())
+        ]
+        for outcome in ("passed", "failed", "error", "xfailed", "xpassed")
+    }
+    total = sum(map(len, of.values()))
+    if total:
+        terminalreporter.write_line(f"mutations: {len(of['passed'])} / {total} caught")
+    for report in of["xfailed"]:
+        terminalreporter.write_line(f"  not caught: {report.nodeid.partition('[')[2][:-1]} ({report.wasxfail})")

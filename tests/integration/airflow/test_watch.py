@@ -33,7 +33,7 @@ from smki_airflow.names import AUDITOR, DAILY_DELTA, REVOCATION_LISTS
 
 from .conftest import backfill, ended_runs, run_of, wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200), pytest.mark.xdist_group("watch under Airflow")]
 
 DAY = timedelta(days=1)
 RUN_FAILS = timedelta(seconds=100)  # the time between a DAG's start and its publish-by, at least

@@ -1,4 +1,4 @@
-"""Worlds for the gate's tests, and the score of the mutations."""
+"""Worlds for the gate's tests."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -76,16 +76,3 @@ def own_world(server: Engine, copied: Copied, stages: dict[Stage, str], tmp_path
         one.engine.dispose()
         with server.connect() as connection:
             connection.execute(text(f"DROP DATABASE {one.engine.url.database} WITH (FORCE)"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many of the mutations that ran were caught, by the check that has to catch them, and which were not."""
-    of = {
-        outcome: [report for report in terminalreporter.getreports(outcome) if "mutation" in report.keywords]
-        for outcome in ("passed", "failed", "error", "xfailed", "xpassed")
-    }
-    total = sum(map(len, of.values()))
-    if total:
-        terminalreporter.write_line(f"mutations: {len(of['passed'])} / {total} caught")
-    for report in of["xfailed"]:
-        terminalreporter.write_line(f"  not caught: {report.nodeid.partition('[')[2][:-1]} ({report.wasxfail})")

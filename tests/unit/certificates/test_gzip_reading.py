@@ -63,7 +63,9 @@ def test_damaged_stream_is_refused_or_gives_the_same(octets: bytes, data: st.Dat
     assert read == octets  # a flipped bit of the time or of a hint
 
 
-@pytest.mark.parametrize("octets", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x") + b"garbage", b"\0" * 40])
+@pytest.mark.parametrize(
+    "octets", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"garbage", b"\0" * 40]
+)
 def test_what_is_no_gzip_is_refused(octets: bytes) -> None:
     with pytest.raises(DocumentRefusedError):
         read_all(octets)
