@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.anchor_tasks import produce, record, report
 from smki_airflow.deadlines import ANCHORS, deadlines

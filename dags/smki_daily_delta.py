@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.deadlines import deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR, START_DATE, timetable

@@ -31,7 +31,7 @@ from smki.extract.segment import write_segment
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
 from smki.generator.volume import volume_bodies
-from smki.obligations.user_guide import Obligation, Terms
+from smki.obligations.model import Obligation, Terms
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
 from smki.repository.lodging import Lodgement, LodgingReport, lodge

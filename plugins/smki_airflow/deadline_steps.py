@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.findings import late_or_at_risk

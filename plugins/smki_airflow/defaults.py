@@ -14,7 +14,7 @@ from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from smki.errors import ConfigurationError, DataError
-from smki.obligations.user_guide import Terms
+from smki.obligations.model import Terms
 from smki_airflow.failures import keep_error
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose

@@ -15,7 +15,8 @@ from smki.extract.manifest import read_manifest
 from smki.extract.plan import ExtractPlan, plan_extract
 from smki.extract.production import render_segments, staged_segments
 from smki.extract.segment import Segment, write_whole
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.quality.marks import Marks
 from smki.quality.verification import check_segments
 from smki.repository.database import database_url, libpq_url, open_engine

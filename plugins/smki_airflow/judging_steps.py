@@ -18,7 +18,7 @@ from smki.gate.extracts import extract_evidence
 from smki.gate.judging import judge
 from smki.gate.model import Verdict
 from smki.gate.revocation_lists import list_evidence
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.publish.artefact import Artefact
 from smki.publish.revocation import newest_list
 from smki.quality.verification import SegmentFigures, Verification, conclude

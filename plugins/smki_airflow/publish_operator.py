@@ -12,7 +12,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.names import PUBLISH_POOL
 from smki_airflow.runs import current_run

@@ -6,7 +6,7 @@ The run begins with an event of the repository or with the day, so it has no bus
 import logging
 from datetime import UTC, datetime
 
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.publish.revocation import (
     lists_without_successor,
     newest_list,

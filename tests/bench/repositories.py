@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 
 from smki.certificates.set_digest import SetDigest
 from smki.generator.filling import fill_with_volume
-from smki.obligations.user_guide import Obligation, Terms, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, libpq_url, open_engine
 from smki.repository.migrate import migrate

@@ -12,7 +12,8 @@ from smki.gate.bounds import load_quality
 from smki.gate.evidence import Source
 from smki.gate.extracts import extract_evidence
 from smki.gate.judging import judge
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.quality.marks import Marks
 from smki.quality.verification import examine_file
 from smki.repository.database import open_engine

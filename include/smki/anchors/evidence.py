@@ -21,7 +21,7 @@ from smki.errors import DataError, VerificationError
 from smki.gate.evidence import Evidence, Source, Table
 from smki.gate.extracts import segment_table, xml_row
 from smki.gate.figures import figure
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.quality.marks import Marks
 from smki.quality.verification import Verification, examine_file
 from smki.repository.holdings import named

@@ -18,7 +18,7 @@ from smki.anchors.model import AnchorSet, Region
 from smki.anchors.table import render_table
 from smki.certificates.set_digest import SetDigest
 from smki.extract.segment import write_whole
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 
 REGION_OF = {Obligation.ANCHOR_NORTH: Region.NORTH, Obligation.ANCHOR_CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
 OBLIGATIONS = (*REGION_OF, Obligation.ANCHOR_DOCUMENT, Obligation.ANCHOR_TABLE)

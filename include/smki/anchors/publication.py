@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from smki.anchors.production import OBLIGATIONS, ProducedFile
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import list_publications, record_artefact
 from smki.repository.database import lost_connections

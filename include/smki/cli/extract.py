@@ -22,7 +22,8 @@ from smki.errors import PlanError
 from smki.extract.manifest import manifest_path, read_manifest
 from smki.extract.plan import plan_extract
 from smki.extract.production import produce as produce_extract
-from smki.obligations.user_guide import Obligation, load_user_guide
+from smki.obligations.model import Obligation
+from smki.obligations.user_guide import load_user_guide
 from smki.quality.agreement import check_agreement
 from smki.quality.verification import verify_file
 from smki.repository.database import libpq_url

@@ -35,7 +35,8 @@ from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.report import render_report
 from smki.gate.revocation_lists import list_evidence
 from smki.gate.wording import sentence
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.quality.marks import Marks
 from smki.quality.verification import examine_file
 from smki.settings import Settings

@@ -9,7 +9,8 @@ import typer
 from sqlalchemy import Engine
 
 from smki.cli.terminal import AsJson, open_repository, out, print_json, print_rows, reported_errors
-from smki.obligations.user_guide import UserGuide, load_user_guide
+from smki.obligations.model import UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.publish.site import Site
 from smki.publish.site_settings import SiteLogin, site_from_environment
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site

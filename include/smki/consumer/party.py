@@ -15,7 +15,7 @@ from smki.certificates.annex_b import Record, read_records
 from smki.certificates.gzip_reading import GzipReader
 from smki.consumer.synchronised_copy import SynchronisedCopy, deltas_after
 from smki.errors import VerificationError
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.quality.single_file import read_single
 from smki.quality.verification import Verification, verify_file

@@ -9,7 +9,7 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 
 from smki.extract.plan import ExtractPlan, IdRange
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 # Only integers go into the statements, from plans that we made: parameters would switch ADBC from COPY to single rows.
 _AS_OF = """

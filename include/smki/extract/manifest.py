@@ -12,7 +12,7 @@ from pathlib import Path
 
 from smki.errors import PlanError
 from smki.extract.segment import Segment, write_whole
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 
 @dataclass(frozen=True, slots=True)

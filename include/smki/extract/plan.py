@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from smki.obligations.user_guide import Obligation, Terms
+from smki.obligations.model import Obligation, Terms
 from smki.repository.database import lost_connections
 from smki.repository.windows import Window, find_window
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from smki.gate.bounds import Quality
 from smki.gate.model import Figure
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 
 NEW = "–"  # in the place of the status before a change, where a certificate had none
 

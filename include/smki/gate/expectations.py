@@ -21,7 +21,7 @@ from smki.certificates.model import CertificateClass, Role, Status
 from smki.gate.bounds import Bounds
 from smki.gate.evidence import NEW, Table
 from smki.gate.model import Severity
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.quality.faults import Fault
 from smki.repository.status import LEGAL
 

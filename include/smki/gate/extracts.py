@@ -27,7 +27,7 @@ from smki.gate.differences import MOST_NAMED, confirmed_duplicates, full_differe
 from smki.gate.evidence import NEW, Evidence, Source, Table
 from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import past_publications
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.quality.agreement import expected_digest
 from smki.quality.faults import Fault
 from smki.quality.marks import Marks

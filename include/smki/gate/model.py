@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 
 class Severity(StrEnum):

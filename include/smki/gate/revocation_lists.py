@@ -20,7 +20,7 @@ from smki.gate.evidence import Evidence, Source, Table
 from smki.gate.figures import figure, silence
 from smki.gate.ledger import PastPublication, past_publications
 from smki.gate.model import Figure
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.quality.faults import Fault
 from smki.quality.revocation_check import ListExamination, examine_revocation_file
 from smki.repository.database import lost_connections

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from smki.certificates.revocation_list import ListKind
 from smki.certificates.set_digest import SetDigest
 from smki.extract.single_file import write_single
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
 from smki.quality.revocation_check import verify_revocation_file

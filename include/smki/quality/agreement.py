@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
 from smki.extract.manifest import Manifest
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.quality.faults import Fault, refused
 from smki.quality.verification import Verification
 from smki.repository.windows import find_window, in_use_digest

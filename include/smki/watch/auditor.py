@@ -30,7 +30,7 @@ from smki.anchors.production import REGION_OF
 from smki.certificates.revocation_list import read_revocation_list
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
 from smki.gate.ledger import waiting_gate_runs
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256

@@ -26,7 +26,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.ledger import GateRun
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import SeenFile, Verdict, plan_retention
 from smki.watch.status import DueStatus, State, span

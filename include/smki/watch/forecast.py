@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.watch.due import current_due, dues
 from smki.watch.facts import Facts
 from smki.watch.status import DueStatus, State, due_status

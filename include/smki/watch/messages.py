@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smki.gate.ledger import GateRun
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.watch.failures import Failure
 from smki.watch.findings_ledger import KnownFinding
 from smki.watch.links import Links

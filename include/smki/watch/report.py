@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.watch.due import Due, dues, next_due, offered_now
 from smki.watch.facts import Facts, Offered, load_facts
 from smki.watch.findings_ledger import KnownFinding, open_findings

@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.watch.due import Due, dues
 from smki.watch.facts import Facts, Judged, Offered
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from smki.errors import NotificationError
 from smki.gate.ledger import newest_gate_run
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki.watch.facts import load_facts

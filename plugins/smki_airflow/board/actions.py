@@ -29,7 +29,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from smki.errors import DataError, SmkiError
-from smki.obligations.user_guide import Terms
+from smki.obligations.model import Terms
 from smki.watch.due import dues
 from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
 

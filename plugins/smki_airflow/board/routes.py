@@ -25,7 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from smki.errors import SmkiError, TransportError
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
 from smki.watch.dags import DAG_OF

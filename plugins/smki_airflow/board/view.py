@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import Facts, Judged, Offered
 from smki.watch.failures import Failure

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 
 from smki.errors import TransportError
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from smki.anchors.publication import SetState, set_state
 from smki.generator.anchor_slots import write_anchor_slots
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.ledger import list_publications
 from smki_airflow.demo.stack import Stack
 from smki_airflow.names import ANCHOR_SLOTS

@@ -12,7 +12,7 @@ from smki.certificates.model import Status
 from smki.consumer.party import check_against_repository, fetch_extracts
 from smki.extract.plan import plan_extract
 from smki.extract.production import produce
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.publish.ledger import find_publication
 from smki.publish.site import Site
 from smki.repository.database import libpq_url

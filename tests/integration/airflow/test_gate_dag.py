@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select, text, update
 
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.publish.ledger import find_publication
 from smki.repository import embedded
 from smki.repository.database import open_engine

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, update
 
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.publish.ledger import list_publications
 from smki.repository.tables import publication
 from smki_airflow.demo.stack import Stack

@@ -15,7 +15,7 @@ from smki.gate.ledger import list_gate_runs
 from smki.gate.model import Verdict
 from smki.generator.filling import open_pki
 from smki.generator.revocation import Revoked, issue_lists, revocation_list
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
 from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists

@@ -20,7 +20,8 @@ from sqlalchemy import Engine, create_engine, select, text
 
 from smki.generator.filling import fill_with_history, open_pki
 from smki.generator.revocation import issue_lists
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
 from smki.repository.tables import finding, publication
 from smki.settings import INCLUDE

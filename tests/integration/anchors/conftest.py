@@ -12,7 +12,7 @@ from smki.anchors.model import AnchorSet, Slot
 from smki.anchors.production import ProducedFile, checked_set, produce_set
 from smki.anchors.publication import record_set
 from smki.generator.anchor_slots import write_anchor_slots
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.publish.artefact import Artefact
 
 from ..publish.conftest import faulty  # noqa: F401  # a fixture

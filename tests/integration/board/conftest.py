@@ -29,7 +29,6 @@ def metadata() -> None:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": str(airflow_settings.SQL_ALCHEMY_CONN),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "PYTHONPATH": f"{PROJECT / 'include'}:{PROJECT / 'plugins'}",
     }
     for command in (("db", "migrate"), ("dags", "reserialize")):
         subprocess.run([sys.executable, "-m", "airflow", *command], env=environment, check=True, capture_output=True)

@@ -14,7 +14,7 @@ from playwright import sync_api as playwright
 
 from smki.generator.filling import fill_with_history, open_pki
 from smki.generator.revocation import issue_lists
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.database import open_engine
 from smki.settings import PROJECT
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow

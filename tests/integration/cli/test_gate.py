@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from builders import cut_off, day, during, lodge_bodies, look_alikes, produced
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.database import libpq_url, open_engine
 from smki.repository.windows import close_windows
 

@@ -10,7 +10,7 @@ from builders import change, contents_of, cut_off, day, during, in_use, lodge_bo
 from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.status import LEGAL
 from smki.repository.windows import close_windows, in_use_digest
 

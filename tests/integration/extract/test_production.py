@@ -31,7 +31,7 @@ from smki.errors import PlanError, RepositoryUnavailableError, WindowError
 from smki.extract.assembly import assemble
 from smki.extract.plan import IdRange, plan_extract
 from smki.extract.production import produce, render_segments, staged_segments
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 

@@ -10,7 +10,7 @@ from smki.anchors.model import AnchorSet, Region
 from smki.anchors.production import REGION_OF
 from smki.certificates.model import Role
 from smki.gate.model import Judgement
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 from .extract_files import BODY, KEY_DER, KEY_PEM, RECORD, ROOT, STRANGER, TAIL, WITH_DTD, body_of
 from .mutation import Mutation

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from smki.generator.pki import Pki
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.database import open_engine
 
 from .worlds import Stage, World, lived, small_quality

@@ -9,7 +9,7 @@ from builders import assembled, day, look_alikes, rendered, state_as_of
 from smki.certificates.annex_b import pybase64
 from smki.certificates.model import Status
 from smki.extract.segment import write_segment
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 from .extract_files import (
     BODY,

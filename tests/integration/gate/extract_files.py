@@ -14,7 +14,7 @@ from smki.certificates.annex_b import pybase64
 from smki.extract.manifest import Manifest
 from smki.extract.plan import ExtractPlan, plan_extract
 from smki.extract.production import produce
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.repository.database import libpq_url
 
 from .worlds import SEGMENT, TODAY, Extract, World

@@ -11,7 +11,7 @@ from smki.certificates.revocation_list import read_revocation_list
 from smki.gate.model import Judgement, Verdict
 from smki.generator.pki import Authority, Pki
 from smki.generator.revocation import Revoked, revocation_list
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 from .extract_files import KEY_DER, KEY_PEM
 from .mutation import Mutation

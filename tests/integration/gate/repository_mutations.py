@@ -10,7 +10,7 @@ from smki.extract.assembly import assemble
 from smki.extract.plan import ExtractPlan, plan_extract
 from smki.extract.segment import segment_path, write_whole
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world, pieces_of
 from .mutation import Mutation, of_extract

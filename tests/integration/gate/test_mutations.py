@@ -8,7 +8,7 @@ import pytest
 from smki.gate.expectations import SUITES, Check
 from smki.gate.model import Judgement, Verdict
 from smki.gate.revocation_lists import KINDS
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 from .anchor_mutations import ANCHOR_MUTATIONS
 from .content_mutations import CONTENT_MUTATIONS

@@ -28,7 +28,7 @@ from smki.gate.revocation_lists import KINDS, list_evidence
 from smki.generator.anchor_slots import write_anchor_slots
 from smki.generator.pki import Pki
 from smki.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile

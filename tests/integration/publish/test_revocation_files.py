@@ -16,7 +16,7 @@ from smki.errors import VerificationError
 from smki.extract.single_file import write_single
 from smki.generator.pki import Pki
 from smki.generator.revocation import CRL_VALIDITY, Revoked, issue_lists
-from smki.obligations.user_guide import Obligation, Terms, UserGuide
+from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile

@@ -21,7 +21,7 @@ from builders import (
 from smki.certificates.model import Status
 from smki.errors import VerificationError
 from smki.extract.rendering import render_head, render_tail
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.quality.agreement import check_agreement
 from smki.quality.verification import verify_file
 from smki.repository.windows import close_windows

@@ -22,7 +22,7 @@ from smki.cli.application import app
 from smki.errors import RevocationListRefusedError
 from smki.generator.pki import Authority, Pki
 from smki.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, issue_lists, revocation_list
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.revocation import (
     ListLodgement,

@@ -15,7 +15,7 @@ from smki.certificates.annex_b import pybase64
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.sources import offers_of
 from smki.repository.tables import certificate, rejected_lodgement

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, update
 from builders import cleared, lodge_bodies, look_alikes
 from smki.certificates.set_digest import SetDigest
 from smki.extract.single_file import write_single
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site

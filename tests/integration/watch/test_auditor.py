@@ -20,7 +20,7 @@ from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.generator.anchor_slots import write_anchor_slots
 from smki.generator.pki import Pki
 from smki.generator.revocation import revocation_list
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import audited_file, publication

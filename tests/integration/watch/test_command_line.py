@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smki.cli.application import app
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.repository.database import libpq_url
 from smki.settings import PROJECT
 from smki.watch.findings_ledger import open_findings

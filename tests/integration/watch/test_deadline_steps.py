@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import KnownFinding, open_findings, record_look, untold
 from smki_airflow import deadline_steps, deadlines

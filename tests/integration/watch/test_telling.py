@@ -9,7 +9,7 @@ import pytest
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.watch.failures import Failure, last_failure, record_failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding, record_look, untold

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from smki.obligations.user_guide import UserGuide
+from smki.obligations.model import UserGuide
 from smki.watch.facts import Facts
 from smki.watch.history import PastFile
 from smki.watch.report import report_of

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
 from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.retention.staging import STAGED_FOR
 from smki.settings import PROJECT
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR

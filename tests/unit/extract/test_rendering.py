@@ -11,7 +11,7 @@ from smki.certificates import annex_b
 from smki.certificates.model import CertificateClass, Status
 from smki.extract.plan import ExtractPlan
 from smki.extract.rendering import render_head, render_records, render_tail
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 
 SCHEMA = pa.schema(
     {

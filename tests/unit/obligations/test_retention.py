@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ObligationError
-from smki.obligations.user_guide import Retention, UserGuide, load_user_guide
+from smki.obligations.model import Retention, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
 SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text(encoding="utf-8")

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ObligationError
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
 SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.errors import ObligationError
-from smki.obligations.user_guide import Obligation, UserGuide, load_user_guide
+from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
 SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text()

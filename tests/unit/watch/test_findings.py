@@ -6,7 +6,7 @@ import pytest
 
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.retention.rules import SeenFile
 from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
 from smki.watch.status import DueStatus, due_status

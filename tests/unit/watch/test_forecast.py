@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.watch.forecast import expected, forecast, forecasts, quantile
 from smki.watch.status import State, due_status, statuses
 

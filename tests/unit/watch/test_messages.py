@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
-from smki.obligations.user_guide import Obligation
+from smki.obligations.model import Obligation
 from smki.watch.failures import Failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.settings import PROJECT
 from smki.watch.facts import Facts, Judged, Offered
 from smki.watch.findings import Finding, Kind

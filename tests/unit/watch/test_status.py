@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.obligations.user_guide import Obligation, UserGuide
+from smki.obligations.model import Obligation, UserGuide
 from smki.watch.status import State, due_status, span, statuses
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger
