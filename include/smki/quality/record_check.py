@@ -304,11 +304,13 @@ def _keys(fields: FieldBatch) -> Keys:
     """
     values, bounds = end_to_end(fields.serial_numbers)
     lengths = np.diff(bounds)
-    words = -(-int(lengths.max(initial=0)) // _WORD)
+    longest = int(lengths.max(initial=0))
+    words = -(-longest // _WORD)
     octets = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
     octets[np.arange(words * _WORD) < lengths[:, None]] = values
     salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
-    keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths.astype(np.uint64)
+    lengths_spread = _mixed(np.arange(longest + 1, dtype=np.uint64))  # or a length is taken for a part of a number
+    keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths_spread[lengths]
     for number, word in enumerate(octets.view(np.uint64).T):
         reached = lengths > number * _WORD
         keys[reached] = _mixed(keys[reached] ^ word[reached])

@@ -21,6 +21,7 @@ def keys_of(bodies: list[bytes]) -> list[int]:
 
 @settings(max_examples=60)
 @given(st.lists(SERIALS, min_size=1, max_size=12, unique=True))
+@example([b"L", b"O\0"])
 @example([b"\1", b"\1\0", b"\1" + bytes(7), b"\1" + bytes(8), b"\1" + bytes(15), b"\1" + bytes(16)])
 def test_other_serial_number_has_another_key_whatever_its_length(serials: list[bytes]) -> None:
     assert len(set(keys_of([with_serial(BODY, serial) for serial in serials]))) == len(serials)
