@@ -14,7 +14,7 @@ demo: $(VENV)/runs  ## Everything, for real, on this machine: lodge, publish by 
 	@$(RUN) -m smki_airflow.demo
 
 test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by two workers
-	@$(RUN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(RUN) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/checks  ## ruff and mypy
 	@$(VENV)/bin/python -m ruff format --check .

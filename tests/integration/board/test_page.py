@@ -86,6 +86,19 @@ def test_a_cell_a_day_and_obligation_says_its_state_in_words(
     assert len(cells) == 49 + now.weekday() + 1
 
 
+def test_a_published_file_with_an_open_finding_says_so_in_its_cell_and_its_row(
+    browser: Browser, repository: Engine, now: datetime
+) -> None:
+    fill_ledger(repository, now, 70)
+    day = now.date() - timedelta(days=3)
+    cut = Finding(Kind.TRUNCATED, "primary", delta(day), "it is shorter.", Obligation.DELTA, day)
+    open_finding(repository, cut, now - timedelta(hours=5))
+    tags = Tags(browser("VIEWER").get("/smki/board").text)
+    marked = [one for tag, one in tags.seen if tag == "a" and (one.get("class") or "").endswith(" found")]
+    assert [one["aria-label"] for one in marked] == [f"Daily delta, {day}: met; open finding: truncated"]
+    assert tags.values("a", "href").count("#findings") == 1
+
+
 def test_the_day_says_who_released_what_and_why_and_escapes_it(
     browser: Browser, repository: Engine, now: datetime
 ) -> None:

@@ -28,14 +28,15 @@ def test_every_state_has_a_look_and_every_obligation_a_title(user_guide: UserGui
 
 
 def test_the_calendar_has_eight_whole_weeks_and_the_current_one_last(user_guide: UserGuide) -> None:
-    shown = calendar(user_guide, Facts(("primary",), date(2025, 6, 1), {}), NOW, {})
+    shown = calendar(user_guide, Facts(("primary",), date(2025, 6, 1), {}), (), NOW, {})
     assert (len(shown.days), shown.days[0].weekday(), len(shown.weeks)) == (56, 0, 8)
     assert shown.days[0] == first_day(NOW)
     assert NOW.date() in shown.days[-7:]
     full, delta, *in_place = shown.rows
-    assert [cell.due.business_date.weekday() for cell in full.cells if cell] == [6, 6]
-    assert [cell.due.business_date for cell in delta.cells if cell] == [date(2025, 6, day) for day in range(1, 12)]
-    assert {cell.state for row in in_place for cell in row.cells if cell} == {State.NOTHING}
+    assert [cell.status.due.business_date.weekday() for cell in full.cells if cell] == [6, 6]
+    days = [cell.status.due.business_date for cell in delta.cells if cell]
+    assert days == [date(2025, 6, day) for day in range(1, 12)]
+    assert {cell.status.state for row in in_place for cell in row.cells if cell} == {State.NOTHING}
 
 
 def test_the_headline_names_what_needs_attention(user_guide: UserGuide) -> None:

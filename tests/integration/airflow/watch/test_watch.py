@@ -32,9 +32,9 @@ from smki_airflow.demo.mail_server import received, text_of
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 from smki_airflow.names import AUDITOR, DAILY_DELTA, REVOCATION_LISTS
 
-from .conftest import backfill, ended_runs, run_of, wait_until
+from ..conftest import backfill, ended_runs, run_of, wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200), pytest.mark.xdist_group("watch under Airflow")]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 DAY = timedelta(days=1)
 RUN_FAILS = timedelta(seconds=100)  # the time between a DAG's start and its publish-by, at least
