@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from smki.cli import terminal
 from smki.generator.pki import Pki, organisations
 from smki.obligations.model import UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -33,6 +34,8 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="smki-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+terminal.out.width = terminal.err.width = 240  # whatever the terminal: no table is folded
 
 _INSTALL = {"pigz": "apt-get install pigz", "7z": "apt-get install p7zip-full"}
 

@@ -17,7 +17,6 @@ from .conftest import Anchors
 def smki(anchors: Anchors, monkeypatch):
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(anchors.engine))
     monkeypatch.setenv("SMKI_ANCHOR_SLOTS", str(anchors.configuration))
-    monkeypatch.setenv("COLUMNS", "200")
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
 

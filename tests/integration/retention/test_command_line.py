@@ -18,7 +18,6 @@ def smki(repository, sshd, monkeypatch):
     stated = {"host": site.host, "port": site.port, "login": site.username, "extra": extra}
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(repository))
     monkeypatch.setenv("SMKI_SITE_PRIMARY", json.dumps(stated))
-    monkeypatch.setenv("COLUMNS", "240")
     return lambda *arguments: CliRunner().invoke(app, ["retention", *arguments])
 
 

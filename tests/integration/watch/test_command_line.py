@@ -27,7 +27,6 @@ def smki(world: World, monkeypatch: pytest.MonkeyPatch):
     stated = {"host": site.host, "port": site.port, "login": site.username, "extra": extra}
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(world.engine))
     monkeypatch.setenv("SMKI_AUDIT_PRIMARY", json.dumps(stated))
-    monkeypatch.setenv("COLUMNS", "240")
     # The clock is the real one here: what became due today since the fixture's files is made good.
     world.publish(Obligation.ARL, content=b"not a list: only its presence counts")
     return lambda *arguments: CliRunner().invoke(app, ["audit", *arguments])
