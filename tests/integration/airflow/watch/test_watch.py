@@ -37,7 +37,7 @@ from ..conftest import backfill, ended_runs, run_of, wait_until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 DAY = timedelta(days=1)
-RUN_FAILS = timedelta(seconds=100)  # the time between a DAG's start and its publish-by, at least
+RUN_FAILS = timedelta(seconds=150)  # the time between a DAG's start and its publish-by, at least
 AUDIT_ENDS = timedelta(seconds=30)
 DELTA = Obligation.DELTA
 
@@ -75,6 +75,7 @@ def stack() -> Iterator[Stack]:
         engine.dispose()
         intruder(running, load_user_guide(config), now.date()).write_bytes(b"somebody else's file")
         running.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"
+        running.environment["AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL"] = "0"  # or new times come in 30 s
         start_airflow(running)
         wait_until(lambda: AUDITOR in {dag["dag_id"] for dag in running.api.get("dags")["dags"]})
         write_times(config, minute_after(RUN_FAILS), DELTA)
