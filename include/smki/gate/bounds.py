@@ -4,6 +4,7 @@
   least `least_percent` of the median. So one wild day in the history does not widen it.
 * A young history (fewer than `mature_at` values) has no deviation to speak of: its band is ± young_percent of the
   median, and at least the floor. Without any history there are no bounds.
+* A delta has a share of its mature history's median at least: the band alone reaches down to nothing.
 * A change is bounded against the newest value alone, by per cent, and at least by its floor.
 * What contradicts itself is refused on load, with the key.
 """
@@ -12,7 +13,7 @@ import math
 import statistics
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,6 +59,8 @@ class Quality:
     full_growth: ChangeRule
     full_silent: timedelta
     delta_volume: BandRule
+    delta_few_percent: float  # of the median, that a delta has at least
+    delta_few_floor: int  # certificates; of a smaller median none is too few
     delta_status_points: float  # percentage points
     delta_status_floor: int  # records
     delta_silent: timedelta
@@ -83,6 +86,15 @@ class Quality:
         if reach == rule.floor:
             basis = f"median of {len(history)} ± {rule.floor:,.0f}, which never trips"
         return Bounds(max(0.0, median - reach), median + reach, basis)
+
+    def delta_bounds(self, history: Sequence[float]) -> Bounds:
+        """The bounds of a delta's certificates."""
+        bounds = self.band(self.delta_volume, history)
+        median = statistics.median(history) if len(history) >= self.mature_at else 0
+        few = median * self.delta_few_percent / 100
+        if bounds.low is None or median < self.delta_few_floor or few <= bounds.low:
+            return bounds
+        return replace(bounds, low=few, basis=f"{bounds.basis}, at least {self.delta_few_percent:g} % of it")
 
 
 def change_bounds(shrink: ChangeRule, growth: ChangeRule | None, newest: float | None, times: float = 1.0) -> Bounds:
@@ -117,6 +129,8 @@ def load_quality(folder: Path) -> Quality:
         full_growth=full.change("growth"),
         full_silent=full.days("silent_days"),
         delta_volume=delta.band("volume"),
+        delta_few_percent=delta.number("few_percent", most=100),
+        delta_few_floor=delta.count("few_floor", least=1),
         delta_status_points=delta.number("status_points", most=100),
         delta_status_floor=delta.count("status_floor"),
         delta_silent=delta.days("silent_days"),

@@ -361,7 +361,11 @@ DELTA = (
         ),
         "every change of status is a legal one",
     ),
-    _breaker("delta.volume", "A day with many more changes than others has a reason.", "records"),
+    _breaker(
+        "delta.volume",
+        "A day with many more changes than others has a reason; so has one with next to none.",
+        "records",
+    ),
     _breaker("delta.mix", "Mass expiry or mass removal looks like this on its first day.", "status_shift"),
     _breaker("delta.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"),
     _breaker(

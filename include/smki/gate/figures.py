@@ -56,7 +56,7 @@ def delta_figures(
             "",
             verification.records,
             past,
-            quality.band(quality.delta_volume, records),
+            quality.delta_bounds(records),
         ),
         figure("status_shift", "Largest shift of a status's share", "points", round(max(shifts), 2), past, shift),
         *(figure(f"share_{s}", f"Share of status {s}", "%", share, past) for s, share in shares.items()),

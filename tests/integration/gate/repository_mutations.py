@@ -184,6 +184,12 @@ UNUSUAL: dict[str, tuple[Obligation, Make, str, Stage | None]] = {
     "stored without compression": (FULL, stored, "full.bytes", None),
     "none for three weeks": (FULL, unpublished(FULL, 49), "full.silence", Stage.CLOSED),
     "mass installation": (DELTA, in_world(installed), "delta.volume", Stage.OPEN),
+    "nothing lodged any more": (
+        DELTA,
+        in_sql("DELETE FROM status_event WHERE window_seq IS NULL"),
+        "delta.volume",
+        Stage.OPEN,
+    ),
     "removals only": (DELTA, taken_out_of_use(5), "delta.mix", Stage.OPEN),
     "delta stored without compression": (DELTA, stored, "delta.bytes", None),
     "none for ten days": (DELTA, unpublished(DELTA, 60), "delta.silence", Stage.CLOSED),

@@ -59,6 +59,7 @@ def small_quality() -> Quality:
         full_shrink=ChangeRule(1.0, 8),
         full_growth=ChangeRule(5.0, 40),
         delta_volume=_VOLUME,
+        delta_few_floor=1,
         delta_status_floor=5,
         least_records=5,
     )

@@ -90,6 +90,17 @@ def test_floor_that_decides_is_said() -> None:
     assert QUALITY.band(rule, [100.0] * 8) == Bounds(0, 1_100, "median of 8 ± 1,000, which never trips")
 
 
+@pytest.mark.parametrize(
+    ("history", "low"),
+    [([200_000.0] * 8, 2_000), ([9_999.0] * 8, 0), ([200_000.0] * 7, 0), ([], None)],
+    ids=["lively", "small", "young", "none"],
+)
+def test_a_delta_of_next_to_nothing_trips_in_a_lively_repository(history: list[float], low: float | None) -> None:
+    bounds = QUALITY.delta_bounds(history)
+    assert bounds.low == low
+    assert bounds == QUALITY.band(QUALITY.delta_volume, history) or bounds.basis.endswith(", at least 1 % of it")
+
+
 def test_without_a_history_there_are_no_bounds() -> None:
     assert QUALITY.band(QUALITY.delta_volume, []) == Bounds(None, None, "no earlier publication to be held against")
     assert change_bounds(QUALITY.full_shrink, QUALITY.full_growth, None) == Bounds()
