@@ -9,8 +9,8 @@
 | SMKI_ANCHOR_SLOTS | which certificates go into which Device anchor slots | `SMKI_CONFIG/anchor_slots.toml` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
 | SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
-| SMKI_SITE_NAME | site NAME for the command line: the JSON of its Airflow connection (`publish.site_settings`) | none |
-| SMKI_AUDIT_NAME | the same for the auditor, with a Party's account; Airflow's is `smki_audit_NAME` | none |
+| SMKI_SITE_NAME | site NAME for the command line (`publish.site_settings`) | AIRFLOW_CONN_SMKI_SFTP_NAME |
+| SMKI_AUDIT_NAME | the same for the auditor, with a Party's account | AIRFLOW_CONN_SMKI_AUDIT_NAME |
 | SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
 | SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |
 | SMKI_RUNBOOK_URL | where people read docs/runbook.md, for the links in all messages | its path |

@@ -1,13 +1,14 @@
 """A site from what an Airflow connection, an environment variable or a command line states of it.
 
 Outside Airflow the variable `SMKI_SITE_PRIMARY` describes the site `primary`, with the same JSON as the environment
-variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY, so that one text serves both; `conn_type` is not looked at:
+variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY; `conn_type` is not looked at. Where Airflow's own variable is there, as in its
+containers, it does:
 
     {"host": "sftp.example", "port": 22, "login": "publisher",
      "extra": {"key_file": "/run/secrets/publisher_key", "host_key": "ssh-ed25519 AAAA…", "folder": "/"}}
 
 `SMKI_AUDIT_PRIMARY` describes in the same way how the auditor logs in there, with a Party's read-only account; its
-Airflow connection is `smki_audit_primary`.
+Airflow connection is `smki_audit_primary` (AIRFLOW_CONN_SMKI_AUDIT_PRIMARY).
 
 What a command line states goes before the variable, value by value. Passwords are not used.
 """
@@ -62,7 +63,7 @@ def site_from_environment(name: str, stated: SiteLogin, environment: Mapping[str
     Raises ConfigurationError when something is missing or the variable is no such JSON.
     """
     variable = f"SMKI_SITE_{name.upper()}"
-    described = _described(variable, environment)
+    described = _described(variable, f"AIRFLOW_CONN_SMKI_SFTP_{name.upper()}", environment)
     login = SiteLogin(*(getattr(stated, f.name) or getattr(described, f.name) for f in fields(SiteLogin)))
     return login.site(
         name, "/", stated_in=f"site {name}", next_step=f"set {variable}, or give what is missing as an option."
@@ -72,13 +73,16 @@ def site_from_environment(name: str, stated: SiteLogin, environment: Mapping[str
 def audited_site_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> Site:
     """The site as the auditor logs in to it: what the variable SMKI_AUDIT_NAME describes. Raises ConfigurationError."""
     variable = f"SMKI_AUDIT_{name.upper()}"
-    return _described(variable, environment).site(
-        name, "/", stated_in=f"the auditor's login of site {name}", next_step=f"set {variable}."
-    )
+    described = _described(variable, f"AIRFLOW_CONN_SMKI_AUDIT_{name.upper()}", environment)
+    return described.site(name, "/", stated_in=f"the auditor's login of site {name}", next_step=f"set {variable}.")
 
 
-def _described(variable: str, environment: Mapping[str, str]) -> SiteLogin:
-    return _parsed(variable, environment.get(variable) or "{}")
+def _described(variable: str, connection: str, environment: Mapping[str, str]) -> SiteLogin:
+    """What the variable says; where it is not set, what Airflow's says, which may also be a URL that is left to it."""
+    if stated := environment.get(variable):
+        return _parsed(variable, stated)
+    stated = environment.get(connection, "")
+    return _parsed(connection, stated if stated.lstrip().startswith("{") else "{}")
 
 
 def _parsed(variable: str, text: str) -> SiteLogin:

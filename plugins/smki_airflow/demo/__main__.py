@@ -32,6 +32,7 @@ from smki_airflow.demo import publishing
 from smki_airflow.demo.report import files_table
 from smki_airflow.demo.sftp_server import HOST, PARTY
 from smki_airflow.demo.stack import Stack, running_stack, start_airflow
+from smki_airflow.demo.terminal import write_terminal
 
 CERTIFICATES, DAYS = 20_000, 15
 console = Console()
@@ -128,6 +129,11 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     console.print(f"Board        {api.base_url}/plugin/{BOARD_VIEW['url_route']}", soft_wrap=True)
     key = shlex.quote(sftp["keys"][PARTY])
     console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
+    console.print(
+        f"Terminal     . {shlex.quote(str(write_terminal(stack)))}   "
+        "then `smki` and `airflow` work there as in docs/runbook.md",
+        soft_wrap=True,
+    )
     console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from smki.errors import ConfigurationError
-from smki.publish.site_settings import audited_site_from_environment
+from smki.publish.site_settings import SiteLogin, audited_site_from_environment, site_from_environment
 
 from .test_site_settings import STATED
 
@@ -22,6 +22,20 @@ def test_the_auditor_has_a_variable_of_its_own():
 def test_the_publishers_login_is_never_taken_for_it():
     with pytest.raises(ConfigurationError, match="set SMKI_AUDIT_PRIMARY"):
         audited_site_from_environment("primary", {"SMKI_SITE_PRIMARY": json.dumps(STATED)})
+
+
+def test_where_airflows_own_variable_is_there_it_does():
+    environment = {
+        "AIRFLOW_CONN_SMKI_SFTP_PRIMARY": json.dumps(STATED),
+        "AIRFLOW_CONN_SMKI_AUDIT_PRIMARY": json.dumps(STATED | {"login": "party"}),
+        "AIRFLOW_CONN_SMKI_AUDIT_DR": "sftp://party@dr.example",  # Airflow takes URLs, too
+    }
+    assert audited_site_from_environment("primary", environment).username == "party"
+    assert site_from_environment("primary", SiteLogin(), environment).username == "publisher"
+    own = {"SMKI_AUDIT_PRIMARY": json.dumps(STATED | {"login": "other"})}
+    assert audited_site_from_environment("primary", environment | own).username == "other"
+    with pytest.raises(ConfigurationError, match="set SMKI_AUDIT_DR"):
+        audited_site_from_environment("dr", environment)
 
 
 def test_text_that_is_no_json_is_refused_by_the_variables_name():
