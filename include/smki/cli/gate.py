@@ -193,7 +193,9 @@ def _show(judgement: Judgement, decision: Decision | None, report: Path | None, 
     out.print(f"[bold {colour}]{judgement.verdict}[/] {escape(sentence(judgement, decision))}", highlight=False)
     for result in judgement.failed:
         _show_failed(result)
-    passed = len(judgement.results) - len(judgement.failed)
+    if unjudged := judgement.unjudged:
+        out.print(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}", highlight=False)
+    passed = sum(result.passed for result in judgement.results)
     out.print(f"{passed} of {len(judgement.results)} checks passed · SHA-256 {judgement.sha256}", highlight=False)
     if report is not None:
         out.print(f"report: {escape(str(report))}", highlight=False)

@@ -38,6 +38,7 @@ class Evidence:
     tables: Mapping[Table, pd.DataFrame]  # those that the obligation's suite looks at
     figures: tuple[Figure, ...] = ()  # breakers have bounds
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, where it is known
+    unread: str = ""  # which parts could not be read, in words: of the whole file nothing can be said then
 
 
 @dataclass(frozen=True, slots=True)

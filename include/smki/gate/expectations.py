@@ -10,7 +10,7 @@ what is wrong, or nothing; a check on it wants nothing.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
@@ -43,6 +43,7 @@ class Check:
     expected: str  # in words; empty: its bounds are
     expect: Expect
     figure: str | None = None  # that it bounds
+    whole: bool = False  # it says something of the whole file, so every part has to have been read
 
     def expectation(self, bounds: Bounds) -> Expectation:
         """For Great Expectations, with its bounds where it is a breaker."""
@@ -135,6 +136,10 @@ def _breaker(check_id: str, protects: str, figure: str) -> Check:
         ),
         figure,
     )
+
+
+def _whole(*checks: Check) -> tuple[Check, ...]:
+    return tuple(replace(check, whole=True) for check in checks)
 
 
 ALL = (
@@ -246,12 +251,14 @@ HEAD = (
         "head_fault",
         "ResponseCode 200, and AuditReference is the file's own name",
     ),
-    _equal(
-        "records.manufacturing",
-        "A Party that takes a test Device for one in a home, or the other way round, serves it wrongly.",
-        Table.FILE,
-        ("manufacturing", "expected_manufacturing"),
-        "as many manufacturing flags as the repository has on these certificates",
+    *_whole(
+        _equal(
+            "records.manufacturing",
+            "A Party that takes a test Device for one in a home, or the other way round, serves it wrongly.",
+            Table.FILE,
+            ("manufacturing", "expected_manufacturing"),
+            "as many manufacturing flags as the repository has on these certificates",
+        )
     ),
     _clean(
         "windows.final",
@@ -269,38 +276,40 @@ FULL = (
         ("in_use", "records"),
         "every record has status I",
     ),
-    _equal(
-        "full.count",
-        "An empty or half-read repository gives a file that is well formed and wrong.",
-        Table.FILE,
-        ("records", "expected_records"),
-        "as many certificates as are in use as of the window",
+    *_whole(
+        _equal(
+            "full.count",
+            "An empty or half-read repository gives a file that is well formed and wrong.",
+            Table.FILE,
+            ("records", "expected_records"),
+            "as many certificates as are in use as of the window",
+        ),
+        _equal(
+            "full.set-digest",
+            "The right number of wrong certificates is found by their digest.",
+            Table.FILE,
+            ("set_digest", "expected_set_digest"),
+            "exactly the certificates in use as of the window",
+        ),
+        _equal(
+            "full.closure",
+            "A Party that loads the full extract before and every delta since has to have exactly this file.",
+            Table.FILE,
+            ("set_digest", "closure_set_digest"),
+            "the full extract before + what entered − what left status I since",
+        ),
+        Check(
+            "full.empty",
+            "Publishing nothing is the worst incident that comparable systems had.",
+            Severity.HOLD,
+            Table.FILE,
+            "records",
+            "at least one certificate",
+            lambda _: gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1),
+        ),
+        _breaker("full.change", "A repository shrinks or grows by leaps when something is wrong with it.", "records"),
+        _breaker("full.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"),
     ),
-    _equal(
-        "full.set-digest",
-        "The right number of wrong certificates is found by their digest.",
-        Table.FILE,
-        ("set_digest", "expected_set_digest"),
-        "exactly the certificates in use as of the window",
-    ),
-    _equal(
-        "full.closure",
-        "A Party that loads the full extract before and every delta since has to have exactly this file.",
-        Table.FILE,
-        ("set_digest", "closure_set_digest"),
-        "the full extract before + what entered − what left status I since",
-    ),
-    Check(
-        "full.empty",
-        "Publishing nothing is the worst incident that comparable systems had.",
-        Severity.HOLD,
-        Table.FILE,
-        "records",
-        "at least one certificate",
-        lambda _: gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1),
-    ),
-    _breaker("full.change", "A repository shrinks or grows by leaps when something is wrong with it.", "records"),
-    _breaker("full.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"),
     _breaker(
         "full.silence", "After a long silence a person should know why, before it is ended.", "days_since_previous"
     ),
@@ -320,26 +329,28 @@ DELTA = (
         "expected_status",
         "every record is of a certificate that the window changed",
     ),
-    _clean(
-        "delta.complete",
-        "A certificate that falls between two files is missing from a Party's copy for a week.",
-        Table.FILE,
-        "missing_fault",
-        "every certificate that the window changed is there",
-    ),
-    _equal(
-        "delta.count",
-        "An empty or half-read window gives a file that is well formed and wrong.",
-        Table.FILE,
-        ("records", "expected_records"),
-        "as many records as certificates that the window changed",
-    ),
-    _equal(
-        "delta.set-digest",
-        "The right number of wrong certificates is found by their digest.",
-        Table.FILE,
-        ("set_digest", "expected_set_digest"),
-        "exactly the certificates that the window changed",
+    *_whole(
+        _clean(
+            "delta.complete",
+            "A certificate that falls between two files is missing from a Party's copy for a week.",
+            Table.FILE,
+            "missing_fault",
+            "every certificate that the window changed is there",
+        ),
+        _equal(
+            "delta.count",
+            "An empty or half-read window gives a file that is well formed and wrong.",
+            Table.FILE,
+            ("records", "expected_records"),
+            "as many records as certificates that the window changed",
+        ),
+        _equal(
+            "delta.set-digest",
+            "The right number of wrong certificates is found by their digest.",
+            Table.FILE,
+            ("set_digest", "expected_set_digest"),
+            "exactly the certificates that the window changed",
+        ),
     ),
     _equal(
         "delta.status",
@@ -361,13 +372,17 @@ DELTA = (
         ),
         "every change of status is a legal one",
     ),
-    _breaker(
-        "delta.volume",
-        "A day with many more changes than others has a reason; so has one with next to none.",
-        "records",
+    *_whole(
+        _breaker(
+            "delta.volume",
+            "A day with many more changes than others has a reason; so has one with next to none.",
+            "records",
+        ),
+        _breaker("delta.mix", "Mass expiry or mass removal looks like this on its first day.", "status_shift"),
+        _breaker(
+            "delta.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"
+        ),
     ),
-    _breaker("delta.mix", "Mass expiry or mass removal looks like this on its first day.", "status_shift"),
-    _breaker("delta.bytes", "Certificates are of one size; another one is another encoding.", "bytes_a_certificate"),
     _breaker(
         "delta.silence", "After a long silence a person should know why, before it is ended.", "days_since_previous"
     ),

@@ -38,6 +38,7 @@ from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
 
 _HEAD_BYTES = 1 << 16  # octets of XML in which the first record has begun
+_OF_THE_FILE = ("bytes", "days_since_previous")  # figures that need no record to have been read
 _EARLIER = "the windows agree among themselves, so the earlier full extract was published with other certificates"
 
 
@@ -61,6 +62,9 @@ def extract_evidence(
     row = xml_row(engine, source.guide.terms(obligation).file_name(business_date), verification)
     row |= {figure.name: figure.value for figure in figures}
     row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
+    unread = _unread(verification)
+    if unread:
+        figures = tuple(figure for figure in figures if figure.name in _OF_THE_FILE)
     tables = {Table.SEGMENTS: segment_table(verification)}
     resurrected = changed_after_final(engine, closure.since if is_full else window.seq, window.seq)
     row["final_fault"] = f"{len(resurrected):,} certificates were changed after E or R" if resurrected else ""
@@ -76,7 +80,7 @@ def extract_evidence(
         row["closure_set_digest"] = str(closure.digest)
         row["expected_manufacturing"] = manufacturing_in_use(engine, window.seq)
         differing: tuple[str, ...] = ()
-        if verification.is_readable and verification.set_digest != expected:
+        if not unread and verification.set_digest != expected:
             state = f"in use as of window {window.seq}"
             differing = full_differences(engine, window.seq, file, verification, marks).in_words(state)
         named_items |= dict.fromkeys(("full.count", "full.set-digest"), differing)
@@ -100,6 +104,7 @@ def extract_evidence(
         tables=tables,
         figures=figures,
         named=named_items,
+        unread=unread,
     )
 
 
@@ -122,6 +127,14 @@ def xml_row(engine: Engine, expected_name: str, verification: Verification) -> d
         "records": verification.records,
         "set_digest": str(verification.set_digest),
     }
+
+
+def _unread(verification: Verification) -> str:
+    """What could not be read, in words; empty where all was."""
+    if not verification.segments:
+        return "nothing of it could be read"
+    faulty = sum(bool(segment.fault) for segment in verification.segments)
+    return f"{faulty} of {len(verification.segments)} segments could not be read to their end" if faulty else ""
 
 
 def _head_fault(file: Path) -> str:

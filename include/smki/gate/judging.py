@@ -76,6 +76,9 @@ def _validate(
 def _result(
     check: Check, result: ExpectationValidationResult, evidence: Evidence, figures: dict[str, Figure]
 ) -> CheckResult:
+    if check.whole and evidence.unread:
+        expected, said = check.expected or "within the bounds of quality.toml", f"not judged: {evidence.unread}"
+        return CheckResult(check.id, check.protects, check.severity, False, expected, said, judged=False)
     table = evidence.tables[check.table]
     figure = figures.get(check.figure or "")
     passed = bool(result.success)

@@ -41,6 +41,7 @@ class CheckResult:
     observed: str  # in words
     details: tuple[str, ...] = ()  # what is concerned, by name; at most 100 on each side of a comparison
     figure: str | None = None  # the figure that it bounds
+    judged: bool = True  # False: parts of the file could not be read, so nobody can tell; it did not pass either
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,13 @@ class Judgement:
     @property
     def failed(self) -> tuple[CheckResult, ...]:
         """What did not pass, the gravest first."""
-        failed = [result for result in self.results if not result.passed]
+        failed = [result for result in self.results if result.judged and not result.passed]
         return tuple(sorted(failed, key=lambda result: result.severity is Severity.HOLD))
+
+    @property
+    def unjudged(self) -> tuple[CheckResult, ...]:
+        """Of what nobody can tell, as parts of the file could not be read."""
+        return tuple(result for result in self.results if not result.judged)
 
     def as_json(self) -> dict[str, Any]:
         """JSON types."""

@@ -27,8 +27,9 @@ def render_report(
     sections = [
         _opening(judgement, decision, links or {}),
         _section("failed", "What did not pass", [_failed(result) for result in judgement.failed]),
+        _section("unjudged", "What could not be judged", [_table(judgement.unjudged)] if judgement.unjudged else []),
         _section("figures", "Figures", _figures(judgement)),
-        _section("passed", f"Checks that passed ({len(passed)})", [_passed(passed)] if passed else []),
+        _section("passed", f"Checks that passed ({len(passed)})", [_table(passed)] if passed else []),
         _section("facts", "The file and this judgement", [_facts(judgement)]),
     ]
     return (
@@ -167,14 +168,14 @@ def _figure(figure: Figure, *, is_tripped: bool) -> str:
     )
 
 
-def _passed(results: Iterable[CheckResult]) -> str:
+def _table(results: Iterable[CheckResult]) -> str:
     rows = _lines(
         f'<tr><th scope="row"><code>{escape(result.id)}</code></th><td data-label="Expected">{escape(result.expected)}'
         f'</td><td data-label="Found">{escape(result.observed)}</td></tr>'
         for result in results
     )
     heads = "".join(f'<th scope="col">{title}</th>' for title in ("Check", "Expected", "Found"))
-    return f'<table class="passed">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>'
+    return f'<table class="checks">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>'
 
 
 def _facts(judgement: Judgement) -> str:

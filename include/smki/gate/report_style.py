@@ -72,19 +72,19 @@ th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: baselin
   border-bottom: 1px solid var(--line); }
 thead th { color: var(--soft); font-size: .82rem; border-bottom: 1px solid var(--ink); }
 tbody th { font-weight: 500; white-space: nowrap; }
-.passed td { overflow-wrap: anywhere; }
+.checks td { overflow-wrap: anywhere; }
 @media (max-width: 44rem) {
   main { padding: 1.4rem 1rem 3rem; }
   h1 { font-size: 1.2rem; }
   .verdict { font-size: 2.1rem; }
   dl div { grid-template-columns: 1fr; gap: 0; padding: .3rem 0; }
   dt { font-size: .85rem; }
-  .passed, .passed tbody, .passed tr, .passed th, .passed td { display: block; }
-  .passed thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
-  .passed tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
-  .passed th, .passed td { padding: 0; border: 0; }
-  .passed td { display: grid; grid-template-columns: 5.5rem 1fr; gap: .6rem; font-size: .88rem; }
-  .passed td::before { content: attr(data-label); color: var(--soft); }
+  .checks, .checks tbody, .checks tr, .checks th, .checks td { display: block; }
+  .checks thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  .checks tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  .checks th, .checks td { padding: 0; border: 0; }
+  .checks td { display: grid; grid-template-columns: 5.5rem 1fr; gap: .6rem; font-size: .88rem; }
+  .checks td::before { content: attr(data-label); color: var(--soft); }
 }
 @media print {
   @page { size: A4; margin: 14mm 12mm; }

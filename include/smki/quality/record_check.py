@@ -223,15 +223,17 @@ def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XM
 
 
 def _compare(columns: Columns, fields: FieldBatch, item: str) -> None:
-    """Raises VerificationError for the first record with an element that is not what its certificate says."""
+    """Raises VerificationError where elements are not what their certificates say; it names the first, and how many."""
     for name, certified in _certified(fields).items():
         stated = columns.texts[name]
         if not stated.equals(certified):
-            row = pc.index(pc.not_equal(stated, certified), True).as_py()
+            differs = pc.not_equal(stated, certified)
+            row, count = pc.index(differs, True).as_py(), pc.sum(differs).as_py()
+            others = f" So it is with {count:,} of the {len(stated):,} records looked at together." if count > 1 else ""
             raise refused(
                 Fault.FIELDS,
                 _record_item(item, row),
-                f"its {name} is {stated[row].as_py()!r} and its certificate says {certified[row].as_py()!r}.",
+                f"its {name} is {stated[row].as_py()!r} and its certificate says {certified[row].as_py()!r}.{others}",
             )
 
 

@@ -1,6 +1,8 @@
 """`smki gate` as a user runs it: a real process against a real repository."""
 
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import cut_off, day, during, lodge_bodies, look_alikes, produced
+from smki.extract.manifest import manifest_path
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement
 from smki.obligations.model import UserGuide
@@ -49,6 +52,20 @@ def test_delta_of_another_day_fails_and_the_terminal_says_why(environment: dict[
     assert said.startswith("FAIL")
     for words in ("delta.belongs", "delta.complete: 30 certificates are missing", "why it matters:", "20 more:"):
         assert words in said
+
+
+def test_one_wrong_record_is_named_and_is_no_lack_of_all_the_others(environment: dict[str, str], delta: Path) -> None:
+    xml = re.sub(rb"(<CertificateSerial>..)..", rb"\g<1>00", gzip.decompress(delta.read_bytes()), count=1)
+    with delta.open("wb") as raw, gzip.GzipFile(delta.stem, "wb", fileobj=raw, mtime=0) as stream:
+        stream.write(xml)
+    manifest_path(delta).unlink()
+    said = judged(environment, delta, code=1)
+    wrong = {result["id"]: result["judged"] for result in said["results"] if not result["passed"]}
+    assert [check for check, is_judged in wrong.items() if is_judged] == ["xml.fields"]
+    assert {"delta.count", "delta.complete", "delta.volume"} < wrong.keys()
+    assert "not judged: 1 of 1 segments could not be read to their end: records.manufacturing," in " ".join(
+        run(environment, "gate", delta, code=1).stdout.split()
+    )
 
 
 def test_kind_or_date_that_cannot_be_told_is_asked_for(

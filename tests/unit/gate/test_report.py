@@ -25,6 +25,7 @@ BROKEN = CheckResult(
     tuple(f"in the file and not in use: certificate {number:04X} of <Device> & co" for number in range(120)),
 )
 TRIPPED = CheckResult("full.change", "Leaps.", Severity.HOLD, False, "10 to 20", "36", figure="records")
+UNJUDGED = CheckResult("full.count", "Half.", Severity.FAIL, False, "as many", "not judged: 1 of 5", judged=False)
 HISTORY = tuple(Past(DAY - timedelta(days=7 * weeks), 10.0 + weeks) for weeks in range(9, 0, -1))
 RECORDS = Figure("records", "Certificates", "", 36.0, HISTORY, 10.0, 20.0, "the one before ± some")
 RELEASE = Decision(True, "mass <installation>", "ada", datetime(2026, 3, 1, 9, tzinfo=UTC))
@@ -57,6 +58,7 @@ def text_of(page: str) -> str:
         ((PASSED, TRIPPED), Verdict.HOLD, "may be published only once a person has released it: 1 figure is unusual"),
         ((PASSED, BROKEN), Verdict.FAIL, "may not be published: 1 rule is broken, and nobody may release it."),
         ((TRIPPED, BROKEN), Verdict.FAIL, "nobody may release it. Besides, 1 figure is unusual."),
+        ((UNJUDGED, BROKEN), Verdict.FAIL, "1 rule is broken, and nobody may release it. 1 check could not be made"),
     ],
 )
 def test_verdict_stands_first_in_words(results: tuple[CheckResult, ...], verdict: Verdict, says: str) -> None:
@@ -73,6 +75,14 @@ def test_what_did_not_pass_comes_first_the_gravest_before_all() -> None:
     assert places == sorted(places)
     for part in (BROKEN.observed, BROKEN.expected, BROKEN.protects):
         assert said.index(part) < said.index("full.change")
+
+
+def test_what_nobody_can_tell_is_no_broken_rule_and_no_pass() -> None:
+    page = render_report(judgement(PASSED, UNJUDGED, BROKEN))
+    said = text_of(page)
+    assert said.index(BROKEN.observed) < said.index("not judged: 1 of 5") < said.index("one member")
+    assert "Checks that passed (1)" in said
+    assert len(html.fromstring(page).xpath("//section[@id='failed']/article")) == 1
 
 
 def test_every_certificate_that_is_concerned_is_named_once_and_escaped() -> None:
