@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, open_repository, out, print_json, reported_errors
+from smki.cli.terminal import AsJson, err, open_repository, out, print_json, reported_errors
 from smki.errors import SmkiError
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.site_settings import audited_site_from_environment
@@ -50,6 +50,8 @@ def audit(
         elif not as_json:
             for one in audits:
                 _print(one)
+            if not (mailer or dry_run) and any(one.reconciled and one.reconciled.opened for one in audits):
+                err.print("Nobody is told by this command, as SMKI_SMTP_URL is not set; the auditor in Airflow will.")
         if failures:
             raise failures[0]
     if any(_open(one) for one in audits):

@@ -29,7 +29,7 @@ def report(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _print(found: StatusReport) -> None:
-    out.print(f"{len(found.sites)} sites at {found.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
+    out.print(f"{', '.join(found.sites)} at {found.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
     print_rows(
         ["obligation", "state", "last file", "octets", "records", "published (UTC)", "next publish-by (UTC)"],
         [_row(standing) for standing in found.standings],

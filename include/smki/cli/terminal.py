@@ -11,11 +11,12 @@
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -29,8 +30,16 @@ from smki.repository.database import database_url, open_engine
 from smki.repository.migrate import migrate
 from smki.settings import Settings
 
-out = Console()
-err = Console(stderr=True)
+_WIDE = 240  # columns where nobody looks at a terminal, as in a pipe, a log, or a container's `exec`
+
+
+def _width(stream: TextIO) -> int | None:
+    """None: the terminal's."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
+
+
+out = Console(width=_width(sys.stdout))
+err = Console(width=_width(sys.stderr), stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 BusinessDate = Annotated[

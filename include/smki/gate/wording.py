@@ -14,7 +14,7 @@ NEXT_STEP = {
 def quantity(value: float, unit: str) -> str:
     """A number with its unit, as people read it."""
     number = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:,.1f}"
-    return f"{number} {unit}".strip()
+    return f"{number} {unit.removesuffix('s') if value == 1 and unit != 's' else unit}".strip()
 
 
 def reach(figure: Figure) -> str:

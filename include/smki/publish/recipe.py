@@ -124,7 +124,7 @@ def _standing(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles) -> P
             final,
             f"only what the ledger knows is ever replaced, and the server holds other content (SHA-256 {found}).",
             "It stays as it is; nothing was published.",
-            "find out where the file on the server comes from before anything is removed by hand.",
+            "find out where the file on the server comes from, have it moved away and kept, then clear the task.",
         )
     log.info("file already there path=%s bytes=%d sha256=%s", final, size, found)
     return PublishedFile(final, size, found, already_there=True)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from paramiko import SFTPClient
 from sqlalchemy import Engine, delete, select
@@ -35,6 +36,7 @@ from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
+from smki.quality.gzip_member import read_header
 from smki.quality.single_file import read_single
 from smki.repository.database import lost_connections
 from smki.repository.tables import audited_file
@@ -49,7 +51,7 @@ from smki.watch.status import due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 3.0
-_MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING)
+_MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING, Kind.LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def audit_site(engine: Engine, site: Site, guide: UserGuide, now: datetime, *, r
     except (SiteUnavailableError, SiteLoginError, UploadDamagedError) as error:
         findings, files, hashed = [Finding(Kind.UNREACHABLE, site.name, "site", f"{error.item}: {error.rule}")], 0, 0
     for finding in findings:
-        log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site.name, finding.item, finding.rule)
+        log.info("finding kind=%s site=%s item=%s rule=%s", finding.kind, site.name, finding.item, finding.rule)
     reconciled = record_look(engine, site.name, findings, now) if record else None
     return Audit(site.name, files, hashed, tuple(findings), reconciled)
 
@@ -171,7 +173,21 @@ def _sight(
                     unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
             except DataError as error:
                 unequal = f"they cannot be compared: {error.item}: {error.rule}"
-    return Sight(site.name, tuple(files), hashes, next_updates, unequal)
+    foreign = frozenset(one.path for one in hashed if not _begins_as_ours(sftp, one))
+    return Sight(site.name, tuple(files), hashes, next_updates, unequal, foreign)
+
+
+def _begins_as_ours(sftp: SFTPClient, file: Audited) -> bool:
+    """Whether a .gz begins with the gzip header that the publisher gives a file of this name; an empty one does."""
+    name = posixpath.basename(file.path)
+    if not name.endswith(".gz") or file.bytes == 0:
+        return True
+    with site_errors(file.path):
+        try:
+            with sftp.open(file.path) as stream:
+                return read_header(cast("BinaryIO", stream), name).file_name == name.removesuffix(".gz")
+        except (DataError, FileNotFoundError):
+            return False
 
 
 def _is_part(path: str) -> bool:

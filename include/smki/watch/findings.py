@@ -4,9 +4,10 @@
 |---|---|
 | held | the gate holds the file, and a person has to decide |
 | at risk | the warning time has come, or the forecast ends after publish-by, and the file is not there |
-| missing | publish-by has passed and the file is not there; or it was published, and the server has lost it |
+| missing | publish-by has passed and the file was not published |
+| lost | it was published, and the server has it no more |
 | early | a file for a day whose cut-off has not come |
-| truncated | shorter than what was published |
+| truncated | shorter than what was published, and as far as its first octets tell ours |
 | altered | not the octets that were published |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     HELD = "held"
     AT_RISK = "at risk"
     MISSING = "missing"
+    LOST = "lost"
     EARLY = "early"
     TRUNCATED = "truncated"
     ALTERED = "altered"
@@ -62,8 +64,9 @@ _NEXT_STEP = {
     Kind.AT_RISK: "see the DAG's run of that day: it waits, fails or is slow; there is still time.",
     Kind.MISSING: "see the run of that day; mend what it names, then clear what failed, or backfill the day.",
     Kind.EARLY: "find out who published it: a Party that loads it skips a day.",
-    Kind.TRUNCATED: "move it away by hand, then clear its run from the first task on: the same content is put there.",
-    Kind.ALTERED: "find out who changed it; move it away by hand, then clear its run from the first task on.",
+    Kind.LOST: "find out who took it away, then have it published again: the same content is put there.",
+    Kind.TRUNCATED: "move it away by hand, then have it published again: the same content is put there.",
+    Kind.ALTERED: "find out who changed it; move it away by hand and keep it, then have it published again.",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
@@ -99,6 +102,7 @@ class Sight:
     hashes: Mapping[str, str]  # path → SHA-256 (hex) of what was read back whole, now or before
     next_updates: Mapping[str, datetime]  # name of a revocation list's file → its nextUpdate (UTC)
     unequal_anchors: str = ""  # how the regions' files differ where they may not
+    foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
 
 
 def find(
@@ -160,10 +164,10 @@ def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str,
     for name, publication in publications.items():
         if name not in seen:
             yield Finding(
-                Kind.MISSING,
+                Kind.LOST,
                 site,
                 publication.name,
-                f"it was published at {publication.published_at:%Y-%m-%d %H:%M} UTC and the server has lost it.",
+                f"it was published at {publication.published_at:%Y-%m-%d %H:%M} UTC and is there no more.",
                 Obligation(publication.artefact.obligation),
                 publication.artefact.business_date,
             )
@@ -199,11 +203,11 @@ def _wrong_files(
 def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding | None:
     published = publication.artefact
     about = Obligation(published.obligation), published.business_date
-    if file.bytes < published.bytes:
+    if file.bytes < published.bytes and file.path not in sight.foreign:
         rule = f"{file.bytes:,} octets are there and {published.bytes:,} were published."
         return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
     found = sight.hashes.get(file.path, published.sha256)
-    if file.bytes > published.bytes or found != published.sha256:
+    if file.bytes != published.bytes or found != published.sha256:
         rule = (
             f"{file.bytes:,} octets with SHA-256 {found} are there; published were {published.bytes:,} with "
             f"{published.sha256}."

@@ -8,7 +8,7 @@ closing once; what could not be told stays to be told.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
@@ -18,6 +18,8 @@ from smki.obligations.model import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import finding as finding_table
 from smki.watch.findings import Finding, Kind
+
+_NEWS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,16 @@ def findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
         return _known(connection, still)
 
 
-def untold(engine: Engine) -> list[KnownFinding]:
-    """Openings and closings that people have not been told of. What closed before it was told is not told at all."""
+def untold(engine: Engine, now: datetime) -> list[KnownFinding]:
+    """Openings and closings that people have not been told of at `now` (UTC).
+
+    What closed before its opening could be told is told by its closing, unless it was a risk only, or is news no more.
+    """
     columns = finding_table.c
     opening = and_(columns.opening_told_at.is_(None), columns.closed_at.is_(None))
-    closing = and_(
-        columns.opening_told_at.is_not(None), columns.closed_at.is_not(None), columns.closing_told_at.is_(None)
-    )
+    was_told = columns.opening_told_at.is_not(None)
+    is_news = and_(columns.kind != Kind.AT_RISK, columns.closed_at >= now - _NEWS)
+    closing = and_(columns.closed_at.is_not(None), columns.closing_told_at.is_(None), or_(was_told, is_news))
     with lost_connections(), engine.connect() as connection:
         return _known(connection, or_(opening, closing))
 

@@ -13,7 +13,7 @@ class Links:
     """Bases of the links."""
 
     airflow: str = ""  # Airflow's UI, as people reach it
-    runbook: str = ""  # docs/runbook.md, as people reach it; empty: its path in the project
+    runbook: str = ""  # docs/runbook.md, as people reach it; empty: as the board shows it, else its path in the project
 
     def run(self, label: str) -> str:
         """A DAG run by its label `DAG/RUN`; empty for what did not run in Airflow."""
@@ -31,7 +31,7 @@ class Links:
     def section(self, kind: Kind) -> str:
         """What the runbook says of a kind of finding."""
         path, _, anchor = kind.section.partition("#")
-        return f"{self.runbook or path}#{anchor}"
+        return f"{self.runbook or self._airflow('/smki/board/runbook') or path}#{anchor}"
 
     def _airflow(self, path: str) -> str:
         return f"{self.airflow.rstrip('/')}{path}" if self.airflow else ""

@@ -50,7 +50,7 @@ def message(
         *_where(known, stands, cause, gate_run, links),
     ]
     width = max(len(name) for name, _ in facts)
-    lines = [what if known.closed_at is None else f"closed: {what}", finding.rule, ""]
+    lines = [what, finding.rule, ""] if known.closed_at is None else [f"closed: {what}", f"It was: {finding.rule}", ""]
     lines += [f"{name:<{width}}  {' '.join(value.split())}" for name, value in facts]
     contacts = [guide.terms(finding.obligation).contact] if finding.obligation else [t.contact for t in guide.all]
     return Message(

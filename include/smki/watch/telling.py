@@ -32,7 +32,7 @@ _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
 def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Links) -> int:
     """Sends what is to be told at `now` (UTC); returns how many messages went. Raises RepositoryUnavailableError."""
     sent = 0
-    for known in untold(engine):
+    for known in untold(engine, now):
         try:
             with telling(engine, known, now) as still_to_be_told:
                 if not still_to_be_told or (known.closed_at is not None and became_a_miss(engine, known)):
@@ -53,8 +53,6 @@ def _stands(engine: Engine, guide: UserGuide, known: KnownFinding, now: datetime
     if finding.kind not in _OF_A_DUE_FILE or finding.obligation is None or finding.business_date is None:
         return None
     due = Due(guide.terms(finding.obligation), finding.business_date)
-    if due.label != finding.item:
-        return None  # a published file that was lost
     facts = load_facts(engine, guide, [finding.site], finding.business_date)
     return due_status(due, facts, now)
 

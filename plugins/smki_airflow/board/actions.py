@@ -1,6 +1,7 @@
 """What the board can do, done by the functions behind Airflow's own REST API, in the API server's process.
 
-* Clear: the failed tasks of a run begin again, and what came after them.
+* Clear: the failed tasks of a run begin again, and what came after them; or all of its tasks, which puts a file on the
+  server again that was lost there.
 * Backfill: days without a run, and days whose run failed, are run one by one, oldest first; days whose run ended well
   only when asked for. What is published stays as it is, whatever is run again.
 * Trigger: a DAG that works on now, not on a day, is run once: the auditor, revocation lists, anchor files.
@@ -21,6 +22,7 @@ from airflow.api_fastapi.core_api.routes.public.dag_run import clear_dag_run, tr
 from airflow.models.backfill import Backfill, ReprocessBehavior
 from airflow.models.dag import DagModel
 from airflow.models.dagbag import DBDagBag
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.exceptions import AirflowException
 from fastapi import HTTPException, Request
@@ -31,6 +33,7 @@ from sqlalchemy.orm import Session
 from smki.errors import DataError, SmkiError
 from smki.obligations.model import Terms
 from smki.watch.due import dues
+from smki_airflow.board.airflow_runs import ENDED, place
 from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
 
 DATED = frozenset({DAILY_DELTA, FULL_EXTRACT})  # that can be backfilled; the others work on now
@@ -54,28 +57,29 @@ class BackfillPlan:
     left: tuple[date, ...]  # that would not: their run is under way, or ended well
 
 
-def plan_clear(session: Session, dag_id: str, run_id: str) -> list[str]:
-    """Tasks that failed, with how many of each. Raises ActionRefusedError where there is none."""
+def plan_clear(session: Session, dag_id: str, run_id: str, *, whole: bool) -> list[str]:
+    """Tasks of a run that failed, or all of them, with how many of each. Raises ActionRefusedError for none."""
+    run = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    of_run = select(TaskInstance.task_id).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    chosen = of_run if whole else of_run.where(TaskInstance.state.in_(_FAILED))
     rows = session.scalars(
-        select(TaskInstance.task_id)
-        .where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.state.in_(_FAILED))
-        .order_by(TaskInstance.start_date.is_(None), TaskInstance.start_date, TaskInstance.task_id)
+        chosen.order_by(TaskInstance.start_date.is_(None), TaskInstance.start_date, TaskInstance.task_id)
     ).all()
-    if not rows:
+    if not rows or (whole and run not in ENDED):
         raise ActionRefusedError(
             f"run {run_id}",
-            "none of its tasks has failed.",
+            "it has not ended, or there is none." if whole else "none of its tasks has failed.",
             "There is nothing to clear.",
             "see how the day stands now.",
         )
-    names = dict.fromkeys(rows)
+    names = sorted(dict.fromkeys(rows), key=place)
     return [f"{name} ({count} of them)" if (count := rows.count(name)) > 1 else name for name in names]
 
 
-def clear(session: Session, user: BaseUser, dag_id: str, run_id: str) -> None:
-    """Begins the failed tasks of a run again. Raises ActionRefusedError."""
-    plan_clear(session, dag_id, run_id)
-    body = DAGRunClearBody(dry_run=False, only_failed=True)
+def clear(session: Session, user: BaseUser, dag_id: str, run_id: str, *, whole: bool) -> None:
+    """Begins the failed tasks of a run again, or all. Raises ActionRefusedError."""
+    plan_clear(session, dag_id, run_id, whole=whole)
+    body = DAGRunClearBody(dry_run=False, only_failed=not whole)
     with _refusals(dag_id, "No task was cleared."):
         clear_dag_run(dag_id, run_id, body, DBDagBag(), session, user)
 

@@ -17,7 +17,7 @@ from smki_airflow.names import JUDGE, PUBLISH, RELEASE
 
 _WORST_FIRST = ("failed", "upstream_failed", "up_for_retry", "running", "awaiting_input", "deferred", "queued")
 _FAILED = frozenset({"failed", "upstream_failed"})
-_ENDED = frozenset({"success", "failed"})
+ENDED = frozenset({"success", "failed"})
 _AFTER_PRODUCTION = (JUDGE, RELEASE, PUBLISH, "record", "report")  # in their order
 _BEGUN = frozenset({"success", "failed", "up_for_retry", "running", "awaiting_input", "deferred", "skipped"})
 _RUNS_SHOWN = 6
@@ -58,7 +58,7 @@ class DayRun:
     @property
     def has_ended(self) -> bool:
         """Whether nothing of it is at work."""
-        return self.state in _ENDED
+        return self.state in ENDED
 
     @property
     def failed(self) -> tuple[Stage, ...]:
@@ -91,6 +91,11 @@ def runs_of(session: Session, due: Due) -> list[DayRun]:
     return [DayRun(dag_id, run.run_id, str(run.state), tuple(stages.get(run.run_id, ()))) for run in runs]
 
 
+def cut_off_of(session: Session, dag_id: str, run_id: str) -> datetime | None:
+    """The cut-off that ends a run's data interval (UTC); none for a run that began at no set time, or is not known."""
+    return session.scalar(select(DagRun.data_interval_end).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+
+
 def durations(session: Session, labels: Iterable[str]) -> dict[str, Durations]:
     """How long the runs with these labels took, as far as Airflow still knows them."""
     wanted: dict[str, list[str]] = defaultdict(list)
@@ -106,6 +111,12 @@ def durations(session: Session, labels: Iterable[str]) -> dict[str, Durations]:
     return found
 
 
+def place(task_id: str) -> int:
+    """Where a task comes among those after production; before them, if it is not of them."""
+    name = task_id.rpartition(".")[2]
+    return _AFTER_PRODUCTION.index(name) if name in _AFTER_PRODUCTION else -1
+
+
 def _stages(
     session: Session, dag_id: str, run_ids: Sequence[str], obligation: Obligation | None = None
 ) -> dict[str, list[Stage]]:
@@ -119,7 +130,7 @@ def _stages(
     for (run_id, task_id), parts in grouped.items():
         stages[run_id].append(_stage(task_id, parts))
     for of_run in stages.values():
-        of_run.sort(key=lambda stage: (stage.begun_at is None, stage.begun_at, _rank(stage), stage.task_id))
+        of_run.sort(key=lambda stage: (stage.begun_at is None, stage.begun_at, place(stage.task_id), stage.task_id))
     return stages
 
 
@@ -161,12 +172,6 @@ def _stage(task_id: str, parts: Sequence[tuple[str, int, datetime | None, dateti
 def _name(stage: Stage) -> str:
     """The task's name, without that of its group."""
     return stage.task_id.rpartition(".")[2]
-
-
-def _rank(stage: Stage) -> int:
-    """Where it comes among those after production; before them, if it is not of them."""
-    name = _name(stage)
-    return _AFTER_PRODUCTION.index(name) if name in _AFTER_PRODUCTION else -1
 
 
 def _span(stages: Sequence[Stage]) -> float | None:

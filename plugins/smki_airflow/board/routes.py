@@ -40,7 +40,7 @@ from smki.watch.report import report_of, status_report
 from smki.watch.status import due_status
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin
-from smki_airflow.board.airflow_runs import durations, runs_of
+from smki_airflow.board.airflow_runs import cut_off_of, durations, runs_of
 from smki_airflow.board.rendering import page
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.board.trends import Trend, trends
@@ -152,6 +152,7 @@ def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: Obli
         editable=editable(user),
         dag_of=DAG_OF,
         dated=actions.DATED,
+        runbook=settings.runbook or board_path("/runbook"),
     )
 
 
@@ -162,17 +163,18 @@ def runbook(_user: Reader) -> HTMLResponse:
 
 
 @pages.get("/{dag_id}/clear")
-def confirm_clear(dag_id: str, run_id: str, session: SessionDep, _user: Editor) -> HTMLResponse:
+def confirm_clear(dag_id: str, run_id: str, session: SessionDep, _user: Editor, whole: bool = False) -> HTMLResponse:
     """What clearing a run would do."""
-    tasks = actions.plan_clear(session, dag_id, run_id)
-    return page("confirm.html", deed="clear", dag_id=dag_id, run_id=run_id, tasks=tasks)
+    tasks = actions.plan_clear(session, dag_id, run_id, whole=whole)
+    file = _file_of(session, dag_id, run_id)
+    return page("confirm.html", deed="clear", dag_id=dag_id, run_id=run_id, tasks=tasks, whole=whole, file=file)
 
 
 @pages.post("/{dag_id}/clear", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_clear"))])
-def clear(dag_id: str, run_id: str, session: SessionDep, user: Editor) -> Response:
-    """Begins the failed tasks of a run again."""
-    actions.clear(session, user, dag_id, run_id)
-    return _back("clear")
+def clear(dag_id: str, run_id: str, session: SessionDep, user: Editor, whole: bool = False) -> Response:
+    """Begins the failed tasks of a run again, or all of them."""
+    actions.clear(session, user, dag_id, run_id, whole=whole)
+    return _back("again" if whole else "clear")
 
 
 @pages.get("/backfill")
@@ -230,7 +232,8 @@ router.include_router(pages)
 router.include_router(api)
 
 _DONE = {
-    "clear": "The failed tasks begin again within seconds.",
+    "clear": "The failed tasks begin again within seconds. Findings close at the auditor’s next look: see Audit now.",
+    "again": "The run begins again within seconds. Findings close at the auditor’s next look: see Audit now.",
     "backfill": "The days are run one by one, oldest first; the first begins within seconds.",
     "audit": "The auditor looks at every site now; what it finds is here within a minute or two.",
     "trigger": "The DAG runs within seconds.",
@@ -263,14 +266,21 @@ def _day(
     findings = findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
     items = []
     for terms in guide.all:
-        if terms.falls_on(day) and terms.cut_off(day) <= now:
+        if terms.falls_on(day) and terms.cut_off(day) <= now and day >= (facts.since(terms) or day):
             due = Due(terms, day)
             stands = due_status(due, facts, now)
-            is_open = stands.published_at is None
+            runs = runs_of(session, due)
+            is_open = stands.published_at is None or bool(runs and runs[0].failed)
             failure = last_failure(engine, DAG_OF[terms.obligation], day, due.cut_off) if is_open else None
-            items.append(day_item(stands, facts, runs_of(session, due), findings, failure))
+            items.append(day_item(stands, facts, runs, findings, failure))
     items.sort(key=lambda item: item.status.due.terms.obligation is not chosen)
     return Day(day, tuple(items), chosen)
+
+
+def _file_of(session: SessionDep, dag_id: str, run_id: str) -> str:
+    """The file that a run is for; empty where it is for several that are replaced in place."""
+    cut_off = cut_off_of(session, dag_id, run_id)
+    return _terms(dag_id).file_name(cut_off.date()) if cut_off and dag_id in actions.DATED else ""
 
 
 def _trends(session: SessionDep, engine: Engine, guide: UserGuide) -> list[tuple[str, list[Trend]]]:

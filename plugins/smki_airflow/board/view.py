@@ -183,7 +183,9 @@ def headline(report: StatusReport) -> str:
         risk = [one for one in report.standings if one.state is State.AT_RISK]
         if risk:
             return f"{_listed(TITLE[one.terms.obligation] for one in risk)}: at risk."
-        return "Every obligation is met." if all(not one.unmet for one in report.standings) else "All is in time."
+        return (
+            "Every obligation is met." if all(not one.unmet for one in report.standings) else "Nothing needs attention."
+        )
     parts = []
     if wrong:
         count = "1 obligation needs" if len(wrong) == 1 else f"{len(wrong)} obligations need"

@@ -127,8 +127,10 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
     )
     console.print(f"Board        {api.base_url}/plugin/{BOARD_VIEW['url_route']}", soft_wrap=True)
-    key = shlex.quote(sftp["keys"][PARTY])
-    console.print(f"SFTP         sftp -P {sftp['port']} -i {key} {PARTY}@{HOST}", soft_wrap=True)
+    # Quoted, as OpenSSH takes a path with a space for two files.
+    key, hosts = sftp["keys"][PARTY], f'UserKnownHostsFile="{stack.var / "sftp-keys" / "known_hosts"}"'
+    command = ["sftp", "-P", str(sftp["port"]), "-i", key, "-o", hosts, f"{PARTY}@{HOST}"]
+    console.print(f"SFTP         {shlex.join(command)}", soft_wrap=True)
     console.print(
         f"Terminal     . {shlex.quote(str(write_terminal(stack)))}   "
         "then `smki` and `airflow` work there as in docs/runbook.md",

@@ -149,6 +149,8 @@ def start_sftp(stack: Stack, port: int) -> None:
     """Starts the SFTP server and gives Airflow its connections: as publisher, and as the Party that audits."""
     root, keys = str(stack.var / "sftp"), str(stack.var / "sftp-keys")
     stack.sftp = _answer(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
+    known_hosts = stack.var / "sftp-keys" / "known_hosts"
+    known_hosts.write_text(f"[{HOST}]:{stack.sftp['port']} {stack.sftp['host_key']}\n")
     for conn_id, account in ((connection_id("primary"), PUBLISHER), (audit_connection_id("primary"), PARTY)):
         key_file = Path(stack.sftp["keys"][account])
         stack.environment |= site_connection(

@@ -67,11 +67,11 @@ def test_site_that_is_as_it_should_be_has_no_finding(world: World):
     assert (audit.files, audit.hashed) == (8, 8)
 
 
-def test_published_file_that_is_gone_is_missing_until_it_is_there_again(world: World):
+def test_published_file_that_is_gone_is_lost_until_it_is_there_again(world: World):
     file = world.on_server(DELTA)
     content = file.read_bytes()
     file.unlink()
-    assert (Kind.MISSING, file.name) in world.kinds()
+    assert (Kind.LOST, file.name) in world.kinds()
     file.write_bytes(content)
     world.audit(LATER)
     assert open_findings(world.engine) == []
@@ -105,6 +105,18 @@ def test_short_file_is_truncated(world: World):
     content = file.read_bytes()
     file.write_bytes(content[:-7])
     assert_opens_and_closes_once(world, Kind.TRUNCATED, file.name)
+    file.write_bytes(content)
+    assert_closes(world, Kind.TRUNCATED)
+
+
+def test_short_file_that_does_not_begin_as_ours_is_altered(world: World):
+    file = world.on_server(DELTA)
+    content = file.read_bytes()
+    for foreign in (b"restored from somewhere", gzip.compress(b"x", mtime=0)):
+        file.write_bytes(foreign)
+        assert (Kind.ALTERED, file.name) in world.kinds()
+    file.write_bytes(b"")
+    assert (Kind.TRUNCATED, file.name) in world.kinds(), "a full disk leaves nothing"
     file.write_bytes(content)
     assert_closes(world, Kind.TRUNCATED)
 
@@ -264,7 +276,7 @@ def test_login_that_is_incomplete_and_a_ledger_that_is_down_are_errors_and_no_fi
 def test_dry_run_records_nothing(world: World):
     world.on_server(DELTA).unlink()
     audit = audit_site(world.engine, world.site, world.guide, NOON, record=False)
-    assert Kind.MISSING in {finding.kind for finding in audit.findings}
+    assert Kind.LOST in {finding.kind for finding in audit.findings}
     assert audit.reconciled is None
     assert open_findings(world.engine) == []
     with world.engine.connect() as connection:

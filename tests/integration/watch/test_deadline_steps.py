@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -117,12 +117,12 @@ def test_all_channels_down_fail_nothing_and_leave_it_to_be_told(
         monkeypatch.setenv(name, value)
     stated = {"conn_type": "http", "host": "http://127.0.0.1:1", "password": "T0/secret"}
     monkeypatch.setenv("AIRFLOW_CONN_SMKI_WEBHOOK", json.dumps(stated))
-    assert len(deadline_comes(world)) == len(untold(world.engine)) == 1
+    assert len(deadline_comes(world)) == len(untold(world.engine, datetime.now(UTC))) == 1
     assert "secret" not in caplog.text
     for name, value in there.items():
         monkeypatch.setenv(name, value)
     deadline_comes(world)
-    assert untold(world.engine) == []
+    assert untold(world.engine, datetime.now(UTC)) == []
     assert len(received(mailbox[0])) == 1
 
 
@@ -134,7 +134,7 @@ def test_without_a_connection_nobody_is_told_and_the_log_says_so(
         monkeypatch.delenv(name)
     assert len(deadline_comes(world)) == 1
     assert "nobody is told" in caplog.text
-    assert len(untold(world.engine)) == 1
+    assert len(untold(world.engine, datetime.now(UTC))) == 1
 
 
 def test_risk_is_opened_at_the_warning_and_becomes_the_miss(world: World, monkeypatch: pytest.MonkeyPatch):

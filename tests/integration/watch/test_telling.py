@@ -93,9 +93,9 @@ def test_what_could_not_be_sent_is_logged_and_sent_at_the_next_look(
     nobody = Mailer("127.0.0.1", 1, "smki@example.org")
     assert tell(world.engine, world.guide, nobody.send, now, LINKS) == 0
     assert "message not sent" in caplog.text
-    assert len(untold(world.engine)) == 1
+    assert len(untold(world.engine, NOON + DAY)) == 1
     assert tell(world.engine, world.guide, mailer(mailbox).send, now, LINKS) == 1
-    assert untold(world.engine) == []
+    assert untold(world.engine, NOON + DAY) == []
 
 
 def test_two_that_tell_at_once_tell_once(world: World):
@@ -127,7 +127,7 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
     tell(world.engine, world.guide, mailer(mailbox).send, missed(world), LINKS)
     assert subjects(mailbox) == [f"[SMKI] {kind}: {name} on site primary" for kind in ("at risk", "missing")]
     assert "at risk: due in 1 h" in text_of(received(mailbox[0])[0])
-    assert untold(world.engine) == []
+    assert untold(world.engine, NOON + DAY) == []
 
 
 def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):
@@ -161,10 +161,20 @@ def test_a_risk_that_ends_well_is_told_as_closed(world: World, mailbox: Mailbox)
     assert subjects(mailbox)[1:] == ["[SMKI] closed: at risk: a on site primary"]
 
 
-def test_what_closed_before_it_was_told_is_not_told(world: World):
-    missed(world)
-    record_look(world.engine, "primary", [], NOON + DAY)
-    assert untold(world.engine) == []
+def test_what_closed_before_it_was_told_is_told_by_its_closing_while_it_is_news(world: World, mailbox: Mailbox):
+    cut = Finding(
+        Kind.TRUNCATED, "primary", "a.gz", "7 octets are there and 9 were published.", Obligation.DELTA, TODAY
+    )
+    risk = Finding(Kind.AT_RISK, "primary", "b.gz", "it is due.", Obligation.DELTA, TODAY)
+    record_look(world.engine, "primary", [cut, risk], NOON)
+    closed = NOON + timedelta(minutes=10)
+    record_look(world.engine, "primary", [], closed)
+    assert untold(world.engine, closed + timedelta(days=2)) == []
+    for _ in range(2):
+        tell(world.engine, world.guide, mailer(mailbox).send, closed, LINKS)
+    (mail,) = received(mailbox[0])
+    assert mail["Subject"] == "[SMKI] closed: truncated: a.gz on site primary"
+    assert "It was: 7 octets are there" in text_of(mail)
 
 
 def test_what_is_of_no_obligation_goes_to_everybody(world: World, mailbox: Mailbox):

@@ -87,11 +87,11 @@ def test_a_site_that_has_the_file_is_not_blamed_for_one_that_lacks_it(ledger: Le
     assert [finding.site for finding in late_or_at_risk("dr", [late], due.publish_by)] == ["dr"]
 
 
-def test_published_file_that_is_gone_is_missing(ledger: Ledger):
+def test_published_file_that_is_gone_is_lost(ledger: Ledger):
     due = ledger.due(DELTA)
     (finding,) = find(ledger.guide, seen(), [published(due)], [], due.publish_by)
-    assert (finding.kind, finding.item) == (Kind.MISSING, due.name)
-    assert "the server has lost it" in finding.rule
+    assert (finding.kind, finding.item) == (Kind.LOST, due.name)
+    assert "is there no more" in finding.rule
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_files_that_a_server_lost_come_back_by_a_backfill_of_completed_runs(
     lateness = [state(engine, guide, day) for day in days]
     for file in files:
         file.unlink()
-    assert all(audit(stack)[1][file.name] == "missing" for file in files)
+    assert all(audit(stack)[1][file.name] == "lost" for file in files)
     starts = [datetime.combine(day - DAY, time(), UTC) for day in (days[0], days[-1])]
     stack.api.backfill(DAILY_DELTA, *starts, reprocess="completed")
     wait_until(lambda: all(file.exists() for file in files))
