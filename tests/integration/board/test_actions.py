@@ -13,12 +13,14 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import delete, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
+from smki.obligations.model import UserGuide
 from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT
 
 from .conftest import HOST, Browser
+from .ledgers import fill_ledger
 
 DAY = timedelta(days=1)
 OURS = {"origin": HOST}
@@ -171,6 +173,39 @@ def test_the_failed_tasks_of_a_run_are_cleared_and_the_others_stay(
     assert session.scalar(select(DagRun.state)) == "queued"
     again = browser("ADMIN").post(path, headers=OURS)
     assert (again.status_code, "There is nothing to clear." in again.text) == (409, True)
+
+
+def test_a_run_that_has_ended_begins_again_as_a_whole_and_its_file_is_named(
+    browser: Browser, session: Session, midnight: datetime, user_guide: UserGuide
+) -> None:
+    day = midnight - 3 * DAY
+    run_id = failed_run(session, day, "success")
+    opened = browser("ADMIN").get(f"/smki/board/day/{day.date()}?obligation=delta").text
+    assert "Clear failed tasks" not in opened
+    assert "Backfill this day" not in opened
+    path = f"/smki/board/{DAILY_DELTA}/clear?run_id={run_id}&whole=true"
+    assert path.replace("&", "&amp;") in opened
+    page = browser("ADMIN").get(path).text
+    assert f"Publish {user_guide.delta.file_name(day.date())} again?" in page
+    tasks = [page.index(f"<code>{task}</code>") for task in ("plan", "judge", "publish", "record")]
+    assert tasks == sorted(tasks)
+
+    answer = browser("ADMIN").post(path, headers=OURS)
+    assert answer.headers["location"] == "/smki/board?done=again"
+    session.expire_all()
+    assert set(session.scalars(select(TaskInstance.state))) == {None}
+    again = browser("ADMIN").post(path, headers=OURS)
+    assert (again.status_code, "it has not ended" in again.text) == (409, True)
+
+
+def test_what_has_no_days_is_run_now_from_the_current_day_only(
+    browser: Browser, repository: Engine, now: datetime
+) -> None:
+    fill_ledger(repository, now, 20)
+    for back, offered in ((0, True), (4, False)):
+        day = now.date() - timedelta(days=back)
+        page = browser("ADMIN").get(f"/smki/board/day/{day}?obligation=crl").text
+        assert ("Organisation CRL" in page, "Run now…" in page) == (True, offered)
 
 
 def test_the_auditor_is_run_once_now(browser: Browser, session: Session) -> None:

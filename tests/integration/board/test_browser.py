@@ -161,13 +161,29 @@ def test_a_failed_day_is_cleared_from_its_drawer(stack: Stack, opened: Open, use
         assert "only what the ledger knows is ever replaced" in day.inner_text(), "the last error is there"
         keep(page, "day-failed", whole=False)
         day.get_by_role("link", name="Clear failed tasks…").click()
-        page.get_by_role("heading", name="Clear the failed tasks?").wait_for()
+        page.get_by_role("heading", name="Clear the failed tasks of SMKIKR_DELT_").wait_for()
         keep(page, "clear-asks")
         page.get_by_role("button", name="Clear").click()
         page.locator("[role=status]").wait_for()
         wait_until(lambda: ended(stack, DAILY_DELTA).get(failed) == "success")
         page.goto(f"{stack.api.base_url}/smki/board?day={failed}&obligation=delta")
     assert "met, late by" in (delta_cell(page, failed).get_attribute("aria-label") or "")
+
+
+def test_a_file_that_the_server_lost_is_published_again_from_its_drawer(
+    stack: Stack, opened: Open, user_guide: UserGuide
+) -> None:
+    file = stack.var / "sftp" / user_guide.delta.file_name(LAST_DAY)
+    octets = file.read_bytes()
+    file.unlink()
+    page = opened(f"/smki/board?day={LAST_DAY}&obligation=delta")
+    page.locator("dialog[open]").get_by_role("link", name="Publish again…").first.click()
+    page.get_by_role("heading", name=f"Publish {file.name} again?").wait_for()
+    keep(page, "again-asks")
+    page.get_by_role("button", name="Publish again").click()
+    page.locator("[role=status]", has_text="The run begins again within seconds.").wait_for()
+    wait_until(lambda: file.exists() and ended(stack, DAILY_DELTA).get(LAST_DAY) == "success")
+    assert file.read_bytes() == octets
 
 
 def test_a_viewer_sees_everything_and_has_no_button(opened: Open) -> None:
