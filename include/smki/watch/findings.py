@@ -59,6 +59,8 @@ class Kind(StrEnum):
         return f"docs/runbook.md#{self.value.replace(' ', '-')}"
 
 
+OF_A_DUE_FILE = frozenset({Kind.HELD, Kind.AT_RISK, Kind.MISSING})  # that it is not there yet: its state says so, too
+
 _NEXT_STEP = {
     Kind.HELD: "read the report and decide: Airflow, Required Actions, Approve or Reject, with the reason.",
     Kind.AT_RISK: "see the DAG's run of that day: it waits, fails or is slow; there is still time.",

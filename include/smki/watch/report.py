@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from smki.obligations.model import Obligation, Terms, UserGuide
 from smki.watch.due import Due, dues, next_due, offered_now
 from smki.watch.facts import Facts, Offered, load_facts
+from smki.watch.findings import OF_A_DUE_FILE
 from smki.watch.findings_ledger import KnownFinding, open_findings
 from smki.watch.forecast import HISTORY, expected, forecasts
 from smki.watch.status import DueStatus, State, due_status
@@ -98,9 +99,14 @@ class StatusReport:
         """Obligations with something late, missed or held."""
         return tuple(one for one in self.standings if any(unmet.state in OUT_OF_ORDER for unmet in one.unmet))
 
+    @property
+    def about_published(self) -> tuple[KnownFinding, ...]:
+        """Open findings about what was published: no state says them, and a state is newer than the others."""
+        return tuple(known for known in self.findings if known.finding.kind not in OF_A_DUE_FILE)
+
     def findings_of(self, terms: Terms) -> tuple[KnownFinding, ...]:
-        """Open findings about any file of an obligation."""
-        return tuple(known for known in self.findings if known.finding.obligation is terms.obligation)
+        """Those of them that are about an obligation's files."""
+        return tuple(known for known in self.about_published if known.finding.obligation is terms.obligation)
 
     @property
     def in_order(self) -> bool:

@@ -129,7 +129,7 @@ def board(
         report=found,
         headline=headline(found),
         mood=mood(found),
-        calendar=calendar(guide, facts, found.findings, now, expected_at),
+        calendar=calendar(guide, facts, found.about_published, now, expected_at),
         trends=_trends(session, engine, guide),
         day=opened,
         editable=editable(user),

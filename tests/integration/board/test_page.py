@@ -93,6 +93,9 @@ def test_a_published_file_with_an_open_finding_says_so_in_its_cell_and_its_row(
     day = now.date() - timedelta(days=3)
     cut = Finding(Kind.TRUNCATED, "primary", delta(day), "it is shorter.", Obligation.DELTA, day)
     open_finding(repository, cut, now - timedelta(hours=5))
+    met = now.date() - timedelta(days=4)  # and the auditor has not looked since
+    late = Finding(Kind.MISSING, "primary", delta(met), "it was due.", Obligation.DELTA, met)
+    open_finding(repository, late, now - timedelta(hours=5))
     tags = Tags(browser("VIEWER").get("/smki/board").text)
     marked = [one for tag, one in tags.seen if tag == "a" and (one.get("class") or "").endswith(" found")]
     assert [one["aria-label"] for one in marked] == [f"Daily delta, {day}: met; open finding: truncated"]
