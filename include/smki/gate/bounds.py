@@ -77,14 +77,14 @@ class Quality:
         median = statistics.median(history)
         if len(history) < self.mature_at:
             reach = max(rule.floor, median * rule.young_percent / 100)
-            basis = f"median of {len(history)} ± {rule.young_percent:g} % (a young history)"
+            basis = f"median of {len(history)} files, ± {rule.young_percent:g} % (a young history)"
         else:
             deviation = statistics.median(abs(value - median) for value in history)
             scale = max(_TO_STANDARD_DEVIATION * deviation, median * rule.least_percent / 100)
             reach = max(rule.floor, rule.spread * scale)
-            basis = f"median of {len(history)} ± {rule.spread:g} robust standard deviations"
+            basis = f"median of {len(history)} files, ± {rule.spread:g} robust standard deviations"
         if reach == rule.floor:
-            basis = f"median of {len(history)} ± {rule.floor:,.0f}, which never trips"
+            basis = f"median of {len(history)} files, ± {rule.floor:,.0f}, which never trips"
         return Bounds(max(0.0, median - reach), median + reach, basis)
 
     def delta_bounds(self, history: Sequence[float]) -> Bounds:

@@ -19,7 +19,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 
 from smki.certificates.model import CertificateClass, Role, Status
 from smki.gate.bounds import Bounds
-from smki.gate.evidence import NEW, Table
+from smki.gate.evidence import FAULT_TEXT, NEW, Table
 from smki.gate.model import Severity
 from smki.obligations.model import Obligation
 from smki.quality.faults import Fault
@@ -74,7 +74,7 @@ def _without(fault: Fault, check_id: str, protects: str, expected: str) -> Check
         protects,
         Severity.FAIL,
         Table.SEGMENTS,
-        "fault_text",
+        FAULT_TEXT,
         expected,
         lambda _: gxe.ExpectColumnValuesToNotBeInSet(column="fault", value_set=[str(fault)]),
     )
@@ -274,7 +274,7 @@ FULL = (
         "Appendix O 2.3.3 (a): a full extract holds the certificates in use. Others would be trusted again.",
         Table.SEGMENTS,
         ("in_use", "records"),
-        "every record has status I",
+        "every record has status I (in use)",
     ),
     *_whole(
         _equal(
@@ -440,7 +440,7 @@ ANCHORS = (
         "An anchor that is not in use cannot be relied on for the life of a Device.",
         Table.SEGMENTS,
         ("in_use", "records"),
-        "every record has status I",
+        "every record has status I (in use)",
     ),
     _in_set(
         "anchors.regions",

@@ -24,7 +24,7 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.extract.manifest import manifest_path, read_manifest
 from smki.gate.differences import MOST_NAMED, confirmed_duplicates, full_differences
-from smki.gate.evidence import NEW, Evidence, Source, Table
+from smki.gate.evidence import FAULT_TEXT, NEW, Evidence, Source, Table
 from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import past_publications
 from smki.obligations.model import Obligation
@@ -39,6 +39,9 @@ from smki.repository.windows import Window, find_window, list_windows
 
 _HEAD_BYTES = 1 << 16  # octets of XML in which the first record has begun
 _OF_THE_FILE = ("bytes", "days_since_previous")  # figures that need no record to have been read
+_BEHIND_THE_WINDOWS = (
+    "it has exactly the certificates that the repository has now, which have changed behind the windows"
+)
 _EARLIER = "the windows agree among themselves, so the earlier full extract was published with other certificates"
 
 
@@ -83,6 +86,8 @@ def extract_evidence(
         if not unread and verification.set_digest != expected:
             state = f"in use as of window {window.seq}"
             differing = full_differences(engine, window.seq, file, verification, marks).in_words(state)
+            if not differing and not verification.repeated:
+                differing = (_BEHIND_THE_WINDOWS,)
         named_items |= dict.fromkeys(("full.count", "full.set-digest"), differing)
         named_items["full.closure"] = (closure.basis, *(differing if closure.digest == expected else (_EARLIER,)))
     else:
@@ -134,7 +139,8 @@ def _unread(verification: Verification) -> str:
     if not verification.segments:
         return "nothing of it could be read"
     faulty = sum(bool(segment.fault) for segment in verification.segments)
-    return f"{faulty} of {len(verification.segments)} segments could not be read to their end" if faulty else ""
+    left = "was left at what is wrong there" if faulty == 1 else "were left at what is wrong in each"
+    return f"{faulty} of {len(verification.segments)} segments {left}" if faulty else ""
 
 
 def _head_fault(file: Path) -> str:
@@ -160,11 +166,11 @@ def segment_table(verification: Verification) -> pd.DataFrame:
             "in_use": segment.statuses.get(Status.IN_USE, 0),
             "fault": segment.fault,
             "parsed": segment.parsed,
-            "fault_text": segment.fault_text or f"segment {segment.number}: {_mix(segment.statuses)}",
+            FAULT_TEXT: segment.fault_text or f"segment {segment.number}: {_mix(segment.statuses)}",
         }
         for segment in verification.segments
     ]
-    return pd.DataFrame(rows, columns=["number", "records", "in_use", "fault", "parsed", "fault_text"])
+    return pd.DataFrame(rows, columns=["number", "records", "in_use", "fault", "parsed", FAULT_TEXT])
 
 
 def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame, tuple[str, ...]]:

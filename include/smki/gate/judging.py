@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import great_expectations as gx
+import numpy as np
 import pandas as pd
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from smki.certificates.set_digest import SetDigest
 from smki.gate.bounds import Bounds
-from smki.gate.evidence import Evidence, Table
+from smki.gate.evidence import FAULT_TEXT, Evidence, Table
 from smki.gate.expectations import SUITES, Check, suite_version
 from smki.gate.model import CheckResult, Figure, Judgement
 from smki.gate.wording import quantity, reach
@@ -89,13 +90,15 @@ def _result(
         severity=check.severity,
         passed=passed,
         expected=check.expected if figure is None else _between(figure),
-        observed=_observed(check, result, table, figure),
+        observed=_observed(check, result, evidence, table, figure),
         details=tuple(dict.fromkeys(details))[:_MOST_DETAILS],
         figure=check.figure,
     )
 
 
-def _observed(check: Check, result: ExpectationValidationResult, table: pd.DataFrame, figure: Figure | None) -> str:
+def _observed(
+    check: Check, result: ExpectationValidationResult, evidence: Evidence, table: pd.DataFrame, figure: Figure | None
+) -> str:
     if result.exception_info.get("raised_exception", not result.result and not result.success):
         return "the check itself could not be run: " + _exception(result.exception_info)
     if figure is not None:
@@ -105,7 +108,9 @@ def _observed(check: Check, result: ExpectationValidationResult, table: pd.DataF
         shown = result.result.get("partial_unexpected_list") or [table[check.column].iloc[0]]
         return "as it should be" if result.success and shown == [""] else _words(shown[0])
     if not wrong:
-        return f"all {len(table):,} {check.table}"
+        return f"all {len(table):,} {check.table}" + (f", but {evidence.unread}" if evidence.unread else "")
+    if check.column == FAULT_TEXT:  # the details say it
+        return f"{wrong:,} of {len(table):,} {check.table}"
     shown = list(dict.fromkeys(_words(value) for value in result.result.get("partial_unexpected_list", ())))
     return (
         f"{wrong:,} of {len(table):,} {check.table}: {'; '.join(shown[:_SHOWN])}{' …' if len(shown) > _SHOWN else ''}"
@@ -116,7 +121,7 @@ def _concerned(check: Check, result: ExpectationValidationResult, table: pd.Data
     """The rows that do not pass, by the text that names them."""
     if check.table is Table.FILE:
         return []
-    column = "fault_text" if check.table is Table.SEGMENTS else "item"
+    column = FAULT_TEXT if check.table is Table.SEGMENTS else "item"
     rows = table.loc[list(result.result.get("partial_unexpected_index_list") or ())]
     return [text for text in rows[column] if text]
 
@@ -133,13 +138,20 @@ def _between(figure: Figure) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", not ".join(map(_words, value))
+        return ", not ".join(map(_words, value)) + _by_how_many(*value)
     text = "nothing" if pd.isna(value) or value == "" else str(value)
     try:
         digest = SetDigest.parse(text)
     except ValueError:
         return text
     return f"{digest.count:,} certificates with digest {digest.lanes[0]:016x}…"
+
+
+def _by_how_many(found: Any, expected: Any) -> str:
+    """Of two counts."""
+    if not all(isinstance(value, int | np.integer) for value in (found, expected)):
+        return ""
+    return f": {abs(found - expected):,} too {'many' if found > expected else 'few'}"
 
 
 def _exception(information: dict[str, Any]) -> str:

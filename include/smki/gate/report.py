@@ -83,7 +83,8 @@ def _named_in_markdown(details: Sequence[str]) -> str:
 
 
 def _opening(judgement: Judgement, decision: Decision | None, links: Mapping[str, str]) -> str:
-    ways = {"Figures": "#figures", "Passed": "#passed", "File": "#facts"} | dict(links)
+    unjudged = {"Not judged": "#unjudged"} if judgement.unjudged else {}
+    ways = unjudged | {"Figures": "#figures", "Passed": "#passed", "File": "#facts"} | dict(links)
     listed = " ".join(f'<a href="{escape(target)}">{escape(text)}</a>' for text, target in ways.items())
     return (
         f'<header>\n<p class="kicker">SMKI Repository · gate · {escape(judgement.obligation.replace("_", " "))} of '
@@ -159,7 +160,7 @@ def _figure(figure: Figure, *, is_tripped: bool) -> str:
             for past in reversed(figure.history)
         )
         drawn = (
-            f"{figure_chart(figure, key)}\n<details><summary>{len(figure.history)} before</summary>"
+            f"{figure_chart(figure, key)}\n<details><summary>{len(figure.history)} earlier</summary>"
             f"<table><tbody>\n{rows}</tbody></table></details>"
         )
     return (

@@ -36,7 +36,7 @@ def sentence(judgement: Judgement, decision: Decision | None = None) -> str:
         case Verdict.FAIL:
             also = f" Besides, {breakers}." if unusual else ""
             if open_checks := len(judgement.unjudged):
-                also += f" {_count(open_checks, 'check', 'checks')} could not be made until that is put right."
+                also += f" {_count(open_checks, 'check', 'checks')} of the whole file could not be made."
             rules = _count(broken, "rule is broken", "rules are broken")
             return f"{judgement.name} may not be published: {rules}, and nobody may release it.{also}"
     if decision is None:

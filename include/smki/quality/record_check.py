@@ -35,6 +35,7 @@ from smki.quality.faults import Fault, refused
 from smki.quality.plain_records import Columns, read_plain
 
 _WORD = 8  # octets
+_MOST_LISTED = 10  # records that an error names
 Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
 
 
@@ -228,12 +229,13 @@ def _compare(columns: Columns, fields: FieldBatch, item: str) -> None:
         stated = columns.texts[name]
         if not stated.equals(certified):
             differs = pc.not_equal(stated, certified)
-            row, count = pc.index(differs, True).as_py(), pc.sum(differs).as_py()
-            others = f" So it is with {count:,} of the {len(stated):,} records looked at together." if count > 1 else ""
+            row, *others = (int(place) + 1 for place in np.flatnonzero(differs))
+            also = f" So it is with {len(others):,} more records here: {_listed(others)}." if others else ""
             raise refused(
                 Fault.FIELDS,
-                _record_item(item, row),
-                f"its {name} is {stated[row].as_py()!r} and its certificate says {certified[row].as_py()!r}.{others}",
+                f"{item}, record {row}",
+                f"its {name} is {stated[row - 1].as_py()!r} and its certificate says "
+                f"{certified[row - 1].as_py()!r}.{also}",
             )
 
 
@@ -292,6 +294,10 @@ def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> 
         pa.array(hashes, pa.binary()),
     ]
     return pa.table(columns, schema=ROWS)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:_MOST_LISTED])) + (" …" if len(numbers) > _MOST_LISTED else "")
 
 
 def _record_item(item: str, row: int) -> str:

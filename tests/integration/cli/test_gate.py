@@ -63,7 +63,7 @@ def test_one_wrong_record_is_named_and_is_no_lack_of_all_the_others(environment:
     wrong = {result["id"]: result["judged"] for result in said["results"] if not result["passed"]}
     assert [check for check, is_judged in wrong.items() if is_judged] == ["xml.fields"]
     assert {"delta.count", "delta.complete", "delta.volume"} < wrong.keys()
-    assert "not judged: 1 of 1 segments could not be read to their end: records.manufacturing," in " ".join(
+    assert "not judged: 1 of 1 segments was left at what is wrong there: records.manufacturing," in " ".join(
         run(environment, "gate", delta, code=1).stdout.split()
     )
 

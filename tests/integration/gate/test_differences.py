@@ -1,6 +1,6 @@
 """Where a file differs from the repository, and what stands in it twice: the certificates are named, and only they."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
@@ -161,3 +161,13 @@ def test_duplicate_is_found_alone_though_its_manifest_lies_beside_it(world: Worl
     evidence = world.evidence_of(extract, verification, marks)
     assert "more than once" in evidence.tables["file"]["duplicate_fault"].iloc[0]
     assert len(evidence.named["xml.unique"]) == 1
+
+
+def test_repository_that_changed_behind_its_windows_is_called_so(own_world: Callable[[], World]) -> None:
+    world = own_world()
+    world.sql("DELETE FROM certificate WHERE id BETWEEN 60 AND 69")
+    judgement = world.judged(world.produce(FULL))
+    assert result(judgement, "full.count").observed.endswith(": 10 too few")
+    for check in ("full.count", "full.set-digest"):
+        (said,) = result(judgement, check).details
+        assert "changed behind the windows" in said

@@ -82,12 +82,12 @@ def test_young_history_has_its_share_of_the_median(rule: BandRule, history: list
 def test_history_is_mature_with_its_eighth_value() -> None:
     rule = BandRule(spread=8, least_percent=5, floor=0, young_percent=50)
     assert "young" in QUALITY.band(rule, [100.0] * 7).basis
-    assert QUALITY.band(rule, [100.0] * 8) == Bounds(60, 140, "median of 8 ± 8 robust standard deviations")
+    assert QUALITY.band(rule, [100.0] * 8) == Bounds(60, 140, "median of 8 files, ± 8 robust standard deviations")
 
 
 def test_floor_that_decides_is_said() -> None:
     rule = BandRule(spread=8, least_percent=5, floor=1_000, young_percent=50)
-    assert QUALITY.band(rule, [100.0] * 8) == Bounds(0, 1_100, "median of 8 ± 1,000, which never trips")
+    assert QUALITY.band(rule, [100.0] * 8) == Bounds(0, 1_100, "median of 8 files, ± 1,000, which never trips")
 
 
 @pytest.mark.parametrize(

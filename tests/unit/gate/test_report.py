@@ -58,7 +58,7 @@ def text_of(page: str) -> str:
         ((PASSED, TRIPPED), Verdict.HOLD, "may be published only once a person has released it: 1 figure is unusual"),
         ((PASSED, BROKEN), Verdict.FAIL, "may not be published: 1 rule is broken, and nobody may release it."),
         ((TRIPPED, BROKEN), Verdict.FAIL, "nobody may release it. Besides, 1 figure is unusual."),
-        ((UNJUDGED, BROKEN), Verdict.FAIL, "1 rule is broken, and nobody may release it. 1 check could not be made"),
+        ((UNJUDGED, BROKEN), Verdict.FAIL, "1 rule is broken, and nobody may release it. 1 check of the whole file"),
     ],
 )
 def test_verdict_stands_first_in_words(results: tuple[CheckResult, ...], verdict: Verdict, says: str) -> None:
