@@ -103,7 +103,7 @@ def test_held_file_waits_for_a_person_who_sees_what_tripped_and_its_history(
     assert [result.id for result in gate_run.judgement.failed] == ["delta.silence"]
     assert name in asked["subject"]
     assert "3 days" in asked["body"]
-    assert "at most 1 days" in asked["body"]
+    assert "at most 1 day" in asked["body"]
     assert f"/smki/gate/{gate_run.id}" in asked["body"]
     assert asked["params"]["reason"]["schema"]["minLength"] > 0, "Airflow's page asks for the reason"
     assert asked["options"] == ["Approve", "Reject"]
