@@ -17,8 +17,9 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from smki.certificates.set_digest import SetDigest
 from smki.gate.bounds import Bounds
+from smki.gate.checks import Check
 from smki.gate.evidence import FAULT_TEXT, Evidence, Table
-from smki.gate.expectations import SUITES, Check, suite_version
+from smki.gate.expectations import SUITES, suite_version
 from smki.gate.model import CheckResult, Figure, Judgement
 from smki.gate.wording import quantity, reach
 

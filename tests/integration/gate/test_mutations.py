@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from smki.gate.expectations import SUITES, Check
+from smki.gate.checks import Check
+from smki.gate.expectations import SUITES
 from smki.gate.model import Judgement, Verdict
 from smki.gate.revocation_lists import KINDS
 from smki.obligations.model import Obligation
