@@ -11,7 +11,7 @@ help:           ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/runs  ## Everything, for real, on this machine: lodge, publish by Airflow, read back as a Party
-	@$(RUN) -m smki_airflow.demo
+	@$(RUN) -m smki_demo
 
 test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by two workers
 	@$(RUN) -m pytest -n 2 --dist loadscope --no-loadscope-reorder

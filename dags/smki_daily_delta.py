@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.deadlines import deadlines

@@ -18,25 +18,25 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 from sqlalchemy import Engine, text
 
-from smki.certificates import annex_b
+from smki.annex_b import reading as annex_b
 from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import Status
 from smki.certificates.reading import read_certificate
-from smki.extract.assembly import assemble
-from smki.extract.manifest import Manifest
-from smki.extract.plan import ExtractPlan, IdRange, plan_extract
-from smki.extract.production import produce
-from smki.extract.rendering import render_records
-from smki.extract.segment import write_segment
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
-from smki.generator.volume import volume_bodies
-from smki.obligations.model import Obligation, Terms
+from smki.kinds.extracts.assembly import assemble
+from smki.kinds.extracts.plan import ExtractPlan, IdRange, plan_extract
+from smki.kinds.extracts.production import produce
+from smki.kinds.extracts.rendering import render_records
+from smki.obligations.catalogue import Obligation, Terms
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
+from smki.store.manifest import Manifest
+from smki.store.segment import write_segment
+from smki_demo.generator.volume import volume_bodies
 
 XSD = INCLUDE / "schema" / "annex_b.xsd"
 _SUNDAY = date(2025, 6, 1)  # so that window 7, 14 … ends on a day on which a full extract is due

@@ -17,14 +17,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from smki.cli import terminal
-from smki.generator.pki import Pki, organisations
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
 from smki.repository.tables import metadata
 from smki.settings import INCLUDE, PROJECT
+from smki_demo.generator.pki import Pki, organisations
 
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
 

@@ -1,5 +1,17 @@
 """The SMKI Repository publisher's domain: everything that is true with or without Airflow.
 
-Packages, from the top; an import points downwards only:
-`cli` → `generator`, `consumer`, `publish` → `quality` → `extract` → `repository` → `certificates`, `obligations`.
+Packages stand in layers, from the top; an import points downwards only, and a test holds it to this very list.
 """
+
+LAYERS = (
+    "cli",
+    "watch party",
+    "kinds retention",
+    "publish",
+    "gate",
+    "verify",
+    "store",
+    "repository",
+    "annex_b",
+    "certificates obligations",
+)

@@ -4,19 +4,26 @@
 * `TransportError`: a disk, a network or a server is. The same call succeeds once the cause is gone.
 * `ConfigurationError`: the operator has to change a setting first.
 
-A message names the item, the rule that it breaks, the consequence and the next step, in that order.
+A message names the item, the rule that it breaks, the consequence and the next step, in that order. Consequence and
+next step belong to the error's class; a place that knows better gives its own. They are written for whoever made the
+call, on a command line or in a program: Airflow's side adds what to do there.
 """
+
+from typing import ClassVar
 
 
 class SmkiError(Exception):
     """Base of all errors that the publisher raises on purpose."""
 
-    def __init__(self, item: str, rule: str, consequence: str, next_step: str) -> None:
-        super().__init__(item, rule, consequence, next_step)
+    CONSEQUENCE: ClassVar[str] = "Nothing was done."
+    NEXT_STEP: ClassVar[str] = "put right what is named, then try again."
+
+    def __init__(self, item: str, rule: str, consequence: str = "", next_step: str = "") -> None:
         self.item = item
         self.rule = rule
-        self.consequence = consequence
-        self.next_step = next_step
+        self.consequence = consequence or self.CONSEQUENCE
+        self.next_step = next_step or self.NEXT_STEP
+        super().__init__(item, rule, self.consequence, self.next_step)
 
     def __str__(self) -> str:
         return f"{self.item}: {self.rule} {self.consequence} Next: {self.next_step}"
@@ -29,110 +36,192 @@ class DataError(SmkiError):
 class TransportError(SmkiError):
     """Something between us and the data failed; a retry may succeed."""
 
+    NEXT_STEP = "try again; if it comes back, have the server or disk looked at."
+
 
 class ConfigurationError(SmkiError):
     """A setting is missing or contradicts another."""
+
+    NEXT_STEP = "correct the setting."
 
 
 class CertificateRefusedError(DataError):
     """Bytes that cannot be lodged as a certificate."""
 
+    CONSEQUENCE = "It is not lodged; its bytes and this reason are kept."
+    NEXT_STEP = "ask its issuer for the certificate as DER or PEM and lodge that."
+
 
 class PrivateKeyRefusedError(CertificateRefusedError):
     """A private key was offered; its bytes are never kept."""
+
+    CONSEQUENCE = "Nothing of it is stored."
+    NEXT_STEP = "treat the key as disclosed if it was sent to you, and lodge the certificate instead."
 
 
 class DocumentRefusedError(DataError):
     """An input file is not a document that can be read safely (DTD, entities, gzip bomb, damage)."""
 
+    CONSEQUENCE = "It is not read any further."
+    NEXT_STEP = "get the file again from whoever made it."
+
 
 class RevocationListRefusedError(DataError):
     """A revocation list that cannot be lodged."""
+
+    CONSEQUENCE = "It is not lodged and not published; its bytes and this reason are kept."
+    NEXT_STEP = "ask its issuer for the list as DER or PEM and lodge that."
 
 
 class TransitionRefusedError(DataError):
     """A status change that the rules do not allow."""
 
+    CONSEQUENCE = "No status was changed."
+    NEXT_STEP = "check the serial number."
+
 
 class UnknownCertificateError(DataError):
     """No certificate, or more than one, answers to the reference."""
+
+    CONSEQUENCE = "No status was changed."
+    NEXT_STEP = "check the serial number, or name the issuer too."
 
 
 class WindowError(DataError):
     """A delta window cannot be closed or used as asked."""
 
+    CONSEQUENCE = "No window was closed and nothing was produced."
+    NEXT_STEP = "see `smki windows list`."
+
 
 class ObligationError(ConfigurationError):
     """user_guide.toml contradicts itself."""
+
+    CONSEQUENCE = "No DAG can be scheduled by it."
+    NEXT_STEP = "correct include/config/user_guide.toml."
 
 
 class PlanError(DataError):
     """An extract cannot be planned, or its parts do not fit its plan."""
 
+    CONSEQUENCE = "Nothing was produced."
+    NEXT_STEP = "produce it again from the beginning."
+
 
 class VerificationError(DataError):
     """A produced or received file is not what it should be."""
+
+    CONSEQUENCE = "The file is not published."
+    NEXT_STEP = "find out how it came to be; `smki verify FILE` repeats this check."
 
 
 class GateRefusedError(DataError):
     """The gate found an artefact to be wrong; nobody may release it."""
 
+    CONSEQUENCE = "Nothing on the server changed."
+    NEXT_STEP = "read the report, put right what it names, and produce the file again."
+
 
 class GateRejectedError(DataError):
     """A person rejected an artefact that the gate held."""
+
+    CONSEQUENCE = "It is not published; nothing on the server changed."
+    NEXT_STEP = "put right what is behind it, then have the file judged again."
 
 
 class UnknownGateRunError(DataError):
     """The ledger has no such gate run, or there is nothing to decide about it."""
 
+    CONSEQUENCE = "No decision was recorded."
+    NEXT_STEP = "see `smki gate history`."
+
 
 class QualityError(ConfigurationError):
     """quality.toml contradicts itself."""
+
+    CONSEQUENCE = "Nothing can be judged, so nothing is published."
+    NEXT_STEP = "correct quality.toml."
 
 
 class PublicationRefusedError(DataError):
     """The site holds, or once held, other content under this name; or the gate did not clear it."""
 
+    CONSEQUENCE = "Nothing on the server changed."
+    NEXT_STEP = "find out why the content differs; never delete a published file by hand."
+
 
 class RemovalRefusedError(DataError):
     """What stands on the site is not what the ledger published; it is not removed."""
+
+    CONSEQUENCE = "It stays on the server, and in the ledger."
+    NEXT_STEP = "find out who changed it; once it is moved away by hand, the next run records that it is gone."
 
 
 class AnchorSlotError(DataError):
     """The repository's certificates do not fit the anchor slots that they are configured for."""
 
+    CONSEQUENCE = "No anchor-slot file or document was produced; what is published stays."
+    NEXT_STEP = "mend what is listed; `smki anchors check` shows every slot."
+
 
 class AnchorConfigurationError(ConfigurationError):
     """anchor_slots.toml contradicts itself or the obligation."""
+
+    CONSEQUENCE = "No anchor-slot file or document was produced; what is published stays."
+    NEXT_STEP = "correct the file; SMKI_ANCHOR_SLOTS names it."
 
 
 class AnchorSlotsUnsetError(AnchorConfigurationError):
     """There is no anchor_slots.toml yet, or only the placeholder that is shipped."""
 
+    CONSEQUENCE = "No anchor-slot file or document is produced or published."
+    NEXT_STEP = "state the base set there, or name another file in SMKI_ANCHOR_SLOTS."
+
 
 class RepositoryUnavailableError(TransportError):
     """PostgreSQL does not answer or went away."""
+
+    CONSEQUENCE = "What was not committed is as if it had not begun."
+    NEXT_STEP = "check that the server runs and that SMKI_DATABASE_URL names it, then try again."
 
 
 class StagingError(TransportError):
     """The staging area cannot be written or read."""
 
+    CONSEQUENCE = "Nothing was published."
+    NEXT_STEP = "make room or mend the disk (SMKI_STAGING), then try again."
+
 
 class SiteUnavailableError(TransportError):
     """The SFTP server does not answer, or went away."""
+
+    CONSEQUENCE = "What has its final name stays as it was."
+    NEXT_STEP = "try again; see whether the server runs and is reachable."
 
 
 class SiteFullError(TransportError):
     """The SFTP server has no room for the file."""
 
+    CONSEQUENCE = "Nothing was published."
+    NEXT_STEP = "have room made on the server, then try again."
+
 
 class UploadDamagedError(TransportError):
     """What the server gives back is not what was sent."""
+
+    CONSEQUENCE = "Nothing was published."
+    NEXT_STEP = "try again; if it comes back, have the server's disk and the account's quota looked at."
 
 
 class NotificationError(TransportError):
     """A mail server or a webhook did not take a message."""
 
+    CONSEQUENCE = "The finding is in the ledger; nobody was told."
+    NEXT_STEP = "see whether the server runs; the next look tries again."
+
 
 class SiteLoginError(ConfigurationError):
     """The SFTP server refuses the publisher's key, or is not the pinned server."""
+
+    CONSEQUENCE = "Nothing was sent to it."
+    NEXT_STEP = "ask the server's operator; only if the key was really changed, pin the new one."

@@ -8,10 +8,10 @@ import logging
 import shutil
 from datetime import UTC, datetime
 
-from smki.anchors.production import checked_set, content_digests, produce_set
-from smki.anchors.publication import record_set, set_state
-from smki.anchors.publication import unpublished as unpublished_files
 from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError
+from smki.kinds.anchors.production import checked_set, content_digests, produce_set
+from smki.kinds.anchors.set_ledger import record_set, set_state
+from smki.kinds.anchors.set_ledger import unpublished as unpublished_files
 from smki.settings import Settings
 from smki_airflow.handover import Json, artefact_as_json, opened, recorded
 from smki_airflow.runs import Run

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.findings import late_or_at_risk
 from smki.watch.findings_ledger import open_finding
-from smki.watch.status import due_status
+from smki.watch.states import due_status
 from smki_airflow.handover import opened
 from smki_airflow.telling import tell_people
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert, deadline_reference
 
-from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
 
 ANCHORS = (  # which one DAG publishes together
     Obligation.ANCHOR_NORTH,

@@ -4,7 +4,7 @@
 * A TransportError is tried again, soon at first and then less often, for about an hour.
 * One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
 * What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
-  and before the staging area is cleared of it (`smki.retention.staging`). Its run counts as active all that time.
+  and before the staging area is cleared of it (`smki.store.staging`). Its run counts as active all that time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from smki.errors import ConfigurationError, DataError
-from smki.obligations.model import Terms
+from smki.obligations.catalogue import Terms
 from smki_airflow.failures import keep_error
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose

@@ -10,18 +10,19 @@ import shutil
 from pathlib import Path
 
 from smki.errors import PlanError
-from smki.extract.assembly import assemble as assemble_file
-from smki.extract.manifest import read_manifest
-from smki.extract.plan import ExtractPlan, plan_extract
-from smki.extract.production import render_segments, staged_segments
-from smki.extract.segment import Segment, write_whole
-from smki.obligations.model import Obligation
+from smki.kinds.extracts.assembly import assemble as assemble_file
+from smki.kinds.extracts.plan import ExtractPlan, plan_extract
+from smki.kinds.extracts.production import render_segments, staged_segments
+from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
-from smki.quality.marks import Marks
-from smki.quality.verification import check_segments
 from smki.repository.database import database_url, libpq_url, open_engine
 from smki.repository.windows import close_windows
 from smki.settings import Settings
+from smki.store.manifest import read_manifest
+from smki.store.segment import Segment
+from smki.store.staging import write_whole
+from smki.verify.marks import Marks
+from smki.verify.verification import check_segments
 from smki_airflow.handover import Json, recorded
 from smki_airflow.runs import Run
 

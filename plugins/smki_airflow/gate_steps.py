@@ -22,8 +22,8 @@ from smki.errors import GateRefusedError, GateRejectedError, StagingError
 from smki.gate.ledger import Decision, GateRun, find_gate_run, newest_gate_run, record_decision, record_judgement
 from smki.gate.model import Judgement, Severity, Verdict
 from smki.gate.quarantine import keep
-from smki.gate.report import hold_summary, render_report, summarise
-from smki.obligations.model import UserGuide
+from smki.gate.report.page import hold_summary, render_report, summarise
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.watch.findings import held
 from smki.watch.findings_ledger import open_finding

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
 from smki.errors import PlanError
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.artefact import Artefact
 from smki.repository.database import database_url, open_engine

@@ -7,22 +7,22 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from smki.anchors.evidence import set_evidence
-from smki.anchors.production import checked_set
-from smki.extract.assembly import discard_segments
-from smki.extract.manifest import Manifest, read_manifest
-from smki.extract.production import staged_segments
 from smki.gate.bounds import load_quality
 from smki.gate.evidence import Source
-from smki.gate.extracts import extract_evidence
 from smki.gate.judging import judge
 from smki.gate.model import Verdict
-from smki.gate.revocation_lists import list_evidence
-from smki.obligations.model import Obligation
+from smki.kinds.anchors.evidence import set_evidence
+from smki.kinds.anchors.production import checked_set
+from smki.kinds.extracts.assembly import discard_segments
+from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds.extracts.production import staged_segments
+from smki.kinds.revocation.evidence import list_evidence
+from smki.kinds.revocation.file import newest_list
+from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
-from smki.publish.revocation import newest_list
-from smki.quality.verification import SegmentFigures, Verification, conclude
 from smki.settings import Settings
+from smki.store.manifest import Manifest, read_manifest
+from smki.verify.verification import SegmentFigures, Verification, conclude
 from smki_airflow.extract_steps import staged_marks
 from smki_airflow.gate_steps import Judged
 from smki_airflow.handover import Json, artefact_from_json, opened

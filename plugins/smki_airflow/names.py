@@ -1,6 +1,6 @@
 """Names that Airflow's database, the DAGs and whoever sets Airflow up agree on. Imports nothing of Airflow."""
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.dags import DAG_OF
 
 PUBLISH_POOL = "smki_publish"  # one slot; `airflow pools set smki_publish 1 "one publisher at a time"`

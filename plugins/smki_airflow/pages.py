@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from smki.errors import SmkiError, TransportError, UnknownGateRunError
 from smki.gate.ledger import find_gate_run
-from smki.gate.report import render_report
+from smki.gate.report.page import render_report
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
 from smki.watch.dags import DAG_OF

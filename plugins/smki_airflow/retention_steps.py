@@ -14,8 +14,8 @@ from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.retention.execution import apply_retention
 from smki.retention.rules import Verdict
-from smki.retention.staging import remove_stale_runs
 from smki.settings import PROJECT, Settings
+from smki.store.staging import remove_stale_runs
 from smki_airflow.sites import open_site
 
 log = logging.getLogger(__name__)

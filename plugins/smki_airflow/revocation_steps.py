@@ -6,13 +6,13 @@ The run begins with an event of the repository or with the day, so it has no bus
 import logging
 from datetime import UTC, datetime
 
-from smki.obligations.model import Obligation
-from smki.publish.revocation import (
+from smki.kinds.revocation.file import (
     lists_without_successor,
     newest_list,
     unpublished_lists,
     write_revocation_file,
 )
+from smki.obligations.catalogue import Obligation
 from smki.settings import Settings
 from smki_airflow.handover import Json, artefact_as_json, opened, recorded
 from smki_airflow.runs import Run

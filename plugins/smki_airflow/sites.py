@@ -8,8 +8,8 @@ Passwords are not used. The remote folder comes from user_guide.toml, below the 
 
 from airflow.sdk import Connection
 
+from smki.publish.login import SiteLogin
 from smki.publish.site import Site
-from smki.publish.site_settings import SiteLogin
 from smki_airflow.names import audit_connection_id, connection_id
 
 

@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import Engine
 
 from smki.errors import NotificationError
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.settings import Settings
 from smki.watch.links import Links
 from smki.watch.messages import Message

@@ -10,7 +10,7 @@ from figures import Figure, figure, rate
 from measuring import BrokenError, Measurements, Thing
 from repositories import Repository, change_statuses
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.windows import find_window
 
 _CHANGED = 375_000  # certificates at the most: a large day

@@ -9,7 +9,7 @@ from figures import Figure, figure, rate
 from measuring import BrokenError, Measurements, Thing
 from repositories import SEED, Repository, close, first_day, lodged_at
 
-from smki.generator.volume import volume_bodies
+from smki_demo.generator.volume import volume_bodies
 
 _LODGE, _GENERATE = "lodge", "volume_bodies"
 

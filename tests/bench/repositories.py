@@ -11,14 +11,14 @@ from measuring import BrokenError
 from sqlalchemy import Engine, text
 
 from smki.certificates.set_digest import SetDigest
-from smki.generator.filling import fill_with_volume
-from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, libpq_url, open_engine
 from smki.repository.migrate import migrate
 from smki.repository.windows import Window, close_windows, in_use_digest, list_windows
 from smki.settings import Settings
+from smki_demo.generator.filling import fill_with_volume
 
 SEED = 1
 _DAYS_FOR_DELTAS = 28  # between the first window and now

@@ -7,17 +7,17 @@ from typing import Any
 
 from answering import answer
 
-from smki.extract.manifest import read_manifest
 from smki.gate.bounds import load_quality
 from smki.gate.evidence import Source
-from smki.gate.extracts import extract_evidence
 from smki.gate.judging import judge
-from smki.obligations.model import Obligation
+from smki.kinds.extracts.evidence import extract_evidence
+from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
-from smki.quality.marks import Marks
-from smki.quality.verification import examine_file
 from smki.repository.database import open_engine
 from smki.settings import Settings
+from smki.store.manifest import read_manifest
+from smki.verify.marks import Marks
+from smki.verify.verification import examine_file
 
 
 def gate(url: str, day: str, file: str, workers: int) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from answering import answer
 from bodies import read_bodies
 
-from smki.generator.volume import volume_bodies
 from smki.repository import lodging
 from smki.repository.database import open_engine
+from smki_demo.generator.volume import volume_bodies
 
 
 def generate(count: int, seed: int) -> int:

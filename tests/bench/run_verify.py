@@ -5,9 +5,9 @@ from typing import Any
 
 from answering import answer
 
-from smki.extract.manifest import read_manifest
-from smki.quality.verification import verify_file
 from smki.settings import Settings
+from smki.store.manifest import read_manifest
+from smki.verify.verification import verify_file
 
 
 def verify(file: str, workers: int = 0) -> dict[str, Any]:

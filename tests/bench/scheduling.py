@@ -12,8 +12,8 @@ from repositories import Repository, embedded_postgres, fill, last_full_day
 
 from smki.publish.ledger import list_publications
 from smki.repository.database import open_engine
-from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 from smki_airflow.names import FULL_EXTRACT
+from smki_demo.stack import Stack, running_stack, start_airflow
 
 Say = Callable[[str], None]
 

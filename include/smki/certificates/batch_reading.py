@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from asn1crypto import x509
 from numpy.typing import NDArray
 
+from smki.certificates.columns import Octets, column, in_order
 from smki.certificates.model import CertificateClass, CertificateFields
-from smki.certificates.octets import Octets, column, in_order
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
 

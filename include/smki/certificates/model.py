@@ -24,6 +24,13 @@ class Status(StrEnum):
     REVOKED = "R"
 
 
+class ListKind(StrEnum):
+    """The two lists that Appendix O 2.3.3 names."""
+
+    ARL = "ARL"  # (c): what a root issues; lists certificates of authorities
+    CRL = "CRL"  # (d): what an issuing authority issues; lists Organisation Certificates
+
+
 class Usage(StrEnum):
     """What the key is for (Annex B `CertificateUsage`)."""
 

@@ -10,7 +10,7 @@
 import re
 from datetime import UTC, datetime
 
-from asn1crypto import core, x509
+from asn1crypto import core, parser, x509
 from cryptography import x509 as strict_x509
 
 from smki.certificates.model import CertificateClass, CertificateFields, Usage
@@ -32,6 +32,7 @@ _PRIVATE_KEY = re.compile(
     re.DOTALL,
 )
 _ROLE = re.compile("[0-9A-Fa-f]{2}")
+_SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 16, 2, 23, 24  # ASN.1 tags
 _ARMOURED = b"PRIVATE KEY-----"
 
 
@@ -66,6 +67,21 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
 def is_private_key(octets: bytes) -> bool:
     """Whether the bytes are a private key or its remains: DER or armoured (letters of any width), encrypted or not."""
     return _PRIVATE_KEY.match(octets) is not None or _ARMOURED in octets.replace(b"\0", b"")
+
+
+def is_revocation_list(octets: bytes) -> bool:
+    """Whether DER bytes are built like a revocation list: a time, not a pair of them, follows the Name."""
+    try:
+        contents = parser.parse(parser.parse(octets)[4])[4]
+        tags: list[int] = []
+        while contents and len(tags) < 4:
+            _, _, tag, header, content, trailer = parser.parse(contents)
+            tags.append(tag)
+            contents = contents[len(header) + len(content) + len(trailer) :]
+    except _PARSE_ERRORS:
+        return False
+    after_version = tags[1:] if tags[:1] == [_INTEGER] else tags
+    return after_version[:2] == [_SEQUENCE, _SEQUENCE] and after_version[2:3] in ([_UTC_TIME], [_GENERALIZED_TIME])
 
 
 def _refused(rule: str, next_step: str = _ASK_ISSUER) -> CertificateRefusedError:

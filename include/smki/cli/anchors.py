@@ -7,9 +7,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from smki.anchors.checking import Verdict
-from smki.anchors.production import checked_set, judge_configured, produce_set
-from smki.anchors.publication import SetState, set_state
 from smki.cli.terminal import (
     AsJson,
     err,
@@ -20,6 +17,9 @@ from smki.cli.terminal import (
     print_rows,
     reported_errors,
 )
+from smki.kinds.anchors.production import checked_set, judge_configured, produce_set
+from smki.kinds.anchors.rules import Verdict
+from smki.kinds.anchors.set_ledger import SetState, set_state
 from smki.obligations.user_guide import load_user_guide
 
 app = typer.Typer(no_args_is_help=True, help="Certificates for Device anchor slots, by region, and their document.")

@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, audit, extract, gate, generate, repository, retention, revocation, status
+from smki.cli import anchors, audit, extract, gate, repository, retention, revocation, status
 
 app = typer.Typer(
     name="smki",
@@ -18,7 +18,6 @@ app.command()(repository.rejected)
 repository.status_app.callback(invoke_without_command=True)(status.report)
 app.add_typer(repository.status_app, name="status")
 app.add_typer(repository.windows_app, name="windows")
-app.add_typer(generate.app, name="generate")
 app.command()(extract.produce)
 app.command()(extract.verify)
 app.add_typer(gate.app, name="gate")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from smki.cli.terminal import AsJson, err, open_repository, out, print_json, reported_errors
 from smki.errors import SmkiError
 from smki.obligations.user_guide import load_user_guide
-from smki.publish.site_settings import audited_site_from_environment
+from smki.publish.login import audited_site_from_environment
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Finding
 from smki.watch.findings_ledger import KnownFinding

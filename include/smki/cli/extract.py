@@ -19,16 +19,16 @@ from smki.cli.terminal import (
     reported_errors,
 )
 from smki.errors import PlanError
-from smki.extract.manifest import manifest_path, read_manifest
-from smki.extract.plan import plan_extract
-from smki.extract.production import produce as produce_extract
-from smki.obligations.model import Obligation
+from smki.kinds.extracts.agreement import check_agreement
+from smki.kinds.extracts.plan import plan_extract
+from smki.kinds.extracts.production import produce as produce_extract
+from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
-from smki.quality.agreement import check_agreement
-from smki.quality.verification import verify_file
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.settings import Settings
+from smki.store.manifest import manifest_path, read_manifest
+from smki.verify.verification import verify_file
 
 
 class Extract(StrEnum):

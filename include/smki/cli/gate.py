@@ -10,8 +10,6 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from smki.anchors.evidence import file_evidence
-from smki.anchors.production import OBLIGATIONS, checked_set
 from smki.cli.extract import Workers
 from smki.cli.repository import parsed_date
 from smki.cli.terminal import (
@@ -26,20 +24,22 @@ from smki.cli.terminal import (
     reported_errors,
 )
 from smki.errors import PlanError
-from smki.extract.manifest import manifest_path, read_manifest
 from smki.gate.bounds import load_quality
 from smki.gate.evidence import Evidence, Source
-from smki.gate.extracts import extract_evidence
 from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
-from smki.gate.report import render_report
-from smki.gate.revocation_lists import list_evidence
-from smki.gate.wording import sentence
-from smki.obligations.model import Obligation, UserGuide
+from smki.gate.report.page import render_report
+from smki.gate.report.wording import sentence
+from smki.kinds.anchors.evidence import file_evidence
+from smki.kinds.anchors.production import OBLIGATIONS, checked_set
+from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds.revocation.evidence import list_evidence
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.quality.marks import Marks
-from smki.quality.verification import examine_file
 from smki.settings import Settings
+from smki.store.manifest import manifest_path, read_manifest
+from smki.verify.marks import Marks
+from smki.verify.verification import examine_file
 
 _HELD = 5  # exit code
 _SHOWN = 10  # things concerned that the terminal shows of a check

@@ -23,8 +23,9 @@ from smki.cli.terminal import (
     progress_bar,
     reported_errors,
 )
+from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.obligations.user_guide import load_user_guide
-from smki.repository import lodging, revocation, status, windows
+from smki.repository import lodging, status, windows
 from smki.repository.sources import offers_of
 from smki.repository.tables import rejected_lodgement
 
@@ -49,12 +50,12 @@ def lodge(
     What cannot be lodged is kept with its reason, and the rest is lodged: exit code 1 then.
     """
     files = existing(paths)
-    lists: list[revocation.RevocationListOffer] = []
+    lists: list[lodging.RevocationListOffer] = []
 
     def certificates() -> Iterator[lodging.Lodgement | lodging.Refusal]:
         """What is offered without the lists, which wait until their issuers are lodged."""
         for offer in offers_of(files, as_status, manufacturing=manufacturing):
-            if isinstance(offer, revocation.RevocationListOffer):
+            if isinstance(offer, lodging.RevocationListOffer):
                 lists.append(offer)
             else:
                 yield offer
@@ -68,7 +69,7 @@ def lodge(
                 ca_class=ca_class,
                 progress=lambda done: progress(done, None),
             )
-        listed = revocation.lodge_revocation_lists(engine, lists, datetime.now(UTC))
+        listed = lodge_revocation_lists(engine, lists, datetime.now(UTC))
     shown = [*report.refusals, *listed.refusals]
     refused = report.refused + len(listed.refusals)
     if as_json:

@@ -9,10 +9,10 @@ import typer
 from sqlalchemy import Engine
 
 from smki.cli.terminal import AsJson, open_repository, out, print_json, print_rows, reported_errors
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
+from smki.publish.login import SiteLogin, site_from_environment
 from smki.publish.site import Site
-from smki.publish.site_settings import SiteLogin, site_from_environment
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site
 from smki.retention.rules import Finding, Verdict
 

@@ -8,10 +8,10 @@ import typer
 
 from smki.cli.terminal import AsJson, err, open_repository, print_facts, print_json, print_rows, reported_errors
 from smki.errors import PlanError
+from smki.kinds.revocation.file import KINDS, lists_without_successor, newest_list, produce_revocation_file
+from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.obligations.user_guide import load_user_guide
-from smki.publish.revocation import KINDS, lists_without_successor, newest_list, produce_revocation_file
 from smki.repository.database import lost_connections
-from smki.repository.revocation import ListLodgement, all_lists, newest_lists
 
 app = typer.Typer(
     no_args_is_help=True, help="The revocation lists: what is lodged, and the files of SEC 2.3.3 (c), (d)."

@@ -6,8 +6,8 @@ import typer
 
 from smki.cli.terminal import AsJson, open_repository, out, print_json, print_rows, reported_errors
 from smki.obligations.user_guide import load_user_guide
-from smki.watch.report import Chain, Standing, StatusReport, status_report
-from smki.watch.status import span
+from smki.watch.states import span
+from smki.watch.status_report import Chain, Standing, StatusReport, status_report
 
 
 def report(context: typer.Context, as_json: AsJson = False) -> None:

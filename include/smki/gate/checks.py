@@ -14,7 +14,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from smki.gate.bounds import Bounds
 from smki.gate.evidence import FAULT_TEXT, Table
 from smki.gate.model import Severity
-from smki.quality.faults import Fault
+from smki.verify.faults import Fault
 
 _GX_SEVERITY = {Severity.FAIL: FailureSeverity.CRITICAL, Severity.HOLD: FailureSeverity.WARNING}
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from smki.gate.bounds import Quality
 from smki.gate.model import Figure
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 
 FAULT_TEXT = "fault_text"  # the column of SEGMENTS that says what is wrong with each
 NEW = "–"  # in the place of the status before a change, where a certificate had none

@@ -17,9 +17,9 @@ from smki.gate.bounds import Bounds
 from smki.gate.checks import Check, breaker, clean, equal, in_set, present, whole, without
 from smki.gate.evidence import NEW, Table
 from smki.gate.model import Severity
-from smki.obligations.model import Obligation
-from smki.quality.faults import Fault
+from smki.obligations.catalogue import Obligation
 from smki.repository.status import LEGAL
+from smki.verify.faults import Fault
 
 ALL = (
     equal(

@@ -8,7 +8,7 @@ from smki.certificates.model import Status
 from smki.gate.bounds import Bounds, Quality, change_bounds
 from smki.gate.ledger import PastPublication, past_values
 from smki.gate.model import Figure
-from smki.quality.verification import Verification
+from smki.verify.verification import Verification
 
 _WEEK = timedelta(days=7)
 _SHARES = {f"share_{status}" for status in Status}

@@ -21,7 +21,7 @@ from smki.gate.checks import Check
 from smki.gate.evidence import FAULT_TEXT, Evidence, Table
 from smki.gate.expectations import SUITES, suite_version
 from smki.gate.model import CheckResult, Figure, Judgement
-from smki.gate.wording import quantity, reach
+from smki.gate.report.wording import quantity, reach
 
 _SHOWN = 5  # values that a sentence shows
 _MOST_DETAILS = 220  # lines: 100 on each side of a comparison, with what they are held against

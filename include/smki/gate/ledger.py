@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from smki.errors import PublicationRefusedError, UnknownGateRunError
 from smki.gate.model import Judgement, Past, Verdict
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import artefact, gate_decision, gate_run, publication
 

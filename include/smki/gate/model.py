@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 
 
 class Severity(StrEnum):

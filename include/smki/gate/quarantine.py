@@ -11,9 +11,9 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from smki.extract.manifest import manifest_path
-from smki.extract.segment import staging_error, write_whole
 from smki.gate.model import Judgement
+from smki.store.manifest import manifest_path
+from smki.store.staging import staging_error, write_whole
 
 log = logging.getLogger(__name__)
 QUARANTINE = "quarantine"

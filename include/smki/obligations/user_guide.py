@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from smki.errors import ObligationError
-from smki.obligations.model import Obligation, Retention, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Retention, Terms, UserGuide
 
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* (\*|[A-Z]{3})")

@@ -45,6 +45,14 @@ class Lodgement:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationListOffer:
+    """A list that is offered to the repository."""
+
+    body: bytes  # DER
+    origin: str  # where it came from, for reports
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Something that was not lodged; `body` is empty where its bytes must not be kept."""
 

@@ -12,13 +12,12 @@ from typing import BinaryIO, cast
 
 from asn1crypto import pem
 
-from smki.certificates.annex_b import Record, decode_body, read_records
-from smki.certificates.gzip_reading import GzipReader
+from smki.annex_b.gzip_reading import GzipReader
+from smki.annex_b.reading import Record, decode_body, read_records
 from smki.certificates.model import Status
-from smki.certificates.revocation_list import is_revocation_list
+from smki.certificates.reading import is_revocation_list
 from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
-from smki.repository.lodging import Lodgement, Refusal
-from smki.repository.revocation import RevocationListOffer
+from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer
 
 Offer = Lodgement | Refusal | RevocationListOffer
 _PEM = b"-----BEGIN "

@@ -30,7 +30,7 @@ from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, func, select
 
 from smki.errors import RemovalRefusedError, SiteUnavailableError, SmkiError, TransportError
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import end_publication, list_publications, site_lock
 from smki.publish.readback import remote_sha256

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Publication
 
 PART_STAYS = timedelta(days=1)  # tries go on for about an hour by themselves; a person clears a task within the day

@@ -25,29 +25,29 @@ from paramiko import SFTPClient
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from smki.anchors.files import own_certificates
-from smki.anchors.model import REGIONAL_SLOT
-from smki.anchors.production import REGION_OF
-from smki.certificates.revocation_list import read_revocation_list
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
 from smki.gate.ledger import waiting_gate_runs
-from smki.obligations.model import Obligation, UserGuide
+from smki.kinds.anchors.files import own_certificates
+from smki.kinds.anchors.production import REGION_OF
+from smki.kinds.anchors.slots import REGIONAL_SLOT
+from smki.kinds.revocation.reading import read_revocation_list
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
-from smki.quality.gzip_member import read_header
-from smki.quality.single_file import read_single
 from smki.repository.database import lost_connections
 from smki.repository.tables import audited_file
 from smki.retention.execution import list_site
 from smki.retention.rules import SeenFile
+from smki.verify.gzip_member import read_header
+from smki.verify.single_file import read_single
 from smki.watch.due import offered_now
 from smki.watch.facts import load_facts
 from smki.watch.findings import Finding, Kind, Sight, find, held
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, expected, forecasts
-from smki.watch.status import due_status
+from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 3.0

@@ -1,6 +1,6 @@
 """Which DAG publishes what: Airflow's part of the project and whoever has to tell where to look agree on it."""
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 
 DAG_OF = {
     Obligation.FULL: "smki_full_extract",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from smki.obligations.model import Obligation, Terms
+from smki.obligations.catalogue import Obligation, Terms
 
 _DELTAS = 7  # that are offered (Appendix O 2.3.3 (b))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, func, or_, select
 
 from smki.gate.model import Verdict
-from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
 from smki.repository.database import lost_connections
 from smki.repository.tables import (
     artefact,

@@ -27,10 +27,10 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.ledger import GateRun
-from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import SeenFile, Verdict, plan_retention
-from smki.watch.status import DueStatus, State, span
+from smki.watch.states import DueStatus, State, span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
 _SHOWN_DAYS = 7

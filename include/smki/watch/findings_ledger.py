@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import finding as finding_table
 from smki.watch.findings import Finding, Kind

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import current_due, dues
 from smki.watch.facts import Facts
-from smki.watch.status import DueStatus, State, due_status
+from smki.watch.states import DueStatus, State, due_status
 
 HISTORY = timedelta(weeks=8)
 _FEWEST = 5

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
-from smki.obligations.model import Terms
+from smki.obligations.catalogue import Terms
 from smki.repository.database import lost_connections
 from smki.repository.tables import artefact, publication
 

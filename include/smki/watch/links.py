@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.dags import DAG_OF
 from smki.watch.findings import Kind
 

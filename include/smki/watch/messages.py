@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smki.gate.ledger import GateRun
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.watch.failures import Failure
 from smki.watch.findings_ledger import KnownFinding
 from smki.watch.links import Links
-from smki.watch.status import DueStatus, span
+from smki.watch.states import DueStatus, span
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from smki.errors import NotificationError
 from smki.gate.ledger import newest_gate_run
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
@@ -21,7 +21,7 @@ from smki.watch.findings import Kind
 from smki.watch.findings_ledger import KnownFinding, became_a_miss, telling, untold
 from smki.watch.links import Links
 from smki.watch.messages import Message, message
-from smki.watch.status import DueStatus, due_status
+from smki.watch.states import DueStatus, due_status
 
 log = logging.getLogger(__name__)
 

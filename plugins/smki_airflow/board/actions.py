@@ -31,7 +31,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from smki.errors import DataError, SmkiError
-from smki.obligations.model import Terms
+from smki.obligations.catalogue import Terms
 from smki.watch.due import dues
 from smki_airflow.board.airflow_runs import ENDED, place
 from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT

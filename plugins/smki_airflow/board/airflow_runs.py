@@ -10,7 +10,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki_airflow.names import JUDGE, PUBLISH, RELEASE

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from smki.watch.status import State, span
+from smki.watch.states import State, span
 from smki_airflow.board.view import LOOK, TITLE, duration, kinds, size
 from smki_airflow.links import board_path, dag_path, report_path, run_path, status_path
 

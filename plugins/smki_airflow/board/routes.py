@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from smki.errors import SmkiError, TransportError
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
@@ -36,8 +36,8 @@ from smki.watch.failures import last_failure
 from smki.watch.findings_ledger import findings_since, open_findings
 from smki.watch.forecast import HISTORY, expected, forecasts
 from smki.watch.history import past_files
-from smki.watch.report import report_of, status_report
-from smki.watch.status import due_status
+from smki.watch.states import due_status
+from smki.watch.status_report import report_of, status_report
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin
 from smki_airflow.board.airflow_runs import cut_off_of, durations, runs_of

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smki.gate.chart import figure_chart
 from smki.gate.model import Figure, Past
-from smki.gate.wording import quantity
+from smki.gate.report.chart import figure_chart
+from smki.gate.report.wording import quantity
 from smki.watch.history import PastFile
 from smki_airflow.board.airflow_runs import Durations
 

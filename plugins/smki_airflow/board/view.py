@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.model import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import Facts, Judged, Offered
 from smki.watch.failures import Failure
 from smki.watch.findings_ledger import KnownFinding
-from smki.watch.report import Expected, StatusReport
-from smki.watch.status import DueStatus, State, span, statuses
+from smki.watch.states import DueStatus, State, span, statuses
+from smki.watch.status_report import Expected, StatusReport
 from smki_airflow.board.airflow_runs import DayRun, Stage
 
 WEEKS = 8

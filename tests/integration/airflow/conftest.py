@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from smki.generator.filling import fill_with_history, open_pki
-from smki.generator.revocation import issue_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.settings import INCLUDE
-from smki_airflow.demo.sftp_server import HOST, PARTY
-from smki_airflow.demo.stack import Stack, running_stack, start_airflow
+from smki_demo.generator.filling import fill_with_history, open_pki
+from smki_demo.generator.revocation import issue_lists
+from smki_demo.sftp_server import HOST, PARTY
+from smki_demo.stack import Stack, running_stack, start_airflow
 
 _LATEST = datetime.now(UTC).date() - timedelta(days=20)  # no scheduled run reaches back to it
 END = _LATEST - timedelta(

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from smki.anchors.publication import SetState, set_state
-from smki.generator.anchor_slots import write_anchor_slots
-from smki.obligations.model import Obligation, UserGuide
+from smki.kinds.anchors.set_ledger import SetState, set_state
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.ledger import list_publications
-from smki_airflow.demo.stack import Stack
 from smki_airflow.names import ANCHOR_SLOTS
+from smki_demo.generator.anchor_slots import write_anchor_slots
+from smki_demo.stack import Stack
 
 from .conftest import wait_until
 

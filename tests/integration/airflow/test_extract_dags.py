@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from smki.certificates.model import Status
-from smki.consumer.party import check_against_repository, fetch_extracts
-from smki.extract.plan import plan_extract
-from smki.extract.production import produce
-from smki.obligations.model import UserGuide
+from smki.kinds.extracts.plan import plan_extract
+from smki.kinds.extracts.production import produce
+from smki.obligations.catalogue import UserGuide
+from smki.party.reading_back import check_against_repository, fetch_extracts
 from smki.publish.ledger import find_publication
 from smki.publish.site import Site
 from smki.repository.database import libpq_url
@@ -20,8 +20,8 @@ from smki.repository.status import CertificateReference, StatusChange, set_statu
 from smki.repository.tables import certificate
 from smki.repository.windows import close_windows
 from smki.settings import Settings
-from smki_airflow.demo.stack import Stack
 from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
+from smki_demo.stack import Stack
 
 from .conftest import END, backfill, ended_runs, run_of, wait_until
 

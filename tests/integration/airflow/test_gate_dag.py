@@ -18,16 +18,16 @@ from sqlalchemy import Engine, select, text, update
 
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import find_publication
 from smki.repository import embedded
 from smki.repository.database import open_engine
 from smki.repository.tables import delta_window
 from smki.repository.windows import close_windows
-from smki_airflow.demo.airflow_api import AirflowApi
-from smki_airflow.demo.mail_server import received, text_of
-from smki_airflow.demo.stack import Stack
 from smki_airflow.names import DAILY_DELTA
+from smki_demo.airflow_api import AirflowApi
+from smki_demo.mail_server import received, text_of
+from smki_demo.stack import Stack
 
 from .conftest import END, DagRun, trigger, wait_until
 

@@ -12,7 +12,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki_airflow.gate_steps import Judged, Outcome, decide, recorded, refuse_failed, undecided
 

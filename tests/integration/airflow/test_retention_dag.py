@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, update
 
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import list_publications
 from smki.repository.tables import publication
-from smki_airflow.demo.stack import Stack
 from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT, RETENTION
+from smki_demo.stack import Stack
 
 from .conftest import END, backfill, wait_until
 

@@ -9,21 +9,22 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from smki.certificates.model import Status
-from smki.certificates.revocation_list import ListKind, read_revocation_list
+from smki.certificates.model import ListKind, Status
 from smki.gate.ledger import list_gate_runs
 from smki.gate.model import Verdict
-from smki.generator.filling import open_pki
-from smki.generator.revocation import Revoked, issue_lists, revocation_list
-from smki.obligations.model import Obligation, UserGuide
+from smki.kinds.revocation.lodging import LodgedList, latest_list, lodge_revocation_lists
+from smki.kinds.revocation.reading import read_revocation_list
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
-from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists
+from smki.repository.lodging import RevocationListOffer
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.repository.tables import certificate
-from smki_airflow.demo.publishing import Held
-from smki_airflow.demo.stack import Stack
 from smki_airflow.names import REVOCATION_LISTS
+from smki_demo.generator.filling import open_pki
+from smki_demo.generator.revocation import Revoked, issue_lists, revocation_list
+from smki_demo.publishing import Held
+from smki_demo.stack import Stack
 
 from .conftest import DagRun, trigger, wait_until
 

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from smki_airflow.demo.stack import Stack
-from smki_airflow.demo.terminal import write_terminal
 from smki_airflow.names import DAILY_DELTA
+from smki_demo.stack import Stack
+from smki_demo.terminal import write_terminal
 
 pytestmark = pytest.mark.stack
 

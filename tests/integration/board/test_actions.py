@@ -16,7 +16,7 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT
 
 from .conftest import HOST, Browser

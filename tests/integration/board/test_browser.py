@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from playwright import sync_api as playwright
 
-from smki.generator.filling import fill_with_history, open_pki
-from smki.generator.revocation import issue_lists
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.repository.database import open_engine
 from smki.settings import PROJECT
-from smki_airflow.demo.stack import Stack, running_stack, start_airflow
 from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
+from smki_demo.generator.filling import fill_with_history, open_pki
+from smki_demo.generator.revocation import issue_lists
+from smki_demo.stack import Stack, running_stack, start_airflow
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 

@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 from sqlalchemy import Engine
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
 from smki_airflow.board import routes

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ def run(
     environment: dict[str, str], *arguments: object, code: int = 0, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SMKI_")}
-    done = subprocess.run(
-        [SMKI, *map(str, arguments)], env=clean | environment, capture_output=True, text=True, check=False, cwd=cwd
-    )
+    command: list[str | Path] = [SMKI, *map(str, arguments)]
+    if arguments[0] == "generate":
+        command = [sys.executable, "-m", "smki_demo.generate", *map(str, arguments[1:])]
+    done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

@@ -56,9 +56,6 @@ def filled(repository: Engine) -> Engine:
         (["status", "set", "R", "xyz", "--reason", "x"], 2, "pairs of hex digits"),
         (["status", "set", "Q", "0102", "--reason", "x"], 2, "STATUS"),
         (["status", "set", "R", "0102"], 2, "--reason"),
-        (["generate", "pki", "--days", 3], 2, "at least 7 days"),
-        (["generate", "pki", "--days", 7, "--certificates", 10], 2, "20 certificates a day"),
-        (["generate", "volume", "--certificates", 0], 2, "certificates"),
         (["no-such-command"], 2, "No such command"),
     ],
 )

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import cut_off, day, during, lodge_bodies, look_alikes, produced
-from smki.extract.manifest import manifest_path
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.repository.database import libpq_url, open_engine
 from smki.repository.windows import close_windows
+from smki.store.manifest import manifest_path
 
 from .test_commands import run
 

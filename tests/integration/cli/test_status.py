@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from builders import rendered, zipped
-from smki.anchors.model import AnchorSet, Region
-from smki.anchors.production import REGION_OF
 from smki.certificates.model import Role
 from smki.gate.model import Judgement
-from smki.obligations.model import Obligation
+from smki.kinds.anchors.production import REGION_OF
+from smki.kinds.anchors.slots import AnchorSet, Region
+from smki.obligations.catalogue import Obligation
 
 from .extract_files import BODY, KEY_DER, KEY_PEM, RECORD, ROOT, STRANGER, TAIL, WITH_DTD, body_of
 from .mutation import Mutation

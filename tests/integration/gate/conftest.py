@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from smki.generator.pki import Pki
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.repository.database import open_engine
+from smki_demo.generator.pki import Pki
 
 from .worlds import Stage, World, lived, small_quality
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from builders import assembled, day, look_alikes, rendered, state_as_of
-from smki.certificates.annex_b import pybase64
+from smki.annex_b.reading import pybase64
 from smki.certificates.model import Status
-from smki.extract.segment import write_segment
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
+from smki.store.segment import write_segment
 
 from .extract_files import (
     BODY,

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from builders import assembled, self_made
 from builders import name as named
-from smki.certificates.annex_b import pybase64
-from smki.extract.manifest import Manifest
-from smki.extract.plan import ExtractPlan, plan_extract
-from smki.extract.production import produce
-from smki.obligations.model import Obligation
+from smki.annex_b.reading import pybase64
+from smki.kinds.extracts.plan import ExtractPlan, plan_extract
+from smki.kinds.extracts.production import produce
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
+from smki.store.manifest import Manifest
 
 from .worlds import SEGMENT, TODAY, Extract, World
 

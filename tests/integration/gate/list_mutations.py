@@ -7,11 +7,11 @@ from functools import partial
 
 from builders import change, during, reference
 from smki.certificates.model import Status
-from smki.certificates.revocation_list import read_revocation_list
 from smki.gate.model import Judgement, Verdict
-from smki.generator.pki import Authority, Pki
-from smki.generator.revocation import Revoked, revocation_list
-from smki.obligations.model import Obligation
+from smki.kinds.revocation.reading import read_revocation_list
+from smki.obligations.catalogue import Obligation
+from smki_demo.generator.pki import Authority, Pki
+from smki_demo.generator.revocation import Revoked, revocation_list
 
 from .extract_files import KEY_DER, KEY_PEM
 from .mutation import Mutation

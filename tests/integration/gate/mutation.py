@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from smki.gate.model import Judgement, Verdict
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 
 from .extract_files import Make
 from .worlds import Stage, World

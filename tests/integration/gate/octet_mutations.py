@@ -3,7 +3,7 @@
 import gzip
 from collections.abc import Iterator
 
-from smki.extract.manifest import Manifest
+from smki.store.manifest import Manifest
 
 from .extract_files import DELTA, FULL, Octets, in_octets
 from .mutation import Mutation, of_extract

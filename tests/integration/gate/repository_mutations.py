@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from builders import change, day, during, lodge_bodies, look_alikes
 from smki.certificates.model import Status
-from smki.extract.assembly import assemble
-from smki.extract.plan import ExtractPlan, plan_extract
-from smki.extract.segment import segment_path, write_whole
 from smki.gate.model import Verdict
-from smki.obligations.model import Obligation
+from smki.kinds.extracts.assembly import assemble
+from smki.kinds.extracts.plan import ExtractPlan, plan_extract
+from smki.obligations.catalogue import Obligation
+from smki.store.segment import segment_path
+from smki.store.staging import write_whole
 
 from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world, pieces_of
 from .mutation import Mutation, of_extract

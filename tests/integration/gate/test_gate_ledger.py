@@ -24,7 +24,7 @@ from smki.gate.ledger import (
     waiting_gate_runs,
 )
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import end_publication, record_artefact, record_publication
 from smki.publish.recipe import PublishedFile

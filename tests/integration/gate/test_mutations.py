@@ -8,8 +8,8 @@ import pytest
 from smki.gate.checks import Check
 from smki.gate.expectations import SUITES
 from smki.gate.model import Judgement, Verdict
-from smki.gate.revocation_lists import KINDS
-from smki.obligations.model import Obligation
+from smki.kinds.revocation.evidence import KINDS
+from smki.obligations.catalogue import Obligation
 
 from .anchor_mutations import ANCHOR_MUTATIONS
 from .content_mutations import CONTENT_MUTATIONS

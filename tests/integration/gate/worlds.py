@@ -10,33 +10,34 @@ from typing import Any, cast
 from sqlalchemy import Engine, text
 
 from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, reference
-from smki.anchors.evidence import file_evidence
-from smki.anchors.model import AnchorSet
-from smki.anchors.production import checked_set, produce_set
 from smki.certificates.model import Role, Status
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
-from smki.extract.manifest import Manifest, manifest_path, write_manifest
-from smki.extract.single_file import write_single
 from smki.gate.bounds import BandRule, ChangeRule, Quality, load_quality
 from smki.gate.evidence import Evidence, Source
-from smki.gate.extracts import extract_evidence
 from smki.gate.judging import judge
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
-from smki.gate.revocation_lists import KINDS, list_evidence
-from smki.generator.anchor_slots import write_anchor_slots
-from smki.generator.pki import Pki
-from smki.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
-from smki.obligations.model import Obligation, UserGuide
+from smki.kinds.anchors.evidence import file_evidence
+from smki.kinds.anchors.production import checked_set, produce_set
+from smki.kinds.anchors.slots import AnchorSet
+from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds.revocation.evidence import KINDS, list_evidence
+from smki.kinds.revocation.lodging import LodgedList, latest_list, lodge_revocation_lists
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
-from smki.quality.marks import Marks
-from smki.quality.verification import Verification, examine_file
-from smki.repository.revocation import LodgedList, RevocationListOffer, latest_list, lodge_revocation_lists
+from smki.repository.lodging import RevocationListOffer
 from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
+from smki.store.manifest import Manifest, manifest_path, write_manifest
+from smki.store.single_file import write_single
+from smki.verify.marks import Marks
+from smki.verify.verification import Verification, examine_file
+from smki_demo.generator.anchor_slots import write_anchor_slots
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
 
 TODAY = day(70)  # a Sunday: a full extract and a delta are due
 NOW = cut_off(TODAY) + timedelta(hours=2)

@@ -11,11 +11,11 @@ from sqlalchemy import Engine, select
 
 from builders import cut_off, day, document, during, lodge_bodies, look_alikes, produced, record_of, zipped
 from conftest import NewRepository
-from smki.certificates.annex_b import pybase64
+from smki.annex_b.reading import pybase64
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.sources import offers_of
 from smki.repository.tables import certificate, rejected_lodgement

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, text, update
 
 from builders import cleared
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smki.cli.application import app
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 
 

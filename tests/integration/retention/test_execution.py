@@ -14,7 +14,7 @@ from smki.errors import (
     SiteUnavailableError,
     TransportError,
 )
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.publish.ledger import list_publications, publication_history, site_lock
 from smki.repository.database import open_engine
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site

@@ -15,17 +15,17 @@ from sqlalchemy import Engine, update
 
 from builders import cleared, lodge_bodies, look_alikes
 from smki.certificates.set_digest import SetDigest
-from smki.extract.single_file import write_single
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import publication
 from smki.repository.windows import close_windows
+from smki.store.single_file import write_single
 from smki.watch import auditor
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind
-from smki_airflow.demo import mail_server
+from smki_demo import mail_server
 
 from ..publish.conftest import OpenSshServer, sshd  # noqa: F401  # fixture
 

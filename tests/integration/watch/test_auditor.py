@@ -13,14 +13,11 @@ import pytest
 from sqlalchemy import delete, select
 
 from builders import lodge_bodies
-from smki.anchors.model import Region
-from smki.anchors.production import checked_set, produce_set
-from smki.anchors.publication import record_set
 from smki.errors import ConfigurationError, RepositoryUnavailableError
-from smki.generator.anchor_slots import write_anchor_slots
-from smki.generator.pki import Pki
-from smki.generator.revocation import revocation_list
-from smki.obligations.model import Obligation
+from smki.kinds.anchors.production import checked_set, produce_set
+from smki.kinds.anchors.set_ledger import record_set
+from smki.kinds.anchors.slots import Region
+from smki.obligations.catalogue import Obligation
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import audited_file, publication
@@ -30,7 +27,10 @@ from smki.watch import auditor
 from smki.watch.auditor import audit_site
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import findings_since, open_findings
-from smki_airflow.demo import sftp_server
+from smki_demo import sftp_server
+from smki_demo.generator.anchor_slots import write_anchor_slots
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import revocation_list
 
 from .conftest import DAY, NOON, TODAY, World, in_the_background
 

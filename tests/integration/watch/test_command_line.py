@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from smki.cli.application import app
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.settings import PROJECT
 from smki.watch.findings_ledger import open_findings
-from smki_airflow.demo.mail_server import received
+from smki_demo.mail_server import received
 
 from .conftest import World
 

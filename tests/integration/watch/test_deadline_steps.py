@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import KnownFinding, open_findings, record_look, untold
 from smki_airflow import deadline_steps, deadlines
-from smki_airflow.demo.environment import mail_connection
-from smki_airflow.demo.mail_server import received, text_of
+from smki_demo.environment import mail_connection
+from smki_demo.mail_server import received, text_of
 
 from .conftest import DAY, TODAY, World
 

@@ -9,7 +9,7 @@ import pytest
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.failures import Failure, last_failure, record_failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding, record_look, untold
@@ -17,7 +17,7 @@ from smki.watch.links import Links
 from smki.watch.mail import Mailer
 from smki.watch.messages import Message
 from smki.watch.telling import tell
-from smki_airflow.demo.mail_server import received, text_of
+from smki_demo.mail_server import received, text_of
 
 from .conftest import DAY, NOON, TODAY, World
 

@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from smki.obligations.model import UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.watch.facts import Facts
 from smki.watch.history import PastFile
-from smki.watch.report import report_of
-from smki.watch.status import State
+from smki.watch.states import State
+from smki.watch.status_report import report_of
 from smki_airflow.board.airflow_runs import DayRun, Durations, Stage
 from smki_airflow.board.trends import trends
 from smki_airflow.board.view import LOOK, TITLE, bars, calendar, duration, first_day, headline, mood, size

@@ -10,7 +10,7 @@ from smki.certificates.batch_reading import REFUSED, BatchReader
 from smki.certificates.model import CertificateClass
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
-from smki.generator.pki import Pki
+from smki_demo.generator.pki import Pki
 
 DEVICES = look_alikes(40)
 

@@ -17,8 +17,8 @@ import pytest
 
 from smki.cli import application
 from smki.settings import PROJECT, Settings
-from smki_airflow.demo.environment import airflow_environment, site_connection
 from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
+from smki_demo.environment import airflow_environment, site_connection
 
 Compose = dict[str, Any]
 

@@ -7,8 +7,8 @@ from smki.gate.bounds import load_quality
 from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import PastPublication
 from smki.gate.model import Figure
-from smki.quality.verification import SegmentFigures, Verification
 from smki.settings import INCLUDE
+from smki.verify.verification import SegmentFigures, Verification
 
 QUALITY = replace(load_quality(INCLUDE / "config"), delta_status_floor=100, least_records=100)
 

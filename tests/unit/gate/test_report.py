@@ -10,8 +10,8 @@ from lxml import html
 
 from smki.gate.ledger import Decision
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
-from smki.gate.report import hold_summary, render_report, summarise
-from smki.obligations.model import Obligation
+from smki.gate.report.page import hold_summary, render_report, summarise
+from smki.obligations.catalogue import Obligation
 
 DAY = date(2026, 3, 1)
 PASSED = CheckResult("gzip.member", "Why.", Severity.FAIL, True, "one member", "as it should be")

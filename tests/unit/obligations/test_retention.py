@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ObligationError
-from smki.obligations.model import Retention, UserGuide
+from smki.obligations.catalogue import Retention, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ObligationError
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.errors import ObligationError
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from smki.errors import ConfigurationError
-from smki.publish.site_settings import SiteLogin, audited_site_from_environment, site_from_environment
+from smki.publish.login import SiteLogin, audited_site_from_environment, site_from_environment
 
-from .test_site_settings import STATED
+from .test_login import STATED
 
 
 def test_the_auditor_has_a_variable_of_its_own():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import Finding, SeenFile, Verdict, plan_retention

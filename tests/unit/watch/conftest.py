@@ -7,7 +7,7 @@ import pytest
 
 from smki.certificates.set_digest import SetDigest
 from smki.gate.model import Verdict
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, current_due, dues, next_due, offered_now
 
 from .conftest import DAY, MONDAY, SUNDAY

@@ -6,10 +6,10 @@ import pytest
 
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.retention.rules import SeenFile
 from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
-from smki.watch.status import DueStatus, due_status
+from smki.watch.states import DueStatus, due_status
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 

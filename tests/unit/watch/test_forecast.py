@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.forecast import expected, forecast, forecasts, quantile
-from smki.watch.status import State, due_status, statuses
+from smki.watch.states import State, due_status, statuses
 
 from .conftest import DAY, HOUR, MONDAY, Ledger
 

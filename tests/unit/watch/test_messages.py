@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
-from smki.obligations.model import Obligation
+from smki.obligations.catalogue import Obligation
 from smki.watch.failures import Failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding
 from smki.watch.links import Links
 from smki.watch.messages import message
-from smki.watch.status import due_status
+from smki.watch.states import due_status
 
 from .conftest import HOUR, MONDAY, Ledger
 

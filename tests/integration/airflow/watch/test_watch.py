@@ -18,19 +18,19 @@ from time import sleep
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
 
-from smki.generator.filling import fill_with_history, open_pki
-from smki.generator.revocation import issue_lists
-from smki.obligations.model import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
 from smki.repository.tables import finding, publication
 from smki.settings import INCLUDE
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
-from smki.watch.status import State, due_status
-from smki_airflow.demo.mail_server import received, text_of
-from smki_airflow.demo.stack import Stack, running_stack, start_airflow
+from smki.watch.states import State, due_status
 from smki_airflow.names import AUDITOR, DAILY_DELTA, REVOCATION_LISTS
+from smki_demo.generator.filling import fill_with_history, open_pki
+from smki_demo.generator.revocation import issue_lists
+from smki_demo.mail_server import received, text_of
+from smki_demo.stack import Stack, running_stack, start_airflow
 
 from ..conftest import backfill, ended_runs, run_of, wait_until
 

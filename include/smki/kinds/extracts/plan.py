@@ -1,0 +1,118 @@
+"""Plans an extract: which certificates go into which segment.
+
+* A segment is a range of certificate ids, so its content depends on the window alone: not on the machine, the number of
+  tasks, or when it is read. FULL: every 65,536 ids, wherever ids exist. DELT: 65,536 changed certificates each.
+* Segment 0 is the document's head and the last one its tail; certificates stand between them in lodging order.
+* A task renders several segments: at most 256 tasks, whatever the repository's size.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from smki.obligations.catalogue import Obligation, Terms
+from smki.repository.database import lost_connections
+from smki.repository.windows import Window, find_window
+
+SEGMENT_CERTIFICATES = 65_536  # part of the format: another number gives other content digests
+_SEGMENTS_PER_TASK = 8
+_MOST_TASKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Certificates of one segment: first ≤ id ≤ last."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractPlan:
+    """What one extract holds and how it is cut up."""
+
+    obligation: Obligation
+    name: str  # of the file, with .gz
+    business_date: date
+    cutoff: datetime  # UTC
+    window_seq: int
+    ranges: tuple[IdRange, ...]
+
+    @property
+    def xml_name(self) -> str:
+        """Name of the XML inside (Appendix O 2.3.3: the same without .gz)."""
+        return self.name.removesuffix(".gz")
+
+    @property
+    def segments(self) -> int:
+        """Number of segments, head and tail included."""
+        return len(self.ranges) + 2
+
+    def tasks(self) -> list[list[int]]:
+        """Segment numbers of each task, in order; every segment once."""
+        size = max(_SEGMENTS_PER_TASK, -(-self.segments // _MOST_TASKS))
+        return [list(range(start, min(start + size, self.segments))) for start in range(0, self.segments, size)]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON types (for XCom)."""
+        return asdict(self) | {
+            "obligation": str(self.obligation),
+            "business_date": self.business_date.isoformat(),
+            "cutoff": self.cutoff.isoformat(),
+            "ranges": [[r.first, r.last] for r in self.ranges],
+        }
+
+    @classmethod
+    def from_json(cls, stated: dict[str, Any]) -> "ExtractPlan":
+        """The plan that `as_json` wrote."""
+        return cls(
+            obligation=Obligation(stated["obligation"]),
+            name=stated["name"],
+            business_date=date.fromisoformat(stated["business_date"]),
+            cutoff=datetime.fromisoformat(stated["cutoff"]),
+            window_seq=stated["window_seq"],
+            ranges=tuple(IdRange(first, last) for first, last in stated["ranges"]),
+        )
+
+
+def plan_extract(
+    engine: Engine, terms: Terms, business_date: date, *, segment_certificates: int = SEGMENT_CERTIFICATES
+) -> ExtractPlan:
+    """The plan of the extract of that day.
+
+    Raises WindowError while the day's window is not closed.
+    """
+    window = find_window(engine, business_date)
+    ranges = _full_ranges if terms.obligation is Obligation.FULL else _delta_ranges
+    return ExtractPlan(
+        obligation=terms.obligation,
+        name=terms.file_name(business_date),
+        business_date=business_date,
+        cutoff=window.cutoff,
+        window_seq=window.seq,
+        ranges=ranges(engine, window, segment_certificates),
+    )
+
+
+def _full_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, ...]:
+    """Fixed strides up to the newest certificate that the window, or one before it, touches."""
+    query = text("SELECT max(certificate_id) FROM status_event WHERE window_seq <= :seq")
+    with lost_connections(), engine.connect() as connection:
+        newest: int = connection.execute(query, {"seq": window.seq}).scalar_one() or 0
+    return tuple(IdRange(first, first + size - 1) for first in range(1, newest + 1, size))
+
+
+def _delta_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, ...]:
+    query = text(
+        """
+        SELECT min(certificate_id), max(certificate_id) FROM (
+          SELECT certificate_id, (row_number() OVER (ORDER BY certificate_id) - 1) / :size AS segment
+          FROM (SELECT DISTINCT certificate_id FROM status_event WHERE window_seq = :seq) changed
+        ) numbered GROUP BY segment ORDER BY segment
+        """
+    )
+    with lost_connections(), engine.connect() as connection:
+        rows = connection.execute(query, {"seq": window.seq, "size": size}).all()
+    return tuple(IdRange(first, last) for first, last in rows)

@@ -1,0 +1,94 @@
+"""The two revocation lists as files: the newest lodged list of a kind, produced and verified (2.3.3 (c), (d)).
+
+* The file is the list's DER as one gzip member; MTIME is its thisUpdate.
+* Its version is the list's place in the lodging order, so no retry puts an older list in the place of a newer one.
+* Its business date is the day of thisUpdate. Records are the list's entries; the set digest is that of the list itself,
+  as a set of one: no certificates are in the file.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from smki.certificates.model import ListKind
+from smki.certificates.set_digest import SetDigest
+from smki.kinds.revocation.examination import verify_revocation_file
+from smki.kinds.revocation.lodging import LodgedList, latest_list, newest_lists
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.publish.artefact import Artefact
+from smki.publish.ledger import find_publication
+from smki.repository.database import lost_connections
+from smki.store.single_file import write_single
+
+KINDS = {Obligation.ARL: ListKind.ARL, Obligation.CRL: ListKind.CRL}
+
+
+def newest_list(engine: Engine, terms: Terms) -> LodgedList | None:
+    """The list that the obligation wants published; none while none is lodged. Raises RepositoryUnavailableError."""
+    with lost_connections(), engine.connect() as connection:
+        return latest_list(connection, KINDS[terms.obligation])
+
+
+def write_revocation_file(terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str) -> Artefact:
+    """Writes a list's file into `folder` and does not look at it again: that is the gate's; `run` is who does it.
+
+    Raises StagingError.
+    """
+    day = lodged.this_update.date()
+    file = folder / terms.file_name(day)
+    written = write_single(file, lodged.body, lodged.this_update)
+    return Artefact(
+        obligation=terms.obligation,
+        name=file.name,
+        business_date=day,
+        window_seq=None,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        content_digest=written.content_digest,
+        xml_bytes=written.content_bytes,
+        records=lodged.entries,
+        set_digest=SetDigest.of([lodged.body]),
+        run=run,
+        verified_at=now,
+        version=lodged.id,
+    )
+
+
+def produce_revocation_file(
+    engine: Engine, terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str
+) -> Artefact:
+    """Writes a list's file into `folder` and verifies it as of `now` (UTC); `run` is who does it.
+
+    Raises VerificationError, StagingError, RepositoryUnavailableError.
+    """
+    artefact = write_revocation_file(terms, lodged, folder, now, run)
+    verify_revocation_file(engine, folder / artefact.name, lodged, now)
+    return artefact
+
+
+def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) -> list[str]:
+    """What is to be published: the newest list of each kind on each site that offers another, or none.
+
+    Raises RepositoryUnavailableError.
+    """
+    missing = []
+    with lost_connections(), engine.connect() as connection:
+        for obligation, kind in KINDS.items():
+            if (lodged := latest_list(connection, kind)) is None:
+                continue
+            name = guide.terms(obligation).file_name(lodged.this_update.date())
+            for site in sites:
+                offered = find_publication(connection, site, name)
+                if offered is None or (offered.artefact.version or 0) < lodged.id:
+                    missing.append(f"{lodged} on {site}")
+    return missing
+
+
+def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> list[LodgedList]:
+    """Newest lists of a kind and issuer whose nextUpdate is nearer than user_guide.toml's warning time, or past."""
+    leads = {kind: guide.terms(obligation).next_update_warning for obligation, kind in KINDS.items()}
+    with lost_connections(), engine.connect() as connection:
+        newest = newest_lists(connection)
+    return [lodged for lodged in newest if (lead := leads[lodged.kind]) is not None and lodged.ends_within(lead, now)]

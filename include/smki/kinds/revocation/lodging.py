@@ -1,0 +1,348 @@
+"""Lodges revocation lists, and says which of them are the newest.
+
+* The issuer is a lodged CA certificate, not revoked, whose subject is the list's issuer and whose key verifies the
+  signature; it is of class OCA. A self-issued one is a root and its list the ARL, any other's is the CRL (SEC
+  Appendix O 2.3.3 (c), (d)).
+* Of one kind and issuer the CRL number rises strictly and thisUpdate does not go back. thisUpdate has come and
+  nextUpdate has not.
+* The same list again changes nothing.
+* Every listed certificate that is lodged gets status R with the list, in one transaction, so the next delta has it.
+  One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter gets
+  R with the next list once it is lodged, because a list is applied whole, not by what it adds.
+* A Device Certificate on a list refuses the list: it is not revocable, so the list is wrong.
+* A certificate leaves the lists of its issuer only when its notAfter passed before the newer list's thisUpdate
+  (RFC 5280, 3.3). A list that drops one earlier is refused; status R is never taken back.
+* What is refused is kept in `rejected_lodgement` with its reason. Each list is one transaction.
+* The newest list of a kind is the one lodged last.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from asn1crypto import x509
+from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, func, insert, select, text
+
+from smki.certificates.model import CertificateClass, ListKind, Status
+from smki.errors import DataError, RevocationListRefusedError, TransitionRefusedError
+from smki.kinds.revocation.reading import (
+    RevocationListFields,
+    read_revocation_list,
+    refused,
+    signature_verifies,
+)
+from smki.repository.database import lost_connections
+from smki.repository.lodging import Refusal, RevocationListOffer, issuer_id, keep_refused
+from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
+from smki.repository.tables import certificate, issuer, revocation_list
+
+CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
+_CHECK_ISSUER = "ask its issuer for a list that follows the lodged one; `smki revocation list` shows that."
+_SHOWN = 5  # certificates that a message spells out
+
+
+@dataclass(frozen=True, slots=True)
+class LodgedList:
+    """A list in the repository."""
+
+    id: int  # lodging order
+    kind: ListKind
+    issuer_display: str
+    number: int  # CRL number
+    this_update: datetime  # UTC
+    next_update: datetime  # UTC
+    entries: int
+    body: bytes  # DER
+    lodged_at: datetime  # UTC
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number} of {self.issuer_display}"
+
+    def ends_within(self, lead: timedelta, now: datetime) -> bool:
+        """Whether its nextUpdate is less than `lead` ahead, or past."""
+        return self.next_update - now < lead
+
+
+@dataclass(frozen=True, slots=True)
+class ListLodgement:
+    """What lodging one list did."""
+
+    lodged: LodgedList
+    origin: str
+    already_there: bool = False  # nothing below was done then
+    revoked: int = 0  # certificates that got status R
+    revoked_before: int = 0  # that had it
+    expired: tuple[bytes, ...] = ()  # serial numbers of those that keep status E
+    unknown: tuple[bytes, ...] = ()  # serial numbers that no lodged certificate has
+    dropped: tuple[bytes, ...] = ()  # serial numbers that the list before it held, rightly gone
+
+
+@dataclass(slots=True)
+class ListLodgingReport:
+    """What became of the lists that were offered."""
+
+    lodgements: list[ListLodgement] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def lodge_revocation_lists(
+    engine: Engine, offers: Iterable[RevocationListOffer], now: datetime, recorded_at: datetime | None = None
+) -> ListLodgingReport:
+    """Lodges what is offered, by CRL number whatever order it comes in; keeps what is refused with its reason.
+
+    `now` (UTC) judges freshness; `recorded_at` is for made-up histories, else the database's clock dates the events.
+    Raises RepositoryUnavailableError.
+    """
+    report = ListLodgingReport()
+    readable: list[tuple[RevocationListFields, RevocationListOffer]] = []
+
+    def refuse(offer: RevocationListOffer, error: DataError) -> None:
+        report.refusals.append(Refusal(offer.body, offer.origin, error))
+        with lost_connections(), engine.begin() as connection:
+            keep_refused(_driver(connection), report.refusals[-1:])
+
+    for offer in offers:
+        try:
+            readable.append((read_revocation_list(offer.body), offer))
+        except RevocationListRefusedError as error:
+            refuse(offer, error)
+    for fields, offer in sorted(readable, key=lambda pair: pair[0].number):
+        try:
+            report.lodgements.append(_lodge(engine, fields, offer, now, recorded_at))
+        except RevocationListRefusedError as error:
+            refuse(offer, error)
+    return report
+
+
+def latest_list(connection: Connection, kind: ListKind) -> LodgedList | None:
+    """The newest list of a kind."""
+    return next(iter(_lists(connection, revocation_list.c.kind == kind, limit=1)), None)
+
+
+def all_lists(connection: Connection) -> list[LodgedList]:
+    """All lists, newest first."""
+    return _lists(connection)
+
+
+def newest_lists(connection: Connection) -> list[LodgedList]:
+    """The newest list of each kind and issuer, newest first."""
+    newest = select(func.max(revocation_list.c.id)).group_by(revocation_list.c.kind, revocation_list.c.issuer_id)
+    return _lists(connection, revocation_list.c.id.in_(newest))
+
+
+def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) -> ListKind:
+    """A list's kind, by the lodged CA certificate that verifies it. Raises RevocationListRefusedError."""
+    authorities = _authorities(connection, fields.issuer)
+    if not authorities:
+        raise refused(
+            "no lodged CA certificate, unless revoked, has its issuer's name as subject.",
+            "lodge the issuer's certificate first, then the list again.",
+            str(fields),
+        )
+    for authority in authorities:
+        if not signature_verifies(der, authority.body):
+            continue
+        if authority.certificate_class is not CertificateClass.OCA:
+            raise refused(
+                f"its issuer is of class {authority.certificate_class}, and the obligations are the Organisation lists "
+                "(SEC Appendix O 2.3.3 (c), (d)).",
+                "lodge the lists of the OCAs only.",
+                str(fields),
+            )
+        return ListKind.ARL if authority.is_self_issued else ListKind.CRL
+    raise refused(
+        f"its signature verifies under none of its issuer's {len(authorities)} lodged certificates.",
+        "treat it as forged or damaged: get it again from its issuer.",
+        str(fields),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Authority:
+    body: bytes
+    certificate_class: CertificateClass
+    is_self_issued: bool
+
+
+_AUTHORITIES = text(
+    "SELECT body, class FROM certificate WHERE class IN ('OCA', 'DCA') AND status <> 'R' ORDER BY id DESC"
+)
+
+
+def _authorities(connection: Connection, subject: bytes) -> list[_Authority]:
+    """Lodged CA certificates with that subject, newest first; there are few, whatever the repository holds."""
+    found = []
+    for body, certificate_class in connection.execute(_AUTHORITIES):
+        parsed = x509.Certificate.load(body)
+        if parsed.subject.dump() == subject:
+            is_self_issued = parsed.issuer.dump() == subject
+            found.append(_Authority(body, CertificateClass(certificate_class), is_self_issued))
+    return found
+
+
+def _lodge(
+    engine: Engine,
+    fields: RevocationListFields,
+    offer: RevocationListOffer,
+    now: datetime,
+    recorded_at: datetime | None,
+) -> ListLodgement:
+    with lost_connections(), engine.begin() as connection:
+        one_at_a_time = func.pg_advisory_xact_lock(func.hashtextextended("smki revocation lists", 0))
+        connection.execute(select(one_at_a_time))  # so that ids rise in the order in which lists take effect
+        list_issuer = issuer_id(_driver(connection), fields.issuer, {})
+        of_issuer = revocation_list.c.issuer_id == list_issuer
+        same_number = _lists(connection, of_issuer, revocation_list.c.number == Decimal(fields.number))
+        for same in (lodged for lodged in same_number if lodged.body == offer.body):
+            return ListLodgement(same, offer.origin, already_there=True)
+        kind = kind_of(connection, fields, offer.body)
+        before = next(iter(_lists(connection, of_issuer, revocation_list.c.kind == kind, limit=1)), None)
+        _check_order(fields, before)
+        _check_times(fields, now)
+        dropped = _check_dropped(connection, fields, before, list_issuer)
+        lodged_id = connection.execute(
+            insert(revocation_list)
+            .values(
+                kind=kind,
+                issuer_id=list_issuer,
+                number=fields.number,
+                this_update=fields.this_update,
+                next_update=fields.next_update,
+                entries=len(fields.entries),
+                body=offer.body,
+                lodged_at=func.coalesce(recorded_at, func.clock_timestamp()),
+            )
+            .returning(revocation_list.c.id)
+        ).scalar_one()
+        (lodged,) = _lists(connection, revocation_list.c.id == lodged_id)
+        return _revoke(connection, fields, lodged, offer.origin, dropped, recorded_at)
+
+
+def _check_order(fields: RevocationListFields, before: LodgedList | None) -> None:
+    if before is None:
+        return
+    if fields.number <= before.number:
+        raise refused(
+            f"its CRL number has to be above that of the lodged list, {before.number} (RFC 5280, 5.2.3).",
+            _CHECK_ISSUER,
+            str(fields),
+        )
+    if fields.this_update < before.this_update:
+        raise refused(
+            f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} lies before that of list {before.number}, "
+            f"{before.this_update:%Y-%m-%d %H:%M:%S} UTC.",
+            _CHECK_ISSUER,
+            str(fields),
+        )
+
+
+def _check_times(fields: RevocationListFields, now: datetime) -> None:
+    if fields.this_update > now + CLOCK_SKEW:
+        raise refused(
+            f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} UTC has not come; it is {now:%Y-%m-%d %H:%M:%S}.",
+            "lodge it once it is valid, or have the clocks looked at.",
+            str(fields),
+        )
+    if fields.next_update <= now:
+        raise refused(
+            f"its nextUpdate {fields.next_update:%Y-%m-%d %H:%M:%S} UTC has passed; it is {now:%Y-%m-%d %H:%M:%S}.",
+            "lodge the list that followed it.",
+            str(fields),
+        )
+
+
+def _check_dropped(
+    connection: Connection, fields: RevocationListFields, before: LodgedList | None, list_issuer: int
+) -> tuple[bytes, ...]:
+    """What the list no longer holds, rightly."""
+    if before is None:
+        return ()
+    gone = {entry.serial_number for entry in read_revocation_list(before.body).entries}
+    gone -= {entry.serial_number for entry in fields.entries}
+    valid = connection.execute(
+        select(certificate.c.serial_number).where(
+            certificate.c.serial_number == any_(bindparam("gone", list(gone), ARRAY(LargeBinary))),
+            certificate.c.issuer_id == list_issuer,
+            certificate.c.not_after >= fields.this_update,
+        )
+    )
+    too_early = [row.serial_number.hex().upper() for row in valid] if gone else []
+    if too_early:
+        shown = ", ".join(too_early[:_SHOWN]) + (" …" if len(too_early) > _SHOWN else "")
+        raise refused(
+            f"it no longer holds {len(too_early)} certificates that list {before.number} held and whose notAfter has "
+            f"not passed ({shown}); an entry stays until then (RFC 5280, 3.3), and status R is final.",
+            "ask its issuer why they are gone; the list before it stays the published one.",
+            str(fields),
+        )
+    return tuple(sorted(gone))
+
+
+def _revoke(
+    connection: Connection,
+    fields: RevocationListFields,
+    lodged: LodgedList,
+    origin: str,
+    dropped: tuple[bytes, ...],
+    recorded_at: datetime | None,
+) -> ListLodgement:
+    statuses = lock_statuses(connection, fields.issuer, {entry.serial_number for entry in fields.entries})
+    changes = [
+        StatusChange(
+            CertificateReference(entry.serial_number, fields.issuer),
+            Status.REVOKED,
+            f"on {lodged}: {entry.reason}, revoked at {entry.revoked_at:%Y-%m-%d %H:%M:%S} UTC",
+            recorded_at,
+        )
+        for entry in fields.entries
+        if statuses.get(entry.serial_number) not in (None, Status.EXPIRED)
+    ]
+    try:
+        revoked = apply_changes(connection, changes)
+    except TransitionRefusedError as error:
+        raise refused(
+            f"{error.item} is on it, and {error.rule}", "ask its issuer why the certificate is listed.", str(fields)
+        ) from error
+    return ListLodgement(
+        lodged=lodged,
+        origin=origin,
+        revoked=revoked,
+        revoked_before=len(changes) - revoked,
+        expired=tuple(serial for serial, status in statuses.items() if status is Status.EXPIRED),
+        unknown=tuple(entry.serial_number for entry in fields.entries if entry.serial_number not in statuses),
+        dropped=dropped,
+    )
+
+
+def _lists(connection: Connection, *conditions: Any, limit: int | None = None) -> list[LodgedList]:
+    """Newest first."""
+    columns = [column for column in revocation_list.c if column.name != "issuer_id"]
+    rows = connection.execute(
+        select(*columns, issuer.c.display)
+        .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
+        .where(*conditions)
+        .order_by(revocation_list.c.id.desc())
+        .limit(limit)
+    ).all()
+    return [
+        LodgedList(
+            id=row.id,
+            kind=ListKind(row.kind),
+            issuer_display=row.display,
+            number=int(row.number),
+            this_update=row.this_update.astimezone(UTC),
+            next_update=row.next_update.astimezone(UTC),
+            entries=row.entries,
+            body=row.body,
+            lodged_at=row.lodged_at.astimezone(UTC),
+        )
+        for row in rows
+    ]
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection below, in the same transaction."""
+    return connection.connection.driver_connection  # type: ignore[return-value]

@@ -1,0 +1,139 @@
+"""Logs in to a site as a Party does, reads every file back and rebuilds the repository's state from the extracts."""
+
+import hashlib
+import io
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from sqlalchemy import Engine
+
+from smki.annex_b.gzip_reading import GzipReader
+from smki.annex_b.reading import Record, read_records
+from smki.errors import VerificationError
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.party.synchronised_copy import SynchronisedCopy, deltas_after
+from smki.publish.site import Site, open_sftp, site_errors
+from smki.repository.windows import find_window, in_use_digest
+from smki.verify.single_file import read_single
+from smki.verify.verification import Verification, verify_file
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """An extract as the Party found it on the site."""
+
+    obligation: Obligation
+    business_date: date
+    modified_at: datetime  # UTC, as the server states it
+    local: Path
+    verification: Verification
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentFile:
+    """A file that is replaced in place, as the Party found it on the site."""
+
+    obligation: Obligation
+    local: Path
+    sha256: str  # hex
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedState:
+    """The Party's copy after one more file, which agreed with the repository's state as of that day's window."""
+
+    name: str
+    business_date: date
+    in_use: int
+
+
+def fetch_extracts(
+    site: Site, guide: UserGuide, schema: Path, folder: Path, progress: Callable[[str], None] = lambda _name: None
+) -> list[OfferedFile]:
+    """Downloads every extract of the site into `folder` and verifies it; `progress` hears each name.
+
+    Raises VerificationError for the first file that is not right, SiteUnavailableError and the like for the site.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    offered = []
+    for terms in (guide.full, guide.delta):
+        remote = posixpath.join(site.folder, terms.folder.lstrip("/"))
+        with open_sftp(site) as sftp, site_errors(f"site {site.name}"):
+            for entry in sorted(sftp.listdir_attr(remote), key=lambda entry: entry.filename):
+                if not (match := terms.pattern.fullmatch(entry.filename)):
+                    continue
+                progress(entry.filename)
+                local = folder / entry.filename
+                sftp.get(posixpath.join(remote, entry.filename), str(local))
+                offered.append(
+                    OfferedFile(
+                        terms.obligation,
+                        date.fromisoformat(match[1]),
+                        datetime.fromtimestamp(entry.st_mtime or 0, UTC),
+                        local,
+                        verify_file(local, schema),
+                    )
+                )
+    return offered
+
+
+def fetch_current_files(site: Site, guide: UserGuide, schema: Path, folder: Path) -> list[CurrentFile]:
+    """Downloads the files that are replaced in place: revocation lists, anchor files, their document.
+
+    What is compressed has to be intact, anchor files valid by the schema. Raises VerificationError for the first that
+    is not right, UploadDamagedError for one that is missing, SiteUnavailableError and the like for the site.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    current = []
+    for terms in (terms for terms in guide.all if terms.replaced_in_place):
+        local = folder / terms.file
+        with open_sftp(site) as sftp, site_errors(f"site {site.name}, {terms.file}"):
+            sftp.get(posixpath.join(site.folder, terms.folder.lstrip("/"), terms.file), str(local))
+        if terms.file.endswith(".xml.gz"):
+            verify_file(local, schema)
+        elif terms.file.endswith(".gz"):
+            read_single(local)
+        with local.open("rb") as stream:
+            current.append(CurrentFile(terms.obligation, local, hashlib.file_digest(stream, "sha256").hexdigest()))
+    return current
+
+
+def check_against_repository(engine: Engine, offered: list[OfferedFile]) -> list[list[CheckedState]]:
+    """Rebuilds the state from each FULL and the deltas after it, and holds it against the repository's windows.
+
+    Returns the states of each FULL's chain, oldest FULL first. Raises VerificationError for a gap, or the first file
+    after which the Party's copy is not the repository's state.
+    """
+    files = {(file.obligation, file.business_date): file for file in offered}
+    deltas = [day for obligation, day in files if obligation is Obligation.DELTA]
+    chains = []
+    for full in sorted(day for obligation, day in files if obligation is Obligation.FULL):
+        copy = SynchronisedCopy()
+        copy.load_full(_records(files[Obligation.FULL, full].local))
+        states = [_checked(engine, files[Obligation.FULL, full], copy)]
+        for day in deltas_after(full, deltas):
+            copy.apply_delta(_records(files[Obligation.DELTA, day].local))
+            states.append(_checked(engine, files[Obligation.DELTA, day], copy))
+        chains.append(states)
+    return chains
+
+
+def _checked(engine: Engine, file: OfferedFile, copy: SynchronisedCopy) -> CheckedState:
+    expected, reached = in_use_digest(engine, find_window(engine, file.business_date).seq), copy.in_use()
+    if reached != expected:
+        raise VerificationError(
+            file.local.name,
+            f"after it a Party has {reached} in use and the repository had {expected}.",
+            "A Party's copy is wrong.",
+            "compare the day's window with the file.",
+        )
+    return CheckedState(file.local.name, file.business_date, reached.count)
+
+
+def _records(file: Path) -> list[Record]:
+    with file.open("rb") as stream:
+        return list(read_records(cast("BinaryIO", io.BufferedReader(GzipReader(stream, file.name))), file.name))

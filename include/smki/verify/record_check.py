@@ -1,0 +1,332 @@
+"""Checks the records of a piece of an Annex B document against the schema and against the certificates in them.
+
+* The piece is well formed and valid by the schema; no DTD, no entities, nothing is fetched.
+* Every body is Base64 of a certificate that can be read; private key material is nowhere.
+* Subject, serial number, role and usage beside a body are what the certificate says, and the elements are those of its
+  class.
+
+A plain document (`plain_records`) has elements with texts in ASCII and nothing else, so what a tree would say of it is
+what stands in it. No tree is made of it: the parser says whether it is well formed and valid, the rest is read from its
+octets. Every other document, and every one that is refused, is read from its tree.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from lxml import etree
+from numpy.typing import NDArray
+
+from smki.annex_b import reading as annex_b
+from smki.certificates.batch_reading import BatchReader, FieldBatch
+from smki.certificates.columns import end_to_end, spelled
+from smki.certificates.model import CertificateClass, CertificateFields
+from smki.certificates.set_digest import SetDigest
+from smki.errors import ConfigurationError, PrivateKeyRefusedError
+from smki.verify.faults import Fault, refused
+from smki.verify.plain_records import Columns, read_plain
+
+_WORD = 8  # octets
+_MOST_LISTED = 10  # records that an error names
+Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFigures:
+    """What the n records of a piece are."""
+
+    records: int  # n
+    set_digest: SetDigest
+    statuses: Counter[str]
+    classes: Counter[str]
+    issuers: Counter[bytes]  # Name, DER
+    keys: Keys  # (n,) in record order
+    hashes: bytes  # (n × 32) SHA-256 of each body, in record order
+    manufacturing: int  # records that have the flag
+    is_plain: bool  # nothing stands in the piece but records as the publisher writes them
+    rows: pa.Table | None  # (n) as `ROWS` says, where they are asked for
+
+
+# A row a record, in order: what the gate holds against the repository where a file is small enough for it.
+ROWS = pa.schema(
+    {
+        "status": pa.string(),
+        "class": pa.string(),
+        "issuer": pa.binary(),  # Name, DER
+        "serial_number": pa.binary(),  # big-endian magnitude
+        "role": pa.int16(),
+        "sha256": pa.binary(),  # of the body
+    }
+)
+
+
+_RECORD_END = f"</{annex_b.RECORD}>".encode()
+_PLAIN_OPENING = re.compile(
+    (
+        """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
+        f"<{annex_b.ROOT}>\\s*"
+        + "".join(
+            f"<{name}>[^<&]*</{name}>\\s*"
+            for name in (annex_b.RESPONSE_CODE, annex_b.RESPONSE_MESSAGE, annex_b.AUDIT_REFERENCE)
+        )
+    ).encode()
+)
+_ROOT_END = f"</{annex_b.ROOT}>".encode()
+_PRIVATE_KEY = b"PRIVATE KEY"
+_HEX, _DASHED_HEX = (
+    np.frombuffer("".join(spelling % octet for octet in range(256)).encode(), np.uint8).reshape(256, -1)
+    for spelling in ("%02X", "-%02X")
+)
+_TEXT = pa.string()
+Name = TypeVar("Name", str, bytes)
+
+
+class RecordChecker:
+    """Checks pieces of documents; remembers the schema and the certificate profiles it has seen. One for a thread."""
+
+    def __init__(self, schema: Path, *, keep_rows: bool = False) -> None:
+        self._name = schema.name
+        self._schema = _compiled(schema)
+        self._keep_rows = keep_rows
+        self._parser = _parser(self._schema)
+        self._validator = _parser(self._schema, _Nothing())
+        self._reader = BatchReader()
+
+    def check(self, opening: bytes, records: bytes, closing: bytes, item: str) -> RecordFigures:
+        """Checks a document that is cut into what stands before, in and after the records of this piece.
+
+        `item` names the piece in errors. Raises VerificationError.
+        """
+        columns = self._plain(opening, records, closing, item)
+        is_plain = columns is not None
+        if columns is None:
+            columns = self._parsed(opening + records + closing, item)
+        return self._check_columns(columns, item, is_plain=is_plain)
+
+    def _plain(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns | None:
+        """The columns of a plain document; None for one that a tree has to be made of."""
+        if any(map(_armoured_key, (opening, records, closing))):
+            raise refused(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
+        document = opening + records + closing
+        if _PLAIN_OPENING.fullmatch(opening) and closing.strip() == _ROOT_END:
+            plain = read_plain(records) if records else self._parsed(document, item)
+            if plain is not None and self._is_valid(document):
+                return plain
+        return None
+
+    def _is_valid(self, document: bytes) -> bool:
+        """Whether a document is well formed and valid by the schema; lxml raises the one and only logs the other."""
+        try:
+            etree.fromstring(document, self._validator)
+            is_valid = len(self._validator.error_log) == 0
+        except etree.XMLSyntaxError:
+            is_valid = False
+        if not is_valid:
+            self._validator = _parser(self._schema, _Nothing())
+        return is_valid
+
+    def _parsed(self, document: bytes, item: str) -> Columns:
+        """The columns of any document, by way of a tree; raises VerificationError for what is wrong with it."""
+        try:
+            root = etree.fromstring(document, self._parser)
+        except etree.XMLSyntaxError as error:
+            self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
+            raise refused(Fault.XML, item, f"it breaks the schema {self._name} or XML ({error.msg}).") from error
+        if root.getroottree().docinfo.internalDTD is not None:
+            raise refused(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
+        if root.tag != annex_b.ROOT:
+            raise refused(Fault.XML, item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
+        records = [annex_b.record_of(element) for element in root.iterchildren(annex_b.RECORD)]
+        if document.count(_RECORD_END) > len(records):
+            raise refused(
+                Fault.XML, item, "a comment or a CDATA section in it hides records from those who read it as XML."
+            )
+        bodies = [_decoded(record.body or "", item, row) for row, record in enumerate(records)]
+        texts = zip(*records, strict=True) if records else [()] * len(annex_b.RECORD_ELEMENTS)
+        return Columns(  # the schema allows no empty texts where elements may be absent
+            {
+                name: pa.array([text or "" for text in column], pa.string())
+                for name, column in zip(annex_b.RECORD_ELEMENTS, texts, strict=True)
+                if name != annex_b.BODY
+            },
+            pa.array(bodies, pa.binary()),
+        )
+
+    def _check_columns(self, columns: Columns, item: str, *, is_plain: bool) -> RecordFigures:
+        fields = self._reader.read(columns.bodies)
+        for row, error in sorted(fields.refused.items()):
+            kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
+            raise refused(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
+        _compare(columns, fields, item)
+        hashes = _hashes(columns.bodies)
+        statuses = columns.texts[annex_b.STATUS]
+        return RecordFigures(
+            records=len(columns.bodies),
+            set_digest=SetDigest.of_hashes(hashes),
+            statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
+            classes=_count(fields, lambda profile: str(profile.certificate_class)),
+            issuers=_count(fields, lambda profile: profile.issuer),
+            keys=_keys(fields),
+            hashes=b"".join(hashes),
+            manufacturing=_flagged(columns.texts[annex_b.MANUFACTURING]),
+            is_plain=is_plain,
+            rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
+        )
+
+
+def _flagged(flags: pa.StringArray) -> int:
+    """How many of a column of xs:boolean are true."""
+    return int(pc.sum(pc.is_in(flags, pa.array(["true", "1"], _TEXT))).as_py() or 0)
+
+
+class _Nothing:
+    """A parser's target that hears of nothing, so that no tree is built."""
+
+    def close(self) -> None:
+        """What a parser asks of any target."""
+
+
+def _armoured_key(octets: bytes) -> bool:
+    """In letters of any width."""
+    return b" " in octets and (
+        _PRIVATE_KEY in octets or (b"\0" in octets and _PRIVATE_KEY in octets.replace(b"\0", b""))
+    )
+
+
+def _compiled(schema: Path) -> etree.XMLSchema:
+    try:
+        return etree.XMLSchema(etree.parse(schema))
+    except (OSError, etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
+        raise ConfigurationError(
+            str(schema), f"it is no XML schema ({error}).", "Nothing can be verified.", "correct SMKI_ANNEX_B_XSD."
+        ) from error
+
+
+def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XMLParser:
+    return etree.XMLParser(  # without comments and instructions a text is one piece, as its reader sees it
+        target=target,  # type: ignore[arg-type]  # a target need not have the methods that it does not want called
+        schema=schema,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _compare(columns: Columns, fields: FieldBatch, item: str) -> None:
+    """Raises VerificationError where elements are not what their certificates say; it names the first, and how many."""
+    for name, certified in _certified(fields).items():
+        stated = columns.texts[name]
+        if not stated.equals(certified):
+            differs = pc.not_equal(stated, certified)
+            row, *others = (int(place) + 1 for place in np.flatnonzero(differs))
+            also = f" So it is with {len(others):,} more records here: {_listed(others)}." if others else ""
+            raise refused(
+                Fault.FIELDS,
+                f"{item}, record {row}",
+                f"its {name} is {stated[row - 1].as_py()!r} and its certificate says "
+                f"{certified[row - 1].as_py()!r}.{also}",
+            )
+
+
+def _certified(fields: FieldBatch) -> dict[str, pa.StringArray]:
+    """Texts of a record's elements as the certificates say them, "" where there is no such element."""
+    is_device = _by_profile(fields, lambda profile: profile.certificate_class is CertificateClass.DEVICE, pa.bool_())
+    eui64 = pc.utf8_slice_codeunits(spelled(fields.eui64s, _DASHED_HEX), 1)
+    name = pc.if_else(fields.eui64s.is_null(), _by_profile(fields, lambda profile: profile.common_name or ""), eui64)
+    return {
+        annex_b.SUBJECT_NAME: pc.if_else(is_device, "", name),
+        annex_b.SUBJECT_ALT_NAME: pc.if_else(is_device, name, ""),
+        annex_b.SERIAL: spelled(fields.serial_numbers, _HEX),
+        annex_b.ROLE: _by_profile(fields, lambda profile: "" if profile.role is None else str(profile.role)),
+        annex_b.USAGE: _by_profile(fields, lambda profile: profile.usage or ""),
+    }
+
+
+def _decoded(text: str, item: str, row: int) -> bytes:
+    try:
+        return annex_b.decode_body(text)
+    except ValueError as error:
+        raise refused(Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
+
+
+def _by_profile(
+    fields: FieldBatch, value: Callable[[CertificateFields], object], kind: pa.DataType = _TEXT
+) -> pa.Array:
+    """A value a record, of what its certificate has in common with others."""
+    return pa.array(map(value, fields.profiles), kind).take(pa.array(fields.profile))
+
+
+def _count(fields: FieldBatch, value: Callable[[CertificateFields], Name]) -> Counter[Name]:
+    """How many records have which value."""
+    counts: Counter[Name] = Counter()
+    for profile, count in zip(
+        fields.profiles, np.bincount(fields.profile, minlength=len(fields.profiles)).tolist(), strict=True
+    ):
+        counts[value(profile)] += count
+    return counts
+
+
+def _hashes(bodies: pa.BinaryArray) -> list[bytes]:
+    """SHA-256 of each."""
+    octets, bounds = end_to_end(bodies)
+    view, sha256 = octets.data, hashlib.sha256
+    return [sha256(view[start:end]).digest() for start, end in pairwise(bounds.tolist())]
+
+
+def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> pa.Table:
+    columns = [
+        statuses,
+        _by_profile(fields, lambda profile: str(profile.certificate_class)),
+        _by_profile(fields, lambda profile: profile.issuer, pa.binary()),
+        fields.serial_numbers,
+        _by_profile(fields, lambda profile: profile.role, pa.int16()),
+        pa.array(hashes, pa.binary()),
+    ]
+    return pa.table(columns, schema=ROWS)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:_MOST_LISTED])) + (" …" if len(numbers) > _MOST_LISTED else "")
+
+
+def _record_item(item: str, row: int) -> str:
+    return f"{item}, record {row + 1}"
+
+
+def _keys(fields: FieldBatch) -> Keys:
+    """64 bits mixed from issuer and serial number: equal pairs share them, others hardly ever.
+
+    Serial numbers are taken as words of eight octets, zero-padded; a word counts only where the number reaches it, and
+    so does the length, so that the rest of the piece has no part in a key.
+    """
+    values, bounds = end_to_end(fields.serial_numbers)
+    lengths = np.diff(bounds)
+    longest = int(lengths.max(initial=0))
+    words = -(-longest // _WORD)
+    octets = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
+    octets[np.arange(words * _WORD) < lengths[:, None]] = values
+    salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
+    lengths_spread = _mixed(np.arange(longest + 1, dtype=np.uint64))  # or a length is taken for a part of a number
+    keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths_spread[lengths]
+    for number, word in enumerate(octets.view(np.uint64).T):
+        reached = lengths > number * _WORD
+        keys[reached] = _mixed(keys[reached] ^ word[reached])
+    return keys
+
+
+def _mixed(words: Keys) -> Keys:
+    """Each word with its bits spread over all of it (the finaliser of splitmix64), one to one."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -1,0 +1,171 @@
+"""The state of each due file, in the words that people use. Pure: what the ledger says, and the time, in; states out.
+
+* MET: on every site by publish-by. MET_LATE: on every site, after it; that stays on record for ever.
+* HELD: the gate held it and nobody has decided yet, whatever the time is.
+* DUE: not there, and its warning time has not come. AT_RISK: its warning time has come, or the forecast ends after
+  publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
+* NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
+
+A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
+cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from smki.gate.model import Verdict
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.watch.due import Due, dues
+from smki.watch.facts import Facts, Judged, Offered
+
+
+class State(StrEnum):
+    """Of one due file."""
+
+    MET = "met"
+    MET_LATE = "met late"
+    HELD = "held"
+    DUE = "due"
+    AT_RISK = "at risk"
+    LATE = "late"
+    MISSED = "missed"
+    NOTHING = "nothing to publish"
+
+
+@dataclass(frozen=True, slots=True)
+class DueStatus:
+    """How one due file stands at an instant."""
+
+    due: Due
+    state: State
+    at: datetime  # UTC
+    published_at: datetime | None = None  # UTC; when the last site had it
+    missing_sites: tuple[str, ...] = ()
+    offered: Offered | None = None  # on one of the sites
+    judged: Judged | None = None  # the newest gate run over it
+    expected_at: datetime | None = None  # UTC; when the forecast has it published
+
+    @property
+    def margin(self) -> timedelta | None:
+        """From publication to publish-by; negative where it came late."""
+        return None if self.published_at is None else self.due.publish_by - self.published_at
+
+    @property
+    def words(self) -> str:
+        """The state in words, such as `late by 1 h 12 min`."""
+        by = f"{self.due.publish_by:%Y-%m-%d %H:%M} UTC"
+        left = span(self.due.publish_by - self.at)
+        late = self.expected_at is not None and self.expected_at > self.due.publish_by
+        words = {
+            State.DUE: f"due in {left}",
+            State.AT_RISK: f"at risk: due in {left}" + (f", expected {self.expected_at:%H:%M} UTC" if late else ""),
+            State.LATE: f"late by {span(self.at - self.due.publish_by)}",
+            State.MISSED: f"missed: was due {by}",
+            State.MET_LATE: f"met, late by {span(-(self.margin or timedelta()))}",
+            State.HELD: f"held by the gate: due {by}",
+        }
+        return words.get(self.state, str(self.state))
+
+
+def statuses(
+    guide: UserGuide,
+    facts: Facts,
+    first: date,
+    last: date,
+    now: datetime,
+    expected: Mapping[tuple[Obligation, date], datetime] | None = None,
+) -> list[DueStatus]:
+    """How every file that is due from `first` to `last` stands at `now` (UTC), by obligation and day.
+
+    `expected` has the forecast of publications that are under way.
+    """
+    return [
+        due_status(due, facts, now, (expected or {}).get((terms.obligation, due.business_date)))
+        for terms in guide.all
+        for due in dues(terms, max(first, facts.since(terms) or first), last)
+    ]
+
+
+def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | None = None) -> DueStatus:
+    """How one due file stands at `now` (UTC)."""
+    runs = _gate_runs(due, facts)
+    judged = runs[-1] if runs else None
+    by_site = _replaced_in_place(due, facts, runs) if due.terms.replaced_in_place else _dated(due, facts)
+    missing = tuple(site for site in facts.sites if site not in by_site)
+    since = max((at for _, at in by_site.values()), default=None)
+    published_at = None if missing else since
+    state = _state(due, facts, judged, published_at, now, expected_at)
+    offered = next((one for one, _ in by_site.values()), None)
+    return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at)
+
+
+def _state(
+    due: Due,
+    facts: Facts,
+    judged: Judged | None,
+    published_at: datetime | None,
+    now: datetime,
+    expected_at: datetime | None,
+) -> State:
+    since = facts.since(due.terms)
+    is_held = judged is not None and judged.verdict is Verdict.HOLD and judged.released is None
+    in_danger = now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by)
+    reasons = (
+        (published_at is not None and published_at <= due.publish_by, State.MET),
+        (published_at is not None, State.MET_LATE),
+        (since is None or due.business_date < since, State.NOTHING),
+        (is_held, State.HELD),
+        (now >= due.missed_at, State.MISSED),
+        (now >= due.publish_by, State.LATE),
+        (in_danger, State.AT_RISK),
+    )
+    return next((state for holds, state in reasons if holds), State.DUE)
+
+
+def _gate_runs(due: Due, facts: Facts) -> list[Judged]:
+    """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
+    runs = facts.judged(due.name)
+    if due.terms.replaced_in_place:
+        begin = bisect_left(runs, due.cut_off, key=_judged_at)
+        return runs[begin : bisect_left(runs, due.cut_off + due.terms.interval, begin, key=_judged_at)]
+    return runs
+
+
+def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
+    """Which sites have had the file, and since when."""
+    by_site: dict[str, tuple[Offered, datetime]] = {}
+    for one in facts.offered(due.name):
+        by_site.setdefault(one.site, (one, one.first_published_at))
+    return by_site
+
+
+def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[str, tuple[Offered, datetime]]:
+    """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
+    cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
+    by_site: dict[str, tuple[Offered, datetime]] = {}
+    for one in facts.offered(due.name):
+        if one.sha256 not in cleared_at:
+            continue
+        since = max(cleared_at[one.sha256], one.first_published_at)
+        if one.site not in by_site or since < by_site[one.site][1]:
+            by_site[one.site] = (one, since)
+    return by_site
+
+
+def _judged_at(run: Judged) -> datetime:
+    return run.judged_at
+
+
+def span(length: timedelta) -> str:
+    """A length of time as people say it: the two largest units."""
+    minutes = max(0, round(length.total_seconds() / 60))
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min"

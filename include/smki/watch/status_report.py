@@ -1,0 +1,275 @@
+"""How everything stands at an instant: the same for the board, the terminal and other systems (docs/status-api.md).
+
+* An obligation stands as the worst of what has to be on the server now: the first one missed, then late, held, at risk,
+  due. Where all is there, it stands as its newest file does.
+* In order means: nothing is late, missed or held, and no finding is open.
+* The recovery chain is what a Party loads to get from nothing to today: the newest full extract that every site offers
+  and each delta after it. A hole is a delta that some site lacks although its publish-by has passed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine
+
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.watch.due import Due, dues, next_due, offered_now
+from smki.watch.facts import Facts, Offered, load_facts
+from smki.watch.findings import OF_A_DUE_FILE
+from smki.watch.findings_ledger import KnownFinding, open_findings
+from smki.watch.forecast import HISTORY, expected, forecasts
+from smki.watch.states import DueStatus, State, due_status
+
+VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
+OUT_OF_ORDER = frozenset({State.MISSED, State.LATE, State.HELD})
+_WORST_FIRST = (State.MISSED, State.LATE, State.HELD, State.AT_RISK, State.DUE)
+_OLDEST_FULL = timedelta(days=366)  # that is looked for
+
+Expected = Mapping[tuple[Obligation, date], datetime]  # when what is not there yet will be (UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one obligation stands."""
+
+    terms: Terms
+    leading: DueStatus | None  # the due file that says so; none while there is nothing to publish
+    unmet: tuple[DueStatus, ...]  # what has to be on the server now and is not, oldest first
+    last: Offered | None  # the newest file that was published
+    last_day: date | None  # its business date; none for a file that is replaced in place
+    next: Due  # what has to be there next: the current file while it is not there, else the one after it
+
+    @property
+    def state(self) -> State:
+        """Of the obligation."""
+        return State.NOTHING if self.leading is None else self.leading.state
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        return str(State.NOTHING) if self.leading is None else self.leading.words
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One delta of the recovery chain."""
+
+    status: DueStatus
+    missing_sites: tuple[str, ...]  # that do not offer it now
+
+    @property
+    def is_hole(self) -> bool:
+        """Whether a Party cannot get past it."""
+        return bool(self.missing_sites) and self.status.at >= self.status.due.publish_by
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """From the newest full extract to now."""
+
+    full: Offered | None  # none: no full extract is on every site
+    full_day: date | None
+    links: tuple[Link, ...]  # oldest first
+
+    @property
+    def holes(self) -> tuple[Link, ...]:
+        """Where it breaks."""
+        return tuple(link for link in self.links if link.is_hole)
+
+    @property
+    def complete(self) -> bool:
+        """Whether a Party gets to the newest delta that is due."""
+        return self.full is not None and not self.holes
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """All of it, as of one moment."""
+
+    at: datetime  # UTC
+    sites: tuple[str, ...]
+    standings: tuple[Standing, ...]  # in the order of Obligation
+    chain: Chain
+    findings: tuple[KnownFinding, ...]  # that are open, oldest first
+
+    @property
+    def out_of_order(self) -> tuple[Standing, ...]:
+        """Obligations with something late, missed or held."""
+        return tuple(one for one in self.standings if any(unmet.state in OUT_OF_ORDER for unmet in one.unmet))
+
+    @property
+    def about_published(self) -> tuple[KnownFinding, ...]:
+        """Open findings about what was published: no state says them, and a state is newer than the others."""
+        return tuple(known for known in self.findings if known.finding.kind not in OF_A_DUE_FILE)
+
+    def findings_of(self, terms: Terms) -> tuple[KnownFinding, ...]:
+        """Those of them that are about an obligation's files."""
+        return tuple(known for known in self.about_published if known.finding.obligation is terms.obligation)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether nobody has to do anything."""
+        return not self.out_of_order and not self.findings
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON types, as docs/status-api.md describes them."""
+        return {
+            "version": VERSION,
+            "at": _instant(self.at),
+            "in_order": self.in_order,
+            "sites": list(self.sites),
+            "obligations": [_standing_as_json(standing) for standing in self.standings],
+            "recovery_chain": _chain_as_json(self.chain),
+            "findings": [_finding_as_json(known) for known in self.findings],
+        }
+
+
+def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: datetime) -> StatusReport:
+    """How everything stands at `now` (UTC), from the ledger. Raises RepositoryUnavailableError."""
+    facts = load_facts(engine, guide, sites, (now - HISTORY).date())
+    return report_of(guide, facts, open_findings(engine), now, expected(forecasts(guide, facts, now)))
+
+
+def report_of(
+    guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected_at: Expected
+) -> StatusReport:
+    """The same of facts that are read already; they reach back 16 days or more."""
+    standings = tuple(_standing(terms, facts, now, expected_at) for terms in guide.all)
+    return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, now), tuple(findings))
+
+
+def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
+    """What a Party loads to get to `now` (UTC)."""
+    today = now.astimezone(UTC).date()
+    oldest = today - _OLDEST_FULL
+    day = today
+    while day >= oldest:
+        offered = _offered_everywhere(facts, guide.full.file_name(day))
+        if offered is not None:
+            following = [due for due in dues(guide.delta, day + timedelta(days=1), today) if due.cut_off <= now]
+            return Chain(offered, day, tuple(_link(due, facts, now) for due in following))
+        day -= timedelta(days=1)
+    return Chain(None, None, ())
+
+
+def _standing(terms: Terms, facts: Facts, now: datetime, expected_at: Expected) -> Standing:
+    since = facts.since(terms)
+    stands = [
+        due_status(due, facts, now, expected_at.get((terms.obligation, due.business_date)))
+        for due in offered_now(terms, since or date.max, now)
+    ]
+    if not stands and since is not None:  # its first one is still to come
+        stands = [due_status(Due(terms, since), facts, now)]
+    unmet = tuple(one for one in stands if one.state in _WORST_FIRST)
+    leading = min(unmet, key=lambda one: _WORST_FIRST.index(one.state), default=stands[-1] if stands else None)
+    last, last_day = _last(terms, facts, now)
+    ahead = next((one.due for one in unmet if one.due.publish_by > now), None) or next_due(terms, now)
+    return Standing(terms, leading, unmet, last, last_day, ahead)
+
+
+def _last(terms: Terms, facts: Facts, now: datetime) -> tuple[Offered | None, date | None]:
+    if terms.replaced_in_place:
+        return next(reversed(facts.offered(terms.file)), None), None
+    day = now.astimezone(UTC).date()
+    oldest = day - _OLDEST_FULL
+    while day >= oldest:
+        if offered := facts.offered(terms.file_name(day)):
+            return offered[-1], day
+        day -= timedelta(days=1)
+    return None, None
+
+
+def _offered_everywhere(facts: Facts, name: str) -> Offered | None:
+    """What every site offers under a name now; none where one lacks it."""
+    now_there = {one.site: one for one in facts.offered(name) if one.ended_at is None}
+    return now_there[facts.sites[0]] if now_there and now_there.keys() >= set(facts.sites) else None
+
+
+def _link(due: Due, facts: Facts, now: datetime) -> Link:
+    there = {one.site for one in facts.offered(due.name) if one.ended_at is None}
+    return Link(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
+
+
+def _standing_as_json(standing: Standing) -> dict[str, Any]:
+    terms, last = standing.terms, standing.last
+    return {
+        "obligation": terms.obligation.value,
+        "clause": terms.clause,
+        "owner": terms.owner,
+        "contact": terms.contact,
+        "state": standing.state.value,
+        "words": standing.words,
+        "due": None if standing.leading is None else _status_as_json(standing.leading),
+        "unmet": [_status_as_json(status) for status in standing.unmet],
+        "last_file": None
+        if last is None
+        else {
+            "name": last.name,
+            "bytes": last.bytes,
+            "records": last.records,
+            "sha256": last.sha256,
+            "published_at": _instant(last.first_published_at),
+        },
+        "next": {
+            "file": standing.next.name,
+            "business_date": standing.next.business_date.isoformat(),
+            "cut_off": _instant(standing.next.cut_off),
+            "publish_by": _instant(standing.next.publish_by),
+        },
+    }
+
+
+def _status_as_json(status: DueStatus) -> dict[str, Any]:
+    return {
+        "file": status.due.name,
+        "business_date": status.due.business_date.isoformat(),
+        "state": status.state.value,
+        "words": status.words,
+        "cut_off": _instant(status.due.cut_off),
+        "publish_by": _instant(status.due.publish_by),
+        "published_at": _instant(status.published_at),
+        "margin_s": None if status.margin is None else round(status.margin.total_seconds()),
+        "expected_at": _instant(status.expected_at),
+        "missing_sites": list(status.missing_sites),
+    }
+
+
+def _chain_as_json(chain: Chain) -> dict[str, Any]:
+    return {
+        "full": None if chain.full is None else chain.full.name,
+        "complete": chain.complete,
+        "deltas": [
+            {
+                "file": link.status.due.name,
+                "business_date": link.status.due.business_date.isoformat(),
+                "state": link.status.state.value,
+                "missing_sites": list(link.missing_sites),
+                "hole": link.is_hole,
+            }
+            for link in chain.links
+        ],
+    }
+
+
+def _finding_as_json(known: KnownFinding) -> dict[str, Any]:
+    finding = known.finding
+    return {
+        "id": known.id,
+        "kind": finding.kind.value,
+        "site": finding.site or None,
+        "item": finding.item,
+        "obligation": None if finding.obligation is None else finding.obligation.value,
+        "business_date": None if finding.business_date is None else finding.business_date.isoformat(),
+        "rule": finding.rule,
+        "next_step": finding.next_step,
+        "runbook": finding.kind.section,
+        "first_seen": _instant(known.first_seen),
+        "last_seen": _instant(known.last_seen),
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    """RFC 3339, in UTC, to the second."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,175 @@
+"""What the demo has Airflow do, and how it sees that it is done."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine, select, update
+
+from smki.errors import TransportError
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.publish.ledger import list_publications
+from smki.publish.site import Site
+from smki.repository.tables import artefact, publication
+from smki.watch.findings_ledger import open_findings
+from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS
+from smki_demo.sftp_server import HOST, PARTY
+from smki_demo.stack import Stack
+
+SITE = "primary"
+DELTAS = 8
+_WAIT_S = 900  # for all runs to end
+Say = Callable[[str], None]  # `say` shows how far something is; `tell` prints a line that stays
+_INTERVAL = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
+
+
+def party_site(stack: Stack) -> Site:
+    """The site as a Party logs in to it."""
+    key_file = Path(stack.sftp["keys"][PARTY])
+    return Site(SITE, HOST, stack.sftp["port"], PARTY, key_file, stack.sftp["host_key"], "/")
+
+
+def wait_for_dags(stack: Stack) -> None:
+    """Waits until Airflow has read every DAG."""
+    wanted = {DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS, ANCHOR_SLOTS, AUDITOR}
+    _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
+
+
+def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
+    """Has the scheduler run the days that have no run yet, and waits until all have succeeded."""
+    # The last full that deltas follow: on the day of a full itself, the one before.
+    full_day = max(day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.falls_on(day))
+    days = {DAILY_DELTA: [today - timedelta(days=back) for back in reversed(range(DELTAS))], FULL_EXTRACT: [full_day]}
+    starts = {dag_id: [guide.delta.cut_off(day) - _INTERVAL[dag_id] for day in days[dag_id]] for dag_id in days}
+    for dag_id, instants in starts.items():
+        if set(instants) - set(_states(stack, dag_id)):
+            stack.api.backfill(dag_id, min(instants), max(instants))
+
+    def done() -> bool:
+        states = [
+            state
+            for dag_id, instants in starts.items()
+            for start, state in _states(stack, dag_id).items()
+            if start in instants
+        ]
+        _refuse_failed(states)
+        say(f"{states.count('success')} of {DELTAS + 1} runs done")
+        return states.count("success") == DELTAS + 1
+
+    _until(done, "the runs did not end", Held(stack, tell))
+
+
+def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: Say, tell: Say) -> None:
+    """Waits until every file that is replaced in place is offered; their DAGs run by themselves."""
+    wanted = {terms.file for terms in guide.all if terms.replaced_in_place}
+
+    def done() -> bool:
+        with engine.connect() as connection:
+            offered = wanted & {published.name for published in list_publications(connection, SITE)}
+        say(f"{len(offered)} of {len(wanted)} files")
+        return offered == wanted
+
+    _until(done, "revocation lists and anchor files were not published", Held(stack, tell))
+
+
+def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None:
+    """Lets the oldest delta's seven days be over, and has the retention DAG look; once in a demo's life."""
+    if removed_deltas(engine):
+        return
+    with engine.begin() as connection:
+        oldest = min(
+            (p for p in list_publications(connection, SITE) if p.artefact.obligation == Obligation.DELTA),
+            key=lambda published: published.artefact.business_date,
+        )
+        connection.execute(
+            update(publication)
+            .where(publication.c.site == SITE, publication.c.name == oldest.name)
+            .values(published_at=oldest.published_at - guide.retention.delta_stays - timedelta(days=1))
+        )
+    _run(stack, RETENTION)
+
+
+def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -> None:
+    """Has the auditor look as a Party until it finds nothing wrong; a run of today may still be under way."""
+
+    def nothing_is_wrong() -> bool:
+        _run(stack, AUDITOR)
+        findings = [known.finding for known in open_findings(engine)]
+        say(", ".join(f"{finding.kind}: {finding.item}" for finding in findings[:2]) or "nothing is wrong")
+        return not findings
+
+    _until(nothing_is_wrong, "the auditor goes on finding something wrong (`smki status` says what)")
+
+
+def removed_deltas(engine: Engine) -> list[tuple[str, str]]:
+    """Name and reason of each delta that retention has removed."""
+    query = (
+        select(publication.c.name, publication.c.end_reason)
+        .join(artefact, artefact.c.id == publication.c.artefact_id)
+        .where(publication.c.ended_at.is_not(None), artefact.c.obligation == Obligation.DELTA)
+    )
+    with engine.connect() as connection:
+        return [(row.name, row.end_reason) for row in connection.execute(query)]
+
+
+def _run(stack: Stack, dag_id: str) -> None:
+    """Has a DAG run now, and waits until the run has succeeded."""
+    run_id = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+
+    def done() -> bool:
+        state = stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        _refuse_failed([state])
+        return bool(state == "success")
+
+    _until(done, f"a run of {dag_id} did not end")
+
+
+def _states(stack: Stack, dag_id: str) -> dict[datetime, str]:
+    """State of each run of a day, by logical date."""
+    runs = stack.api.runs(dag_id)
+    return {datetime.fromisoformat(run["logical_date"]): run["state"] for run in runs if run["logical_date"]}
+
+
+def _refuse_failed(states: list[str]) -> None:
+    if "failed" in states:
+        raise TransportError(
+            "a DAG run", "it failed.", "The demo's files are not complete.", "open its log in the Airflow UI."
+        )
+
+
+@dataclass(slots=True)
+class Held:
+    """What the gate holds while somebody waits for it to be published; each is told of once."""
+
+    stack: Stack
+    tell: Say
+    told: set[str] = field(default_factory=set)
+
+    def look(self) -> list[str]:
+        """Addresses at which a person has to decide."""
+        asked = self.stack.api.get("dags/~/dagRuns/~/hitlDetails", response_received=False, state="awaiting_input")
+        addresses = []
+        for detail in asked["hitl_details"]:
+            task = detail["task_instance"]
+            path = f"dags/{task['dag_id']}/runs/{task['dag_run_id']}/tasks/{task['task_id']}/required_actions"
+            addresses.append(f"{self.stack.api.base_url}/{path}")
+            if addresses[-1] not in self.told:
+                self.tell(f"{detail['subject']} The gate holds it until a person decides: {addresses[-1]}")
+                self.told.add(addresses[-1])
+        return addresses
+
+
+def _until(condition: Callable[[], bool], problem: str, held: Held | None = None) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not condition():
+        addresses = held.look() if held else []
+        if time.monotonic() > deadline:
+            raise TransportError(
+                "Airflow",
+                f"{problem} within {_WAIT_S} s.",
+                "The demo stops.",
+                f"start again, and decide at {', '.join(addresses)}" if addresses else "read var/log.",
+            )
+        time.sleep(0.5)

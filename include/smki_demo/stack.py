@@ -1,0 +1,204 @@
+"""Starts and ends the stack's processes: the SFTP server, a mail server and Airflow's four services.
+
+Each process leads a group of its own, and ending it ends the group: Airflow's services start children that outlive them
+otherwise. A log file a process lies in `var/log/`.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from smki.errors import ConfigurationError, TransportError
+from smki.repository import embedded
+from smki.repository.database import ensure_database, open_engine
+from smki.repository.migrate import migrate
+from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
+from smki_demo.airflow_api import AirflowApi
+from smki_demo.environment import USERS, airflow_environment, mail_connection, site_connection
+from smki_demo.sftp_server import HOST, PARTY, PUBLISHER
+
+_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
+_STOP_S = 10
+_HEALTHY_S = 240
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running stack."""
+
+    var: Path
+    environment: dict[str, str]
+    repository_url: str
+    api: AirflowApi
+    sftp: dict[str, Any] = field(default_factory=dict)  # what the SFTP server said when it was ready
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def mail(self) -> Path:
+        """Where messages to people land, one .eml file each."""
+        return self.var / "mail"
+
+    def airflow(self, *arguments: str) -> str:
+        """Runs an Airflow command to its end and returns what it printed. Raises TransportError when it fails."""
+        command = [sys.executable, "-m", "airflow", *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TransportError(
+                f"airflow {' '.join(arguments)}",
+                f"it ended with {done.returncode}: {done.stderr.strip()[-300:]}",
+                "The stack is not complete.",
+                f"see {self.var / 'log'}.",
+            )
+        return done.stdout
+
+    def start(self, name: str, *command: str, answers: bool = False) -> subprocess.Popen[bytes]:
+        """Starts a Python module whose output goes to `var/log/NAME.log`; its stdout is ours where it `answers`."""
+        log = self.var / "log" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env=self.environment,
+                stdout=subprocess.PIPE if answers else out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends a process and all that it started."""
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sign)
+            except ProcessLookupError:
+                break
+            try:
+                process.wait(_STOP_S if sign is not signal.SIGKILL else None)
+            except subprocess.TimeoutExpired:
+                continue
+        self.processes.remove(process)
+
+
+def free_port(wanted: int, what: str) -> int:
+    """The wanted port of loopback, or any free one for 0. Raises ConfigurationError when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {wanted} on {HOST}",
+                f"the {what} needs it and something else has it ({error.strerror}).",
+                "Nothing was started.",
+                "end that program, or choose another port: DEMO_PORT=8181 DEMO_SFTP_PORT=2223 make demo.",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[Stack]:
+    """The stack below `var`: databases migrated, SFTP server up, pool there; `start_airflow` does the rest.
+
+    Everything ends with the block.
+    Raises ConfigurationError for a port that is taken, TransportError for a process that does not come up.
+    """
+    port, sftp_port = free_port(port, "Airflow UI"), free_port(sftp_port, "SFTP server")
+    home = var / "airflow"
+    home.mkdir(parents=True, exist_ok=True)
+    repository_url = embedded.start(var / "postgres")
+    ensure_database(repository_url)
+    metadata_url = embedded.dsn(var / "postgres", "airflow")
+    ensure_database(metadata_url)
+    migrate(open_engine(repository_url))
+    passwords = _kept(home / "passwords.json", {user: secrets.token_urlsafe(9) for user in USERS})
+    secret = _kept(home / "secret.json", {"secret": secrets.token_hex(32)})["secret"]
+    environment = dict(os.environ) | airflow_environment(
+        home=home,
+        repository_url=repository_url,
+        metadata_url=metadata_url.replace("postgresql://", "postgresql+psycopg2://"),
+        var=var,
+        port=port,
+        secret=secret,
+    )
+    api = AirflowApi(environment["AIRFLOW__API__BASE_URL"], "admin", passwords["admin"])
+    stack = Stack(var, environment, repository_url, api)
+    try:
+        start_sftp(stack, sftp_port)
+        start_mail(stack)
+        stack.airflow("db", "migrate")
+        stack.airflow("pools", "set", PUBLISH_POOL, "1", "one publisher at a time")
+        yield stack
+    finally:
+        for process in reversed(stack.processes.copy()):
+            stack.stop(process)
+
+
+def start_sftp(stack: Stack, port: int) -> None:
+    """Starts the SFTP server and gives Airflow its connections: as publisher, and as the Party that audits."""
+    root, keys = str(stack.var / "sftp"), str(stack.var / "sftp-keys")
+    stack.sftp = _answer(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
+    known_hosts = stack.var / "sftp-keys" / "known_hosts"
+    known_hosts.write_text(f"[{HOST}]:{stack.sftp['port']} {stack.sftp['host_key']}\n")
+    for conn_id, account in ((connection_id("primary"), PUBLISHER), (audit_connection_id("primary"), PARTY)):
+        key_file = Path(stack.sftp["keys"][account])
+        stack.environment |= site_connection(
+            conn_id, HOST, stack.sftp["port"], account, key_file, stack.sftp["host_key"]
+        )
+
+
+def start_mail(stack: Stack) -> None:
+    """Starts the mail server and gives Airflow its connection."""
+    ready = _answer(stack, "mail", "mail_server", "--folder", str(stack.mail))
+    stack.environment |= mail_connection(ready["host"], ready["port"])
+
+
+def _answer(stack: Stack, name: str, module: str, *arguments: str) -> Any:
+    """What a server of the demo says once it accepts connections. Raises TransportError."""
+    process = stack.start(name, f"smki_demo.{module}", *arguments, answers=True)
+    assert process.stdout is not None  # noqa: S101  # it answers
+    ready = process.stdout.readline()
+    if not ready:
+        raise TransportError(
+            f"{name} server",
+            "it ended at start.",
+            "The stack is not complete.",
+            f"read {stack.var / 'log' / name}.log.",
+        )
+    return json.loads(ready)
+
+
+def start_airflow(stack: Stack) -> None:
+    """Starts Airflow's services and waits until all of them are healthy. Raises TransportError."""
+    services = {name: stack.start(name, "airflow", name) for name in _SERVICES}
+    deadline = time.monotonic() + _HEALTHY_S
+    while not stack.api.healthy():
+        dead = [name for name, process in services.items() if process.poll() is not None]
+        if dead or time.monotonic() > deadline:
+            raise TransportError(
+                f"Airflow {', '.join(dead) or 'services'}",
+                "it ended at start." if dead else f"they are not healthy after {_HEALTHY_S} s.",
+                "No DAG runs.",
+                f"read {stack.var / 'log'}.",
+            )
+        time.sleep(0.5)
+
+
+def _kept(path: Path, made: dict[str, str]) -> dict[str, str]:
+    """What the file holds; written with `made`, readable for its owner only, when there is none."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made))
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept

@@ -1,0 +1,181 @@
+"""The published files of the revocation lists: what they are, and what is checked before they go out."""
+
+import gzip
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from sqlalchemy import Engine, text
+
+from builders import lodge_bodies, reference
+from smki.certificates.model import ListKind
+from smki.certificates.set_digest import SetDigest
+from smki.errors import VerificationError
+from smki.kinds.revocation.examination import verify_revocation_file
+from smki.kinds.revocation.file import (
+    KINDS,
+    lists_without_successor,
+    newest_list,
+    produce_revocation_file,
+    unpublished_lists,
+)
+from smki.kinds.revocation.lodging import LodgedList
+from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.publish.artefact import Artefact
+from smki.publish.ledger import record_artefact, record_publication
+from smki.publish.recipe import PublishedFile
+from smki.store.single_file import write_single
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, issue_lists
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+SITES = ("primary", "dr")
+
+
+@pytest.fixture
+def stored(repository: Engine, pki: Pki, signed: list[bytes]) -> Engine:
+    """A repository with an ARL and a CRL that has one entry."""
+    lodge_bodies(repository, signed)
+    issue_lists(repository, pki, NOW, [Revoked(reference(signed[4]).serial_number, NOW)])
+    return repository
+
+
+def newest(engine: Engine, terms: Terms) -> LodgedList:
+    lodged = newest_list(engine, terms)
+    assert lodged is not None
+    return lodged
+
+
+def produce(engine: Engine, terms: Terms, folder: Path, now: datetime = NOW) -> Artefact:
+    return produce_revocation_file(engine, terms, newest(engine, terms), folder, now, "test")
+
+
+def publish(engine: Engine, artefact: Artefact, site: str) -> None:
+    """As the ledger records it."""
+    with engine.begin() as connection:
+        record_artefact(connection, artefact)
+        done = PublishedFile(f"/{artefact.name}", artefact.bytes, artefact.sha256, already_there=False)
+        record_publication(connection, site, artefact.name, done, "test")
+
+
+def check_file(engine: Engine, terms: Terms, folder: Path) -> None:
+    artefact, lodged = produce(engine, terms, folder), newest(engine, terms)
+    file = folder / terms.file
+    with gzip.open(file) as stream:
+        content = stream.read()
+        assert stream.mtime == lodged.this_update.timestamp()
+    assert content == lodged.body
+    assert x509.load_der_x509_crl(content).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 1
+    assert file.read_bytes()[10:].startswith(terms.file.removesuffix(".gz").encode() + b"\0")
+    assert (artefact.obligation, artefact.name, artefact.version) == (terms.obligation, terms.file, lodged.id)
+    assert (artefact.business_date, artefact.window_seq) == (lodged.this_update.date(), None)
+    assert (artefact.records, artefact.set_digest) == (lodged.entries, SetDigest.of([lodged.body]))
+    assert artefact.content_digest == hashlib.sha256(lodged.body).hexdigest()
+
+
+def test_clause_2_3_3_c_file_is_the_latest_arl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    check_file(stored, user_guide.terms(Obligation.ARL), tmp_path)
+
+
+def test_clause_2_3_3_d_file_is_the_latest_crl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    check_file(stored, user_guide.terms(Obligation.CRL), tmp_path)
+
+
+def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    crl = user_guide.terms(Obligation.CRL)
+    first, again = produce(stored, crl, tmp_path), produce(stored, crl, tmp_path)
+    assert (again.sha256, again.version) == (first.sha256, first.version)
+    issue_lists(stored, pki, NOW + timedelta(hours=12))
+    later = produce(stored, crl, tmp_path, NOW + timedelta(hours=12))
+    assert (later.version or 0) > (first.version or 0)
+    assert later.content_digest != first.content_digest
+
+
+def test_stale_list_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match=r"nextUpdate of CRL 1 of .* has passed"):
+        produce(stored, user_guide.terms(Obligation.CRL), tmp_path, NOW + CRL_VALIDITY)
+    produce(stored, user_guide.terms(Obligation.ARL), tmp_path, NOW + CRL_VALIDITY)
+
+
+def test_file_that_does_not_hold_the_lodged_list_is_not_published(
+    stored: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    arl, crl = (newest(stored, user_guide.terms(obligation)) for obligation in KINDS)
+    file = tmp_path / "SMKIKR_ORGANISATION_CRL.crl.gz"
+    write_single(file, arl.body, NOW)
+    with pytest.raises(VerificationError, match="does not hold the octets of CRL 1"):
+        verify_revocation_file(stored, file, crl, NOW)
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(VerificationError, match=r"damaged|ends in the middle"):
+        verify_revocation_file(stored, file, crl, NOW)
+
+
+def test_list_that_was_changed_in_the_repository_is_not_published(
+    stored: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    with stored.begin() as connection:
+        connection.execute(
+            text("UPDATE revocation_list SET body = set_byte(body, length(body) - 1, 7) WHERE kind = 'CRL'")
+        )
+    with pytest.raises(VerificationError, match="signature verifies under none"):
+        produce(stored, user_guide.terms(Obligation.CRL), tmp_path)
+
+
+def test_list_under_the_other_ones_name_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    with stored.begin() as connection:
+        connection.execute(text("UPDATE revocation_list SET kind = 'ARL', number = 9 WHERE kind = 'CRL'"))
+    with pytest.raises(VerificationError, match="holds an CRL and is to be an ARL"):
+        produce(stored, user_guide.terms(Obligation.ARL), tmp_path)
+
+
+def test_list_of_an_authority_that_was_revoked_since_is_not_published(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    with stored.begin() as connection:
+        connection.execute(
+            text("UPDATE certificate SET status = 'R' WHERE body = :body"), {"body": pki.issuing_oca.der}
+        )
+    with pytest.raises(VerificationError, match="unless revoked"):
+        produce(stored, user_guide.terms(Obligation.CRL), tmp_path)
+
+
+def test_nothing_waits_while_nothing_is_lodged(repository: Engine, user_guide: UserGuide) -> None:
+    assert unpublished_lists(repository, user_guide, SITES) == []
+    assert newest_list(repository, user_guide.terms(Obligation.ARL)) is None
+
+
+def test_newest_lists_wait_until_every_site_offers_them(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    arl, crl = (produce(stored, user_guide.terms(obligation), tmp_path) for obligation in KINDS)
+
+    def waiting() -> list[str]:
+        return [f"{entry[:5]} {entry.rpartition(' ')[2]}" for entry in unpublished_lists(stored, user_guide, SITES)]
+
+    assert waiting() == ["ARL 1 primary", "ARL 1 dr", "CRL 1 primary", "CRL 1 dr"]
+    publish(stored, arl, "primary")
+    publish(stored, arl, "dr")
+    publish(stored, crl, "dr")
+    assert waiting() == ["CRL 1 primary"]
+    publish(stored, crl, "primary")
+    assert waiting() == []
+    issue_lists(stored, pki, NOW + timedelta(hours=1))
+    assert waiting() == ["ARL 2 primary", "ARL 2 dr", "CRL 2 primary", "CRL 2 dr"]
+
+
+@pytest.mark.parametrize(("hours", "kinds"), [(23, []), (25, [ListKind.CRL]), (49, [ListKind.CRL])])
+def test_list_that_nears_its_next_update_without_a_successor_is_named(
+    stored: Engine, user_guide: UserGuide, hours: int, kinds: list[ListKind]
+) -> None:
+    ending = lists_without_successor(stored, user_guide, NOW + timedelta(hours=hours))
+    assert [lodged.kind for lodged in ending] == kinds
+
+
+def test_successor_ends_the_warning(stored: Engine, pki: Pki, user_guide: UserGuide) -> None:
+    later = NOW + timedelta(hours=40)
+    issue_lists(stored, pki, later)
+    assert lists_without_successor(stored, user_guide, later) == []

@@ -1,0 +1,94 @@
+import gzip
+import io
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smki.annex_b.gzip_reading import GzipReader
+from smki.errors import DocumentRefusedError
+
+MEMBERS = st.lists(st.binary(max_size=400).map(lambda octets: octets * 7), min_size=1, max_size=4)
+
+
+def member(octets: bytes, level: int) -> bytes:
+    compressor = zlib.compressobj(level, wbits=31)
+    return compressor.compress(octets) + compressor.flush()
+
+
+def read_all(stream: bytes, size: int = 1 << 16) -> bytes:
+    reader = io.BufferedReader(GzipReader(io.BytesIO(stream), "x.gz"), size)
+    parts = []
+    while part := reader.read(size):
+        parts.append(part)
+    return b"".join(parts)
+
+
+@given(members=MEMBERS, level=st.integers(0, 9), size=st.integers(1, 3_000))
+def test_all_members_are_read_in_portions_of_any_size(members: list[bytes], level: int, size: int) -> None:
+    assert read_all(b"".join(member(octets, level) for octets in members), size) == b"".join(members)
+
+
+@pytest.mark.parametrize("level", [0, 1, 6])
+def test_large_member_is_read_whole(level: int) -> None:
+    octets = b"".join(number.to_bytes(8) for number in range(200_000))
+    for size in (4_096, 1 << 20):
+        assert read_all(member(octets, level), size) == octets
+
+
+@given(members=MEMBERS, data=st.data())
+def test_truncated_stream_is_refused_unless_it_ends_with_a_member(members: list[bytes], data: st.DataObject) -> None:
+    parts = [member(octets, 6) for octets in members]
+    stream = b"".join(parts)
+    cut = data.draw(st.integers(0, len(stream) - 1))
+    ends = {sum(map(len, parts[:count])) for count in range(1, len(parts))}
+    if cut in ends:
+        assert b"".join(members).startswith(read_all(stream[:cut]))
+    else:
+        with pytest.raises(DocumentRefusedError, match="ends in the middle"):
+            read_all(stream[:cut])
+
+
+@given(octets=st.binary(min_size=50, max_size=400), data=st.data())
+def test_damaged_stream_is_refused_or_gives_the_same(octets: bytes, data: st.DataObject) -> None:
+    stream = bytearray(member(octets, 6))
+    at = data.draw(st.integers(0, len(stream) - 1))
+    stream[at] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        read = read_all(bytes(stream))
+    except DocumentRefusedError:
+        return
+    assert read == octets  # a flipped bit of the time or of a hint
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"garbage", b"\0" * 40]
+)
+def test_what_is_no_gzip_is_refused(octets: bytes) -> None:
+    with pytest.raises(DocumentRefusedError):
+        read_all(octets)
+
+
+def test_bomb_is_refused_and_takes_little_memory() -> None:
+    bomb = member(b"\0" * (64 << 20), 9)
+    tracemalloc.start()
+    reader = io.BufferedReader(GzipReader(io.BytesIO(bomb), "bomb.gz"))
+    portions = iter(lambda: len(reader.read(1 << 16)), 0)
+    with pytest.raises(DocumentRefusedError, match="expands beyond 100 : 1"):
+        list(portions)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_small_file_may_expand_by_any_ratio() -> None:
+    assert read_all(member(b"\0" * (1 << 20), 9)) == b"\0" * (1 << 20)
+
+
+@given(members=MEMBERS)
+def test_members_are_counted(members: list[bytes]) -> None:
+    reader = GzipReader(io.BytesIO(b"".join(member(octets, 6) for octets in members)), "x")
+    reader.readall()
+    assert reader.members == len(members)

@@ -1,0 +1,288 @@
+"""What a document says, right or wrong: in one piece as others make it, and in segments as we do."""
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from builders import (
+    XSD,
+    assembled,
+    document,
+    look_alikes,
+    name,
+    plan_of,
+    record_of,
+    rendered,
+    self_made,
+    zipped,
+)
+from smki.annex_b.reading import pybase64
+from smki.certificates.set_digest import SetDigest
+from smki.errors import ConfigurationError, VerificationError
+from smki.kinds.extracts.rendering import render_head, render_tail
+from smki.verify.verification import Verification, verify_file
+
+Parts = tuple[bytes, bytes, bytes]  # head, records, tail
+HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
+NAME = "SMKIKR_FULL_2025-06-08.xml.gz"
+
+
+def verify_parts(folder: Path, parts: Parts, *, in_segments: bool, name: str = NAME) -> Verification:
+    if in_segments:
+        file, manifest = assembled(folder, parts, name)
+        return verify_file(file, XSD, manifest=manifest)
+    return verify_file(zipped(folder, b"".join(parts), name), XSD)
+
+
+@pytest.fixture(scope="module")
+def bodies(signed: list[bytes]) -> list[bytes]:
+    """An OCA, a DCA, two Organisations and three Devices."""
+    return [signed[0], signed[3], signed[4], signed[5], *signed[-3:]]
+
+
+@pytest.mark.parametrize("in_segments", [False, True])
+def test_file_of_all_classes_passes_with_its_figures(signed: list[bytes], tmp_path: Path, in_segments: bool) -> None:
+    verified = verify_parts(tmp_path, (HEAD, rendered(signed), TAIL), in_segments=in_segments)
+    assert verified.records == len(signed)
+    assert verified.set_digest == SetDigest.of(signed)
+    assert verified.classes == {"OCA": 2, "DCA": 2, "ORGANISATION": 30, "DEVICE": 12}
+    assert verified.statuses == {"I": len(signed)}
+    assert verified.xml_bytes == len(HEAD) + len(rendered(signed)) + len(TAIL)
+
+
+@pytest.mark.parametrize("in_segments", [False, True])
+def test_file_without_records_passes(tmp_path: Path, in_segments: bool) -> None:
+    verified = verify_parts(tmp_path, (HEAD, b"", TAIL), in_segments=in_segments)
+    assert (verified.records, verified.set_digest) == (0, SetDigest())
+
+
+@pytest.mark.parametrize("in_segments", [False, True])
+def test_name_that_is_not_ascii_passes(tmp_path: Path, in_segments: bool) -> None:
+    odd = [
+        self_made(name("07", text), serial=number) for number, text in enumerate(["OCA Ü&<>", "DCA 電", "OCA"], 1 << 62)
+    ]
+    verified = verify_parts(tmp_path, (HEAD, rendered(odd), TAIL), in_segments=in_segments)
+    assert verified.set_digest == SetDigest.of(odd)
+
+
+@pytest.mark.parametrize("in_segments", [False, True])
+def test_delta_may_hold_every_status(bodies: list[bytes], tmp_path: Path, in_segments: bool) -> None:
+    records = b"".join(rendered([body], status) for body, status in zip(bodies, "PINERII", strict=True))
+    parts = (HEAD, records, TAIL)
+    verified = verify_parts(tmp_path, parts, in_segments=in_segments, name="SMKIKR_DELT_2025-06-08.xml.gz")
+    assert verified.statuses == {"P": 1, "I": 3, "N": 1, "E": 1, "R": 1}
+
+
+Rewriting = Callable[[bytes], bytes]
+ROOT = b"<CertificateDataResponse>"
+XSI = ROOT.replace(
+    b">", b' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="a.xsd">'
+)
+BY_OTHERS: dict[str, Rewriting] = {
+    "as it is": lambda xml: xml,
+    "attributes on the root": lambda xml: xml.replace(ROOT, XSI),
+    "Windows line ends": lambda xml: xml.replace(b"\n", b"\r\n"),
+    "no declaration": lambda xml: xml[xml.index(b"\n") + 1 :],
+    "byte order mark": lambda xml: b"\xef\xbb\xbf" + xml,
+    "UTF-16": lambda xml: xml.split(b"\n", 1)[1].decode().encode("utf-16"),
+    "comment in the head": lambda xml: xml.replace(ROOT, b"<!-- made by others -->" + ROOT),
+    "comment between records": lambda xml: xml.replace(b"</CertificateResponse>", b"</CertificateResponse><!-- x -->"),
+    "comment in a text": lambda xml: xml.replace(b"<CertificateStatus>", b"<CertificateStatus><!-- x -->"),
+    "CDATA": lambda xml: re.sub(rb"<CertificateSerial>(\w+)<", rb"<CertificateSerial><![CDATA[\1]]><", xml),
+    "character references": lambda xml: xml.replace(b"<CertificateStatus>I<", b"<CertificateStatus>&#73;<"),
+    "instruction": lambda xml: xml.replace(ROOT, b"<?xml-stylesheet href='a'?>" + ROOT),
+    "space in every tag": lambda xml: re.sub(rb"<(/?Cert\w+)>", rb"<\1 >", xml),
+}
+
+
+@pytest.mark.parametrize("pretty", [False, True], ids=["one line", "many lines"])
+@pytest.mark.parametrize("way", BY_OTHERS)
+def test_document_that_others_wrote_in_their_way_passes(
+    bodies: list[bytes], tmp_path: Path, way: str, pretty: bool
+) -> None:
+    xml = BY_OTHERS[way](document([record_of(body) for body in bodies], pretty=pretty))
+    verified = verify_file(zipped(tmp_path, xml), XSD)
+    assert (verified.records, verified.set_digest) == (len(bodies), SetDigest.of(bodies))
+
+
+def test_document_of_many_pieces_passes_and_a_damage_in_any_is_found(tmp_path: Path) -> None:
+    bodies = look_alikes(10_000)  # 9 MB of XML: two pieces
+    xml = HEAD + rendered(bodies) + TAIL
+    assert verify_file(zipped(tmp_path, xml), XSD).set_digest == SetDigest.of(bodies)
+    for share in (0.1, 0.999):
+        at = xml.index(b"<CertificateUsage>", int(share * len(xml)) - 1_000) + len(b"<CertificateUsage>")
+        other = b"KA" if xml[at : at + 2] == b"DS" else b"DS"
+        with pytest.raises(VerificationError, match="its CertificateUsage is"):
+            verify_file(zipped(tmp_path, xml[:at] + other + xml[at + 2 :]), XSD)
+    half = xml.index(b"<CertificateResponse>", len(xml) // 2)
+    with pytest.raises(VerificationError, match="more than once"):
+        verify_file(zipped(tmp_path, xml[:half] + rendered(bodies[:1]) + xml[half:]), XSD)
+
+
+Damage = Callable[[Parts], Parts]
+
+
+def on_records(pattern: bytes, new: bytes) -> Damage:
+    """Replaces the first match in the records; the pattern has to occur."""
+
+    def damage(parts: Parts) -> Parts:
+        changed, count = re.subn(pattern, new, parts[1], count=1)
+        assert count == 1
+        assert changed != parts[1]
+        return parts[0], changed, parts[2]
+
+    return damage
+
+
+def on_line(number: int, pattern: bytes, new: bytes) -> Damage:
+    """The same on one record: 0 OCA, 1 DCA, 2 and 3 Organisations, 4 to 6 Devices."""
+
+    def damage(parts: Parts) -> Parts:
+        lines = parts[1].splitlines(keepends=True)
+        _, lines[number], _ = on_records(pattern, new)((b"", lines[number], b""))
+        return parts[0], b"".join(lines), parts[2]
+
+    return damage
+
+
+def other_body(parts: Parts) -> Parts:
+    first, second = re.findall(rb"<CertificateBody>[^<]+<", parts[1])[4:6]
+    return parts[0], parts[1].replace(first, second, 1), parts[2]
+
+
+def same_record_twice(parts: Parts) -> Parts:
+    return parts[0], parts[1] + parts[1].splitlines(keepends=True)[2], parts[2]
+
+
+def same_certificate_with_another_signature(parts: Parts) -> Parts:
+    line = parts[1].splitlines(keepends=True)[4]
+    der = pybase64.b64decode(re.search(rb"<CertificateBody>([^<]+)<", line)[1])  # type: ignore[index]  # it is there
+    changed = pybase64.b64encode(der[:-1] + bytes([der[-1] ^ 1]))
+    return parts[0], parts[1] + line.replace(pybase64.b64encode(der), changed), parts[2]
+
+
+DOCTYPE = b'<!DOCTYPE CertificateDataResponse [<!ENTITY status "I">]>\n'
+S, D = rb"<CertificateSerial>(\w+)<", rb"<CertificateSubjectAltName>([^<]+)</CertificateSubjectAltName>"
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "document type": (lambda p: (p[0].replace(ROOT, DOCTYPE + ROOT), p[1], p[2]), "document type"),
+    "entity": (
+        lambda p: (p[0].replace(ROOT, DOCTYPE + ROOT), p[1].replace(b">I<", b">&status;<"), p[2]),
+        "document type|schema",
+    ),
+    "unknown entity": (on_records(b">I<", b">&status;<"), "XML"),
+    "comment that hides all": (lambda p: (p[0] + b"<!--", p[1], b"-->" + p[2]), "hides records|XML"),
+    "comment that hides one": (on_line(1, rb"(?s)(.+)", rb"<!--\1-->"), "hides records"),
+    "instruction that hides all": (lambda p: (p[0] + b"<?x ", p[1], b"?>" + p[2]), "hides records|XML"),
+    "CDATA in the wrong place": (on_line(1, rb"(?s)(.+)", rb"<![CDATA[\1]]>"), "schema"),
+    "comment that changes a text": (on_line(2, S, rb"<CertificateSerial>\1<!-- -->00<"), "its CertificateSerial"),
+    "elements in another order": (
+        on_records(rb"(<CertificateSerial>\w+</\w+>)(<CertificateStatus>I</\w+>)", rb"\2\1"),
+        "schema",
+    ),
+    "element twice": (on_records(rb"(<CertificateStatus>I</\w+>)", rb"\1\1"), "schema"),
+    "element missing": (on_records(rb"<CertificateStatus>I</\w+>", b""), "schema"),
+    "element unknown": (on_records(rb"</CertificateResponse>", b"<More/></CertificateResponse>"), "schema"),
+    "attribute on a record": (on_records(b"<CertificateResponse>", b'<CertificateResponse a="b">'), "schema"),
+    "namespace": (lambda p: (p[0].replace(ROOT, ROOT[:-1] + b' xmlns="urn:x">'), p[1], p[2]), "schema"),
+    "text between records": (lambda p: (p[0], b"text" + p[1], p[2]), "schema"),
+    "other root": (
+        lambda p: (p[0].replace(ROOT, b"<Other>"), p[1], p[2].replace(b"CertificateDataResponse", b"Other")),
+        "schema|root element",
+    ),
+    "something after the root": (lambda p: (p[0], p[1], p[2] + b"<x/>"), "XML"),
+    "end missing": (lambda p: (p[0], p[1], b""), "XML"),
+    "body of another certificate": (other_body, "its Certificate(SubjectAltName|Serial|Usage) is"),
+    "body that is no certificate": (
+        on_records(rb"(<CertificateBody>)[^<]+<", rb"\1AAAA<"),
+        "its body is no certificate",
+    ),
+    "body that is empty": (on_records(rb"(<CertificateBody>)[^<]+<", rb"\1<"), "its body is no certificate"),
+    "body that is no Base64": (on_records(rb"(<CertificateBody>)MII", rb"\1MI*"), "schema|not Base64"),
+    "body on two lines": (on_records(rb"(<CertificateBody>)(.{64})", rb"\1\2\n"), "not Base64 on one line"),
+    "wrong serial number": (on_line(2, S, rb"<CertificateSerial>\g<1>00<"), "its CertificateSerial is"),
+    "serial number in lower case": (on_line(2, rb"<CertificateSerial>\w+<", b"<CertificateSerial>ab<"), "schema"),
+    "serial number with a sign octet": (on_line(2, S, rb"<CertificateSerial>00\1<"), "its CertificateSerial is"),
+    "wrong EUI-64": (on_line(4, D, D.replace(b"([^<]+)", b"00-00-00-00-00-00-00-01")), "its CertificateSubjectAltName"),
+    "wrong name of a CA": (on_line(0, b"OCA0", b"OCA1"), "its CertificateSubjectName is 'OCA1'"),
+    "subject of the wrong class": (
+        on_line(4, D, rb"<CertificateSubjectName>\1</CertificateSubjectName>"),
+        "its CertificateSubjectName is",
+    ),
+    "wrong role": (on_line(2, rb"Role>\d+<", b"Role>66<"), "its CertificateRole is '66'"),
+    "no role": (on_line(2, rb"<CertificateRole>\d+</CertificateRole>", b""), "its CertificateRole is ''"),
+    "role of a Device": (
+        on_line(4, b"<CertificateUsage>", b"<CertificateRole>2</CertificateRole><CertificateUsage>"),
+        "its CertificateRole is '2'",
+    ),
+    "wrong usage": (on_line(2, b">DS<", b">KA<"), "its CertificateUsage is 'KA'"),
+    "usage of a CA": (
+        on_line(0, b"<ManufacturingFlag>", b"<CertificateUsage>DS</CertificateUsage><ManufacturingFlag>"),
+        "its CertificateUsage is 'DS'",
+    ),
+    "unknown status": (on_records(b">I<", b">X<"), "schema"),
+    "status N in a full extract": (on_records(b">I<", b">N<"), "status I only"),
+    "same record twice": (same_record_twice, "more than once"),
+    "same serial number twice": (same_certificate_with_another_signature, "more than once"),
+}
+
+
+@pytest.mark.parametrize("in_segments", [False, True], ids=["in one piece", "in segments"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_document_is_refused(bodies: list[bytes], tmp_path: Path, damage: str, in_segments: bool) -> None:
+    apply, rule = DAMAGES[damage]
+    parts = apply((HEAD, rendered(bodies), TAIL))
+    with pytest.raises(VerificationError, match=rule):
+        verify_parts(tmp_path, parts, in_segments=in_segments)
+
+
+@pytest.mark.parametrize(("start", "end"), [(b"<!--", b"-->"), (b"<?x ", b"?>")], ids=["comment", "instruction"])
+def test_records_beside_hidden_ones_are_those_that_count(
+    bodies: list[bytes], tmp_path: Path, start: bytes, end: bytes
+) -> None:
+    """The hidden ones look like ours, the others are spelled in another way."""
+    shown = re.sub(rb"<(/?)CertificateResponse>", rb"<\1CertificateResponse >", rendered(bodies[:4]))
+    xml = HEAD + start + rendered(bodies[4:]) + end + shown + TAIL
+    assert verify_file(zipped(tmp_path, xml), XSD).set_digest == SetDigest.of(bodies[:4])
+
+
+def test_refusal_names_the_record(bodies: list[bytes], tmp_path: Path) -> None:
+    parts = on_line(5, b">DS<", b">KA<")((HEAD, rendered(bodies), TAIL))
+    with pytest.raises(VerificationError, match=f"^{NAME}, segment 1, record 6: its CertificateUsage"):
+        verify_parts(tmp_path, parts, in_segments=True)
+
+
+def test_checker_goes_on_after_a_refusal(bodies: list[bytes], tmp_path: Path) -> None:
+    """The manifest of a file with two damaged segments: each is refused on its own."""
+    good = rendered(bodies)
+    for broken in ((good[:-5], good), (good, good[:-5])):
+        file, manifest = assembled(tmp_path, [HEAD, *broken, TAIL])
+        with pytest.raises(VerificationError, match=f"segment {broken.index(good[:-5]) + 1}"):
+            verify_file(file, XSD, manifest=manifest)
+
+
+def test_schema_that_is_none_is_a_configuration_error(bodies: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "no.xsd").write_text("no schema")
+    file = zipped(tmp_path, document([record_of(bodies[0])]))
+    for schema in (tmp_path / "no.xsd", tmp_path / "gone.xsd", file):
+        with pytest.raises(ConfigurationError, match="SMKI_ANNEX_B_XSD"):
+            verify_file(file, schema)
+
+
+def test_official_schema_may_be_put_in_place_of_ours(bodies: list[bytes], tmp_path: Path) -> None:
+    stricter = XSD.read_text().replace('maxOccurs="unbounded"', 'maxOccurs="2"')
+    (tmp_path / "a b.xsd").write_text(stricter)
+    records = [record_of(body) for body in bodies]
+    assert verify_file(zipped(tmp_path, document(records[:2])), tmp_path / "a b.xsd").records == 2
+    with pytest.raises(VerificationError, match=r"breaks the schema a b\.xsd"):
+        verify_file(zipped(tmp_path, document(records[:3])), tmp_path / "a b.xsd")
+
+
+def test_our_own_files_need_no_special_reader(bodies: list[bytes], tmp_path: Path) -> None:
+    file, _ = assembled(tmp_path, [HEAD, rendered(bodies[:3]), rendered(bodies[3:]), TAIL])
+    root = etree.fromstring(gzip.decompress(file.read_bytes()))
+    assert len(root) == 3 + len(bodies)
+    assert verify_file(file, XSD).set_digest == SetDigest.of(bodies)  # as a file of others, without its manifest

@@ -1,0 +1,230 @@
+import gzip
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import XSD, assembled, document, look_alikes, plan_of, record_of, rendered, zipped
+from smki.errors import VerificationError
+from smki.kinds.extracts.rendering import render_head, render_tail
+from smki.store.manifest import Manifest
+from smki.verify.faults import Fault
+from smki.verify.marks import Marks
+from smki.verify.verification import check_segments, conclude, examine_file, verify_file
+
+BODIES = look_alikes(12)
+XML = [render_head(plan_of(5).xml_name), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Path, Manifest]:
+    return assembled(tmp_path, XML)
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, bytes]:
+    """A file whose octets a test may change as it likes, its manifest, and its octets as they were made."""
+    file, manifest = assembled(tmp_path_factory.mktemp("flipped"), XML)
+    return file, manifest, file.read_bytes()
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_flipped_bit_anywhere_is_refused(flipped: tuple[Path, Manifest, bytes], data: st.DataObject) -> None:
+    file, manifest, octets = flipped
+    at = data.draw(st.integers(0, len(octets) - 1))
+    bit = 1 << data.draw(st.integers(0, 7))
+    file.write_bytes(octets[:at] + bytes([octets[at] ^ bit]) + octets[at + 1 :])
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD, manifest=manifest)
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_flipped_bit_without_a_manifest_is_refused_or_changes_nothing_that_is_read(
+    flipped: tuple[Path, Manifest, bytes], data: st.DataObject
+) -> None:
+    file, _, octets = flipped
+    at = data.draw(st.integers(0, len(octets) - 1))
+    file.write_bytes(octets)
+    whole = verify_file(file, XSD)
+    file.write_bytes(octets[:at] + bytes([octets[at] ^ 0x10]) + octets[at + 1 :])
+    try:
+        verified = verify_file(file, XSD)
+    except VerificationError:
+        return
+    assert replace(verified, sha256="") == replace(whole, sha256="")
+
+
+@settings(max_examples=60)
+@given(data=st.data(), with_manifest=st.booleans())
+def test_truncated_file_is_refused(
+    flipped: tuple[Path, Manifest, bytes], data: st.DataObject, with_manifest: bool
+) -> None:
+    file, manifest, octets = flipped
+    file.write_bytes(octets[: data.draw(st.integers(0, len(octets) - 1))])
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD, manifest=manifest if with_manifest else None)
+
+
+def renamed_inside(octets: bytes) -> bytes:
+    return octets.replace(b"FULL", b"DELT", 1)
+
+
+def without_name(octets: bytes) -> bytes:
+    end = octets.index(b"\0", 10) + 1
+    return octets[:3] + b"\0" + octets[4:10] + octets[end:]
+
+
+FRAME_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "no gzip": lambda octets: b"PK" + octets[2:],
+    "another method": lambda octets: octets[:2] + b"\7" + octets[3:],
+    "header without an end": lambda octets: octets[:10] + b"x" * 100,
+    "name that is another's": renamed_inside,
+    "no name": without_name,
+    "trailing octet": lambda octets: octets + b"\0",
+    "trailing text": lambda octets: octets + b"and more",
+    "second member": lambda octets: octets + gzip.compress(b"<more/>"),
+    "second member that is empty": lambda octets: octets + gzip.compress(b""),
+    "second member of white space": lambda octets: octets + gzip.compress(b"\n"),
+    "first member that is empty": lambda octets: gzip.compress(b"") + octets,
+    "itself twice": lambda octets: octets * 2,
+    "wrong CRC-32": lambda octets: octets[:-8] + b"1234" + octets[-4:],
+    "wrong length": lambda octets: octets[:-4] + struct.pack("<I", 1),
+    "no end block": lambda octets: octets[:-10] + octets[-8:],
+}
+
+
+@pytest.mark.parametrize("with_manifest", [False, True], ids=["alone", "with its manifest"])
+@pytest.mark.parametrize("damage", FRAME_DAMAGES)
+def test_file_with_a_damaged_frame_is_refused(made: tuple[Path, Manifest], damage: str, with_manifest: bool) -> None:
+    file, manifest = made
+    octets = file.read_bytes()
+    damaged = FRAME_DAMAGES[damage](octets)
+    assert damaged != octets
+    file.write_bytes(damaged)
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD, manifest=manifest if with_manifest else None)
+
+
+def parts_of(file: Path, manifest: Manifest) -> tuple[bytes, list[bytes], bytes]:
+    """Header, segments' deflate, end."""
+    octets, at = file.read_bytes(), manifest.header_bytes
+    parts = []
+    for segment in manifest.segments:
+        parts.append(octets[at : at + segment.deflate_bytes])
+        at += segment.deflate_bytes
+    return octets[: manifest.header_bytes], parts, octets[at:]
+
+
+ORDERS = {
+    "dropped": [0, 1, 3, 4],
+    "twice": [0, 1, 2, 2, 3, 4],
+    "swapped": [0, 2, 1, 3, 4],
+    "in another's place": [0, 1, 1, 3, 4],
+    "head missing": [1, 2, 3, 4],
+    "tail missing": [0, 1, 2, 3],
+    "head twice": [0, 0, 1, 2, 3, 4],
+}
+
+
+@pytest.mark.parametrize("manifest_says_so", [False, True], ids=["manifest as made", "manifest as the file"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_file_whose_segments_are_not_those_of_the_plan_is_refused(
+    made: tuple[Path, Manifest], order: str, manifest_says_so: bool
+) -> None:
+    file, manifest = made
+    header, parts, end = parts_of(file, manifest)
+    file.write_bytes(header + b"".join(parts[number] for number in ORDERS[order]) + end)
+    if manifest_says_so:
+        segments = [replace(manifest.segments[number], number=place) for place, number in enumerate(ORDERS[order])]
+        manifest = replace(manifest, segments=tuple(segments))
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD, manifest=manifest)
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD)
+
+
+def test_swapped_segments_are_refused_even_where_everything_else_is_made_to_fit(tmp_path: Path) -> None:
+    """Without its manifest such a file is whole: it holds the same certificates in another order."""
+    file, manifest = assembled(tmp_path, [XML[0], XML[2], XML[1], XML[3], XML[4]])
+    _, made_in_order = assembled(tmp_path / "in order", XML)
+    assert verify_file(file, XSD, manifest=manifest).set_digest == verify_file(file, XSD).set_digest
+    with pytest.raises(VerificationError, match="segment 1"):
+        verify_file(file, XSD, manifest=made_in_order)
+
+
+def test_record_count_that_is_not_as_produced_is_refused(made: tuple[Path, Manifest]) -> None:
+    file, manifest = made
+    segments = list(manifest.segments)
+    segments[2] = replace(segments[2], records=5)
+    with pytest.raises(VerificationError, match="segment 2: it has 4 records and was produced with 5"):
+        verify_file(file, XSD, manifest=replace(manifest, segments=tuple(segments)))
+
+
+def test_segment_that_nobody_checked_is_missed(made: tuple[Path, Manifest]) -> None:
+    file, manifest = made
+    marks = Marks(file.parent / "marks")
+    rows = check_segments(file, manifest, [0, 1, 3, 4], XSD, marks)
+    (fault,) = conclude(file, manifest, rows, marks).faults
+    assert (fault.fault, "4 rows came of its 5 segments" in fault.rule) == (Fault.CONTENT, True)
+
+
+def test_every_damaged_segment_has_its_own_fault_and_the_others_keep_their_figures(tmp_path: Path) -> None:
+    file, manifest = assembled(tmp_path, XML)
+    octets = bytearray(file.read_bytes())
+    start = manifest.header_bytes + manifest.segments[0].deflate_bytes
+    octets[start + 20] ^= 1  # in segment 1
+    file.write_bytes(octets)
+    examined = examine_file(file, XSD, Marks(tmp_path / "marks"), manifest=manifest)
+    assert [(row.number, row.records, bool(row.fault)) for row in examined.segments] == [
+        (0, 0, False),
+        (1, 0, True),
+        (2, 4, False),
+        (3, 4, False),
+        (4, 0, False),
+    ]
+    assert not examined.is_readable
+    assert examined.segments[1].fault_text.startswith(f"{file.name}, segment 1: its co")
+
+
+def test_record_that_stands_in_two_segments_is_refused(tmp_path: Path) -> None:
+    file, manifest = assembled(tmp_path, [XML[0], XML[1], XML[1], XML[4]])
+    with pytest.raises(VerificationError, match=r"4 certificates .* more than once"):
+        verify_file(file, XSD, manifest=manifest)
+
+
+def test_segments_that_are_records_only_together_are_refused(tmp_path: Path) -> None:
+    cut = len(XML[1]) // 2
+    file, manifest = assembled(tmp_path, [XML[0], XML[1][:cut], XML[1][cut:], XML[4]])
+    assert verify_file(file, XSD).records == 4  # as one document it is whole
+    with pytest.raises(VerificationError, match="segment 1"):
+        verify_file(file, XSD, manifest=manifest)
+
+
+def test_two_processes_say_the_same_as_one(made: tuple[Path, Manifest]) -> None:
+    file, manifest = made
+    heard: list[tuple[int, int]] = []
+    verified = verify_file(file, XSD, manifest=manifest, workers=2, progress=lambda done, of: heard.append((done, of)))
+    assert verified == verify_file(file, XSD, manifest=manifest)
+    read = verify_file(file, XSD)
+    assert (read.set_digest, read.xml_bytes, read.sha256) == (verified.set_digest, verified.xml_bytes, verified.sha256)
+    assert heard == [(number, 5) for number in range(1, 6)]
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD, manifest=manifest, workers=2)
+
+
+def test_gzip_options_of_others_are_read(tmp_path: Path) -> None:
+    """RFC 1952's extra field, comment and header CRC."""
+    file = zipped(tmp_path, document([record_of(body) for body in BODIES]))
+    octets = file.read_bytes()
+    end = octets.index(b"\0", 10) + 1
+    header = octets[:3] + bytes([0x04 | 0x08 | 0x10]) + octets[4:10] + struct.pack("<H", 3) + b"abc" + octets[10:end]
+    file.write_bytes(header + b"a comment\0" + octets[end:])
+    assert verify_file(file, XSD).records == len(BODIES)
