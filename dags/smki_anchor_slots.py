@@ -4,11 +4,10 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.anchor_tasks import produce, record, report
-from smki_airflow.deadlines import ANCHORS, deadlines
+from smki_airflow.deadlines import deadlines
 from smki_airflow.defaults import DEFAULT_ARGS, START_DATE, timetable
 from smki_airflow.gated_publishing import publish_what_the_gate_clears
 from smki_airflow.repository_trigger import RepositoryTrigger
@@ -21,9 +20,9 @@ changed = Asset("smki_changed_anchor_slots", watchers=[AssetWatcher(name="unpubl
 with DAG(
     dag_id="smki_anchor_slots",
     description="The base set for Device anchor slots by region, and the document on it, published to every site",
-    schedule=AssetOrTimeSchedule(timetable=timetable(guide.terms(Obligation.ANCHOR_DOCUMENT)), assets=[changed]),
+    schedule=AssetOrTimeSchedule(timetable=timetable(guide.obligation("anchor_document")), assets=[changed]),
     start_date=START_DATE,
-    deadline=deadlines(guide, *ANCHORS),
+    deadline=deadlines(guide, "smki_anchor_slots"),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

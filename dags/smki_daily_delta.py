@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.deadlines import deadlines
@@ -20,7 +19,7 @@ with DAG(
     description="Certificates lodged or changed in the 24 hours before the cut-off, published to every site",
     schedule=timetable(guide.delta),
     start_date=START_DATE,
-    deadline=deadlines(guide, Obligation.DELTA),
+    deadline=deadlines(guide, "smki_daily_delta"),
     catchup=False,
     max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -44,7 +43,7 @@ with DAG(
     Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
-    shares = plan(obligation=Obligation.DELTA)
+    shares = plan(obligation="delta")
     name = assemble(render.expand(numbers=shares))
     verified = verify.partial(name=name).expand(numbers=shares)
     published = publish_what_the_gate_clears(

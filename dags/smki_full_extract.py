@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.deadlines import deadlines
@@ -20,7 +19,7 @@ with DAG(
     description="All certificates in use at the cut-off, published to every site",
     schedule=timetable(guide.full),
     start_date=START_DATE,
-    deadline=deadlines(guide, Obligation.FULL),
+    deadline=deadlines(guide, "smki_full_extract"),
     catchup=False,
     max_active_runs=3,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -46,7 +45,7 @@ with DAG(
     Each error, finding and move has its section in docs/runbook.md.
     """,
 ):
-    shares = plan(obligation=Obligation.FULL)
+    shares = plan(obligation="full")
     name = assemble(render.expand(numbers=shares))
     verified = verify.partial(name=name).expand(numbers=shares)
     published = publish_what_the_gate_clears(

@@ -14,7 +14,7 @@ settings = Settings.from_environment()
 with DAG(
     dag_id="smki_retention",
     description="Deltas older than seven days and superseded full extracts leave every site",
-    schedule=CronDataIntervalTimetable(load_user_guide(settings.config).retention.cut_off_cron, timezone="UTC"),
+    schedule=CronDataIntervalTimetable(load_user_guide(settings.config).retention_cron, timezone="UTC"),
     start_date=START_DATE,
     catchup=False,
     max_active_runs=1,

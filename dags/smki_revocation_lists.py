@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.deadlines import deadlines
@@ -21,9 +20,9 @@ lodged = Asset("smki_lodged_revocation_list", watchers=[AssetWatcher(name="unpub
 with DAG(
     dag_id="smki_revocation_lists",
     description="The latest Organisation ARL and CRL, published to every site within minutes of lodging",
-    schedule=AssetOrTimeSchedule(timetable=timetable(guide.terms(Obligation.CRL)), assets=[lodged]),
+    schedule=AssetOrTimeSchedule(timetable=timetable(guide.obligation("crl")), assets=[lodged]),
     start_date=START_DATE,
-    deadline=deadlines(guide, Obligation.ARL, Obligation.CRL),
+    deadline=deadlines(guide, "smki_revocation_lists"),
     catchup=False,
     max_active_runs=16,  # one that waits for a person counts, too
     default_args=DEFAULT_ARGS,
@@ -57,5 +56,5 @@ with DAG(
     """,
 ):
     check_next_update()
-    publish_list.override(group_id="arl")(Obligation.ARL, list(settings.sites))
-    publish_list.override(group_id="crl")(Obligation.CRL, list(settings.sites))
+    publish_list.override(group_id="arl")("arl", list(settings.sites))
+    publish_list.override(group_id="crl")("crl", list(settings.sites))

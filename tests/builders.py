@@ -28,7 +28,7 @@ from smki.kinds.extracts.assembly import assemble
 from smki.kinds.extracts.plan import ExtractPlan, IdRange, plan_extract
 from smki.kinds.extracts.production import produce
 from smki.kinds.extracts.rendering import render_records
-from smki.obligations.catalogue import Obligation, Terms
+from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
@@ -39,6 +39,8 @@ from smki.store.segment import write_segment
 from smki_demo.generator.volume import volume_bodies
 
 XSD = INCLUDE / "schema" / "annex_b.xsd"
+DAILY_DELTA, FULL_EXTRACT = "smki_daily_delta", "smki_full_extract"
+REVOCATION_LISTS, ANCHOR_SLOTS = "smki_revocation_lists", "smki_anchor_slots"
 _SUNDAY = date(2025, 6, 1)  # so that window 7, 14 … ends on a day on which a full extract is due
 
 
@@ -117,14 +119,12 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
 def plan_of(segments: int) -> ExtractPlan:
     """The plan of a full extract with so many segments, head and tail included."""
     ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
-    return ExtractPlan(
-        Obligation.FULL, "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges
-    )
+    return ExtractPlan("full", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges)
 
 
 def produced(
     engine: Engine,
-    terms: Terms,
+    terms: Obligation,
     business_date: date,
     folder: Path,
     *,

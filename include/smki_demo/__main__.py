@@ -92,7 +92,7 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
 def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
     guide = load_user_guide(settings.config)
     with step("waiting for Airflow to read the DAGs"):
-        publishing.wait_for_dags(stack)
+        publishing.wait_for_dags(stack, guide)
     with step("backfilling the last eight deltas and the last full extract") as say:
         publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
@@ -110,7 +110,7 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         extracts = fetch_extracts(site, guide, settings.annex_b_xsd, folder)
         current = fetch_current_files(site, guide, settings.annex_b_xsd, folder)
     with step("checking FULL + following deltas against the repository"):
-        chains = check_against_repository(engine, extracts)
+        chains = check_against_repository(engine, guide, extracts)
     received = {file.local.name: file.verification.sha256 for file in extracts}
     received |= {file.local.name: file.sha256 for file in current}
     console.print(files_table(engine, received, wide=console.width >= 140))
@@ -120,7 +120,7 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
             f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
             soft_wrap=True,
         )
-    for name, reason in publishing.removed_deltas(engine):
+    for name, reason in publishing.removed_deltas(engine, guide):
         console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
     api, sftp = stack.api, stack.sftp
     console.print(

@@ -9,12 +9,12 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 
 from smki.errors import TransportError
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import KeepForDays, UserGuide
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
 from smki.watch.findings_ledger import open_findings
-from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS
+from smki_airflow.names import AUDITOR, RETENTION
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import Stack
 
@@ -22,7 +22,6 @@ SITE = "primary"
 DELTAS = 8
 _WAIT_S = 900  # for all runs to end
 Say = Callable[[str], None]  # `say` shows how far something is; `tell` prints a line that stays
-_INTERVAL = {DAILY_DELTA: timedelta(days=1), FULL_EXTRACT: timedelta(days=7)}
 
 
 def party_site(stack: Stack) -> Site:
@@ -31,18 +30,22 @@ def party_site(stack: Stack) -> Site:
     return Site(SITE, HOST, stack.sftp["port"], PARTY, key_file, stack.sftp["host_key"], "/")
 
 
-def wait_for_dags(stack: Stack) -> None:
+def wait_for_dags(stack: Stack, guide: UserGuide) -> None:
     """Waits until Airflow has read every DAG."""
-    wanted = {DAILY_DELTA, FULL_EXTRACT, RETENTION, REVOCATION_LISTS, ANCHOR_SLOTS, AUDITOR}
+    wanted = {*guide.dags, RETENTION, AUDITOR}
     _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
 
 
 def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
     """Has the scheduler run the days that have no run yet, and waits until all have succeeded."""
     # The last full that deltas follow: on the day of a full itself, the one before.
-    full_day = max(day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.falls_on(day))
-    days = {DAILY_DELTA: [today - timedelta(days=back) for back in reversed(range(DELTAS))], FULL_EXTRACT: [full_day]}
-    starts = {dag_id: [guide.delta.cut_off(day) - _INTERVAL[dag_id] for day in days[dag_id]] for dag_id in days}
+    full_day = max(
+        day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.cut_off.falls_on(day)
+    )
+    days = {guide.delta: [today - timedelta(days=back) for back in reversed(range(DELTAS))], guide.full: [full_day]}
+    starts = {
+        one.dag: [one.cut_off.at(one.cut_off.previous_day(day)) for day in of_days] for one, of_days in days.items()
+    }
     for dag_id, instants in starts.items():
         if set(instants) - set(_states(stack, dag_id)):
             stack.api.backfill(dag_id, min(instants), max(instants))
@@ -76,17 +79,17 @@ def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: 
 
 def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None:
     """Lets the oldest delta's seven days be over, and has the retention DAG look; once in a demo's life."""
-    if removed_deltas(engine):
+    if removed_deltas(engine, guide):
         return
     with engine.begin() as connection:
         oldest = min(
-            (p for p in list_publications(connection, SITE) if p.artefact.obligation == Obligation.DELTA),
+            (p for p in list_publications(connection, SITE) if p.artefact.obligation == guide.delta.name),
             key=lambda published: published.artefact.business_date,
         )
         connection.execute(
             update(publication)
             .where(publication.c.site == SITE, publication.c.name == oldest.name)
-            .values(published_at=oldest.published_at - guide.retention.delta_stays - timedelta(days=1))
+            .values(published_at=oldest.published_at - _delta_stays(guide) - timedelta(days=1))
         )
     _run(stack, RETENTION)
 
@@ -103,15 +106,21 @@ def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -
     _until(nothing_is_wrong, "the auditor goes on finding something wrong (`smki status` says what)")
 
 
-def removed_deltas(engine: Engine) -> list[tuple[str, str]]:
+def removed_deltas(engine: Engine, guide: UserGuide) -> list[tuple[str, str]]:
     """Name and reason of each delta that retention has removed."""
     query = (
         select(publication.c.name, publication.c.end_reason)
         .join(artefact, artefact.c.id == publication.c.artefact_id)
-        .where(publication.c.ended_at.is_not(None), artefact.c.obligation == Obligation.DELTA)
+        .where(publication.c.ended_at.is_not(None), artefact.c.obligation == guide.delta.name)
     )
     with engine.connect() as connection:
         return [(row.name, row.end_reason) for row in connection.execute(query)]
+
+
+def _delta_stays(guide: UserGuide) -> timedelta:
+    retirement = guide.delta.kind.retirement
+    assert isinstance(retirement, KeepForDays)  # noqa: S101  # of a delta
+    return retirement.stays
 
 
 def _run(stack: Stack, dag_id: str) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from smki.obligations.catalogue import Obligation
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.findings import late_or_at_risk
@@ -16,15 +15,14 @@ from smki_airflow.telling import tell_people
 log = logging.getLogger(__name__)
 
 
-def open_findings(obligations: Iterable[Obligation], cut_off: datetime) -> None:
+def open_findings(obligations: Iterable[str], cut_off: datetime) -> None:
     """Opens a finding for each file of the day of `cut_off` that some site lacks now, and tells people."""
     settings, engine, guide = opened()
     try:
         now, day = datetime.now(UTC), cut_off.astimezone(UTC).date()
         facts = load_facts(engine, guide, settings.sites, day)
-        due = [Due(guide.terms(obligation), day) for obligation in obligations if guide.terms(obligation).falls_on(day)]
-        since = {one.terms.obligation: facts.since(one.terms) for one in due}
-        stands = [due_status(one, facts, now) for one in due if since[one.terms.obligation]]
+        due = [Due(one, day) for one in map(guide.obligation, obligations) if one.cut_off.falls_on(day)]
+        stands = [due_status(one, facts, now) for one in due if facts.since(one.obligation)]
         for site in settings.sites:
             for finding in late_or_at_risk(site, stands, now):
                 log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site, finding.item, finding.rule)

@@ -10,7 +10,7 @@
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -19,14 +19,7 @@ from typing import Any, ClassVar
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert, deadline_reference
 
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
-
-ANCHORS = (  # which one DAG publishes together
-    Obligation.ANCHOR_NORTH,
-    Obligation.ANCHOR_CENTRAL_SOUTH,
-    Obligation.ANCHOR_DOCUMENT,
-    Obligation.ANCHOR_TABLE,
-)
+from smki.obligations.catalogue import Obligation, UserGuide
 
 
 @deadline_reference()
@@ -61,17 +54,17 @@ class PublishBy(BaseDeadlineReference):
         return cls(reference_data["delay_s"])
 
 
-def deadlines(guide: UserGuide, *obligations: Obligation) -> list[DeadlineAlert]:
-    """The alerts of a DAG that publishes these obligations' files: two for each different publish-by."""
-    return list(_alerts([guide.terms(obligation) for obligation in obligations]))
+def deadlines(guide: UserGuide, dag_id: str) -> list[DeadlineAlert]:
+    """The alerts of a publishing DAG: two for each different publish-by of its obligations."""
+    return list(_alerts(guide.published_by(dag_id)))
 
 
-def _alerts(all_terms: list[Terms]) -> Iterator[DeadlineAlert]:
-    def times(terms: Terms) -> tuple[timedelta, timedelta]:
-        return terms.publish_by_delay, terms.warning_lead
+def _alerts(published: Sequence[Obligation]) -> Iterator[DeadlineAlert]:
+    def times(obligation: Obligation) -> tuple[timedelta, timedelta]:
+        return obligation.publish_by_delay, obligation.warning_lead
 
-    for (delay, lead), group in groupby(sorted(all_terms, key=times), key=times):
-        obligations = [str(terms.obligation) for terms in group]
+    for (delay, lead), group in groupby(sorted(published, key=times), key=times):
+        obligations = [one.name for one in group]
         reference = PublishBy(delay.total_seconds())
         for name, interval in (("warning", -lead), ("publish-by", timedelta())):
             yield DeadlineAlert(
@@ -87,4 +80,4 @@ async def open_findings(obligations: list[str], context: dict[str, Any]) -> None
     cut_off = datetime.fromisoformat(context["dag_run"]["data_interval_end"])
     from smki_airflow import deadline_steps
 
-    await asyncio.to_thread(deadline_steps.open_findings, [Obligation(name) for name in obligations], cut_off)
+    await asyncio.to_thread(deadline_steps.open_findings, obligations, cut_off)

@@ -14,7 +14,7 @@ from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from smki.errors import ConfigurationError, DataError
-from smki.obligations.catalogue import Terms
+from smki.obligations.catalogue import Obligation
 from smki_airflow.failures import keep_error
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose
@@ -42,6 +42,6 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def timetable(terms: Terms) -> CronDataIntervalTimetable:
+def timetable(obligation: Obligation) -> CronDataIntervalTimetable:
     """The timetable of an obligation: a run for each cut-off, whose data interval ends there."""
-    return CronDataIntervalTimetable(terms.cut_off_cron, timezone="UTC")
+    return CronDataIntervalTimetable(obligation.cut_off.cron, timezone="UTC")

@@ -13,7 +13,7 @@ from smki.errors import PlanError
 from smki.kinds.extracts.assembly import assemble as assemble_file
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import render_segments, staged_segments
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, libpq_url, open_engine
 from smki.repository.windows import close_windows
@@ -34,7 +34,7 @@ def close_window(run: Run) -> int:
     settings = Settings.from_environment()
     engine = open_engine(database_url(settings))
     guide = load_user_guide(settings.config)
-    closed = close_windows(engine, run.business_date, guide.delta.cut_off)
+    closed = close_windows(engine, run.business_date, guide.delta.cut_off.at)
     for window in closed:
         log.info("window closed seq=%d date=%s events=%d", window.seq, window.business_date, window.events)
     if not closed:
@@ -46,8 +46,8 @@ def plan(run: Run, obligation: str) -> list[list[int]]:
     """Plans the run's extract; returns the segment numbers of each task."""
     settings = Settings.from_environment()
     engine = open_engine(database_url(settings))
-    terms = load_user_guide(settings.config).terms(Obligation(obligation))
-    extract_plan = plan_extract(engine, terms, run.business_date)
+    one = load_user_guide(settings.config).obligation(obligation)
+    extract_plan = plan_extract(engine, one, run.business_date)
     write_whole(_plan_path(settings, run), json.dumps(extract_plan.as_json()).encode())
     shares = extract_plan.tasks()
     log.info("extract planned name=%s segments=%d tasks=%d", extract_plan.name, extract_plan.segments, len(shares))
@@ -82,7 +82,8 @@ def verify(run: Run, numbers: list[int], name: str) -> list[Json]:
     settings = Settings.from_environment()
     file = run.staging(settings) / name
     manifest = read_manifest(file)
-    keep_rows = manifest.obligation is Obligation.DELTA  # its records are judged one by one
+    kind = load_user_guide(settings.config).obligation(manifest.obligation).kind
+    keep_rows = isinstance(kind, DeltaExtract)  # its records are judged one by one
     figures = []
     for segment in check_segments(
         file, manifest, numbers, settings.annex_b_xsd, staged_marks(file), keep_rows=keep_rows

@@ -48,6 +48,7 @@ def artefact_as_json(artefact: Artefact) -> Json:
         field: getattr(artefact, field)
         for field in (
             "obligation",
+            "subject",
             "name",
             "window_seq",
             "bytes",

@@ -18,7 +18,6 @@ from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.production import staged_segments
 from smki.kinds.revocation.evidence import list_evidence
 from smki.kinds.revocation.file import newest_list
-from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki.settings import Settings
 from smki.store.manifest import Manifest, read_manifest
@@ -38,7 +37,9 @@ def judge_extract(run: Run, name: str, verified: list[list[Json]]) -> list[Judge
     manifest, marks = read_manifest(file), staged_marks(file)
     figures = [SegmentFigures(**facts) for part in verified for facts in part]
     verification = conclude(file, manifest, figures, marks)
-    evidence = extract_evidence(source, manifest.obligation, manifest.business_date, file, verification, marks)
+    evidence = extract_evidence(
+        source, source.guide.obligation(manifest.obligation), manifest.business_date, file, verification, marks
+    )
     judgement = judge(evidence, run.label, datetime.now(UTC))
     if judgement.verdict is not Verdict.FAIL:
         discard_segments(staged_segments(file))
@@ -49,8 +50,8 @@ def judge_list(run: Run, produced: Json) -> list[Judged]:
     """Judges a revocation list's file; nothing if a newer list was lodged since, as that begins a run of its own."""
     settings, source = _source()
     artefact = artefact_from_json(produced)
-    obligation = Obligation(artefact.obligation)
-    newest = newest_list(source.engine, source.guide.terms(obligation))
+    obligation = source.guide.obligation(artefact.obligation, artefact.subject)
+    newest = newest_list(source.engine, obligation)
     if newest is not None and newest.id != artefact.version:
         log.warning("a newer list follows list=%s", newest)
         return []

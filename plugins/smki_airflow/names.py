@@ -1,13 +1,6 @@
 """Names that Airflow's database, the DAGs and whoever sets Airflow up agree on. Imports nothing of Airflow."""
 
-from smki.obligations.catalogue import Obligation
-from smki.watch.dags import DAG_OF
-
 PUBLISH_POOL = "smki_publish"  # one slot; `airflow pools set smki_publish 1 "one publisher at a time"`
-DAILY_DELTA = DAG_OF[Obligation.DELTA]
-FULL_EXTRACT = DAG_OF[Obligation.FULL]
-REVOCATION_LISTS = DAG_OF[Obligation.CRL]
-ANCHOR_SLOTS = DAG_OF[Obligation.ANCHOR_DOCUMENT]
 RETENTION = "smki_retention"
 AUDITOR = "smki_auditor"
 JUDGE, RELEASE, PUBLISH = "judge", "release", "publish"  # the tasks that end every publishing DAG

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from smki.errors import SmkiError, TransportError, UnknownGateRunError
 from smki.gate.ledger import find_gate_run
 from smki.gate.report.page import render_report
+from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
-from smki.watch.dags import DAG_OF
 from smki_airflow.board.routes import router
 from smki_airflow.links import login_path, report_path, run_path
 
@@ -46,7 +46,9 @@ def gate_report(
 ) -> HTMLResponse:
     """The report of a gate run."""
     run = find_gate_run(_repository(), gate_run_id)
-    requires_access_dag("GET", DagAccessEntity.RUN, DAG_OF[run.judgement.obligation])(request, user)
+    guide = load_user_guide(Settings.from_environment().config)
+    obligation = guide.obligation(run.judgement.obligation, run.judgement.subject)
+    requires_access_dag("GET", DagAccessEntity.RUN, obligation.dag)(request, user)
     in_airflow = run_path(run.judgement.run)
     links = {"Airflow run": in_airflow} if in_airflow else {}
     return HTMLResponse(render_report(run.judgement, run.decision, links), headers=_HEADERS)

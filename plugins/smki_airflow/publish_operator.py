@@ -12,7 +12,6 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.names import PUBLISH_POOL
@@ -45,10 +44,10 @@ class PublishOperator(BaseOperator):
 
         settings, run = Settings.from_environment(), current_run()
         artefact = artefact_from_json(self.artefact)
-        terms = load_user_guide(settings.config).terms(Obligation(artefact.obligation))
+        obligation = load_user_guide(settings.config).obligation(artefact.obligation, artefact.subject)
         publication = publish_artefact(
             open_engine(database_url(settings)),
-            open_site(self.site, terms.folder),
+            open_site(self.site, obligation.folder),
             artefact,
             run.staging(settings) / artefact.name,
             run.label,

@@ -13,7 +13,7 @@ from smki.gate.quarantine import clear_quarantine as clear_quarantined
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.retention.execution import apply_retention
-from smki.retention.rules import Verdict
+from smki.retention.rules import Action
 from smki.settings import PROJECT, Settings
 from smki.store.staging import remove_stale_runs
 from smki_airflow.sites import open_site
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 
 def remove_files(site: str, run: str) -> dict[str, Any]:
-    """Removes from a site what is due there; returns the paths of what does not simply stay, by verdict.
+    """Removes from a site what is due there; returns the paths of what does not simply stay, by action.
 
     Raises the problems that single files made once all others are dealt with.
     """
     settings = Settings.from_environment()
     guide = load_user_guide(settings.config)
     report = apply_retention(open_engine(database_url(settings)), open_site(site, "/"), guide, run)
-    for finding in report.findings:
-        log.info("retention %s path=%s rule=%s", finding.verdict, finding.path, finding.rule)
+    for plan in report.plans:
+        log.info("retention %s path=%s rule=%s", plan.action, plan.path, plan.rule)
     report.raise_problems()
-    verdicts = [verdict for verdict in Verdict if verdict is not Verdict.KEEP]
-    return {"site": site} | {v: [f.path for f in report.findings if f.verdict is v] for v in verdicts}
+    actions = [action for action in Action if action is not Action.KEEP]
+    return {"site": site} | {v: [f.path for f in report.plans if f.action is v] for v in actions}
 
 
 def clear_staging() -> list[str]:

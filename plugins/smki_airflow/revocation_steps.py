@@ -12,7 +12,6 @@ from smki.kinds.revocation.file import (
     unpublished_lists,
     write_revocation_file,
 )
-from smki.obligations.catalogue import Obligation
 from smki.settings import Settings
 from smki_airflow.handover import Json, artefact_as_json, opened, recorded
 from smki_airflow.runs import Run
@@ -41,12 +40,12 @@ def warn_of_missing_successors() -> list[str]:
 def stage(run: Run, obligation: str) -> Json | None:
     """Produces the newest list's file; returns its artefact, or None while none is lodged."""
     settings, engine, guide = opened()
-    terms = guide.terms(Obligation(obligation))
-    lodged = newest_list(engine, terms)
+    one = guide.obligation(obligation)
+    lodged = newest_list(engine, one)
     if lodged is None:
-        log.warning("nothing is lodged obligation=%s clause=%s", obligation, terms.clause)
+        log.warning("nothing is lodged obligation=%s clause=%s", obligation, one.clause)
         return None
-    artefact = write_revocation_file(terms, lodged, run.staging(settings), datetime.now(UTC), run.label)
+    artefact = write_revocation_file(one, lodged, run.staging(settings), datetime.now(UTC), run.label)
     log.info("list produced list=%s name=%s sha256=%s", lodged, artefact.name, artefact.sha256)
     return artefact_as_json(artefact)
 

@@ -30,7 +30,7 @@ def figures(repository: Repository, data: Path, folder: Path, measurements: Meas
     sizes = {certificates: repository, other_certificates: other}
     for count, measured in sizes.items():
         made = folder / f"{count}"
-        name = measured.terms().file_name(day)
+        name = measured.obligation().file_name(day)
         measurements.take(Thing(_name("produce", count), produce_command(measured, made, 2)))
         verify = script("run_verify", "verify", file=made / name, workers=2)
         measurements.take(Thing(_name("verify", count), verify, is_the_set(measured.in_use)))

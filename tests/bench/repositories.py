@@ -11,7 +11,7 @@ from measuring import BrokenError
 from sqlalchemy import Engine, text
 
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository import embedded
 from smki.repository.database import ensure_database, libpq_url, open_engine
@@ -33,7 +33,7 @@ def last_full_day(now: datetime) -> date:
     """The day of the last cut-off of a full extract at or before `now` (UTC)."""
     full = user_guide().full
     days = (now.date() - timedelta(days=back) for back in range(8))
-    return next(day for day in days if full.falls_on(day) and full.cut_off(day) <= now)
+    return next(day for day in days if full.cut_off.falls_on(day) and full.cut_off(day) <= now)
 
 
 @contextmanager
@@ -79,9 +79,9 @@ class Repository:
         with self.engine.connect() as connection:
             return int(connection.execute(text("SELECT count(*) FROM certificate")).scalar_one())
 
-    def terms(self, obligation: Obligation = Obligation.FULL) -> Terms:
+    def terms(self, obligation: Obligation = "full") -> Obligation:
         """An obligation's terms."""
-        return user_guide().terms(obligation)
+        return user_guide().obligation(obligation)
 
 
 def fresh_repository(data: Path, name: str) -> Repository:
@@ -123,7 +123,7 @@ def fill(repository: Repository, certificates: int, day: date) -> None:
 
 def close(repository: Repository, day: date) -> None:
     """Closes a day's window, and has the database settle."""
-    close_windows(repository.engine, day, repository.terms(Obligation.DELTA).cut_off)
+    close_windows(repository.engine, day, repository.obligation("delta").cut_off)
     settle(repository.engine)
 
 

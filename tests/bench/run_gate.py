@@ -11,7 +11,6 @@ from smki.gate.bounds import load_quality
 from smki.gate.evidence import Source
 from smki.gate.judging import judge
 from smki.kinds.extracts.evidence import extract_evidence
-from smki.obligations.catalogue import Obligation
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
 from smki.settings import Settings
@@ -27,7 +26,7 @@ def gate(url: str, day: str, file: str, workers: int) -> dict[str, Any]:
     with TemporaryDirectory(prefix="smki-") as folder:
         marks = Marks(Path(folder))
         verification = examine_file(path, source.schema, marks, manifest=read_manifest(path), workers=workers)
-        evidence = extract_evidence(source, Obligation.FULL, date.fromisoformat(day), path, verification, marks)
+        evidence = extract_evidence(source, "full", date.fromisoformat(day), path, verification, marks)
         judgement = judge(evidence, "bench", datetime.now(UTC))
     return {
         "records": verification.records,

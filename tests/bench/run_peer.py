@@ -90,8 +90,8 @@ def bound(url: str, day: str, file: str, xml: str) -> dict[str, int]:
     which is thrown away; then the segment's XML, read into one reused buffer from `xml` (our XML, inflated beforehand,
     in the page cache), through igzip at the product's level as one stream. Nothing is rendered, hashed or written.
     """
-    terms = load_user_guide(Settings.from_environment().config).full
-    plan = plan_extract(open_engine(url), terms, date.fromisoformat(day))
+    obligation = load_user_guide(Settings.from_environment().config).full
+    plan = plan_extract(open_engine(url), obligation, date.fromisoformat(day))
     segments = read_manifest(Path(file)).segments
     buffer = memoryview(bytearray(max(segment.xml_bytes for segment in segments)))
     compressor = isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)

@@ -15,8 +15,8 @@ from smki.settings import Settings
 
 def produce(url: str, day: str, folder: str, workers: int) -> dict[str, Any]:
     """`produce` in that many worker processes (1: in this one)."""
-    terms = load_user_guide(Settings.from_environment().config).full
-    plan = plan_extract(open_engine(url), terms, date.fromisoformat(day))
+    obligation = load_user_guide(Settings.from_environment().config).full
+    plan = plan_extract(open_engine(url), obligation, date.fromisoformat(day))
     manifest = production.produce(url, plan, Path(folder) / plan.name, workers=workers)
     return {
         "name": manifest.name,

@@ -10,9 +10,9 @@ from figures import Figure
 from measuring import BrokenError
 from repositories import Repository, embedded_postgres, fill, last_full_day
 
+from builders import FULL_EXTRACT
 from smki.publish.ledger import list_publications
 from smki.repository.database import open_engine
-from smki_airflow.names import FULL_EXTRACT
 from smki_demo.stack import Stack, running_stack, start_airflow
 
 Say = Callable[[str], None]
@@ -36,7 +36,7 @@ def figures(var: Path, certificates: int, say: Say) -> tuple[list[Figure], dict[
         fill(repository, certificates, day)
         say("Airflow: starting")
         start_airflow(stack)
-        run = _run_to_its_end(stack, repository.terms().cut_off(day) - _WEEK, say)
+        run = _run_to_its_end(stack, repository.obligation().cut_off(day) - _WEEK, say)
         wall_s = (_instant(run["end_date"]) - _instant(run["start_date"])).total_seconds()
         tasks = sorted(stack.api.tasks(FULL_EXTRACT, run["dag_run_id"]), key=lambda task: task["start_date"] or "")
         with repository.engine.connect() as connection:

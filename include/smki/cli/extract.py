@@ -1,7 +1,6 @@
 """`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from smki.errors import PlanError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce as produce_extract
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import DeltaExtract, FullExtract
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
@@ -30,20 +29,14 @@ from smki.settings import Settings
 from smki.store.manifest import manifest_path, read_manifest
 from smki.verify.verification import verify_file
 
-
-class Extract(StrEnum):
-    """The obligations that are extracts of certificates."""
-
-    FULL = Obligation.FULL
-    DELTA = Obligation.DELTA
-
-
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 _CORES = os.cpu_count() or 1
 
 
 def produce(
-    extract: Annotated[Extract, typer.Argument(metavar="full|delta")],
+    extract: Annotated[
+        str, typer.Argument(metavar="OBLIGATION", help="full, delta, or another extract of the user guide.")
+    ],
     date: BusinessDate,
     folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
     workers: Workers = _CORES,
@@ -60,17 +53,19 @@ def produce(
     with reported_errors(as_json=as_json):
         engine, settings = open_repository()
         guide = load_user_guide(settings.config)
-        terms = guide.terms(Obligation(extract))
-        if not any_day and not terms.falls_on(day):
+        obligation = guide.obligation(extract)
+        if not isinstance(obligation.kind, FullExtract | DeltaExtract):
+            raise PlanError(extract, "it is no extract of certificates.", next_step="name one, such as full or delta.")
+        if not any_day and not obligation.cut_off.falls_on(day):
             raise PlanError(
-                terms.file_name(day),
-                f"by user_guide.toml a {extract} is due at {terms.cut_off_cron!r}, not on a {day:%A}.",
+                obligation.file_name(day),
+                f"by user_guide.toml a {extract} is due at {obligation.cut_off.cron!r}, not on a {day:%A}.",
                 "Nothing was produced.",
                 "ask for a day on which one is due, or add --any-day.",
             )
         if not dry_run:
-            close_windows(engine, day, guide.delta.cut_off)
-        plan = plan_extract(engine, terms, day)
+            close_windows(engine, day, guide.delta.cut_off.at)
+        plan = plan_extract(engine, obligation, day)
         facts: dict[str, object] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
         if not dry_run:
             file = folder / plan.name
@@ -80,7 +75,7 @@ def produce(
                 verified = verify_file(
                     file, settings.annex_b_xsd, manifest=manifest, workers=workers, progress=progress
                 )
-            check_agreement(engine, manifest, verified)
+            check_agreement(engine, obligation.kind, manifest, verified)
             facts |= {
                 "records": verified.records,
                 "bytes": verified.bytes,

@@ -31,10 +31,10 @@ from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.report.page import render_report
 from smki.gate.report.wording import sentence
 from smki.kinds.anchors.evidence import file_evidence
-from smki.kinds.anchors.production import OBLIGATIONS, checked_set
+from smki.kinds.anchors.production import checked_set
 from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.revocation.evidence import list_evidence
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import AnchorSlots, DeltaExtract, Obligation, RevocationList, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki.store.manifest import manifest_path, read_manifest
@@ -67,7 +67,7 @@ app = typer.Typer(
 @app.command()
 def judge(
     file: Annotated[Path, typer.Argument(help="A produced file; its manifest beside it is used.")],
-    kind: Annotated[Obligation | None, typer.Option("--kind", help="Its obligation; by its name if not given.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Its obligation; by its name if not given.")] = None,
     date_: Annotated[
         str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Its business date; by its name if not given.")
     ] = None,
@@ -94,7 +94,7 @@ def judge(
 
 @app.command()
 def history(
-    kind: Annotated[Obligation | None, typer.Option("--kind", help="Of one obligation only.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Of one obligation only.")] = None,
     verdict: Annotated[Verdict | None, typer.Option("--verdict", help="Of one verdict only.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20,
     as_json: AsJson = False,
@@ -135,38 +135,30 @@ def show(
     _show(run.judgement, run.decision, report, as_json=as_json)
 
 
-def _meant(
-    guide: UserGuide, file: Path, kind: Obligation | None, day: date | None, now: datetime
-) -> tuple[Obligation, date]:
+def _meant(guide: UserGuide, file: Path, kind: str | None, day: date | None, now: datetime) -> tuple[Obligation, date]:
     """Which obligation and day a file is to be judged as. Raises PlanError where that cannot be told."""
-    named = next((terms for terms in guide.all if terms.pattern.fullmatch(file.name)), None)
-    terms = guide.terms(kind) if kind else named
-    if terms is None:
+    obligation = guide.obligation(kind) if kind else guide.of_file(file.name)
+    if obligation is None:
         raise PlanError(
             file.name,
             "by its name it is of no obligation in user_guide.toml.",
             "It is not judged.",
             "say what it is to be: --kind, and --date.",
         )
-    match = terms.pattern.fullmatch(file.name)
-    if day is None and match and match.groups():
-        try:
-            day = date.fromisoformat(match[1])
-        except ValueError:
-            day = None
-    if day is None and not terms.replaced_in_place:
+    day = day or obligation.day_of(file.name)
+    if day is None and not obligation.replaced_in_place:
         raise PlanError(
-            file.name, f"a {terms.obligation} is of one day.", "It is not judged.", "say which day it is: --date."
+            file.name, f"a {obligation.name} is of one day.", "It is not judged.", "say which day it is: --date."
         )
-    return terms.obligation, day or now.date()
+    return obligation, day or now.date()
 
 
 def _evidence(
     source: Source, settings: Settings, obligation: Obligation, day: date, file: Path, workers: int, now: datetime
 ) -> Evidence:
-    if obligation in (Obligation.ARL, Obligation.CRL):
+    if isinstance(obligation.kind, RevocationList):
         return list_evidence(source, obligation, file, now)
-    if obligation in OBLIGATIONS:
+    if isinstance(obligation.kind, AnchorSlots):
         return file_evidence(source, obligation, file, checked_set(source.engine, settings.anchor_slots, now), day)
     manifest = read_manifest(file) if manifest_path(file).exists() else None
     with tempfile.TemporaryDirectory(prefix="smki-") as folder, progress_bar("reading") as progress:
@@ -177,7 +169,7 @@ def _evidence(
             marks,
             manifest=manifest,
             workers=workers,
-            keep_rows=obligation is Obligation.DELTA,
+            keep_rows=isinstance(obligation.kind, DeltaExtract),
             progress=progress,
         )
         return extract_evidence(source, obligation, day, file, verification, marks)

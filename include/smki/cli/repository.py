@@ -158,7 +158,7 @@ def windows_close(
     day = parsed_date(to)
     with reported_errors(as_json=as_json):
         engine, settings = open_repository()
-        closed = windows.close_windows(engine, day, load_user_guide(settings.config).delta.cut_off)
+        closed = windows.close_windows(engine, day, load_user_guide(settings.config).delta.cut_off.at)
     _print_windows(closed, as_json=as_json)
 
 

@@ -14,7 +14,7 @@ from smki.obligations.user_guide import load_user_guide
 from smki.publish.login import SiteLogin, site_from_environment
 from smki.publish.site import Site
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site
-from smki.retention.rules import Finding, Verdict
+from smki.retention.rules import Action, FilePlan
 
 app = typer.Typer(no_args_is_help=True, help="What stays on the SFTP server, what goes, and by which rule.")
 
@@ -29,13 +29,13 @@ HostKey = Annotated[str | None, typer.Option(help="The server's pinned public ke
 Folder = Annotated[str | None, typer.Option(help="What the folders of user_guide.toml are below.")]
 
 _MEANING = {
-    Verdict.KEEP: "stays",
-    Verdict.REMOVE: "due: goes",
-    Verdict.HOLD: "due, and stays all the same: somebody should act",
-    Verdict.ALREADY_GONE: "due, and not there: only the ledger is told",
-    Verdict.LOST: "should be there, and is not: somebody should act",
-    Verdict.FOREIGN: "not what the ledger published: never touched",
-    Verdict.LEFTOVER_PART: "left by a failed upload: goes",
+    Action.KEEP: "stays",
+    Action.REMOVE: "due: goes",
+    Action.WAIT: "due, and stays all the same: somebody should act",
+    Action.ALREADY_GONE: "due, and not there: only the ledger is told",
+    Action.LOST: "should be there, and is not: somebody should act",
+    Action.FOREIGN: "not what the ledger published: never touched",
+    Action.LEFTOVER_PART: "left by a failed upload: goes",
 }
 
 
@@ -116,20 +116,20 @@ def _report(
 def _print(report: RetentionReport) -> None:
     out.print(f"site {report.site} at {report.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
     print_rows(
-        ["file", "age", "verdict", "rule"],
-        [[f.name, _age(f, report.at), str(f.verdict), f.rule] for f in report.findings],
+        ["file", "age", "action", "rule"],
+        [[f.name, _age(f, report.at), str(f.action), f.rule] for f in report.plans],
     )
-    counts = Counter(finding.verdict for finding in report.findings)
-    for verdict, meaning in _MEANING.items():
-        if counts[verdict]:
-            out.print(f"{counts[verdict]:>5} {verdict}: {meaning}", highlight=False)
+    counts = Counter(plan.action for plan in report.plans)
+    for action, meaning in _MEANING.items():
+        if counts[action]:
+            out.print(f"{counts[action]:>5} {action}: {meaning}", highlight=False)
 
 
-def _age(finding: Finding, at: datetime) -> str:
+def _age(plan: FilePlan, at: datetime) -> str:
     """Time since the publication; empty for what has none."""
-    if finding.publication is None:
+    if plan.publication is None:
         return ""
-    age = at - finding.publication.published_at
+    age = at - plan.publication.published_at
     return f"{age // timedelta(days=1)} d {age // timedelta(hours=1) % 24} h"
 
 
@@ -137,17 +137,17 @@ def _as_json(report: RetentionReport) -> dict[str, Any]:
     return {
         "site": report.site,
         "at": report.at.isoformat(),
-        "files": [dict(_facts(finding, report.at)) for finding in report.findings],
+        "files": [dict(_facts(plan, report.at)) for plan in report.plans],
         "problems": [str(problem) for problem in report.problems],
     }
 
 
-def _facts(finding: Finding, at: datetime) -> Iterator[tuple[str, Any]]:
-    yield "path", finding.path
-    yield "verdict", finding.verdict
-    yield "rule", finding.rule
-    if finding.publication:
-        yield "published_at", finding.publication.published_at.isoformat()
-        yield "age_s", int((at - finding.publication.published_at).total_seconds())
-    if finding.seen:
-        yield "bytes", finding.seen.bytes
+def _facts(plan: FilePlan, at: datetime) -> Iterator[tuple[str, Any]]:
+    yield "path", plan.path
+    yield "action", plan.action
+    yield "rule", plan.rule
+    if plan.publication:
+        yield "published_at", plan.publication.published_at.isoformat()
+        yield "age_s", int((at - plan.publication.published_at).total_seconds())
+    if plan.seen:
+        yield "bytes", plan.seen.bytes

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from smki.certificates.model import ListKind
 from smki.cli.terminal import AsJson, err, open_repository, print_facts, print_json, print_rows, reported_errors
 from smki.errors import PlanError
-from smki.kinds.revocation.file import KINDS, lists_without_successor, newest_list, produce_revocation_file
+from smki.kinds.revocation.file import lists_without_successor, newest_list, produce_revocation_file
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import lost_connections
@@ -83,17 +84,17 @@ def produce(
     with reported_errors(as_json=as_json):
         engine, settings = open_repository()
         guide = load_user_guide(settings.config)
-        for obligation, kind in KINDS.items():
-            terms = guide.terms(obligation)
-            lodged = newest_list(engine, terms)
+        for kind in ListKind:
+            obligation = guide.revocation_list(kind)
+            lodged = newest_list(engine, obligation)
             if lodged is None:
                 raise PlanError(
-                    terms.file,
-                    f"no {kind} is lodged ({terms.clause}).",
+                    obligation.file,
+                    f"no {kind} is lodged ({obligation.clause}).",
                     "It was not produced.",
                     "lodge the list of the CA: `smki lodge FILE`.",
                 )
-            artefact = produce_revocation_file(engine, terms, lodged, folder, datetime.now(UTC), "command line")
+            artefact = produce_revocation_file(engine, obligation, lodged, folder, datetime.now(UTC), "command line")
             results.append(
                 {
                     "file": artefact.name,

@@ -59,7 +59,7 @@ def _row(standing: Standing) -> list[object]:
     facts: list[object] = ["", "", "", ""]
     if last is not None:
         facts = [last.name, f"{last.bytes:,}", f"{last.records:,}", f"{last.first_published_at:%Y-%m-%d %H:%M}"]
-    return [standing.terms.obligation.value, standing.words, *facts, f"{standing.next.publish_by:%Y-%m-%d %H:%M}"]
+    return [standing.obligation.name, standing.words, *facts, f"{standing.next.publish_by:%Y-%m-%d %H:%M}"]
 
 
 def _chain_in_words(chain: Chain) -> str:

@@ -7,7 +7,8 @@ What they are compared with comes from the repository and the ledger; `checks` h
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import assert_never
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
@@ -17,7 +18,7 @@ from smki.gate.bounds import Bounds
 from smki.gate.checks import Check, breaker, clean, equal, in_set, present, whole, without
 from smki.gate.evidence import NEW, Table
 from smki.gate.model import Severity
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import AnchorPart, AnchorSlots, DeltaExtract, FullExtract, Kind, RevocationList
 from smki.repository.status import LEGAL
 from smki.verify.faults import Fault
 
@@ -352,16 +353,21 @@ DOCUMENT = (
     ),
 )
 
-SUITES: Mapping[Obligation, tuple[Check, ...]] = {
-    Obligation.FULL: (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *FULL),
-    Obligation.DELTA: (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *DELTA),
-    Obligation.ARL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
-    Obligation.CRL: (*ALL, *GZIP, *NO_KEY, *REVOCATION),
-    Obligation.ANCHOR_NORTH: (*ALL, *GZIP, *XML, *ANCHORS),
-    Obligation.ANCHOR_CENTRAL_SOUTH: (*ALL, *GZIP, *XML, *ANCHORS),
-    Obligation.ANCHOR_DOCUMENT: (*ALL, *NO_KEY, *DOCUMENT),
-    Obligation.ANCHOR_TABLE: (*ALL, *NO_KEY, *DOCUMENT),
-}
+
+def suite_of(kind: Kind) -> tuple[Check, ...]:
+    """The checks that a file of a kind has to pass."""
+    match kind:
+        case FullExtract():
+            return (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *FULL)
+        case DeltaExtract():
+            return (*ALL, *GZIP, *PRODUCED, *XML, *HEAD, *DELTA)
+        case RevocationList():
+            return (*ALL, *GZIP, *NO_KEY, *REVOCATION)
+        case AnchorSlots(part):
+            of_certificates = part in (AnchorPart.NORTH, AnchorPart.CENTRAL_SOUTH)
+            return (*ALL, *GZIP, *XML, *ANCHORS) if of_certificates else (*ALL, *NO_KEY, *DOCUMENT)
+        case never:
+            assert_never(never)
 
 
 def suite_version(checks: Sequence[Check]) -> str:

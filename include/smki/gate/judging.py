@@ -19,7 +19,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.gate.bounds import Bounds
 from smki.gate.checks import Check
 from smki.gate.evidence import FAULT_TEXT, Evidence, Table
-from smki.gate.expectations import SUITES, suite_version
+from smki.gate.expectations import suite_of, suite_version
 from smki.gate.model import CheckResult, Figure, Judgement
 from smki.gate.report.wording import quantity, reach
 
@@ -30,11 +30,12 @@ _MOST_DETAILS = 220  # lines: 100 on each side of a comparison, with what they a
 def judge(evidence: Evidence, run: str, now: datetime) -> Judgement:
     """The judgement of an artefact at `now` (UTC); `run` is who judges."""
     begun = time.monotonic()
-    checks = SUITES[evidence.obligation]
+    checks = suite_of(evidence.obligation.kind)
     figures = {figure.name: figure for figure in evidence.figures}
     results = _validate(checks, evidence, figures)
     return Judgement(
-        obligation=evidence.obligation,
+        obligation=evidence.obligation.name,
+        subject=evidence.obligation.subject,
         name=evidence.name,
         business_date=evidence.business_date,
         bytes=evidence.bytes,

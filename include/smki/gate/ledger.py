@@ -59,6 +59,7 @@ def record_judgement(engine: Engine, judgement: Judgement) -> int:
     """Records what the gate said; returns the gate run's number. Raises RepositoryUnavailableError."""
     row = {
         "obligation": judgement.obligation,
+        "subject": judgement.subject,
         "name": judgement.name,
         "sha256": judgement.sha256,
         "business_date": judgement.business_date,
@@ -137,7 +138,7 @@ def waiting_gate_runs(engine: Engine, since: datetime) -> list[GateRun]:
 
 
 def list_gate_runs(
-    engine: Engine, *, obligation: Obligation | None = None, verdict: Verdict | None = None, limit: int = 50
+    engine: Engine, *, obligation: str | None = None, verdict: Verdict | None = None, limit: int = 50
 ) -> list[GateRun]:
     """The newest gate runs, newest first."""
     query = _SELECT.order_by(gate_run.c.id.desc()).limit(limit)
@@ -164,7 +165,8 @@ def past_publications(
     newest_of_each = (
         select(gate_run.c.id, gate_run.c.business_date, gate_run.c.judgement["figures"].label("figures"))
         .where(
-            gate_run.c.obligation == obligation,
+            gate_run.c.obligation == obligation.name,
+            gate_run.c.subject == obligation.subject,
             gate_run.c.business_date <= until,
             gate_run.c.sha256 != sha256,
             published,

@@ -11,8 +11,6 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from smki.obligations.catalogue import Obligation
-
 
 class Severity(StrEnum):
     """What a check that does not pass leads to."""
@@ -70,7 +68,7 @@ class Figure:
 class Judgement:
     """What the gate says of one artefact, with all that it is based on."""
 
-    obligation: Obligation
+    obligation: str  # its name
     name: str  # of the file
     business_date: date
     bytes: int  # of the file
@@ -81,6 +79,7 @@ class Judgement:
     results: tuple[CheckResult, ...]
     figures: tuple[Figure, ...]
     seconds: float  # that judging took, without the reading of the file
+    subject: str = ""  # whom the file is for; empty: all Parties
 
     @property
     def verdict(self) -> Verdict:
@@ -113,7 +112,6 @@ class Judgement:
         return cls(
             **stated
             | {
-                "obligation": Obligation(stated["obligation"]),
                 "business_date": date.fromisoformat(stated["business_date"]),
                 "judged_at": datetime.fromisoformat(stated["judged_at"]),
                 "results": tuple(_result(result) for result in stated["results"]),

@@ -1,51 +1,138 @@
-"""What is due: every obligation with its clause, file, cut-off, publish-by and folder.
+"""The catalogue: one record an obligation, and the kinds of file that there are.
 
 * A business date is the day of a cut-off. Its delta holds the window that ends there, its full extract the state right
   after it.
-* A file that is named by its date is written once; another is replaced in place by its successor.
-* A delta stays for `delta_stays` from its publication; of the full extracts the newest `fulls_kept` stay; a file that
-  is replaced in place stays. Retention looks every day.
+* A file with {date} in its name is written once; another is replaced in place by its successor.
+* What differs between kinds is asked of the kind: `match obligation.kind`, ended by `assert_never`. Nothing else lists
+  obligations: whoever needs them iterates the catalogue.
+* An obligation is told apart by its name and its subject, a due file by these and its business date.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
-
-class Obligation(StrEnum):
-    """What Appendix O 2.3.3 wants on the server."""
-
-    FULL = "full"
-    DELTA = "delta"
-    ARL = "arl"
-    CRL = "crl"
-    ANCHOR_NORTH = "anchor_north"
-    ANCHOR_CENTRAL_SOUTH = "anchor_central_south"
-    ANCHOR_DOCUMENT = "anchor_document"
-    ANCHOR_TABLE = "anchor_table"  # the document's content for machines
+from smki.certificates.model import ListKind, Status
+from smki.errors import ObligationError
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """One obligation's terms."""
+class KeepNewest:
+    """So many of the newest files stay on the server."""
 
-    obligation: Obligation
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepForDays:
+    """A file stays for some days from its publication (Appendix O 2.3.3 (b))."""
+
+    stays: timedelta
+    wait_for_recovery: bool  # one that a Party needs after the newest full extract stays longer
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceInPlace:
+    """A file stays until its successor takes its place."""
+
+
+Retirement = KeepNewest | KeepForDays | ReplaceInPlace
+
+
+@dataclass(frozen=True, slots=True)
+class FullExtract:
+    """Extract of all certificates that have one of some statuses as of a window: (a) has those in use."""
+
+    statuses: frozenset[Status]
+    retirement: KeepNewest
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaExtract:
+    """Extract of the certificates that a window changed, whatever their status (b)."""
+
+    retirement: KeepForDays
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """The newest lodged list of a kind, as its issuer signed it (c), (d)."""
+
+    list_kind: ListKind
+    next_update_warning: timedelta  # so long before nextUpdate its successor is missed
+    retirement: ReplaceInPlace = ReplaceInPlace()
+
+
+class AnchorPart(StrEnum):
+    """The files of the base set for Device anchor slots."""
+
+    NORTH = "north"
+    CENTRAL_SOUTH = "central_south"
+    DOCUMENT = "document"
+    TABLE = "table"  # the document's content for machines
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSlots:
+    """One file of the base set for Device anchor slots (e), (f)."""
+
+    part: AnchorPart
+    retirement: ReplaceInPlace = ReplaceInPlace()
+
+
+Kind = FullExtract | DeltaExtract | RevocationList | AnchorSlots
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """When windows and states end: every day, on a day of the week or on a day of the month, at one time (UTC)."""
+
+    cron: str
+    time: time
+    weekday: int | None = None  # 0 is Monday
+    month_day: int | None = None  # 1 to 28
+
+    def falls_on(self, day: date) -> bool:
+        """Whether there is a cut-off on that day."""
+        return self.weekday in (None, day.weekday()) and self.month_day in (None, day.day)
+
+    def at(self, day: date) -> datetime:
+        """That day's cut-off (UTC)."""
+        return datetime.combine(day, self.time, UTC)
+
+    def next_day(self, day: date) -> date:
+        """The first day after `day` on which there is one."""
+        return next(later for later in _days(day, 1) if self.falls_on(later))
+
+    def previous_day(self, day: date) -> date:
+        """The last day before `day` on which there is one."""
+        return next(earlier for earlier in _days(day, -1) if self.falls_on(earlier))
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """One thing that has to be on the servers by a time."""
+
+    name: str  # as user_guide.toml and the ledger have it
+    title: str  # as people read it
     clause: str
-    file: str  # name; with {date} where there is a file a day
-    cut_off_cron: str  # UTC
-    cut_off_time: time  # UTC
-    weekday: int | None  # 0 is Monday; None: every day
+    dag: str  # id of the DAG that publishes it
+    kind: Kind
+    file: str  # name; with {date} where there is a file for each cut-off
+    cut_off: CutOff
     publish_by_delay: timedelta  # from cut-off to publish-by
     warning_lead: timedelta  # before publish-by, when a file that is not there yet is worth a warning
     folder: str  # on the server
     owner: str  # who answers for it
     contact: str  # how to reach them
-    next_update_warning: timedelta | None  # of a revocation list: so long before nextUpdate its successor is missed
+    subject: str = ""  # whom its files are for; empty: all Parties
 
-    def file_name(self, day: date) -> str:
-        """The name of that day's file."""
-        return self.file.format(date=day.isoformat())
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it apart."""
+        return self.name, self.subject
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -57,56 +144,92 @@ class Terms:
         """Whether a new file takes the place, and the name, of the one before it."""
         return "{date}" not in self.file
 
-    def cut_off(self, day: date) -> datetime:
-        """That day's cut-off (UTC)."""
-        return datetime.combine(day, self.cut_off_time, UTC)
+    def file_name(self, day: date) -> str:
+        """The name of that day's file."""
+        return self.file.format(date=day.isoformat())
+
+    def day_of(self, file_name: str) -> date | None:
+        """The business date in the name of one of its files; none where there is none, or it is no date."""
+        match = self.pattern.fullmatch(file_name)
+        try:
+            return date.fromisoformat(match[1]) if match and match.groups() else None
+        except ValueError:
+            return None
 
     def publish_by(self, day: date) -> datetime:
         """When that day's file has to be on the server (UTC)."""
-        return self.cut_off(day) + self.publish_by_delay
+        return self.cut_off.at(day) + self.publish_by_delay
 
     def warn_at(self, day: date) -> datetime:
         """When that day's file is worth a warning if it is not on the server yet (UTC)."""
         return self.publish_by(day) - self.warning_lead
 
-    @property
-    def interval(self) -> timedelta:
-        """From one cut-off to the next."""
-        return timedelta(days=1 if self.weekday is None else 7)
-
-    def falls_on(self, day: date) -> bool:
-        """Whether a file is due for that day."""
-        return self.weekday is None or day.weekday() == self.weekday
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long files stay on the server."""
-
-    cut_off_cron: str  # UTC; daily
-    delta_stays: timedelta  # from its publication
-    fulls_kept: int  # so many of the newest
-    hold_for_recovery: bool  # a delta that a Party needs after the newest full extract stays longer
-
 
 @dataclass(frozen=True, slots=True)
 class UserGuide:
-    """All obligations."""
+    """All obligations, and the times of what looks after them."""
 
-    all: tuple[Terms, ...]  # in the order of Obligation
-    retention: Retention
+    all: tuple[Obligation, ...]  # in the order of user_guide.toml
+    retention_cron: str  # UTC; daily
     audit_every: timedelta  # how often the auditor looks at the sites
 
-    def terms(self, obligation: Obligation) -> Terms:
-        """The terms of one obligation."""
-        return next(terms for terms in self.all if terms.obligation is obligation)
+    def find(self, name: str, subject: str = "") -> Obligation | None:
+        """The obligation of that name."""
+        return next((one for one in self.all if one.key == (name, subject)), None)
+
+    def obligation(self, name: str, subject: str = "") -> Obligation:
+        """The same, of a name that is known to be there. Raises ObligationError."""
+        if (found := self.find(name, subject)) is None:
+            raise ObligationError(f"obligation {name!r}", f"user_guide.toml has none but {', '.join(self.names)}.")
+        return found
 
     @property
-    def full(self) -> Terms:
-        """The weekly full extract."""
-        return self.terms(Obligation.FULL)
+    def names(self) -> tuple[str, ...]:
+        """The names of all, each once."""
+        return tuple(dict.fromkeys(one.name for one in self.all))
+
+    def published_by(self, dag: str) -> tuple[Obligation, ...]:
+        """The obligations whose files a DAG publishes."""
+        return tuple(one for one in self.all if one.dag == dag)
+
+    def of_file(self, file_name: str) -> Obligation | None:
+        """The obligation whose file has this name."""
+        for one in self.all:
+            if one.pattern.fullmatch(file_name) and (one.replaced_in_place or one.day_of(file_name)):
+                return one
+        return None
 
     @property
-    def delta(self) -> Terms:
-        """The daily delta."""
-        return self.terms(Obligation.DELTA)
+    def dags(self) -> tuple[str, ...]:
+        """Ids of the DAGs that publish, each once."""
+        return tuple(dict.fromkeys(one.dag for one in self.all))
+
+    @property
+    def full(self) -> Obligation:
+        """The full extract of the certificates in use: what a Party starts and recovers with (a)."""
+        return next(one for one in self.all if is_recovery_start(one.kind))
+
+    @property
+    def delta(self) -> Obligation:
+        """The daily delta (b). Its cut-offs end the windows."""
+        return next(one for one in self.all if isinstance(one.kind, DeltaExtract))
+
+    def revocation_list(self, kind: ListKind) -> Obligation:
+        """The obligation of the ARL or the CRL."""
+        return next(one for one in self.all if isinstance(one.kind, RevocationList) and one.kind.list_kind is kind)
+
+    def anchors(self) -> dict[AnchorPart, Obligation]:
+        """The obligations of the base set, in the order of its parts."""
+        found = {one.kind.part: one for one in self.all if isinstance(one.kind, AnchorSlots)}
+        return {part: found[part] for part in AnchorPart if part in found}
+
+
+def is_recovery_start(kind: Kind) -> bool:
+    """Whether a Party may start, and recover, with a file of this kind."""
+    return isinstance(kind, FullExtract) and kind.statuses == {Status.IN_USE}
+
+
+def _days(day: date, step: int) -> Iterator[date]:
+    while True:
+        day += timedelta(days=step)
+        yield day

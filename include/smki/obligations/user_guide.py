@@ -1,10 +1,13 @@
-"""Reads user_guide.toml; what contradicts itself, or has a key that means nothing, is refused on load.
+"""Reads user_guide.toml into the catalogue; what contradicts itself, or has a key that means nothing, is refused.
 
-* A cut-off is daily (`M H * * *`) or weekly (`M H * * DAY`) in UTC.
-* A file with {date} in its name is written once; one without is replaced in place by its successor.
+* Each section but [operator], [retention] and [auditor] is an obligation; its `kind` says which keys it has.
+* A cut-off is daily (`M H * * *`), weekly (`M H * * DAY`) or monthly (`M H D * *`) in UTC.
+* A full extract or delta has {date} in its name; the files of other kinds have not.
+* There is one daily delta, one full extract of the certificates in use, an ARL, a CRL, and the four files of the anchor
+  slots (Appendix O 2.3.3 (a) to (f)).
 * A delta's `keep_days` are at least the 7 of Appendix O 2.3.3 (b).
-* Delta and full extract have the same time of day. One daily run makes sure of both revocation lists, which are .gz
-  files; so does one of the four anchor files.
+* Extracts have the same time of day: a full extract is the state at the end of a delta's window.
+* One daily run makes sure of all files that a DAG replaces in place, so these have one cut-off.
 * A warning comes before publish-by and after the cut-off. Owner and contact are [operator]'s unless an obligation has
   its own.
 * What is refused is named with line, obligation and key; so are two obligations with one file.
@@ -13,31 +16,241 @@
 import posixpath
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterable
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, assert_never
 
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from smki.certificates.model import ListKind, Status
 from smki.errors import ObligationError
-from smki.obligations.catalogue import Obligation, Retention, Terms, UserGuide
+from smki.obligations.catalogue import (
+    AnchorPart,
+    AnchorSlots,
+    CutOff,
+    DeltaExtract,
+    FullExtract,
+    KeepForDays,
+    KeepNewest,
+    Kind,
+    Obligation,
+    RevocationList,
+    UserGuide,
+    is_recovery_start,
+)
 
-_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* (\*|[A-Z]{3})")
+_FILE_NAME = "user_guide.toml"
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) (\*|[0-9]{1,2}) \* (\*|[A-Z]{3})")
 _PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})")
 _LEAD = re.compile(r"([0-9]{2}):([0-9]{2})")
-_FILE_NAME = "user_guide.toml"
-_OPERATOR_KEYS = frozenset({"owner", "contact", "warning"})
-_TERM_KEYS = _OPERATOR_KEYS | {
-    "clause",
-    "file",
-    "cut_off",
-    "publish_by",
-    "folder",
-    "keep",
-    "keep_days",
-    "hold_for_recovery",
-    "next_update_warning_hours",
-}
 _FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
+_INHERITED = ("owner", "contact", "warning")  # of [operator], where an obligation has none of its own
+_MOST_KEPT = 366
+_LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
+
+
+def _wrong(rule: str) -> PydanticCustomError:
+    return PydanticCustomError("rule", "{rule}", {"rule": rule})
+
+
+def _text(stated: object) -> str:
+    if not isinstance(stated, str):
+        raise _wrong(f"{stated!r} is no text.")
+    return stated
+
+
+def _read_cut_off(cron: object) -> CutOff:
+    parts = _CRON.fullmatch(_text(cron))
+    if not parts or int(parts[1]) > 59 or int(parts[2]) > 23 or (parts[3] != "*" and parts[4] != "*"):
+        raise _wrong(f"{cron!r} is none of `M H * * *`, `M H * * DAY` and `M H D * *`.")
+    if parts[4] not in ("*", *_WEEKDAYS):
+        raise _wrong(f"{parts[4]!r} is none of {', '.join(_WEEKDAYS)}.")
+    if parts[3] != "*" and not 1 <= int(parts[3]) <= 28:
+        raise _wrong(f"day {parts[3]} is not in every month: 1 to 28 are.")
+    return CutOff(
+        parts[0],
+        time(int(parts[2]), int(parts[1])),
+        None if parts[4] == "*" else _WEEKDAYS.index(parts[4]),
+        None if parts[3] == "*" else int(parts[3]),
+    )
+
+
+def _read_lead(stated: object) -> timedelta:
+    parts = _LEAD.fullmatch(_text(stated))
+    lead = timedelta(hours=int(parts[1]), minutes=int(parts[2])) if parts and int(parts[2]) < 60 else timedelta()
+    if lead <= timedelta():
+        raise _wrong(f"{stated!r} is no time before publish-by, `HH:MM`.")
+    return lead
+
+
+Text = Annotated[str, Field(min_length=1)]
+Lead = Annotated[timedelta, BeforeValidator(_read_lead)]
+
+
+class _Section(BaseModel):
+    """What every obligation states, in the order in which it is checked."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    title: Text
+    clause: Text
+    dag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    file: Text
+    folder: Text
+    owner: Text
+    contact: Text
+    cut_off: Annotated[CutOff, BeforeValidator(_read_cut_off)]
+    publish_by: timedelta  # from the cut-off
+    warning: Lead
+
+    @field_validator("publish_by", mode="before")
+    @classmethod
+    def _read_publish_by(cls, stated: object, info: ValidationInfo) -> timedelta:
+        due = _PUBLISH_BY.fullmatch(_text(stated))
+        if not due or int(due[2]) > 23 or int(due[3]) > 59:
+            raise _wrong(f"{stated!r} is neither `HH:MM` nor `+1 HH:MM`.")
+        delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3]))
+        if (cut_off := info.data.get("cut_off")) is None:
+            return delay  # what is wrong with the cut-off is said already
+        delay -= timedelta(hours=cut_off.time.hour, minutes=cut_off.time.minute)
+        if delay <= timedelta():
+            raise _wrong(f"{stated} does not come after the cut-off {cut_off.time:%H:%M}.")
+        return delay
+
+    @field_validator("warning")
+    @classmethod
+    def _check_warning(cls, lead: timedelta, info: ValidationInfo) -> timedelta:
+        delay = info.data.get("publish_by")
+        if delay is not None and lead >= delay:
+            raise _wrong(f"a warning {lead} before publish-by is not after the cut-off.")
+        return lead
+
+
+class _Extract(_Section):
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, file: str) -> str:
+        if not _FILE.fullmatch(file) or "{date}" not in file or not file.endswith(".xml.gz"):
+            raise _wrong(f"{file!r} is no ASCII file name with {{date}} that ends in .xml.gz.")
+        return file
+
+
+class _Full(_Extract):
+    kind: Literal["full extract"]
+    statuses: Annotated[str, Field(pattern="^[PINER]+$")]
+    keep: Annotated[int, Field(ge=1, le=_MOST_KEPT)]
+
+    def record_kind(self) -> Kind:
+        return FullExtract(frozenset(map(Status, self.statuses)), KeepNewest(self.keep))
+
+
+class _Delta(_Extract):
+    kind: Literal["delta"]
+    keep_days: int
+    wait_for_recovery: bool
+
+    @field_validator("keep_days")
+    @classmethod
+    def _check_days(cls, days: int) -> int:
+        if not 7 <= days <= _MOST_KEPT:
+            raise _wrong(f"{days} is not from 7 to {_MOST_KEPT}; a delta is available for 7 days (2.3.3 (b)).")
+        return days
+
+    @field_validator("cut_off")
+    @classmethod
+    def _check_daily(cls, cut_off: CutOff) -> CutOff:
+        if cut_off.weekday is not None or cut_off.month_day is not None:
+            raise _wrong("a delta is daily (Appendix O 2.3.3 (b)).")
+        return cut_off
+
+    def record_kind(self) -> Kind:
+        return DeltaExtract(KeepForDays(timedelta(days=self.keep_days), self.wait_for_recovery))
+
+
+class _InPlace(_Section):
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, file: str) -> str:
+        if not _FILE.fullmatch(file) or "{date}" in file:
+            raise _wrong(f"{file!r} is no ASCII file name without {{date}}.")
+        return file
+
+
+class _List(_InPlace):
+    kind: Literal["revocation list"]
+    list: Annotated[ListKind, Field(strict=False)]
+    next_update_warning_hours: Annotated[int, Field(gt=0, lt=_LONGEST_WARNING_HOURS)]
+
+    @field_validator("file")
+    @classmethod
+    def _check_gz(cls, file: str) -> str:
+        if not file.endswith(".gz"):
+            raise _wrong(f"{file!r} does not end in .gz (Appendix O 2.3.3 (c), (d)).")
+        return file
+
+    def record_kind(self) -> Kind:
+        return RevocationList(self.list, timedelta(hours=self.next_update_warning_hours))
+
+
+class _Anchors(_InPlace):
+    kind: Literal["anchor slots"]
+    part: Annotated[AnchorPart, Field(strict=False)]
+
+    def record_kind(self) -> Kind:
+        return AnchorSlots(self.part)
+
+
+class _Operator(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    owner: Text
+    contact: Text
+    warning: Lead
+
+
+class _Retention(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    cut_off: str
+
+    @field_validator("cut_off")
+    @classmethod
+    def _check_daily(cls, cron: str) -> str:
+        cut_off = _read_cut_off(cron)
+        if cut_off.weekday is not None or cut_off.month_day is not None:
+            raise _wrong(f"{cron!r} is not `M H * * *`: a delta is due for removal every day.")
+        return cron
+
+
+class _Auditor(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    every_minutes: int
+
+    @field_validator("every_minutes")
+    @classmethod
+    def _check_minutes(cls, minutes: int) -> int:
+        if not 1 <= minutes <= 60 or 60 % minutes:
+            raise _wrong(f"{minutes} is no number of minutes that divides an hour.")
+        return minutes
+
+
+_OBLIGATION: TypeAdapter[_Full | _Delta | _List | _Anchors] = TypeAdapter(
+    Annotated[_Full | _Delta | _List | _Anchors, Field(discriminator="kind")]
+)
 
 
 def load_user_guide(folder: Path) -> UserGuide:
@@ -47,184 +260,140 @@ def load_user_guide(folder: Path) -> UserGuide:
         text = path.read_text(encoding="utf-8")
         stated = tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise _refused("", f"it cannot be read ({error}).") from error
+        raise ObligationError(_FILE_NAME, f"it cannot be read ({error}).") from error
     try:
-        return _user_guide(stated)
+        return _read_guide(stated)
     except ObligationError as error:
-        line = _line_of(text, error.item.removeprefix(_FILE_NAME).strip())
-        item = error.item.replace(_FILE_NAME, f"{_FILE_NAME} line {line}", 1) if line else error.item
-        raise ObligationError(item, error.rule, error.consequence, error.next_step) from None
+        line = _line_of(text, error.item)
+        where = f"{_FILE_NAME} line {line}" if line else _FILE_NAME
+        raise ObligationError(f"{where} {error.item}".rstrip(), error.rule) from None
 
 
-def _user_guide(stated: dict[str, Any]) -> UserGuide:
-    operator = stated.get("operator")
-    if not isinstance(operator, dict):
-        raise _refused("[operator]", "it is missing.")
-    _refuse_unknown("operator", operator, _OPERATOR_KEYS)
-    terms_of_all = tuple(_terms(obligation, stated.get(obligation), operator) for obligation in Obligation)
-    if unknown := sorted(stated.keys() - {*Obligation, "operator", "retention", "auditor"}):
-        raise _refused(f"[{unknown[0]}]", "it is no obligation, nor operator, retention or auditor.")
-    guide = UserGuide(terms_of_all, _retention(stated), _audit_every(stated.get("auditor")))
-    if guide.delta.weekday is not None:
-        raise _refused("[delta] cut_off", "a delta is daily (Appendix O 2.3.3 (b)).")
-    if guide.full.cut_off_time != guide.delta.cut_off_time:
-        raise _refused(
-            "[full] cut_off", "a full extract is the state at the end of a delta's window: same time of day."
-        )
-    if guide.terms(Obligation.ARL).cut_off_cron != guide.terms(Obligation.CRL).cut_off_cron:
-        raise _refused("[arl] cut_off", "one daily run makes sure of both revocation lists: the same as [crl].")
-    for obligation in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH, Obligation.ANCHOR_TABLE):
-        if guide.terms(obligation).cut_off_cron != guide.terms(Obligation.ANCHOR_DOCUMENT).cut_off_cron:
-            raise _refused(f"[{obligation}] cut_off", "one daily run makes sure of all four: as [anchor_document].")
-    files = [posixpath.join(terms.folder, terms.file) for terms in guide.all]
-    for terms, file in zip(guide.all, files, strict=True):
-        if files.count(file) > 1:
-            raise _refused(f"[{terms.obligation}] file", f"another obligation has {terms.file!r} in the same folder.")
+def _read_guide(stated: dict[str, Any]) -> UserGuide:
+    _validated("operator", stated, TypeAdapter(_Operator))
+    sections = {name: section for name, section in stated.items() if name not in ("operator", "retention", "auditor")}
+    inherited = {key: stated["operator"][key] for key in _INHERITED}
+    obligations = tuple(_read_obligation(name, section, inherited) for name, section in sections.items())
+    retention = _validated("retention", stated, TypeAdapter(_Retention))
+    auditor = _validated("auditor", stated, TypeAdapter(_Auditor))
+    _check_complete(obligations)
+    guide = UserGuide(obligations, retention.cut_off, timedelta(minutes=auditor.every_minutes))
+    _check_times(guide)
+    _check_files(guide)
     return guide
+
+
+def _read_obligation(name: str, section: object, inherited: dict[str, Any]) -> Obligation:
+    if not isinstance(section, dict):
+        raise ObligationError(f"[{name}]", "it is no section; an obligation is one.")
+    read = _validated(name, {name: inherited | section}, _OBLIGATION)
+    return Obligation(
+        name=name,
+        title=read.title,
+        clause=read.clause,
+        dag=read.dag,
+        kind=read.record_kind(),
+        file=read.file,
+        cut_off=read.cut_off,
+        publish_by_delay=read.publish_by,
+        warning_lead=read.warning,
+        folder=read.folder,
+        owner=read.owner,
+        contact=read.contact,
+    )
+
+
+def _validated(section: str, stated: dict[str, Any], model: TypeAdapter[Any]) -> Any:
+    """The section as the model reads it. Raises ObligationError for the first thing that is wrong."""
+    if not isinstance(stated.get(section), dict):
+        raise ObligationError(f"[{section}]", "it is missing.")
+    try:
+        return model.validate_python(stated[section])
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = next((str(part) for part in reversed(first["loc"]) if part in stated[section]), "")
+        key = key or next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), "kind")
+        raise ObligationError(f"[{section}] {key}", _rule(first)) from None
+
+
+def _rule(error: Any) -> str:
+    match error["type"]:
+        case "rule":
+            return str(error["msg"])
+        case "missing" | "union_tag_not_found":
+            return "it is missing."
+        case "extra_forbidden":
+            return "it means nothing here."
+        case "union_tag_invalid":
+            return f"{error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
+    return f"{error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."
+
+
+def _check_complete(obligations: Iterable[Obligation]) -> None:
+    """Raises ObligationError unless each of Appendix O 2.3.3 (a) to (f) is there once."""
+    wanted = [
+        'kind "full extract" and statuses "I" (Appendix O 2.3.3 (a))',
+        'kind "delta" (Appendix O 2.3.3 (b))',
+        *(f'kind "revocation list" and list "{one}" (Appendix O 2.3.3 (c), (d))' for one in ListKind),
+        *(f'kind "anchor slots" and part "{one}" (Appendix O 2.3.3 (e), (f))' for one in AnchorPart),
+    ]
+    found = [(_what(one.kind), one.name) for one in obligations]
+    for what in wanted:
+        names = [name for other, name in found if other and what.startswith(other)]
+        if len(names) != 1:
+            having = f"{' and '.join(f'[{name}]' for name in names)} have" if names else "no section has"
+            raise ObligationError(f"[{names[-1]}]" if names else "", f"one section has {what}, and {having} it.")
+
+
+def _what(kind: Kind) -> str:
+    """What makes a section one of those that Appendix O wants; empty where it is another."""
+    match kind:
+        case FullExtract():
+            return 'kind "full extract" and statuses "I"' if is_recovery_start(kind) else ""
+        case DeltaExtract():
+            return 'kind "delta"'
+        case RevocationList(list_kind):
+            return f'kind "revocation list" and list "{list_kind}"'
+        case AnchorSlots(part):
+            return f'kind "anchor slots" and part "{part}"'
+        case never:
+            assert_never(never)
+
+
+def _check_times(guide: UserGuide) -> None:
+    if guide.full.cut_off.month_day is not None:
+        raise ObligationError(f"[{guide.full.name}] cut_off", "a full extract is weekly (Appendix O 2.3.3 (a)).")
+    first_of_dag: dict[str, Obligation] = {}
+    for one in guide.all:
+        if isinstance(one.kind, FullExtract) and one.cut_off.time != guide.delta.cut_off.time:
+            raise ObligationError(
+                f"[{one.name}] cut_off",
+                "a full extract is the state at the end of a delta's window: same time of day.",
+            )
+        first = first_of_dag.setdefault(one.dag, one)
+        if first.cut_off != one.cut_off or first.replaced_in_place != one.replaced_in_place:
+            raise ObligationError(
+                f"[{one.name}] cut_off",
+                f"one run of {one.dag} makes sure of all its files: the same as [{first.name}].",
+            )
+
+
+def _check_files(guide: UserGuide) -> None:
+    files = Counter(posixpath.join(one.folder, one.file) for one in guide.all)
+    for one in guide.all:
+        if files[posixpath.join(one.folder, one.file)] > 1:
+            raise ObligationError(f"[{one.name}] file", f"another obligation has {one.file!r} in the same folder.")
 
 
 def _line_of(text: str, item: str) -> int | None:
     """The line on which `[section] key` stands, or that of the section where the key is missing."""
-    wanted = re.fullmatch(r"\[(\w+)\](?: ([\w-]+))?", item)
+    wanted = re.fullmatch(r"\[([\w-]+)\](?: ([\w-]+))?", item)
     section, found = "", None
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[(\w+)\]", line):
+        if header := re.match(r"\s*\[([\w-]+)\]", line):
             section = header[1]
         if wanted and section == wanted[1]:
             key = re.match(r"\s*([\w-]+)\s*=", line)
             if header or (key and key[1] == wanted[2]):
                 found = number
     return found
-
-
-def _terms(obligation: Obligation, stated: object, operator: dict[str, Any]) -> Terms:
-    if not isinstance(stated, dict):
-        raise _refused(f"[{obligation}]", "it is missing.")
-    _refuse_unknown(obligation, stated, _TERM_KEYS)
-
-    def text(key: str) -> str:
-        value = stated.get(key, operator.get(key))
-        if not isinstance(value, str) or not value:
-            raise _refused(f"[{obligation}] {key}", "it is missing or no text.")
-        return value
-
-    cron, publish_by, file = text("cut_off"), text("publish_by"), text("file")
-    if not (parts := _CRON.fullmatch(cron)) or not _is_time(parts):
-        raise _refused(f"[{obligation}] cut_off", f"{cron!r} is neither `M H * * *` nor `M H * * DAY`.")
-    if parts[3] != "*" and parts[3] not in _DAYS:
-        raise _refused(f"[{obligation}] cut_off", f"{parts[3]!r} is none of {', '.join(_DAYS)}.")
-    if not (due := _PUBLISH_BY.fullmatch(publish_by)) or not (int(due[2]) < 24 and int(due[3]) < 60):
-        raise _refused(f"[{obligation}] publish_by", f"{publish_by!r} is neither `HH:MM` nor `+1 HH:MM`.")
-    _check_file(obligation, file, text("clause"))
-    cut_off_time = time(int(parts[2]), int(parts[1]))
-    delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3])) - timedelta(
-        hours=cut_off_time.hour, minutes=cut_off_time.minute
-    )
-    if delay <= timedelta():
-        raise _refused(
-            f"[{obligation}] publish_by", f"{publish_by} does not come after the cut-off {cut_off_time:%H:%M}."
-        )
-    lead = _warning_lead(obligation, text("warning"))
-    if lead >= delay:
-        raise _refused(
-            f"[{obligation}] warning", f"{text('warning')} before publish-by {publish_by} is not after the cut-off."
-        )
-    return Terms(
-        obligation=obligation,
-        clause=text("clause"),
-        file=file,
-        cut_off_cron=cron,
-        cut_off_time=cut_off_time,
-        weekday=None if parts[3] == "*" else _DAYS.index(parts[3]),
-        publish_by_delay=delay,
-        warning_lead=lead,
-        folder=text("folder"),
-        owner=text("owner"),
-        contact=text("contact"),
-        next_update_warning=_next_update_warning(obligation, stated.get("next_update_warning_hours")),
-    )
-
-
-def _check_file(obligation: Obligation, file: str, clause: str) -> None:
-    is_dated = obligation in (Obligation.FULL, Obligation.DELTA)
-    if not _FILE.fullmatch(file) or ("{date}" in file) != is_dated or (is_dated and not file.endswith(".xml.gz")):
-        wanted = "with {date} that ends in .xml.gz" if is_dated else "without {date}"
-        raise _refused(f"[{obligation}] file", f"{file!r} is no ASCII file name {wanted}.")
-    if obligation in _LISTS and not file.endswith(".gz"):
-        raise _refused(f"[{obligation}] file", f"{file!r} does not end in .gz ({clause}).")
-
-
-def _warning_lead(obligation: Obligation, stated: str) -> timedelta:
-    parts = _LEAD.fullmatch(stated)
-    if not parts or int(parts[2]) > 59 or timedelta(hours=int(parts[1]), minutes=int(parts[2])) <= timedelta():
-        raise _refused(f"[{obligation}] warning", f"{stated!r} is no time before publish-by, `HH:MM`.")
-    return timedelta(hours=int(parts[1]), minutes=int(parts[2]))
-
-
-def _audit_every(stated: object) -> timedelta:
-    minutes = stated.get("every_minutes") if isinstance(stated, dict) else None
-    if type(minutes) is not int or not 1 <= minutes <= 60 or 60 % minutes:
-        raise _refused("[auditor] every_minutes", f"{minutes!r} is no number of minutes that divides an hour.")
-    return timedelta(minutes=minutes)
-
-
-def _refuse_unknown(section: str, stated: dict[str, Any], known: frozenset[str]) -> None:
-    if unknown := sorted(stated.keys() - known):
-        raise _refused(f"[{section}] {unknown[0]}", f"it is none of {', '.join(sorted(known))}.")
-
-
-_LISTS = (Obligation.ARL, Obligation.CRL)
-_LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
-
-
-def _next_update_warning(obligation: Obligation, hours: object) -> timedelta | None:
-    key = f"[{obligation}] next_update_warning_hours"
-    if obligation not in _LISTS:
-        if hours is not None:
-            raise _refused(key, "only a revocation list has a nextUpdate.")
-        return None
-    if type(hours) is not int or not 0 < hours < _LONGEST_WARNING_HOURS:
-        raise _refused(key, f"{hours!r} is no whole number of hours from 1 to {_LONGEST_WARNING_HOURS - 1}.")
-    return timedelta(hours=hours)
-
-
-_RETENTION_KEYS = {"keep": Obligation.FULL, "keep_days": Obligation.DELTA, "hold_for_recovery": Obligation.DELTA}
-_MOST_KEPT = 366
-
-
-def _retention(stated: dict[str, Any]) -> Retention:
-    for key, owner in _RETENTION_KEYS.items():
-        for obligation in Obligation:
-            if obligation is not owner and key in stated[obligation]:
-                raise _refused(f"[{obligation}] {key}", f"it belongs to [{owner}].")
-    hold = stated[Obligation.DELTA].get("hold_for_recovery")
-    if not isinstance(hold, bool):
-        raise _refused("[delta] hold_for_recovery", f"{hold!r} is neither true nor false.")
-    section = stated.get("retention")
-    cron = section.get("cut_off") if isinstance(section, dict) else None
-    if not isinstance(cron, str) or not (parts := _CRON.fullmatch(cron)) or parts[3] != "*" or not _is_time(parts):
-        raise _refused("[retention] cut_off", f"{cron!r} is not `M H * * *`: a delta is due for removal every day.")
-    days = _kept(stated, "keep_days", 7, "a delta is available for 7 days (Appendix O 2.3.3 (b))")
-    fulls = _kept(stated, "keep", 1, "Parties start and recover with a full extract (Appendix O 2.3.3 (a))")
-    return Retention(cron, timedelta(days=days), fulls, hold)
-
-
-def _kept(stated: dict[str, Any], key: str, least: int, reason: str) -> int:
-    obligation = _RETENTION_KEYS[key]
-    value = stated[obligation].get(key)
-    if type(value) is not int or not least <= value <= _MOST_KEPT:
-        raise _refused(f"[{obligation}] {key}", f"{value!r} is no whole number from {least} to {_MOST_KEPT}; {reason}.")
-    return value
-
-
-def _is_time(parts: re.Match[str]) -> bool:
-    return int(parts[1]) < 60 and int(parts[2]) < 24
-
-
-def _refused(item: str, rule: str) -> ObligationError:
-    return ObligationError(
-        f"{_FILE_NAME} {item}".strip(),
-        rule,
-        "No DAG can be scheduled by it.",
-        "correct include/config/user_guide.toml.",
-    )

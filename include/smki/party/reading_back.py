@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from smki.annex_b.gzip_reading import GzipReader
 from smki.annex_b.reading import Record, read_records
 from smki.errors import VerificationError
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.party.synchronised_copy import SynchronisedCopy, deltas_after
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.windows import find_window, in_use_digest
@@ -26,7 +26,7 @@ from smki.verify.verification import Verification, verify_file
 class OfferedFile:
     """An extract as the Party found it on the site."""
 
-    obligation: Obligation
+    obligation: str  # its name
     business_date: date
     modified_at: datetime  # UTC, as the server states it
     local: Path
@@ -37,7 +37,7 @@ class OfferedFile:
 class CurrentFile:
     """A file that is replaced in place, as the Party found it on the site."""
 
-    obligation: Obligation
+    obligation: str  # its name
     local: Path
     sha256: str  # hex
 
@@ -60,18 +60,18 @@ def fetch_extracts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     offered = []
-    for terms in (guide.full, guide.delta):
-        remote = posixpath.join(site.folder, terms.folder.lstrip("/"))
+    for obligation in (guide.full, guide.delta):
+        remote = posixpath.join(site.folder, obligation.folder.lstrip("/"))
         with open_sftp(site) as sftp, site_errors(f"site {site.name}"):
             for entry in sorted(sftp.listdir_attr(remote), key=lambda entry: entry.filename):
-                if not (match := terms.pattern.fullmatch(entry.filename)):
+                if not (match := obligation.pattern.fullmatch(entry.filename)):
                     continue
                 progress(entry.filename)
                 local = folder / entry.filename
                 sftp.get(posixpath.join(remote, entry.filename), str(local))
                 offered.append(
                     OfferedFile(
-                        terms.obligation,
+                        obligation.name,
                         date.fromisoformat(match[1]),
                         datetime.fromtimestamp(entry.st_mtime or 0, UTC),
                         local,
@@ -89,35 +89,35 @@ def fetch_current_files(site: Site, guide: UserGuide, schema: Path, folder: Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     current = []
-    for terms in (terms for terms in guide.all if terms.replaced_in_place):
-        local = folder / terms.file
-        with open_sftp(site) as sftp, site_errors(f"site {site.name}, {terms.file}"):
-            sftp.get(posixpath.join(site.folder, terms.folder.lstrip("/"), terms.file), str(local))
-        if terms.file.endswith(".xml.gz"):
+    for obligation in (obligation for obligation in guide.all if obligation.replaced_in_place):
+        local = folder / obligation.file
+        with open_sftp(site) as sftp, site_errors(f"site {site.name}, {obligation.file}"):
+            sftp.get(posixpath.join(site.folder, obligation.folder.lstrip("/"), obligation.file), str(local))
+        if obligation.file.endswith(".xml.gz"):
             verify_file(local, schema)
-        elif terms.file.endswith(".gz"):
+        elif obligation.file.endswith(".gz"):
             read_single(local)
         with local.open("rb") as stream:
-            current.append(CurrentFile(terms.obligation, local, hashlib.file_digest(stream, "sha256").hexdigest()))
+            current.append(CurrentFile(obligation.name, local, hashlib.file_digest(stream, "sha256").hexdigest()))
     return current
 
 
-def check_against_repository(engine: Engine, offered: list[OfferedFile]) -> list[list[CheckedState]]:
+def check_against_repository(engine: Engine, guide: UserGuide, offered: list[OfferedFile]) -> list[list[CheckedState]]:
     """Rebuilds the state from each FULL and the deltas after it, and holds it against the repository's windows.
 
     Returns the states of each FULL's chain, oldest FULL first. Raises VerificationError for a gap, or the first file
     after which the Party's copy is not the repository's state.
     """
     files = {(file.obligation, file.business_date): file for file in offered}
-    deltas = [day for obligation, day in files if obligation is Obligation.DELTA]
+    deltas = [day for obligation, day in files if obligation == guide.delta.name]
     chains = []
-    for full in sorted(day for obligation, day in files if obligation is Obligation.FULL):
+    for full in sorted(day for obligation, day in files if obligation == guide.full.name):
         copy = SynchronisedCopy()
-        copy.load_full(_records(files[Obligation.FULL, full].local))
-        states = [_checked(engine, files[Obligation.FULL, full], copy)]
+        copy.load_full(_records(files[guide.full.name, full].local))
+        states = [_checked(engine, files[guide.full.name, full], copy)]
         for day in deltas_after(full, deltas):
-            copy.apply_delta(_records(files[Obligation.DELTA, day].local))
-            states.append(_checked(engine, files[Obligation.DELTA, day], copy))
+            copy.apply_delta(_records(files[guide.delta.name, day].local))
+            states.append(_checked(engine, files[guide.delta.name, day], copy))
         chains.append(states)
     return chains
 

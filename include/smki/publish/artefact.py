@@ -23,6 +23,7 @@ class Artefact:
     run: str  # who produced it: an Airflow run or a command line
     verified_at: datetime  # UTC
     version: int | None = None  # of a file that is replaced in place: rises with its content
+    subject: str = ""  # whom it is for; empty: all Parties
 
 
 @dataclass(frozen=True, slots=True)

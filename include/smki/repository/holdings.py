@@ -4,7 +4,7 @@ These statements are not those that extracts are made from (`extract.columns`): 
 Certificates are told apart by the SHA-256 of their DER.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
 from smki.certificates.model import CertificateClass, Status, eui64_text
+from smki.certificates.set_digest import SetDigest
 from smki.repository.database import arrow_connection, libpq_url, lost_connections
 from smki.repository.tables import certificate, issuer
 from smki.repository.windows import BEFORE_AND_AFTER, MOVED
@@ -26,6 +27,15 @@ FROM (
   WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
 ) state JOIN certificate c ON c.id = state.certificate_id
 WHERE state.status = 'I'
+"""
+
+_OF_STATUSES = """
+SELECT sha256(c.body) AS sha256
+FROM (
+  SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
+  WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
+) state JOIN certificate c ON c.id = state.certificate_id
+WHERE state.status IN ({statuses})
 """
 
 _AFTER_FINAL = text(
@@ -81,6 +91,20 @@ def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
         cursor.execute(_IN_USE.format(seq=int(seq)))
         yield from cursor.fetch_record_batch()
+
+
+def digest_of_statuses(engine: Engine, seq: int, statuses: Collection[Status]) -> SetDigest:
+    """Set digest of the certificates that have one of some statuses as of a window; reads the whole repository.
+
+    Raises RepositoryUnavailableError.
+    """
+    total = SetDigest()
+    letters = ", ".join(f"'{status}'" for status in sorted(statuses))
+    with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
+        cursor.execute(_OF_STATUSES.format(seq=int(seq), statuses=letters))
+        for batch in cursor.fetch_record_batch():
+            total += SetDigest.of_hashes(batch["sha256"].to_pylist())
+    return total
 
 
 def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:

@@ -47,6 +47,10 @@ def _when(name: str, **options: object) -> Column[object]:
     return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
 
 
+def _subject() -> Column[str]:
+    return Column("subject", Text, nullable=False, server_default="", comment="whom the file is for; empty: all")
+
+
 issuer = Table(
     "issuer",
     metadata,
@@ -123,6 +127,7 @@ artefact = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("obligation", Text, nullable=False),
+    _subject(),
     Column("name", Text, nullable=False),
     Column("business_date", Date, nullable=False),
     Column("window_seq", ForeignKey("delta_window.seq")),
@@ -160,6 +165,7 @@ gate_run = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("obligation", Text, nullable=False),
+    _subject(),
     Column("name", Text, nullable=False, comment="of the judged file"),
     Column("sha256", Text, nullable=False, comment="of the judged file, hex"),
     Column("business_date", Date, nullable=False),
@@ -190,6 +196,7 @@ finding = Table(
     Column("site", Text, nullable=False, comment="empty: it is not of one site"),
     Column("item", Text, nullable=False, comment="the file, or what else it is about"),
     Column("obligation", Text),
+    _subject(),
     Column("business_date", Date),
     Column("rule", Text, nullable=False, comment="what is wrong, as seen last"),
     Column("next_step", Text, nullable=False),

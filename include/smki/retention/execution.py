@@ -36,7 +36,7 @@ from smki.publish.ledger import end_publication, list_publications, site_lock
 from smki.publish.readback import remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.database import lost_connections
-from smki.retention.rules import Finding, SeenFile, Verdict, plan_retention
+from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class RetentionReport:
 
     site: str
     at: datetime  # UTC; the instant that ages were taken at
-    findings: tuple[Finding, ...]
+    plans: tuple[FilePlan, ...]
     problems: tuple[SmkiError, ...] = ()  # one a file that could not be dealt with
 
     def raise_problems(self) -> None:
@@ -86,15 +86,15 @@ def apply_retention(engine: Engine, site: Site, guide: UserGuide, run: str) -> R
         with open_sftp(site) as sftp:
             report = _look(connection, sftp, site, guide, None)
             problems = []
-            for finding in report.findings:
+            for plan in report.plans:
                 try:
-                    _deal_with(connection, sftp, site, finding, run)
+                    _deal_with(connection, sftp, site, plan, run)
                 except SiteUnavailableError:
                     raise
                 except SmkiError as problem:
-                    log.error("retention problem site=%s path=%s error=%s", site.name, finding.path, problem)  # noqa: TRY400  # it says it all
+                    log.error("retention problem site=%s path=%s error=%s", site.name, plan.path, problem)  # noqa: TRY400  # it says it all
                     problems.append(problem)
-        return RetentionReport(report.site, report.at, report.findings, tuple(problems))
+        return RetentionReport(report.site, report.at, report.plans, tuple(problems))
 
 
 def _look(
@@ -111,7 +111,9 @@ def _look(
 
 def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[Publication]) -> Iterator[SeenFile]:
     """All files in the obligations' folders, and in those that the ledger has files in."""
-    wanted = {posixpath.normpath(posixpath.join(site.folder, terms.folder.lstrip("/"))) for terms in guide.all}
+    wanted = {
+        posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/"))) for obligation in guide.all
+    }
     in_ledger = {posixpath.normpath(posixpath.dirname(publication.path)) for publication in offered}
     for folder in sorted(wanted | in_ledger):
         with site_errors(f"{folder} on site {site.name}"):
@@ -130,20 +132,20 @@ def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[
                 )
 
 
-def _deal_with(connection: Connection, sftp: SFTPClient, site: Site, finding: Finding, run: str) -> None:
-    if finding.is_warning:
-        log.warning("retention %s site=%s path=%s rule=%s", finding.verdict, site.name, finding.path, finding.rule)
-    match finding.verdict:
-        case Verdict.LEFTOVER_PART:
-            with site_errors(finding.path):
-                _remove_if_there(sftp, finding.path)
-        case Verdict.FOREIGN if finding.publication:
-            raise _refused(finding.path, finding.rule)
-        case Verdict.REMOVE | Verdict.ALREADY_GONE if finding.publication:
-            if finding.verdict is Verdict.REMOVE:
-                _remove(sftp, finding.path, finding.publication)
+def _deal_with(connection: Connection, sftp: SFTPClient, site: Site, plan: FilePlan, run: str) -> None:
+    if plan.is_warning:
+        log.warning("retention %s site=%s path=%s rule=%s", plan.action, site.name, plan.path, plan.rule)
+    match plan.action:
+        case Action.LEFTOVER_PART:
+            with site_errors(plan.path):
+                _remove_if_there(sftp, plan.path)
+        case Action.FOREIGN if plan.publication:
+            raise _refused(plan.path, plan.rule)
+        case Action.REMOVE | Action.ALREADY_GONE if plan.publication:
+            if plan.action is Action.REMOVE:
+                _remove(sftp, plan.path, plan.publication)
             with connection.begin():
-                end_publication(connection, site.name, finding.name, run, finding.rule)
+                end_publication(connection, site.name, plan.name, run, plan.rule)
 
 
 def _remove(sftp: SFTPClient, path: str, publication: Publication) -> None:

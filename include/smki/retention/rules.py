@@ -1,4 +1,4 @@
-"""Which files of a site stay, which go, and why. Pure: values in, findings out.
+"""Which files of a site stay, which go, and why. Pure: values in, plans out.
 
 Only what the ledger says is offered can be removed, and only while what stands there is what the ledger published.
 
@@ -7,7 +7,7 @@ Only what the ledger says is offered can be removed, and only while what stands 
 * It is held beyond that, with a warning, while a Party may need it to get from the newest full extract to today: until
   a full extract of its day, or a later one, stands on the server as published. A gap in the days after it changes
   nothing, nor that there has been no full extract yet: what is missing may still come late.
-  `hold_for_recovery = false` switches this rule off.
+  `wait_for_recovery = false` switches this rule off.
 * The two newest full extracts (`keep`) stay, by their day: a Party may be hours into a download. An older one goes only
   once so many newer ones stand on the server as published; until then it is held.
 * What is replaced in place (revocation lists, anchor files) stays.
@@ -26,21 +26,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import KeepForDays, KeepNewest, Obligation, ReplaceInPlace, UserGuide
 from smki.publish.artefact import Publication
 
 PART_STAYS = timedelta(days=1)  # tries go on for about an hour by themselves; a person clears a task within the day
 
-_DATED = (Obligation.FULL, Obligation.DELTA)
 
-
-class Verdict(StrEnum):
+class Action(StrEnum):
     """What becomes of a file."""
 
     KEEP = "keep"
     REMOVE = "remove"
-    HOLD = "hold"  # due, and kept all the same: a warning
+    WAIT = "wait"  # due, and kept all the same: a warning
     ALREADY_GONE = "already gone"  # due, and not there: the ledger is told
     LOST = "lost"  # not due, and not there: a warning
     FOREIGN = "foreign"
@@ -57,11 +56,11 @@ class SeenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FilePlan:
     """What becomes of one file, and why."""
 
     path: str  # on the server
-    verdict: Verdict
+    action: Action
     rule: str  # in words
     publication: Publication | None = None  # that the ledger offers under the path
     seen: SeenFile | None = None
@@ -75,12 +74,12 @@ class Finding:
     def is_warning(self) -> bool:
         """Whether a person should look at it."""
         ours = self.publication is not None
-        return self.verdict in (Verdict.HOLD, Verdict.LOST) or (self.verdict is Verdict.FOREIGN and ours)
+        return self.action in (Action.WAIT, Action.LOST) or (self.action is Action.FOREIGN and ours)
 
 
 def plan_retention(
     guide: UserGuide, offered: Iterable[Publication], listing: Iterable[SeenFile], at: datetime
-) -> list[Finding]:
+) -> list[FilePlan]:
     """What becomes at the instant `at` of all that the ledger offers on a site, and of all that the server lists.
 
     `at` is on the clock of `published_at`, the ledger's. Findings are in the order of their paths, each path once.
@@ -88,90 +87,99 @@ def plan_retention(
     publications = {posixpath.normpath(publication.path): publication for publication in offered}
     seen = {posixpath.normpath(file.path): file for file in listing}
     whole = {path: p for path, p in publications.items() if path in seen and seen[path].bytes == p.artefact.bytes}
-    judge = _Judge(guide, _fulls(publications.values()), _fulls(whole.values()), at)
+    rules = _Rules(guide, tuple(publications.values()), tuple(whole.values()), at)
     reached = max((seen[path].modified_at for path in whole), default=None)
     names = {publication.name for publication in publications.values()}
     parts = _parts(seen, lambda name: name in names or any(t.pattern.fullmatch(name) for t in guide.all))
 
-    findings = [_found(path, publication, seen.get(path), judge) for path, publication in publications.items()]
+    plans = [_found(path, publication, seen.get(path), rules) for path, publication in publications.items()]
     for path in seen.keys() - publications.keys():
         if path in parts:
-            verdict, rule = _part(seen[path], reached)
+            action, rule = _part(seen[path], reached)
         else:
-            verdict, rule = Verdict.FOREIGN, "the ledger offers nothing under this name; never touched"
-        findings.append(Finding(path, verdict, rule, seen=seen[path]))
-    return sorted(findings, key=lambda finding: finding.path)
+            action, rule = Action.FOREIGN, "the ledger offers nothing under this name; never touched"
+        plans.append(FilePlan(path, action, rule, seen=seen[path]))
+    return sorted(plans, key=lambda plan: plan.path)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _Rules:
     """Whether publications are due for removal."""
 
     guide: UserGuide
-    offered: list[date]  # days of the full extracts that the ledger offers
-    whole: list[date]  # of those that stand on the server as published
+    offered: tuple[Publication, ...]  # all that the ledger offers
+    whole: tuple[Publication, ...]  # those of them that stand on the server as published
     at: datetime
 
-    def verdict(self, publication: Publication) -> tuple[Verdict, str]:
-        """KEEP, HOLD or REMOVE, and the rule."""
-        match publication.artefact.obligation:
-            case Obligation.DELTA:
-                return self._delta(publication)
-            case Obligation.FULL:
-                return self._full(publication.artefact.business_date)
-        return Verdict.KEEP, "replaced in place by its successor; retention never removes it"
+    def action(self, publication: Publication) -> tuple[Action, str]:
+        """KEEP, WAIT or REMOVE, and the rule."""
+        published = publication.artefact
+        obligation = self.guide.find(published.obligation, published.subject)
+        if obligation is None:
+            return (
+                Action.WAIT,
+                "user_guide.toml has its obligation no more: remove it by hand, or state the obligation again",
+            )
+        match obligation.kind.retirement:
+            case KeepForDays() as rule:
+                return self._for_days(obligation, rule, publication)
+            case KeepNewest(keep):
+                return self._newest(obligation, keep, published.business_date)
+            case ReplaceInPlace():
+                return Action.KEEP, "replaced in place by its successor; retention never removes it"
+            case never:
+                assert_never(never)
 
-    def _delta(self, publication: Publication) -> tuple[Verdict, str]:
-        retention = self.guide.retention
-        days = f"{retention.delta_stays.days} days"
-        until = publication.published_at + retention.delta_stays
+    def _for_days(self, obligation: Obligation, rule: KeepForDays, publication: Publication) -> tuple[Action, str]:
+        days = f"{rule.stays.days} days"
+        until = publication.published_at + rule.stays
         if self.at < until:
             return (
-                Verdict.KEEP,
+                Action.KEEP,
                 f"a delta is available for {days} from its publication, until {until:%Y-%m-%d %H:%M} UTC",
             )
-        day = publication.artefact.business_date
-        if retention.hold_for_recovery and not any(full >= day for full in self.whole):
-            start = f"the full extract of {max(self.whole)}" if self.whole else "the next full extract"
+        day, starts = publication.artefact.business_date, _days(self.whole, self.guide.full)
+        if rule.wait_for_recovery and not any(full >= day for full in starts):
+            start = f"the full extract of {max(starts)}" if starts else "the next full extract"
             return (
-                Verdict.HOLD,
+                Action.WAIT,
                 f"past its {days}, but Parties need it to get from {start} to today: publish a full extract",
             )
         return (
-            Verdict.REMOVE,
-            f"a delta is available for {days} from its publication and is then removed ({self.guide.delta.clause})",
+            Action.REMOVE,
+            f"a delta is available for {days} from its publication and is then removed ({obligation.clause})",
         )
 
-    def _full(self, day: date) -> tuple[Verdict, str]:
-        keep = self.guide.retention.fulls_kept
-        newer = sum(other > day for other in self.whole)
+    def _newest(self, obligation: Obligation, keep: int, day: date) -> tuple[Action, str]:
+        newer = sum(other > day for other in _days(self.whole, obligation))
         if newer >= keep:
-            return Verdict.REMOVE, f"only the {keep} newest full extracts stay, and {newer} newer ones are there"
-        if sum(other > day for other in self.offered) < keep:
-            return Verdict.KEEP, f"one of the {keep} newest full extracts; a Party may be hours into its download"
+            return Action.REMOVE, f"only the {keep} newest full extracts stay, and {newer} newer ones are there"
+        if sum(other > day for other in _days(self.offered, obligation)) < keep:
+            return Action.KEEP, f"one of the {keep} newest full extracts; a Party may be hours into its download"
         late = f"no longer one of the {keep} newest full extracts, but of newer ones only {newer} stand on the server"
-        return Verdict.HOLD, f"{late} as published: publish those that are lost again"
+        return Action.WAIT, f"{late} as published: publish those that are lost again"
 
 
-def _fulls(publications: Iterable[Publication]) -> list[date]:
+def _days(publications: Iterable[Publication], obligation: Obligation) -> list[date]:
+    """The days of those of an obligation's files."""
     artefacts = (publication.artefact for publication in publications)
-    return [artefact.business_date for artefact in artefacts if artefact.obligation == Obligation.FULL]
+    return [one.business_date for one in artefacts if (one.obligation, one.subject) == obligation.key]
 
 
-def _found(path: str, publication: Publication, seen: SeenFile | None, judge: _Judge) -> Finding:
-    verdict, rule = judge.verdict(publication)
+def _found(path: str, publication: Publication, seen: SeenFile | None, rules: _Rules) -> FilePlan:
+    action, rule = rules.action(publication)
     published = publication.artefact
     if seen is None:
-        if verdict is Verdict.REMOVE:
-            verdict, rule = Verdict.ALREADY_GONE, f"{rule}; it was gone from the server already"
+        if action is Action.REMOVE:
+            action, rule = Action.ALREADY_GONE, f"{rule}; it was gone from the server already"
         else:
-            verdict, rule = Verdict.LOST, f"the server has lost it; clear its run, which publishes it again ({rule})"
-    elif seen.bytes != published.bytes and published.obligation in _DATED:
-        verdict = Verdict.FOREIGN
+            action, rule = Action.LOST, f"the server has lost it; clear its run, which publishes it again ({rule})"
+    elif seen.bytes != published.bytes and published.version is None:
+        action = Action.FOREIGN
         rule = (
             f"the ledger published {published.bytes} bytes under this name and {seen.bytes} stand there; never touched"
         )
-    return Finding(path, verdict, rule, publication, seen)
+    return FilePlan(path, action, rule, publication, seen)
 
 
 def _parts(paths: Iterable[str], is_ours: Callable[[str], bool]) -> set[str]:
@@ -184,7 +192,7 @@ def _parts(paths: Iterable[str], is_ours: Callable[[str], bool]) -> set[str]:
     }
 
 
-def _part(part: SeenFile, reached: datetime | None) -> tuple[Verdict, str]:
+def _part(part: SeenFile, reached: datetime | None) -> tuple[Action, str]:
     if reached is not None and reached - part.modified_at > PART_STAYS:
-        return Verdict.LEFTOVER_PART, "a failed upload left it, and no try went on with it for a day"
-    return Verdict.KEEP, "an upload that failed may go on with it for a day"
+        return Action.LEFTOVER_PART, "a failed upload left it, and no try went on with it for a day"
+    return Action.KEEP, "an upload that failed may go on with it for a day"

@@ -11,7 +11,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 from smki.errors import PlanError
-from smki.obligations.catalogue import Obligation
 from smki.store.segment import Segment
 from smki.store.staging import write_whole
 
@@ -20,7 +19,7 @@ from smki.store.staging import write_whole
 class Manifest:
     """An assembled extract's facts."""
 
-    obligation: Obligation
+    obligation: str  # its name
     name: str
     business_date: date
     cutoff: datetime  # UTC
@@ -74,7 +73,7 @@ def read_manifest(file: Path) -> Manifest:
     try:
         stated = json.loads(path.read_bytes())
         return Manifest(
-            obligation=Obligation(stated["obligation"]),
+            obligation=stated["obligation"],
             name=stated["name"],
             business_date=date.fromisoformat(stated["business_date"]),
             cutoff=datetime.fromisoformat(stated["cutoff"]),

@@ -31,7 +31,7 @@ from smki.kinds.anchors.files import own_certificates
 from smki.kinds.anchors.production import REGION_OF
 from smki.kinds.anchors.slots import REGIONAL_SLOT
 from smki.kinds.revocation.reading import read_revocation_list
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256
@@ -124,9 +124,9 @@ def _look(
     facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
     ahead = expected(forecasts(guide, facts, now))
     stands = [
-        due_status(due, facts, now, ahead.get((terms.obligation, due.business_date)))
-        for terms in guide.all
-        for due in offered_now(terms, facts.since(terms) or date.max, now)
+        due_status(due, facts, now, ahead.get(due.key))
+        for obligation in guide.all
+        for due in offered_now(obligation, facts.since(obligation) or date.max, now)
     ]
     waiting = waiting_gate_runs(engine, now - HISTORY)
     return [*held(waiting), *find(guide, sight, offered, stands, now)], len(files), len(hashed)
@@ -146,8 +146,7 @@ def _sight(
     unequal = ""
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
 
-        def fetched(obligation: Obligation) -> Path | None:
-            name = guide.terms(obligation).file
+        def fetch(name: str) -> Path | None:
             if name not in by_name:
                 return None
             local = Path(folder, name)
@@ -158,13 +157,14 @@ def _sight(
                     return None
             return local
 
-        for obligation in (Obligation.ARL, Obligation.CRL):
-            if local := fetched(obligation):
+        for one in guide.all:
+            if isinstance(one.kind, RevocationList) and (local := fetch(one.file)):
                 try:
                     next_updates[local.name] = read_revocation_list(read_single(local)).next_update
                 except DataError as error:
                     log.warning("list cannot be read name=%s error=%s", local.name, error)  # its hash says so, too
-        regions = {region: fetched(obligation) for obligation, region in REGION_OF.items()}
+        anchors = guide.anchors()
+        regions = {region: fetch(anchors[part].file) for part, region in REGION_OF.items()}
         if all(regions.values()):
             try:
                 own = own_certificates({region: path for region, path in regions.items() if path})

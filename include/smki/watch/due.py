@@ -8,82 +8,98 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import assert_never
 
-from smki.obligations.catalogue import Obligation, Terms
+from smki.obligations.catalogue import KeepForDays, KeepNewest, Obligation, ReplaceInPlace
 
-_DELTAS = 7  # that are offered (Appendix O 2.3.3 (b))
+DueKey = tuple[str, str, date]  # obligation's name, whom the file is for, business date
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """One file that has to be on every site by a time."""
 
-    terms: Terms
+    obligation: Obligation
     business_date: date
 
     @property
     def name(self) -> str:
         """Of the file."""
-        return self.terms.file_name(self.business_date)
+        return self.obligation.file_name(self.business_date)
+
+    @property
+    def key(self) -> DueKey:
+        """What tells it apart."""
+        return (*self.obligation.key, self.business_date)
 
     @property
     def label(self) -> str:
         """The file in words; with its day where the name has none."""
-        return f"{self.name} of {self.business_date}" if self.terms.replaced_in_place else self.name
+        return f"{self.name} of {self.business_date}" if self.obligation.replaced_in_place else self.name
 
     @property
     def cut_off(self) -> datetime:
         """UTC."""
-        return self.terms.cut_off(self.business_date)
+        return self.obligation.cut_off.at(self.business_date)
 
     @property
     def publish_by(self) -> datetime:
         """UTC."""
-        return self.terms.publish_by(self.business_date)
+        return self.obligation.publish_by(self.business_date)
 
     @property
     def warn_at(self) -> datetime:
         """UTC."""
-        return self.terms.warn_at(self.business_date)
+        return self.obligation.warn_at(self.business_date)
 
     @property
     def missed_at(self) -> datetime:
         """When the next one is due and this one is past making good in time (UTC)."""
-        return self.publish_by + self.terms.interval
+        return self.obligation.publish_by(self.obligation.cut_off.next_day(self.business_date))
+
+    @property
+    def next_cut_off(self) -> datetime:
+        """The cut-off of the file after this one (UTC)."""
+        return self.obligation.cut_off.at(self.obligation.cut_off.next_day(self.business_date))
 
 
-def dues(terms: Terms, first: date, last: date) -> Iterator[Due]:
+def dues(obligation: Obligation, first: date, last: date) -> Iterator[Due]:
     """What is due for the business dates from `first` to `last`, both included, oldest first."""
     day = first
     while day <= last:
-        if terms.falls_on(day):
-            yield Due(terms, day)
+        if obligation.cut_off.falls_on(day):
+            yield Due(obligation, day)
         day += timedelta(days=1)
 
 
-def current_due(terms: Terms, first: date, now: datetime) -> Due | None:
+def current_due(obligation: Obligation, first: date, now: datetime) -> Due | None:
     """The newest one whose cut-off has come by `now` (UTC); none before the first."""
     day = now.astimezone(UTC).date()
     while day >= first:
-        if terms.falls_on(day) and terms.cut_off(day) <= now:
-            return Due(terms, day)
+        if obligation.cut_off.falls_on(day) and obligation.cut_off.at(day) <= now:
+            return Due(obligation, day)
         day -= timedelta(days=1)
     return None
 
 
-def next_due(terms: Terms, now: datetime) -> Due:
+def next_due(obligation: Obligation, now: datetime) -> Due:
     """The first one whose cut-off has not come at `now` (UTC)."""
     day = now.astimezone(UTC).date()
-    while not (terms.falls_on(day) and terms.cut_off(day) > now):
+    while not (obligation.cut_off.falls_on(day) and obligation.cut_off.at(day) > now):
         day += timedelta(days=1)
-    return Due(terms, day)
+    return Due(obligation, day)
 
 
-def offered_now(terms: Terms, first: date, now: datetime) -> list[Due]:
-    """What has to be on the server at `now` (UTC), oldest first: seven deltas, and of all else the newest one."""
-    newest = current_due(terms, first, now)
+def offered_now(obligation: Obligation, first: date, now: datetime) -> list[Due]:
+    """What has to be on the server at `now` (UTC), oldest first: a delta for each of its days, else the newest file."""
+    newest = current_due(obligation, first, now)
     if newest is None:
         return []
-    if terms.obligation is not Obligation.DELTA:
-        return [newest]
-    return list(dues(terms, max(first, newest.business_date - timedelta(days=_DELTAS - 1)), newest.business_date))
+    match obligation.kind.retirement:
+        case KeepForDays(stays):
+            oldest = newest.business_date - stays + timedelta(days=1)
+            return list(dues(obligation, max(first, oldest), newest.business_date))
+        case KeepNewest() | ReplaceInPlace():
+            return [newest]
+        case never:
+            assert_never(never)

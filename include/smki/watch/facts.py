@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, or_, select
+from sqlalchemy import Engine, func, or_, select
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.repository.database import lost_connections
 from smki.repository.tables import (
     artefact,
@@ -20,8 +19,7 @@ from smki.repository.tables import (
     status_event,
 )
 
-_LIST_KINDS = {Obligation.ARL: "ARL", Obligation.CRL: "CRL"}
-_DATED = (Obligation.FULL, Obligation.DELTA)
+Key = tuple[str, str]  # whom a file is for, and its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +61,27 @@ class Facts:
 
     sites: tuple[str, ...]  # that every file has to be on
     first_day: date | None  # business date of the first window; none while nothing is lodged
-    begins: dict[Obligation, datetime]  # of files that are replaced in place: since when there is something to publish
-    _offered: dict[str, list[Offered]] = field(default_factory=dict)  # by name, oldest first
-    _judged: dict[str, list[Judged]] = field(default_factory=dict)  # by name, oldest first
+    begins: dict[tuple[str, str], datetime]  # by obligation; of files replaced in place: since when there are any
+    _offered: dict[Key, list[Offered]] = field(default_factory=dict)  # oldest first
+    _judged: dict[Key, list[Judged]] = field(default_factory=dict)  # oldest first
 
-    def offered(self, name: str) -> list[Offered]:
-        """What was published under a name, oldest first."""
-        return self._offered.get(name, [])
+    def offered(self, obligation: Obligation, day: date) -> list[Offered]:
+        """What was published under the name of that day's file, oldest first."""
+        return self._offered.get((obligation.subject, obligation.file_name(day)), [])
 
-    def judged(self, name: str) -> list[Judged]:
-        """The gate runs over files of a name, oldest first."""
-        return self._judged.get(name, [])
+    def judged(self, obligation: Obligation, day: date) -> list[Judged]:
+        """The gate runs over files of that name, oldest first."""
+        return self._judged.get((obligation.subject, obligation.file_name(day)), [])
 
-    def since(self, terms: Terms) -> date | None:
+    def since(self, obligation: Obligation) -> date | None:
         """The first business date that a file is due for; none while there is nothing to publish."""
-        if not terms.replaced_in_place:
+        if not obligation.replaced_in_place:
             return self.first_day
-        begun = self.begins.get(terms.obligation)
+        begun = self.begins.get(obligation.key)
         if begun is None:
             return None
         day = begun.astimezone(UTC).date()
-        return day if begun <= terms.cut_off(day) else day + timedelta(days=1)
+        return day if begun <= obligation.cut_off.at(day) else day + timedelta(days=1)
 
 
 def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: date) -> Facts:
@@ -94,18 +92,22 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         oldest = None
         if windows is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
-        lists = _pairs(
-            connection,
-            select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind),
+        lodged_since = dict(
+            connection.execute(
+                select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind)
+            )
+            .tuples()
+            .all()
         )
-        judged_since = _pairs(
-            connection,
-            select(gate_run.c.obligation, func.min(gate_run.c.judged_at))
-            .where(gate_run.c.obligation.not_in(_DATED))
-            .group_by(gate_run.c.obligation),
-        )
+        in_place = [one.name for one in guide.all if one.replaced_in_place]
+        judged_since = connection.execute(
+            select(gate_run.c.obligation, gate_run.c.subject, func.min(gate_run.c.judged_at))
+            .where(gate_run.c.obligation.in_(in_place))
+            .group_by(gate_run.c.obligation, gate_run.c.subject)
+        ).all()
         publications = connection.execute(
             select(
+                artefact.c.subject,
                 publication.c.site,
                 publication.c.name,
                 artefact.c.bytes,
@@ -127,6 +129,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         ).all()
         runs = connection.execute(
             select(
+                gate_run.c.subject,
                 gate_run.c.id,
                 gate_run.c.name,
                 gate_run.c.sha256,
@@ -140,19 +143,19 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
             .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin))
             .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
-    begins = {Obligation(name): at for name, at in judged_since.items()}
-    begins |= {obligation: lists[kind] for obligation, kind in _LIST_KINDS.items() if kind in lists}
-    offered: dict[str, list[Offered]] = {}
-    for row in publications:
-        offered.setdefault(row.name, []).append(Offered(*row))
-    judged: dict[str, list[Judged]] = {}
-    for row in runs:
-        judged.setdefault(row.name, []).append(Judged(*row[:3], Verdict(row.verdict), *row[4:]))
+    begins = {(name, subject): at for name, subject, at in judged_since}
+    for one in guide.all:
+        if isinstance(one.kind, RevocationList) and one.kind.list_kind in lodged_since:
+            begins[one.key] = lodged_since[one.kind.list_kind]
+    offered: dict[Key, list[Offered]] = {}
+    for subject, *row in publications:
+        offered.setdefault((subject, row[1]), []).append(Offered(*row))
+    judged: dict[Key, list[Judged]] = {}
+    for subject, *row in runs:
+        judged.setdefault((subject, row[1]), []).append(
+            Judged(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
+        )
     return Facts(tuple(sites), windows or _first_day(guide, oldest), begins, offered, judged)
-
-
-def _pairs(connection: Connection, query: Select[Any]) -> dict[str, datetime]:
-    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _first_day(guide: UserGuide, oldest_event: datetime | None) -> date | None:
@@ -160,4 +163,4 @@ def _first_day(guide: UserGuide, oldest_event: datetime | None) -> date | None:
     if oldest_event is None:
         return None
     day = oldest_event.astimezone(UTC).date()
-    return day if oldest_event <= guide.delta.cut_off(day) else day + timedelta(days=1)
+    return day if oldest_event <= guide.delta.cut_off.at(day) else day + timedelta(days=1)

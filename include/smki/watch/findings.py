@@ -27,9 +27,9 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.ledger import GateRun
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
-from smki.retention.rules import SeenFile, Verdict, plan_retention
+from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.states import DueStatus, State, span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
@@ -86,8 +86,13 @@ class Finding:
     site: str  # empty: it is not of one site
     item: str  # the file's name, or what else it is about
     rule: str  # what is wrong, with figures
-    obligation: Obligation | None = None
+    obligation: str | None = None  # its name
     business_date: date | None = None
+    subject: str = ""  # whom the file is for; empty: all Parties
+
+    def is_of(self, obligation: Obligation) -> bool:
+        """Whether it is about a file of this obligation."""
+        return (self.obligation, self.subject) == obligation.key
 
     @property
     def next_step(self) -> str:
@@ -134,7 +139,7 @@ def held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
         judged = run.judgement
         tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
         rule = f"gate run {run.id} holds it since {judged.judged_at:%Y-%m-%d %H:%M} UTC: {tripped}."
-        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date)
+        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date, judged.subject)
 
 
 def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
@@ -157,8 +162,9 @@ def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> It
             site,
             due.label,
             f"{rule}.{held}",
-            due.terms.obligation,
+            due.obligation.name,
             due.business_date,
+            due.obligation.subject,
         )
 
 
@@ -170,8 +176,7 @@ def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str,
                 site,
                 publication.name,
                 f"it was published at {publication.published_at:%Y-%m-%d %H:%M} UTC and is there no more.",
-                Obligation(publication.artefact.obligation),
-                publication.artefact.business_date,
+                *_about(publication),
             )
 
 
@@ -185,26 +190,21 @@ def _wrong_files(
     for name, file in seen.items():
         if name.startswith(".") and name.endswith(".part"):
             continue  # an upload that is under way, or one that retention removes
-        terms, day = _of_obligation(guide, name)
-        obligation = terms.obligation if terms else None
-        if terms is not None and day is not None and terms.cut_off(day) > now:
-            yield Finding(
-                Kind.EARLY,
-                sight.site,
-                name,
-                f"its cut-off {terms.cut_off(day):%Y-%m-%d %H:%M} UTC has not come.",
-                obligation,
-                day,
-            )
+        obligation = guide.of_file(name)
+        day = obligation.day_of(name) if obligation else None
+        if obligation is not None and day is not None and obligation.cut_off.at(day) > now:
+            rule = f"its cut-off {obligation.cut_off.at(day):%Y-%m-%d %H:%M} UTC has not come."
+            yield Finding(Kind.EARLY, sight.site, name, rule, obligation.name, day, obligation.subject)
         elif (publication := publications.get(name)) is None:
-            yield Finding(Kind.UNEXPECTED, sight.site, name, "the ledger offers nothing under this name.", obligation)
+            rule, of = "the ledger offers nothing under this name.", obligation.name if obligation else None
+            yield Finding(Kind.UNEXPECTED, sight.site, name, rule, of, None, obligation.subject if obligation else "")
         elif finding := _damaged(sight, file, publication):
             yield finding
 
 
 def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding | None:
     published = publication.artefact
-    about = Obligation(published.obligation), published.business_date
+    about = _about(publication)
     if file.bytes < published.bytes and file.path not in sight.foreign:
         rule = f"{file.bytes:,} octets are there and {published.bytes:,} were published."
         return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
@@ -228,30 +228,19 @@ def _expired(
     """What retention was to remove a day ago, or longer."""
     listing = [replace(file, path=name) for name, file in seen.items()]
     for found in plan_retention(guide, publications.values(), listing, now - _RETENTION_GRACE):
-        if found.verdict is Verdict.REMOVE and found.publication is not None:
-            published = found.publication.artefact
-            yield Finding(
-                Kind.EXPIRED,
-                site,
-                found.name,
-                f"it is still there: {found.rule}.",
-                Obligation(published.obligation),
-                published.business_date,
-            )
+        if found.action is Action.REMOVE and found.publication is not None:
+            rule = f"it is still there: {found.rule}."
+            yield Finding(Kind.EXPIRED, site, found.name, rule, *_about(found.publication))
 
 
 def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
     """Days that a Party lacks from the newest full extract there to the newest delta that is due."""
-    days: dict[Obligation, set[date]] = {Obligation.FULL: set(), Obligation.DELTA: set()}
-    for name in seen:
-        terms, day = _of_obligation(guide, name)
-        if terms is not None and day is not None:
-            days[terms.obligation].add(day)
-    if not days[Obligation.FULL]:
+    fulls, deltas = ({day for name in seen if (day := of.day_of(name))} for of in (guide.full, guide.delta))
+    if not fulls:
         return
-    start, today = max(days[Obligation.FULL]), now.astimezone(UTC).date()
+    start, today = max(fulls), now.astimezone(UTC).date()
     wanted = [start + timedelta(days=number) for number in range(1, (today - start).days + 1)]
-    holes = [day for day in wanted if day not in days[Obligation.DELTA] and guide.delta.publish_by(day) <= now]
+    holes = [day for day in wanted if day not in deltas and guide.delta.publish_by(day) <= now]
     if holes:
         listed = ", ".join(map(str, holes[:_SHOWN_DAYS])) + (" …" if len(holes) > _SHOWN_DAYS else "")
         yield Finding(
@@ -259,14 +248,16 @@ def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now
             site,
             "recovery chain",
             f"after {guide.full.file_name(start)} the deltas of {listed} are not there.",
-            Obligation.DELTA,
+            guide.delta.name,
         )
 
 
 def _near_next_update(guide: UserGuide, sight: Sight, now: datetime) -> Iterator[Finding]:
     for name, next_update in sight.next_updates.items():
-        terms, _ = _of_obligation(guide, name)
-        if terms is None or terms.next_update_warning is None or next_update - now >= terms.next_update_warning:
+        obligation = guide.of_file(name)
+        if obligation is None or not isinstance(obligation.kind, RevocationList):
+            continue
+        if next_update - now >= obligation.kind.next_update_warning:
             continue
         tense = f"comes in {span(next_update - now)}" if next_update > now else f"passed {span(now - next_update)} ago"
         yield Finding(
@@ -274,7 +265,7 @@ def _near_next_update(guide: UserGuide, sight: Sight, now: datetime) -> Iterator
             sight.site,
             name,
             f"its nextUpdate {next_update:%Y-%m-%d %H:%M} UTC {tense}.",
-            terms.obligation,
+            obligation.name,
         )
 
 
@@ -282,20 +273,16 @@ def _unequal_anchors(
     guide: UserGuide, sight: Sight, publications: Mapping[str, Publication], now: datetime
 ) -> Iterator[Finding]:
     """Files of the set are replaced one after another: a difference counts once both have stood since the last look."""
-    regions = [guide.terms(region).file for region in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH)]
+    anchors = guide.anchors()
+    regions = [anchors[part].file for part in (AnchorPart.NORTH, AnchorPart.CENTRAL_SOUTH)]
     changed_at = [publications[name].published_at for name in regions if name in publications]
     if sight.unequal_anchors and all(at <= now - guide.audit_every for at in changed_at):
         yield Finding(
-            Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, Obligation.ANCHOR_DOCUMENT
+            Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, anchors[AnchorPart.DOCUMENT].name
         )
 
 
-def _of_obligation(guide: UserGuide, name: str) -> tuple[Terms | None, date | None]:
-    """Which obligation's file has this name, and of which day it is."""
-    for terms in guide.all:
-        if match := terms.pattern.fullmatch(name):
-            try:
-                return terms, date.fromisoformat(match[1]) if match.groups() else None
-            except ValueError:
-                return None, None
-    return None, None
+def _about(publication: Publication) -> tuple[str, date, str]:
+    """The obligation, the day and the subject of a published file."""
+    published = publication.artefact
+    return published.obligation, published.business_date, published.subject

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import finding as finding_table
 from smki.watch.findings import Finding, Kind
@@ -154,6 +153,7 @@ def _open(connection: Connection, finding: Finding, now: datetime) -> int:
         "site": finding.site,
         "item": finding.item,
         "obligation": finding.obligation,
+        "subject": finding.subject,
         "business_date": finding.business_date,
         "rule": finding.rule,
         "next_step": finding.next_step,
@@ -175,7 +175,6 @@ def _known(connection: Connection, *conditions: Any) -> list[KnownFinding]:
 
 
 def _read(row: Row[Any]) -> KnownFinding:
-    obligation = None if row.obligation is None else Obligation(row.obligation)
     business_date: date | None = row.business_date
-    finding = Finding(Kind(row.kind), row.site, row.item, row.rule, obligation, business_date)
+    finding = Finding(Kind(row.kind), row.site, row.item, row.rule, row.obligation, business_date, row.subject)
     return KnownFinding(row.id, finding, row.first_seen, row.last_seen, row.closed_at)

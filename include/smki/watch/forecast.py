@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.catalogue import Obligation, UserGuide
-from smki.watch.due import current_due, dues
+from smki.obligations.catalogue import UserGuide
+from smki.watch.due import DueKey, current_due, dues
 from smki.watch.facts import Facts
 from smki.watch.states import DueStatus, State, due_status
 
@@ -42,7 +42,7 @@ def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) ->
     if waiting.state not in _OPEN:
         return None
     cleared_at = _cleared_at(waiting)
-    taken = [one for one in history if one.published_at and one.published_at < one.due.cut_off + one.due.terms.interval]
+    taken = [one for one in history if one.published_at and one.published_at < one.due.next_cut_off]
     if cleared_at is None:
         begun = waiting.due.cut_off
         durations = [_published_at(one) - one.due.cut_off for one in taken]
@@ -55,21 +55,21 @@ def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) ->
     return Forecast(max(now, begun + likely), max(now, begun + cautious), len(durations))
 
 
-def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[tuple[Obligation, date], Forecast]:
+def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[DueKey, Forecast]:
     """The forecast of each obligation's newest file, where one can be given; `facts` reach back over HISTORY."""
     found = {}
-    for terms in guide.all:
-        since = facts.since(terms) or date.max
-        if due := current_due(terms, since, now):
+    for obligation in guide.all:
+        since = facts.since(obligation) or date.max
+        if due := current_due(obligation, since, now):
             first = max(since, (now - HISTORY).date())
-            earlier = dues(terms, first, due.business_date - timedelta(days=1))
+            earlier = dues(obligation, first, due.business_date - timedelta(days=1))
             history = (due_status(one, facts, now) for one in earlier)  # looked at only where something waits
             if ahead := forecast(due_status(due, facts, now), history, now):
-                found[terms.obligation, due.business_date] = ahead
+                found[due.key] = ahead
     return found
 
 
-def expected(found: Mapping[tuple[Obligation, date], Forecast]) -> dict[tuple[Obligation, date], datetime]:
+def expected(found: Mapping[DueKey, Forecast]) -> dict[DueKey, datetime]:
     """The cautious times (UTC), as `status.statuses` takes them."""
     return {key: ahead.cautious for key, ahead in found.items()}
 

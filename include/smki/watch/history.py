@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
-from smki.obligations.catalogue import Terms
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import artefact, publication
 
@@ -21,7 +21,7 @@ class PastFile:
     margin: timedelta  # from its publication on the last site to publish-by; negative where it came late
 
 
-def past_files(engine: Engine, terms: Terms, count: int) -> list[PastFile]:
+def past_files(engine: Engine, obligation: Obligation, count: int) -> list[PastFile]:
     """The newest `count` files of an obligation that has one a day or week, oldest first.
 
     Raises RepositoryUnavailableError.
@@ -36,7 +36,7 @@ def past_files(engine: Engine, terms: Terms, count: int) -> list[PastFile]:
             published_at.label("published_at"),
         )
         .join_from(publication, artefact)
-        .where(artefact.c.obligation == terms.obligation)
+        .where(artefact.c.obligation == obligation.name, artefact.c.subject == obligation.subject)
         .group_by(artefact.c.business_date)
         .order_by(artefact.c.business_date.desc())
         .limit(count)
@@ -45,11 +45,11 @@ def past_files(engine: Engine, terms: Terms, count: int) -> list[PastFile]:
         rows = connection.execute(query).all()
     return [
         PastFile(
-            row.business_date, row.bytes, row.records, row.run, _margin(terms, row.business_date, row.published_at)
+            row.business_date, row.bytes, row.records, row.run, _margin(obligation, row.business_date, row.published_at)
         )
         for row in reversed(rows)
     ]
 
 
-def _margin(terms: Terms, day: date, published_at: datetime) -> timedelta:
-    return terms.publish_by(day) - published_at
+def _margin(obligation: Obligation, day: date, published_at: datetime) -> timedelta:
+    return obligation.publish_by(day) - published_at

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from smki.obligations.catalogue import Obligation
-from smki.watch.dags import DAG_OF
 from smki.watch.findings import Kind
 
 
@@ -20,9 +18,9 @@ class Links:
         dag, _, run = label.partition("/")
         return self._airflow(f"/dags/{quote(dag)}/runs/{quote(run, safe='')}") if run else ""
 
-    def dag(self, obligation: Obligation) -> str:
-        """The DAG that publishes an obligation's files."""
-        return self._airflow(f"/dags/{DAG_OF[obligation]}")
+    def dag(self, dag_id: str) -> str:
+        """A DAG."""
+        return self._airflow(f"/dags/{quote(dag_id)}")
 
     def report(self, gate_run: int) -> str:
         """The gate's report on a file."""

@@ -47,12 +47,13 @@ def message(
     facts = [
         *_about(known, guide, stands, gate_run),
         *(_open(known, cause) if known.closed_at is None else ()),
-        *_where(known, stands, cause, gate_run, links),
+        *_where(known, guide, stands, cause, gate_run, links),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [what, finding.rule, ""] if known.closed_at is None else [f"closed: {what}", f"It was: {finding.rule}", ""]
     lines += [f"{name:<{width}}  {' '.join(value.split())}" for name, value in facts]
-    contacts = [guide.terms(finding.obligation).contact] if finding.obligation else [t.contact for t in guide.all]
+    about = guide.find(finding.obligation or "", finding.subject)
+    contacts = [about.contact] if about else [one.contact for one in guide.all]
     return Message(
         tuple(dict.fromkeys(contacts)), f"[SMKI] {'closed: ' if known.closed_at else ''}{what}", "\n".join(lines) + "\n"
     )
@@ -62,8 +63,8 @@ def _about(
     known: KnownFinding, guide: UserGuide, stands: DueStatus | None, gate_run: GateRun | None
 ) -> Iterator[tuple[str, str]]:
     finding = known.finding
-    if finding.obligation:
-        yield "obligation", f"{finding.obligation}, {guide.terms(finding.obligation).clause}"
+    if about := guide.find(finding.obligation or "", finding.subject):
+        yield "obligation", f"{about.name}, {about.clause}" + (f", for {about.subject}" if about.subject else "")
     if finding.business_date:
         yield "day", finding.business_date.isoformat()
     if stands is not None:
@@ -82,14 +83,19 @@ def _open(known: KnownFinding, cause: Failure | None) -> Iterator[tuple[str, str
 
 
 def _where(
-    known: KnownFinding, stands: DueStatus | None, cause: Failure | None, gate_run: GateRun | None, links: Links
+    known: KnownFinding,
+    guide: UserGuide,
+    stands: DueStatus | None,
+    cause: Failure | None,
+    gate_run: GateRun | None,
+    links: Links,
 ) -> Iterator[tuple[str, str]]:
-    obligation = known.finding.obligation
+    obligation = guide.find(known.finding.obligation or "", known.finding.subject)
     published_by = stands.offered.run if stands is not None and stands.offered is not None else ""
     label = cause.run if cause is not None and known.closed_at is None else published_by
     if run := links.run(label if gate_run is None else gate_run.judgement.run):
         yield "run", run
-    elif obligation and (dag := links.dag(obligation)):
+    elif obligation and (dag := links.dag(obligation.dag)):
         yield "DAG", dag
     judged = gate_run if gate_run is not None or stands is None else stands.judged
     if judged is not None and (report := links.report(judged.id)):

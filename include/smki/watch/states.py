@@ -17,8 +17,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation, UserGuide
-from smki.watch.due import Due, dues
+from smki.obligations.catalogue import UserGuide
+from smki.watch.due import Due, DueKey, dues
 from smki.watch.facts import Facts, Judged, Offered
 
 
@@ -76,16 +76,16 @@ def statuses(
     first: date,
     last: date,
     now: datetime,
-    expected: Mapping[tuple[Obligation, date], datetime] | None = None,
+    expected: Mapping[DueKey, datetime] | None = None,
 ) -> list[DueStatus]:
     """How every file that is due from `first` to `last` stands at `now` (UTC), by obligation and day.
 
     `expected` has the forecast of publications that are under way.
     """
     return [
-        due_status(due, facts, now, (expected or {}).get((terms.obligation, due.business_date)))
-        for terms in guide.all
-        for due in dues(terms, max(first, facts.since(terms) or first), last)
+        due_status(due, facts, now, (expected or {}).get(due.key))
+        for obligation in guide.all
+        for due in dues(obligation, max(first, facts.since(obligation) or first), last)
     ]
 
 
@@ -93,7 +93,7 @@ def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | No
     """How one due file stands at `now` (UTC)."""
     runs = _gate_runs(due, facts)
     judged = runs[-1] if runs else None
-    by_site = _replaced_in_place(due, facts, runs) if due.terms.replaced_in_place else _dated(due, facts)
+    by_site = _replaced_in_place(due, facts, runs) if due.obligation.replaced_in_place else _dated(due, facts)
     missing = tuple(site for site in facts.sites if site not in by_site)
     since = max((at for _, at in by_site.values()), default=None)
     published_at = None if missing else since
@@ -110,7 +110,7 @@ def _state(
     now: datetime,
     expected_at: datetime | None,
 ) -> State:
-    since = facts.since(due.terms)
+    since = facts.since(due.obligation)
     is_held = judged is not None and judged.verdict is Verdict.HOLD and judged.released is None
     in_danger = now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by)
     reasons = (
@@ -127,17 +127,17 @@ def _state(
 
 def _gate_runs(due: Due, facts: Facts) -> list[Judged]:
     """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
-    runs = facts.judged(due.name)
-    if due.terms.replaced_in_place:
+    runs = facts.judged(due.obligation, due.business_date)
+    if due.obligation.replaced_in_place:
         begin = bisect_left(runs, due.cut_off, key=_judged_at)
-        return runs[begin : bisect_left(runs, due.cut_off + due.terms.interval, begin, key=_judged_at)]
+        return runs[begin : bisect_left(runs, due.next_cut_off, begin, key=_judged_at)]
     return runs
 
 
 def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
     """Which sites have had the file, and since when."""
     by_site: dict[str, tuple[Offered, datetime]] = {}
-    for one in facts.offered(due.name):
+    for one in facts.offered(due.obligation, due.business_date):
         by_site.setdefault(one.site, (one, one.first_published_at))
     return by_site
 
@@ -146,7 +146,7 @@ def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[s
     """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
     cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
     by_site: dict[str, tuple[Offered, datetime]] = {}
-    for one in facts.offered(due.name):
+    for one in facts.offered(due.obligation, due.business_date):
         if one.sha256 not in cleared_at:
             continue
         since = max(cleared_at[one.sha256], one.first_published_at)

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
-from smki.watch.due import Due, dues, next_due, offered_now
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.watch.due import Due, DueKey, dues, next_due, offered_now
 from smki.watch.facts import Facts, Offered, load_facts
 from smki.watch.findings import OF_A_DUE_FILE
 from smki.watch.findings_ledger import KnownFinding, open_findings
@@ -27,14 +27,14 @@ OUT_OF_ORDER = frozenset({State.MISSED, State.LATE, State.HELD})
 _WORST_FIRST = (State.MISSED, State.LATE, State.HELD, State.AT_RISK, State.DUE)
 _OLDEST_FULL = timedelta(days=366)  # that is looked for
 
-Expected = Mapping[tuple[Obligation, date], datetime]  # when what is not there yet will be (UTC)
+Expected = Mapping[DueKey, datetime]  # when what is not there yet will be (UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How one obligation stands."""
 
-    terms: Terms
+    obligation: Obligation
     leading: DueStatus | None  # the due file that says so; none while there is nothing to publish
     unmet: tuple[DueStatus, ...]  # what has to be on the server now and is not, oldest first
     last: Offered | None  # the newest file that was published
@@ -104,9 +104,9 @@ class StatusReport:
         """Open findings about what was published: no state says them, and a state is newer than the others."""
         return tuple(known for known in self.findings if known.finding.kind not in OF_A_DUE_FILE)
 
-    def findings_of(self, terms: Terms) -> tuple[KnownFinding, ...]:
+    def findings_of(self, obligation: Obligation) -> tuple[KnownFinding, ...]:
         """Those of them that are about an obligation's files."""
-        return tuple(known for known in self.about_published if known.finding.obligation is terms.obligation)
+        return tuple(known for known in self.about_published if known.finding.is_of(obligation))
 
     @property
     def in_order(self) -> bool:
@@ -136,7 +136,7 @@ def report_of(
     guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected_at: Expected
 ) -> StatusReport:
     """The same of facts that are read already; they reach back 16 days or more."""
-    standings = tuple(_standing(terms, facts, now, expected_at) for terms in guide.all)
+    standings = tuple(_standing(obligation, facts, now, expected_at) for obligation in guide.all)
     return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, now), tuple(findings))
 
 
@@ -146,7 +146,7 @@ def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
     oldest = today - _OLDEST_FULL
     day = today
     while day >= oldest:
-        offered = _offered_everywhere(facts, guide.full.file_name(day))
+        offered = _offered_everywhere(facts, guide.full, day)
         if offered is not None:
             following = [due for due in dues(guide.delta, day + timedelta(days=1), today) if due.cut_off <= now]
             return Chain(offered, day, tuple(_link(due, facts, now) for due in following))
@@ -154,51 +154,52 @@ def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
     return Chain(None, None, ())
 
 
-def _standing(terms: Terms, facts: Facts, now: datetime, expected_at: Expected) -> Standing:
-    since = facts.since(terms)
+def _standing(obligation: Obligation, facts: Facts, now: datetime, expected_at: Expected) -> Standing:
+    since = facts.since(obligation)
     stands = [
-        due_status(due, facts, now, expected_at.get((terms.obligation, due.business_date)))
-        for due in offered_now(terms, since or date.max, now)
+        due_status(due, facts, now, expected_at.get(due.key)) for due in offered_now(obligation, since or date.max, now)
     ]
     if not stands and since is not None:  # its first one is still to come
-        stands = [due_status(Due(terms, since), facts, now)]
+        stands = [due_status(Due(obligation, since), facts, now)]
     unmet = tuple(one for one in stands if one.state in _WORST_FIRST)
     leading = min(unmet, key=lambda one: _WORST_FIRST.index(one.state), default=stands[-1] if stands else None)
-    last, last_day = _last(terms, facts, now)
-    ahead = next((one.due for one in unmet if one.due.publish_by > now), None) or next_due(terms, now)
-    return Standing(terms, leading, unmet, last, last_day, ahead)
+    last, last_day = _last(obligation, facts, now)
+    ahead = next((one.due for one in unmet if one.due.publish_by > now), None) or next_due(obligation, now)
+    return Standing(obligation, leading, unmet, last, last_day, ahead)
 
 
-def _last(terms: Terms, facts: Facts, now: datetime) -> tuple[Offered | None, date | None]:
-    if terms.replaced_in_place:
-        return next(reversed(facts.offered(terms.file)), None), None
+def _last(obligation: Obligation, facts: Facts, now: datetime) -> tuple[Offered | None, date | None]:
+    if obligation.replaced_in_place:
+        return next(reversed(facts.offered(obligation, now.date())), None), None
     day = now.astimezone(UTC).date()
     oldest = day - _OLDEST_FULL
     while day >= oldest:
-        if offered := facts.offered(terms.file_name(day)):
+        if offered := facts.offered(obligation, day):
             return offered[-1], day
         day -= timedelta(days=1)
     return None, None
 
 
-def _offered_everywhere(facts: Facts, name: str) -> Offered | None:
-    """What every site offers under a name now; none where one lacks it."""
-    now_there = {one.site: one for one in facts.offered(name) if one.ended_at is None}
+def _offered_everywhere(facts: Facts, obligation: Obligation, day: date) -> Offered | None:
+    """The day's file, if every site offers it now."""
+    now_there = {one.site: one for one in facts.offered(obligation, day) if one.ended_at is None}
     return now_there[facts.sites[0]] if now_there and now_there.keys() >= set(facts.sites) else None
 
 
 def _link(due: Due, facts: Facts, now: datetime) -> Link:
-    there = {one.site for one in facts.offered(due.name) if one.ended_at is None}
+    there = {one.site for one in facts.offered(due.obligation, due.business_date) if one.ended_at is None}
     return Link(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
 
 
 def _standing_as_json(standing: Standing) -> dict[str, Any]:
-    terms, last = standing.terms, standing.last
+    obligation, last = standing.obligation, standing.last
     return {
-        "obligation": terms.obligation.value,
-        "clause": terms.clause,
-        "owner": terms.owner,
-        "contact": terms.contact,
+        "obligation": obligation.name,
+        "subject": obligation.subject,
+        "title": obligation.title,
+        "clause": obligation.clause,
+        "owner": obligation.owner,
+        "contact": obligation.contact,
         "state": standing.state.value,
         "words": standing.words,
         "due": None if standing.leading is None else _status_as_json(standing.leading),
@@ -260,7 +261,8 @@ def _finding_as_json(known: KnownFinding) -> dict[str, Any]:
         "kind": finding.kind.value,
         "site": finding.site or None,
         "item": finding.item,
-        "obligation": None if finding.obligation is None else finding.obligation.value,
+        "obligation": finding.obligation,
+        "subject": finding.subject,
         "business_date": None if finding.business_date is None else finding.business_date.isoformat(),
         "rule": finding.rule,
         "next_step": finding.next_step,

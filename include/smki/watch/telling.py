@@ -13,7 +13,6 @@ from sqlalchemy import Engine
 from smki.errors import NotificationError
 from smki.gate.ledger import newest_gate_run
 from smki.obligations.catalogue import UserGuide
-from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.failures import Failure, last_failure
@@ -52,10 +51,13 @@ def _stands(engine: Engine, guide: UserGuide, known: KnownFinding, now: datetime
     finding = known.finding
     if finding.kind not in _OF_A_DUE_FILE or finding.obligation is None or finding.business_date is None:
         return None
-    due = Due(guide.terms(finding.obligation), finding.business_date)
+    obligation = guide.find(finding.obligation, finding.subject)
+    if obligation is None:
+        return None
+    due = Due(obligation, finding.business_date)
     facts = load_facts(engine, guide, [finding.site], finding.business_date)
     return due_status(due, facts, now)
 
 
 def _cause(engine: Engine, due: Due) -> Failure | None:
-    return last_failure(engine, DAG_OF[due.terms.obligation], due.business_date, due.cut_off)
+    return last_failure(engine, due.obligation.dag, due.business_date, due.cut_off)

@@ -16,11 +16,16 @@ from airflow.models.dag import DagModel
 from airflow.sdk.configuration import conf
 from fastapi import HTTPException, Request
 
-from smki.watch.dags import DAG_OF
+from smki.obligations.user_guide import load_user_guide
+from smki.settings import Settings
 from smki_airflow.names import AUDITOR
 
-PUBLISHING = tuple(dict.fromkeys(DAG_OF.values()))
 _FORBIDDEN, _NOT_FOUND = 403, 404
+
+
+def publishing_dags() -> tuple[str, ...]:
+    """The DAGs that publish, by the catalogue."""
+    return load_user_guide(Settings.from_environment().config).dags
 
 
 def may(user: BaseUser, method: ResourceMethod, dag_id: str) -> bool:
@@ -35,7 +40,7 @@ def may(user: BaseUser, method: ResourceMethod, dag_id: str) -> bool:
 
 def reader(user: GetUserDep) -> BaseUser:
     """The user, who may see the board. Raises HTTPException (403)."""
-    for dag_id in PUBLISHING:
+    for dag_id in publishing_dags():
         if not may(user, "GET", dag_id):
             raise HTTPException(_FORBIDDEN, f"You may not read the runs of {dag_id}, and the board is shown whole.")
     return user
@@ -43,7 +48,7 @@ def reader(user: GetUserDep) -> BaseUser:
 
 def editor(dag_id: str, user: GetUserDep) -> BaseUser:
     """The user, who may act on this DAG. Raises HTTPException (403, 404)."""
-    if dag_id not in {*PUBLISHING, AUDITOR}:
+    if dag_id not in {*publishing_dags(), AUDITOR}:
         raise HTTPException(_NOT_FOUND, "The board acts on the DAGs of this project only.")
     if not (may(user, "PUT", dag_id) and may(user, "POST", dag_id)):
         raise HTTPException(_FORBIDDEN, f"You may not edit the runs of {dag_id}.")
@@ -53,7 +58,7 @@ def editor(dag_id: str, user: GetUserDep) -> BaseUser:
 def editable(user: BaseUser) -> frozenset[str]:
     """The DAGs that the user may act on."""
     return frozenset(
-        dag_id for dag_id in (*PUBLISHING, AUDITOR) if may(user, "PUT", dag_id) and may(user, "POST", dag_id)
+        dag_id for dag_id in (*publishing_dags(), AUDITOR) if may(user, "PUT", dag_id) and may(user, "POST", dag_id)
     )
 
 

@@ -12,7 +12,7 @@ Each is shown before it is done: a plan is a dry run, and doing it looks at ever
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.datamodels.backfills import BackfillPostBody
@@ -31,12 +31,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from smki.errors import DataError, SmkiError
-from smki.obligations.catalogue import Terms
+from smki.obligations.catalogue import Obligation
 from smki.watch.due import dues
 from smki_airflow.board.airflow_runs import ENDED, place
-from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
 
-DATED = frozenset({DAILY_DELTA, FULL_EXTRACT})  # that can be backfilled; the others work on now
 _MOST_DAYS = 92
 _FAILED = ("failed", "upstream_failed")
 
@@ -84,10 +82,12 @@ def clear(session: Session, user: BaseUser, dag_id: str, run_id: str, *, whole: 
         clear_dag_run(dag_id, run_id, body, DBDagBag(), session, user)
 
 
-def plan_backfill(session: Session, terms: Terms, dag_id: str, first: date, last: date, *, again: bool) -> BackfillPlan:
+def plan_backfill(
+    session: Session, obligation: Obligation, dag_id: str, first: date, last: date, *, again: bool
+) -> BackfillPlan:
     """Which days a backfill would run: Airflow's own dry run. Raises ActionRefusedError."""
-    asked = _days(terms, dag_id, first, last)
-    body = _backfill_body(terms, dag_id, asked, again=again)
+    asked = _days(obligation, first, last)
+    body = _backfill_body(obligation, dag_id, asked, again=again)
     active = session.scalar(
         select(Backfill.id).where(Backfill.dag_id == dag_id, Backfill.completed_at.is_(None)).limit(1)
     )
@@ -101,11 +101,11 @@ def plan_backfill(session: Session, terms: Terms, dag_id: str, first: date, last
     with _refusals(dag_id, "Nothing was planned."):
         planned = create_backfill_dry_run(body, session).backfills
     starts = {entry.logical_date for entry in planned}
-    runs = tuple(day for day in asked if terms.cut_off(day) - terms.interval in starts)
+    runs = tuple(day for day in asked if _logical_date(obligation, day) in starts)
     return BackfillPlan(dag_id, first, last, again, runs, tuple(day for day in asked if day not in runs))
 
 
-def backfill(session: Session, user: BaseUser, terms: Terms, plan: BackfillPlan) -> None:
+def backfill(session: Session, user: BaseUser, obligation: Obligation, plan: BackfillPlan) -> None:
     """Has Airflow run the days of a plan. Raises ActionRefusedError, also where there is none."""
     if not plan.days:
         raise ActionRefusedError(
@@ -114,7 +114,7 @@ def backfill(session: Session, user: BaseUser, terms: Terms, plan: BackfillPlan)
             "There is nothing to run.",
             "ask for days that ended well, too, if they are to be run again.",
         )
-    body = _backfill_body(terms, plan.dag_id, (*plan.days, *plan.left), again=plan.again)
+    body = _backfill_body(obligation, plan.dag_id, (*plan.days, *plan.left), again=plan.again)
     with _refusals(plan.dag_id, "No day was run."):
         create_backfill(body, user, session)
 
@@ -142,9 +142,9 @@ def trigger(request: Request, session: Session, user: BaseUser, dag_id: str) -> 
         trigger_dag_run(dag_id, TriggerDAGRunPostBody(logical_date=None), DBDagBag(), user, session, request)
 
 
-def _days(terms: Terms, dag_id: str, first: date, last: date) -> tuple[date, ...]:
-    item = f"backfill of {dag_id} from {first} to {last}"
-    if dag_id not in DATED:
+def _days(obligation: Obligation, first: date, last: date) -> tuple[date, ...]:
+    item = f"backfill of {obligation.dag} from {first} to {last}"
+    if obligation.replaced_in_place:
         raise ActionRefusedError(
             item,
             "its files are replaced in place: there is one, not one a day.",
@@ -155,7 +155,7 @@ def _days(terms: Terms, dag_id: str, first: date, last: date) -> tuple[date, ...
         raise ActionRefusedError(
             item, f"a range goes forward, over {_MOST_DAYS} days at most.", "No day was run.", "choose other days."
         )
-    days = tuple(due.business_date for due in dues(terms, first, last))
+    days = tuple(due.business_date for due in dues(obligation, first, last))
     if not days:
         raise ActionRefusedError(
             item, "no file is due on any of these days.", "No day was run.", "choose days on which one is due."
@@ -163,15 +163,19 @@ def _days(terms: Terms, dag_id: str, first: date, last: date) -> tuple[date, ...
     return days
 
 
-def _backfill_body(terms: Terms, dag_id: str, days: Sequence[date], *, again: bool) -> BackfillPostBody:
-    """A run's logical date is the start of its interval, which ends at the day's cut-off."""
+def _backfill_body(obligation: Obligation, dag_id: str, days: Sequence[date], *, again: bool) -> BackfillPostBody:
     return BackfillPostBody(
         dag_id=dag_id,
-        from_date=terms.cut_off(min(days)) - terms.interval,
-        to_date=terms.cut_off(max(days)) - terms.interval,
+        from_date=_logical_date(obligation, min(days)),
+        to_date=_logical_date(obligation, max(days)),
         reprocess_behavior=ReprocessBehavior.COMPLETED if again else ReprocessBehavior.FAILED,
         max_active_runs=1,  # oldest first, one by one
     )
+
+
+def _logical_date(obligation: Obligation, day: date) -> datetime:
+    """The start of a run's interval, which ends at the day's cut-off."""
+    return obligation.cut_off.at(obligation.cut_off.previous_day(day))
 
 
 @contextmanager

@@ -10,8 +10,6 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from smki.obligations.catalogue import Obligation
-from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki_airflow.names import JUDGE, PUBLISH, RELEASE
 
@@ -74,12 +72,15 @@ class Durations:
     upload_s: float | None  # to all sites
 
 
-def runs_of(session: Session, due: Due) -> list[DayRun]:
-    """The runs for a due file, newest first; of a file that is replaced in place those of its day."""
-    dag_id = DAG_OF[due.terms.obligation]
+def runs_of(session: Session, due: Due, others: Iterable[str]) -> list[DayRun]:
+    """The runs for a due file, newest first; of a file that is replaced in place those of its day.
+
+    `others` are the names of the obligations that share its DAG: their groups of tasks are left out.
+    """
+    dag_id = due.obligation.dag
     belongs = DagRun.data_interval_end == due.cut_off
-    if due.terms.replaced_in_place:
-        end = due.cut_off + due.terms.interval
+    if due.obligation.replaced_in_place:
+        end = due.next_cut_off
         belongs = or_(belongs, (DagRun.run_after >= due.cut_off) & (DagRun.run_after < end))
     runs = session.execute(
         select(DagRun.run_id, DagRun.state)
@@ -87,7 +88,7 @@ def runs_of(session: Session, due: Due) -> list[DayRun]:
         .order_by(DagRun.run_after.desc(), DagRun.id.desc())
         .limit(_RUNS_SHOWN)
     ).all()
-    stages = _stages(session, dag_id, [run.run_id for run in runs], due.terms.obligation)
+    stages = _stages(session, dag_id, [run.run_id for run in runs], others)
     return [DayRun(dag_id, run.run_id, str(run.state), tuple(stages.get(run.run_id, ()))) for run in runs]
 
 
@@ -118,13 +119,13 @@ def place(task_id: str) -> int:
 
 
 def _stages(
-    session: Session, dag_id: str, run_ids: Sequence[str], obligation: Obligation | None = None
+    session: Session, dag_id: str, run_ids: Sequence[str], others: Iterable[str] = ()
 ) -> dict[str, list[Stage]]:
-    """Stages by run; where a DAG has a group of tasks an obligation, without those of the others."""
-    others = {f"{other}." for other in Obligation if obligation is not None and other is not obligation}
+    """Stages by run, without the groups of tasks that are named like other obligations."""
+    groups = tuple(f"{other}." for other in others)
     grouped: dict[tuple[str, str], list[tuple[str, int, datetime | None, datetime | None]]] = defaultdict(list)
     for row in session.execute(_by_task(dag_id, run_ids)):
-        if not any(row.task_id.startswith(other) for other in others):
+        if not row.task_id.startswith(groups):
             grouped[row.run_id, row.task_id].append((str(row.state or ""), row.instances, row.begun_at, row.ended_at))
     stages: dict[str, list[Stage]] = defaultdict(list)
     for (run_id, task_id), parts in grouped.items():

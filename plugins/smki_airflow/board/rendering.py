@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from smki.watch.states import State, span
-from smki_airflow.board.view import LOOK, TITLE, duration, kinds, size
+from smki_airflow.board.view import LOOK, duration, kinds, size
 from smki_airflow.links import board_path, dag_path, report_path, run_path, status_path
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +49,6 @@ def _environment() -> Environment:
         "theme_script": Markup(_text("theme.js")),  # noqa: S704  # our own file
         "script": Markup(_text("board.js")),  # noqa: S704  # our own file
         "icons": Markup(_text("icons.svg")),  # noqa: S704  # our own file
-        "TITLE": TITLE,
         "State": State,
         "board_path": board_path,
         "dag_path": dag_path,

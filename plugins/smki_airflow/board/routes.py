@@ -29,7 +29,6 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
-from smki.watch.dags import DAG_OF
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts
 from smki.watch.failures import last_failure
@@ -44,7 +43,7 @@ from smki_airflow.board.airflow_runs import cut_off_of, durations, runs_of
 from smki_airflow.board.rendering import page
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.board.trends import Trend, trends
-from smki_airflow.board.view import TITLE, Day, calendar, day_item, first_day, headline, mood
+from smki_airflow.board.view import Day, calendar, day_item, first_day, headline, mood
 from smki_airflow.links import board_path, login_path
 from smki_airflow.names import AUDITOR
 
@@ -112,7 +111,7 @@ def board(
     user: Reader,
     session: SessionDep,
     day: Bounded | None = None,
-    obligation: Obligation | None = None,
+    obligation: str | None = None,
     done: str = "",
 ) -> HTMLResponse:
     """The whole page; with the day opened that is asked for."""
@@ -120,6 +119,8 @@ def board(
     facts = load_facts(engine, guide, settings.sites, min(first_day(now), (now - HISTORY).date()))
     expected_at = expected(forecasts(guide, facts, now))
     found = report_of(guide, facts, open_findings(engine), now, expected_at)
+    may_edit = editable(user)
+    dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
     opened = None
     if day is not None:
         known = facts if day >= first_day(now) else load_facts(engine, guide, settings.sites, day)
@@ -132,9 +133,8 @@ def board(
         calendar=calendar(guide, facts, found.about_published, now, expected_at),
         trends=_trends(session, engine, guide),
         day=opened,
-        editable=editable(user),
-        dag_of=DAG_OF,
-        dated=actions.DATED,
+        editable=may_edit,
+        backfilled=[one for one in (guide.delta, *dated) if one.dag in may_edit],
         auditor=AUDITOR,
         done=_DONE.get(done, ""),
         runbook=settings.runbook or board_path("/runbook"),
@@ -142,7 +142,7 @@ def board(
 
 
 @pages.get("/day/{day}")
-def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: Obligation | None = None) -> HTMLResponse:
+def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: str | None = None) -> HTMLResponse:
     """One day, for the drawer."""
     now, settings, engine, guide = _opened()
     facts = load_facts(engine, guide, settings.sites, min(day, first_day(now)))
@@ -150,8 +150,6 @@ def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: Obli
         "day.html",
         day=_day(session, engine, guide, facts, day, obligation, now),
         editable=editable(user),
-        dag_of=DAG_OF,
-        dated=actions.DATED,
         runbook=settings.runbook or board_path("/runbook"),
     )
 
@@ -178,10 +176,10 @@ def clear(dag_id: str, run_id: str, session: SessionDep, user: Editor, whole: bo
 
 
 @pages.get("/backfill")
-def choose_backfill(obligation: Obligation, first: Bounded, last: Bounded, again: bool = False) -> Response:
+def choose_backfill(obligation: str, first: Bounded, last: Bounded, again: bool = False) -> Response:
     """Leads from the form, which names an obligation, to what its DAG would do."""
     query = urlencode({"first": first, "last": last} | ({"again": "true"} if again else {}))
-    return RedirectResponse(board_path(f"/{DAG_OF[obligation]}/backfill?{query}"), _SEE_OTHER)
+    return RedirectResponse(board_path(f"/{_user_guide().obligation(obligation).dag}/backfill?{query}"), _SEE_OTHER)
 
 
 @pages.get("/{dag_id}/backfill")
@@ -190,8 +188,8 @@ def confirm_backfill(
 ) -> HTMLResponse:
     """What a backfill would do."""
     actions.check_runnable(session, dag_id)
-    plan = actions.plan_backfill(session, _terms(dag_id), dag_id, first, last, again=again)
-    return page("confirm.html", deed="backfill", dag_id=dag_id, plan=plan, terms=_terms(dag_id))
+    plan = actions.plan_backfill(session, _obligation(dag_id), dag_id, first, last, again=again)
+    return page("confirm.html", deed="backfill", dag_id=dag_id, plan=plan, obligation=_obligation(dag_id))
 
 
 @pages.post("/{dag_id}/backfill", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_backfill"))])
@@ -199,9 +197,11 @@ def backfill(
     dag_id: str, first: Bounded, last: Bounded, session: SessionDep, user: Editor, again: bool = False
 ) -> Response:
     """Has Airflow run days again."""
-    terms = _terms(dag_id)
+    obligation = _obligation(dag_id)
     actions.check_runnable(session, dag_id)
-    actions.backfill(session, user, terms, actions.plan_backfill(session, terms, dag_id, first, last, again=again))
+    actions.backfill(
+        session, user, obligation, actions.plan_backfill(session, obligation, dag_id, first, last, again=again)
+    )
     return _back("backfill")
 
 
@@ -260,48 +260,58 @@ def _day(
     guide: UserGuide,
     facts: Facts,
     day: date,
-    chosen: Obligation | None,
+    chosen: str | None,
     now: datetime,
 ) -> Day:
     findings = findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
     items = []
-    for terms in guide.all:
-        if terms.falls_on(day) and terms.cut_off(day) <= now and day >= (facts.since(terms) or day):
-            due = Due(terms, day)
+    for obligation in guide.all:
+        if (
+            obligation.cut_off.falls_on(day)
+            and obligation.cut_off.at(day) <= now
+            and day >= (facts.since(obligation) or day)
+        ):
+            due = Due(obligation, day)
             stands = due_status(due, facts, now)
-            runs = runs_of(session, due)
+            others = [other.name for other in guide.published_by(obligation.dag) if other != obligation]
+            runs = runs_of(session, due, others)
             is_open = stands.published_at is None or bool(runs and runs[0].failed)
-            failure = last_failure(engine, DAG_OF[terms.obligation], day, due.cut_off) if is_open else None
+            failure = last_failure(engine, obligation.dag, day, due.cut_off) if is_open else None
             items.append(day_item(stands, facts, runs, findings, failure))
-    items.sort(key=lambda item: item.status.due.terms.obligation is not chosen)
+    items.sort(key=lambda item: item.status.due.obligation.name != chosen)
     return Day(day, tuple(items), chosen)
 
 
 def _file_of(session: SessionDep, dag_id: str, run_id: str) -> str:
     """The file that a run is for; empty where it is for several that are replaced in place."""
     cut_off = cut_off_of(session, dag_id, run_id)
-    return _terms(dag_id).file_name(cut_off.date()) if cut_off and dag_id in actions.DATED else ""
+    return (
+        _obligation(dag_id).file_name(cut_off.date()) if cut_off and not _obligation(dag_id).replaced_in_place else ""
+    )
 
 
 def _trends(session: SessionDep, engine: Engine, guide: UserGuide) -> list[tuple[str, list[Trend]]]:
     """Charts of the full extracts of a year and the deltas of eight weeks."""
     drawn = []
-    for terms, count in ((guide.full, _FULLS_IN_TRENDS), (guide.delta, _DELTAS_IN_TRENDS)):
-        files = past_files(engine, terms, count)
+    for obligation, count in ((guide.full, _FULLS_IN_TRENDS), (guide.delta, _DELTAS_IN_TRENDS)):
+        files = past_files(engine, obligation, count)
         took = durations(session, [file.run for file in files])
-        if charts := trends(files, took, terms.obligation.value):
-            drawn.append((TITLE[terms.obligation], charts))
+        if charts := trends(files, took, obligation.name):
+            drawn.append((obligation.title, charts))
     return drawn
 
 
-def _terms(dag_id: str) -> Any:
-    """Of the obligation that a DAG with days works for; of others, any of theirs."""
-    guide = load_user_guide(Settings.from_environment().config)
-    return next((terms for terms in guide.all if DAG_OF[terms.obligation] == dag_id), guide.delta)
+def _user_guide() -> UserGuide:
+    return load_user_guide(Settings.from_environment().config)
+
+
+def _obligation(dag_id: str) -> Obligation:
+    """The obligation that a DAG publishes for; the first, where there are several."""
+    return _user_guide().published_by(dag_id)[0]
 
 
 def _check_works_on_now(dag_id: str) -> None:
-    if dag_id in actions.DATED:
+    if dag_id != AUDITOR and not _obligation(dag_id).replaced_in_place:
         raise actions.ActionRefusedError(
             f"DAG {dag_id}", "its runs belong to days.", "Nothing was run.", "backfill the day instead."
         )

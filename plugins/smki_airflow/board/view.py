@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import Facts, Judged, Offered
 from smki.watch.failures import Failure
@@ -14,16 +14,6 @@ from smki.watch.status_report import Expected, StatusReport
 from smki_airflow.board.airflow_runs import DayRun, Stage
 
 WEEKS = 8
-TITLE = {
-    Obligation.FULL: "Full extract",
-    Obligation.DELTA: "Daily delta",
-    Obligation.ARL: "Organisation ARL",
-    Obligation.CRL: "Organisation CRL",
-    Obligation.ANCHOR_NORTH: "Anchor slots, North",
-    Obligation.ANCHOR_CENTRAL_SOUTH: "Anchor slots, Central & South",
-    Obligation.ANCHOR_DOCUMENT: "Anchor slots, document",
-    Obligation.ANCHOR_TABLE: "Anchor slots, table",
-}
 # What a state looks like: one of the icons of templates/icons.svg, and a class of board.css.
 LOOK = {
     State.MET: "met",
@@ -54,7 +44,7 @@ class Cell:
 class CalendarRow:
     """One obligation over the days of the calendar."""
 
-    terms: Terms
+    obligation: Obligation
     cells: tuple[Cell | None, ...]  # one a day; none where nothing is due
 
 
@@ -104,7 +94,7 @@ class Day:
 
     date: date
     items: tuple[DayItem, ...]
-    chosen: Obligation | None  # the one that was asked for
+    chosen: str | None  # name of the obligation that was asked for
 
 
 def first_day(now: datetime) -> date:
@@ -120,15 +110,16 @@ def calendar(
     first = first_day(now)
     days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
     found = {
-        (one.due.terms.obligation, one.due.business_date): Cell(
-            one, tuple(known for known in findings if one.published_at and _is_about(known, one.due))
-        )
+        one.due.key: Cell(one, tuple(known for known in findings if one.published_at and _is_about(known, one.due)))
         for one in statuses(guide, facts, first, now.date(), now, expected)
         if one.due.cut_off <= now
     }
     return Calendar(
         days,
-        tuple(CalendarRow(terms, tuple(found.get((terms.obligation, day)) for day in days)) for terms in guide.all),
+        tuple(
+            CalendarRow(obligation, tuple(found.get((*obligation.key, day)) for day in days))
+            for obligation in guide.all
+        ),
     )
 
 
@@ -141,11 +132,15 @@ def day_item(
 ) -> DayItem:
     """One due file with all that is known of it."""
     due = status.due
-    offered = facts.offered(due.name)
-    if due.terms.replaced_in_place and status.judged is not None:
+    offered = facts.offered(due.obligation, due.business_date)
+    if due.obligation.replaced_in_place and status.judged is not None:
         offered = [one for one in offered if one.sha256 == status.judged.sha256]
     by_site = {one.site: one for one in offered}
-    judged = [run for run in facts.judged(due.name) if not due.terms.replaced_in_place or _on_day(due, run.judged_at)]
+    judged = [
+        run
+        for run in facts.judged(due.obligation, due.business_date)
+        if not due.obligation.replaced_in_place or _on_day(due, run.judged_at)
+    ]
     about = tuple(known for known in findings if _is_about(known, due))
     sites = tuple((site, by_site.get(site)) for site in facts.sites)
     return DayItem(status, sites, tuple(reversed(judged)), tuple(runs), bars(runs[0]) if runs else (), about, failure)
@@ -182,14 +177,14 @@ def headline(report: StatusReport) -> str:
     if not wrong and not report.findings:
         risk = [one for one in report.standings if one.state is State.AT_RISK]
         if risk:
-            return f"{_listed(TITLE[one.terms.obligation] for one in risk)}: at risk."
+            return f"{_listed(one.obligation.title for one in risk)}: at risk."
         return (
             "Every obligation is met." if all(not one.unmet for one in report.standings) else "Nothing needs attention."
         )
     parts = []
     if wrong:
         count = "1 obligation needs" if len(wrong) == 1 else f"{len(wrong)} obligations need"
-        parts.append(f"{count} attention: {_listed(TITLE[one.terms.obligation] for one in wrong)}")
+        parts.append(f"{count} attention: {_listed(one.obligation.title for one in wrong)}")
     if report.findings:
         number = len(report.findings)
         parts.append("1 finding is open" if number == 1 else f"{number} findings are open")
@@ -226,18 +221,17 @@ def size(octets: int) -> str:
 
 
 def _on_day(due: Due, at: datetime) -> bool:
-    return due.cut_off <= at < due.cut_off + due.terms.interval
+    return due.cut_off <= at < due.next_cut_off
 
 
 def _is_about(known: KnownFinding, due: Due) -> bool:
     """Whether a finding is about this file of this day."""
     finding = known.finding
-    if finding.obligation is not due.terms.obligation:
+    if not finding.is_of(due.obligation):
         return False
     if finding.business_date is not None:
         return finding.business_date == due.business_date
-    end = due.cut_off + due.terms.interval
-    return known.first_seen < end and (known.closed_at is None or known.closed_at >= due.cut_off)
+    return known.first_seen < due.next_cut_off and (known.closed_at is None or known.closed_at >= due.cut_off)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from builders import ANCHOR_SLOTS
 from smki.kinds.anchors.set_ledger import SetState, set_state
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import list_publications
-from smki_airflow.names import ANCHOR_SLOTS
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.stack import Stack
 
@@ -101,7 +101,7 @@ def test_nothing_is_published_while_nothing_changes(
 def test_set_that_stops_half_way_is_reported_and_completed_by_clearing(
     stack: Stack, engine: Engine, user_guide: UserGuide, configuration: Path
 ):
-    page = stack.var / "sftp" / user_guide.terms(Obligation.ANCHOR_DOCUMENT).file
+    page = stack.var / "sftp" / user_guide.obligation("anchor_document").file
     published = page.read_bytes()
     page.write_bytes(b"somebody else's")
     configuration.write_text(configuration.read_text().replace('revision = "generated"', 'revision = "next"'))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
+from builders import DAILY_DELTA, FULL_EXTRACT
 from smki.certificates.model import Status
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce
@@ -20,7 +21,6 @@ from smki.repository.status import CertificateReference, StatusChange, set_statu
 from smki.repository.tables import certificate
 from smki.repository.windows import close_windows
 from smki.settings import Settings
-from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT
 from smki_demo.stack import Stack
 
 from .conftest import END, backfill, ended_runs, run_of, wait_until
@@ -53,7 +53,7 @@ def _clear_failed(stack: Stack, dag_id: str, run_id: str) -> None:
 
 @pytest.fixture(scope="module")
 def sunday(user_guide: UserGuide):
-    return next(END - n * DAY for n in range(1, 8) if user_guide.full.falls_on(END - n * DAY))
+    return next(END - n * DAY for n in range(1, 8) if user_guide.full.cut_off.falls_on(END - n * DAY))
 
 
 def test_past_days_are_backfilled_with_the_content_they_would_have_had_in_time(

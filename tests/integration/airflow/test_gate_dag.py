@@ -16,6 +16,7 @@ import pytest
 import requests
 from sqlalchemy import Engine, select, text, update
 
+from builders import DAILY_DELTA
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
@@ -24,7 +25,6 @@ from smki.repository import embedded
 from smki.repository.database import open_engine
 from smki.repository.tables import delta_window
 from smki.repository.windows import close_windows
-from smki_airflow.names import DAILY_DELTA
 from smki_demo.airflow_api import AirflowApi
 from smki_demo.mail_server import received, text_of
 from smki_demo.stack import Stack

@@ -12,7 +12,6 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki_airflow.gate_steps import Judged, Outcome, decide, recorded, refuse_failed, undecided
 
@@ -43,7 +42,7 @@ def judged(tmp_path: Path) -> Make:
             for check in ("list.lost", "list.number", "!list.signature")
         ]
         judgement = Judgement(
-            obligation=Obligation.CRL,
+            obligation="crl",
             name=name,
             business_date=NOW.date(),
             bytes=17,
@@ -55,9 +54,7 @@ def judged(tmp_path: Path) -> Make:
             figures=(),
             seconds=0.1,
         )
-        artefact = Artefact(
-            Obligation.CRL, name, date(2026, 3, 1), None, 17, sha256, "cd" * 32, 20, 3, SetDigest(), run, NOW, 7
-        )
+        artefact = Artefact("crl", name, date(2026, 3, 1), None, 17, sha256, "cd" * 32, 20, 3, SetDigest(), run, NOW, 7)
         return Judged(judgement, artefact, file)
 
     return make

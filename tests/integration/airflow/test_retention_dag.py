@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, update
 
+from builders import DAILY_DELTA, FULL_EXTRACT
 from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import list_publications
 from smki.repository.tables import publication
-from smki_airflow.names import DAILY_DELTA, FULL_EXTRACT, RETENTION
+from smki_airflow.names import RETENTION
 from smki_demo.stack import Stack
 
 from .conftest import END, backfill, wait_until
@@ -25,7 +26,7 @@ def _offered(engine: Engine) -> set[str]:
 
 
 def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: Engine, user_guide: UserGuide):
-    sunday = next(END - n * DAY for n in range(1, 8) if user_guide.full.falls_on(END - n * DAY))
+    sunday = next(END - n * DAY for n in range(1, 8) if user_guide.full.cut_off.falls_on(END - n * DAY))
     old, young = sunday - 2 * DAY, sunday - 3 * DAY
     assert set(backfill(stack, DAILY_DELTA, young, old, DAY).values()) == {"success"}
     assert set(backfill(stack, FULL_EXTRACT, sunday, sunday, WEEK).values()) == {"success"}

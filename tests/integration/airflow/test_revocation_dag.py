@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from builders import REVOCATION_LISTS
 from smki.certificates.model import ListKind, Status
 from smki.gate.ledger import list_gate_runs
 from smki.gate.model import Verdict
@@ -20,7 +21,6 @@ from smki.publish.ledger import find_publication
 from smki.repository.lodging import RevocationListOffer
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.repository.tables import certificate
-from smki_airflow.names import REVOCATION_LISTS
 from smki_demo.generator.filling import open_pki
 from smki_demo.generator.revocation import Revoked, issue_lists, revocation_list
 from smki_demo.publishing import Held
@@ -43,7 +43,7 @@ def newest(engine: Engine, kind: ListKind) -> LodgedList:
 
 def publication(engine: Engine, guide: UserGuide, obligation: Obligation) -> Publication | None:
     with engine.connect() as connection:
-        return find_publication(connection, "primary", guide.terms(obligation).file)
+        return find_publication(connection, "primary", guide.obligation(obligation).file)
 
 
 def is_published(engine: Engine, guide: UserGuide, obligation: Obligation, lodged: LodgedList) -> bool:
@@ -60,7 +60,7 @@ def wait_until_idle(stack: Stack) -> None:
 
 
 def served(stack: Stack, guide: UserGuide, obligation: Obligation) -> bytes:
-    return gzip.decompress((stack.var / "sftp" / guide.terms(obligation).file).read_bytes())
+    return gzip.decompress((stack.var / "sftp" / guide.obligation(obligation).file).read_bytes())
 
 
 def log_of(stack: Stack, run_id: str, task_id: str) -> str:
@@ -76,14 +76,14 @@ def clear(stack: Stack, run_id: str, **what: Any) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def first_lists(stack: Stack, engine: Engine, user_guide: UserGuide) -> None:
     """Those that the stack began with are out."""
-    for obligation, kind in ((Obligation.ARL, ListKind.ARL), (Obligation.CRL, ListKind.CRL)):
+    for obligation, kind in (("arl", ListKind.ARL), ("crl", ListKind.CRL)):
         lodged = newest(engine, kind)
         wait_until(lambda obligation=obligation, lodged=lodged: is_published(engine, user_guide, obligation, lodged))
     wait_until_idle(stack)
 
 
 def test_clause_2_3_3_c_latest_arl_is_on_the_server(stack: Stack, engine: Engine, user_guide: UserGuide):
-    assert served(stack, user_guide, Obligation.ARL) == newest(engine, ListKind.ARL).body
+    assert served(stack, user_guide, "arl") == newest(engine, ListKind.ARL).body
 
 
 def test_clause_2_3_3_d_lodged_crl_is_on_the_server_within_minutes(stack: Stack, engine: Engine, user_guide: UserGuide):
@@ -94,13 +94,13 @@ def test_clause_2_3_3_d_lodged_crl_is_on_the_server_within_minutes(stack: Stack,
     now = datetime.now(UTC)
     issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])
     lodged = newest(engine, ListKind.CRL)
-    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, lodged), AT_ONCE_S)
-    assert served(stack, user_guide, Obligation.CRL) == lodged.body
+    wait_until(lambda: is_published(engine, user_guide, "crl", lodged), AT_ONCE_S)
+    assert served(stack, user_guide, "crl") == lodged.body
     wait_until_idle(stack)
     after = runs(stack)
     (new,) = set(after) - set(before)
     assert (after[new]["run_type"], after[new]["state"]) == ("asset_triggered", "success")
-    found = publication(engine, user_guide, Obligation.CRL)
+    found = publication(engine, user_guide, "crl")
     assert found is not None
     assert found.artefact.business_date == lodged.this_update.date()
     assert not [file for file in (stack.var / "staging" / REVOCATION_LISTS).rglob("*") if file.is_file()]
@@ -126,7 +126,7 @@ def test_list_without_a_successor_is_warned_of_in_the_runs_log(stack: Stack, eng
     run.wait_until_asking("crl.release")  # as the list before ends later
     run.answer("Approve", "its issuer issues more often from now on", "crl.release")
     assert run.ends() == "success"
-    assert is_published(engine, user_guide, Obligation.CRL, lodged)
+    assert is_published(engine, user_guide, "crl", lodged)
     warnings = [
         entry
         for entry in map(json.loads, log_of(stack, new, "check_next_update").splitlines())
@@ -144,15 +144,15 @@ def test_older_list_never_replaces_a_newer_one_whatever_is_cleared(stack: Stack,
     wait_until_idle(stack)
     assert runs(stack)[older]["state"] == "success"
     assert "ledger=superseded" in log_of(stack, older, "crl.publish")
-    assert served(stack, user_guide, Obligation.CRL) == lodged.body
-    assert is_published(engine, user_guide, Obligation.CRL, lodged)
+    assert served(stack, user_guide, "crl") == lodged.body
+    assert is_published(engine, user_guide, "crl", lodged)
 
 
 def test_publication_that_fails_begins_no_run_after_run_and_is_cleared_once_its_cause_is_gone(
     stack: Stack, engine: Engine, user_guide: UserGuide
 ):
     before = set(runs(stack))
-    intruder = stack.var / "sftp" / user_guide.terms(Obligation.CRL).file
+    intruder = stack.var / "sftp" / user_guide.obligation("crl").file
     intruder.write_bytes(b"somebody else's file")
     issue_lists(engine, open_pki(stack.var / "pki"), datetime.now(UTC))
     arl, crl = newest(engine, ListKind.ARL), newest(engine, ListKind.CRL)
@@ -162,12 +162,12 @@ def test_publication_that_fails_begins_no_run_after_run_and_is_cleared_once_its_
     (failed,) = set(runs(stack)) - before
     assert runs(stack)[failed]["state"] == "failed"
     assert intruder.read_bytes() == b"somebody else's file"
-    assert is_published(engine, user_guide, Obligation.ARL, arl), "the other list does not wait for it"
+    assert is_published(engine, user_guide, "arl", arl), "the other list does not wait for it"
 
     intruder.unlink()
     clear(stack, failed, only_failed=True)
-    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, crl))
-    assert served(stack, user_guide, Obligation.CRL) == crl.body
+    wait_until(lambda: is_published(engine, user_guide, "crl", crl))
+    assert served(stack, user_guide, "crl") == crl.body
 
 
 def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
@@ -186,12 +186,12 @@ def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
     first = DagRun(stack, REVOCATION_LISTS, begun)
     assert "Revoked and not listed" in first.wait_until_asking("crl.release")["body"]
     arl = newest(engine, ListKind.ARL)
-    wait_until(lambda: is_published(engine, user_guide, Obligation.ARL, arl))  # it does not wait for the other list
+    wait_until(lambda: is_published(engine, user_guide, "arl", arl))  # it does not wait for the other list
 
     second = trigger(stack, REVOCATION_LISTS)
     assert second.ends() == "success"
     assert second.task("crl.judge")["state"] == "skipped", "the same list waits already"
-    assert not is_published(engine, user_guide, Obligation.CRL, crl)
+    assert not is_published(engine, user_guide, "crl", crl)
     told: list[str] = []
     assert [*Held(stack, told.append).look()] == [
         f"{stack.api.base_url}/dags/{REVOCATION_LISTS}/runs/{begun}/tasks/crl.release/required_actions"
@@ -200,19 +200,19 @@ def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
 
     first.answer("Approve", "its issuer lists it next week", "crl.release")
     assert first.ends() == "success"
-    assert is_published(engine, user_guide, Obligation.CRL, crl)
+    assert is_published(engine, user_guide, "crl", crl)
 
     third = trigger(stack, REVOCATION_LISTS)
     assert third.ends() == "success"
     assert third.task("crl.judge")["state"] == "success"
-    repeated, asked = list_gate_runs(engine, obligation=Obligation.CRL, limit=2)
+    repeated, asked = list_gate_runs(engine, obligation="crl", limit=2)
     assert {repeated.judgement.verdict, asked.judgement.verdict} == {Verdict.HOLD}
     assert repeated.decision == asked.decision, "the release stands for the same octets"
 
     now = datetime.now(UTC)
     issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])
     listed = newest(engine, ListKind.CRL)
-    wait_until(lambda: is_published(engine, user_guide, Obligation.CRL, listed))  # and nothing is unusual any more
+    wait_until(lambda: is_published(engine, user_guide, "crl", listed))  # and nothing is unusual any more
     wait_until_idle(stack)
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from smki_airflow.names import DAILY_DELTA
+from builders import DAILY_DELTA
 from smki_demo.stack import Stack
 from smki_demo.terminal import write_terminal
 

@@ -16,8 +16,9 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
+from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT
 from smki.obligations.catalogue import UserGuide
-from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT
+from smki_airflow.names import AUDITOR
 
 from .conftest import HOST, Browser
 from .ledgers import fill_ledger

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from playwright import sync_api as playwright
 
+from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import open_engine
 from smki.settings import PROJECT
-from smki_airflow.names import ANCHOR_SLOTS, AUDITOR, DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
+from smki_airflow.names import AUDITOR
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.stack import Stack, running_stack, start_airflow

@@ -7,7 +7,6 @@ from time import perf_counter
 import pytest
 from sqlalchemy import Engine
 
-from smki.obligations.catalogue import Obligation
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
 from smki_airflow.board import routes
@@ -91,10 +90,10 @@ def test_a_published_file_with_an_open_finding_says_so_in_its_cell_and_its_row(
 ) -> None:
     fill_ledger(repository, now, 70)
     day = now.date() - timedelta(days=3)
-    cut = Finding(Kind.TRUNCATED, "primary", delta(day), "it is shorter.", Obligation.DELTA, day)
+    cut = Finding(Kind.TRUNCATED, "primary", delta(day), "it is shorter.", "delta", day)
     open_finding(repository, cut, now - timedelta(hours=5))
     met = now.date() - timedelta(days=4)  # and the auditor has not looked since
-    late = Finding(Kind.MISSING, "primary", delta(met), "it was due.", Obligation.DELTA, met)
+    late = Finding(Kind.MISSING, "primary", delta(met), "it was due.", "delta", met)
     open_finding(repository, late, now - timedelta(hours=5))
     tags = Tags(browser("VIEWER").get("/smki/board").text)
     marked = [one for tag, one in tags.seen if tag == "a" and (one.get("class") or "").endswith(" found")]
@@ -117,7 +116,7 @@ def test_the_day_says_who_released_what_and_why_and_escapes_it(
 
 
 def test_a_finding_says_since_when_and_what_to_do(browser: Browser, repository: Engine, now: datetime) -> None:
-    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_<b>.xml.gz", "other octets are there.", Obligation.FULL)
+    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_<b>.xml.gz", "other octets are there.", "full")
     open_finding(repository, finding, now - timedelta(hours=5))
     page = browser("VIEWER").get("/smki/board").text
     assert "1 finding is open." in page

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
@@ -33,7 +32,7 @@ def test_it_ends_with_1_while_a_finding_is_open_and_says_what_to_do(
     fill_ledger(repository, datetime.now(UTC), 20)
     assert as_json(environment, "status")["in_order"]
 
-    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_FULL.xml.gz", "other octets are there.", Obligation.FULL)
+    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_FULL.xml.gz", "other octets are there.", "full")
     open_finding(repository, finding, datetime.now(UTC))
     said = run(environment, "status", code=1).stdout
     assert "other octets are there." in said

@@ -16,8 +16,8 @@ from .extract_files import BODY, KEY_DER, KEY_PEM, RECORD, ROOT, STRANGER, TAIL,
 from .mutation import Mutation
 from .worlds import World
 
-NORTH, SOUTH = Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH
-DOCUMENT, TABLE = Obligation.ANCHOR_DOCUMENT, Obligation.ANCHOR_TABLE
+NORTH, SOUTH = "anchor_north", "anchor_central_south"
+DOCUMENT, TABLE = "anchor_document", "anchor_table"
 Judged = Callable[[World, Obligation], Judgement]
 Xml = Callable[[bytes], bytes]
 

@@ -44,7 +44,7 @@ def other_body(change_body: Callable[[bytes], bytes]) -> Make:
 
 
 def body_of_a_list(world: World, obligation: Obligation) -> Extract:
-    crl = gzip.decompress(world.list_file(Obligation.CRL).read_bytes())
+    crl = gzip.decompress(world.list_file("crl").read_bytes())
     return other_body(lambda _: crl)(world, obligation)
 
 
@@ -100,7 +100,7 @@ def of_window(window: int) -> Make:
     def make(world: World, obligation: Obligation) -> Extract:
         pieces = pieces_of(world.produce(obligation, window))
         pieces[0] = pieces[0].replace(str(day(window)).encode(), str(TODAY).encode())
-        file, manifest = assembled(world.folder, pieces, world.guide.terms(obligation).file_name(TODAY))
+        file, manifest = assembled(world.folder, pieces, world.guide.obligation(obligation).file_name(TODAY))
         return Extract(obligation, file, manifest)
 
     return make

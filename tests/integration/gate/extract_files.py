@@ -19,7 +19,7 @@ from smki.store.manifest import Manifest
 
 from .worlds import SEGMENT, TODAY, Extract, World
 
-FULL, DELTA = Obligation.FULL, Obligation.DELTA
+FULL, DELTA = "full", "delta"
 Make = Callable[[World, Obligation], Extract]
 Octets = Callable[[bytes, Manifest], bytes]
 Pieces = list[bytes]  # the XML: head, segments, tail
@@ -134,7 +134,7 @@ def in_plan(damage: Callable[[ExtractPlan], ExtractPlan]) -> Make:
     """The pipeline reads by another plan."""
 
     def make(world: World, obligation: Obligation) -> Extract:
-        plan = plan_extract(world.engine, world.guide.terms(obligation), TODAY, segment_certificates=SEGMENT)
+        plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
         damaged = damage(plan)
         assert damaged != plan
         file = world.folder / plan.name

@@ -17,7 +17,7 @@ from .extract_files import KEY_DER, KEY_PEM
 from .mutation import Mutation
 from .worlds import NOW, Stage, World
 
-ARL, CRL = Obligation.ARL, Obligation.CRL
+ARL, CRL = "arl", "crl"
 SOON = during(70) + timedelta(days=1)
 Judged = Callable[[World, Obligation], Judgement]
 

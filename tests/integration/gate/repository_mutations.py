@@ -157,7 +157,7 @@ def installed(world: World) -> None:
 
 def stored(world: World, obligation: Obligation) -> Extract:
     """The content is right, and nothing is compressed."""
-    plan = plan_extract(world.engine, world.guide.terms(obligation), TODAY, segment_certificates=SEGMENT)
+    plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
     extract, staged, segments = world.produce(obligation), world.folder / "stored", []
     assert extract.manifest is not None
     for piece, facts in zip(pieces_of(extract), extract.manifest.segments, strict=True):

@@ -118,7 +118,7 @@ class World:
 
     def produce(self, obligation: Obligation, window: int = 70) -> Extract:
         """The extract of a window, by the real pipeline."""
-        terms = self.guide.terms(obligation)
+        terms = self.guide.obligation(obligation)
         file = self.folder / terms.file_name(day(window))
         if self.made is not None and (obligation, window) in self.made:
             octets, manifest = self.made[obligation, window]
@@ -138,7 +138,7 @@ class World:
     def list_file(self, obligation: Obligation, body: bytes | None = None) -> Path:
         """The newest list of its kind as a file, or these octets in its place."""
         lodged = self.newest_list(obligation)
-        file = self.folder / self.guide.terms(obligation).file
+        file = self.folder / self.guide.obligation(obligation).file
         write_single(file, lodged.body if body is None else body, lodged.this_update)
         return file
 
@@ -153,7 +153,7 @@ class World:
             write_manifest(extract.file, extract.manifest)
         marks = Marks(self.folder / f"marks-{next(_NUMBER)}")
         verification = examine_file(
-            extract.file, XSD, marks, manifest=extract.manifest, keep_rows=extract.obligation is Obligation.DELTA
+            extract.file, XSD, marks, manifest=extract.manifest, keep_rows=extract.obligation == "delta"
         )
         return self.evidence_of(extract, verification, marks)
 
@@ -185,7 +185,7 @@ class World:
         return anchor_set
 
     def anchor_file(self, obligation: Obligation) -> Path:
-        return self.folder / self.guide.terms(obligation).file
+        return self.folder / self.guide.obligation(obligation).file
 
     def judged_anchor(self, obligation: Obligation, anchor_set: AnchorSet, file: Path | None = None) -> Judgement:
         """The judgement of a file of the set, which lies in the folder with the others."""
@@ -264,13 +264,13 @@ def lived(world: World, signed: list[bytes]) -> None:
         if window < 70:
             world.close(window)
         if 60 <= window < 70:
-            world.publish_extract(Obligation.DELTA, window)
+            world.publish_extract("delta", window)
         if window in (68, 69):
             for obligation in KINDS:
                 world.publish_list(obligation, during(window, 13))
         before = fresh
     for window in range(7, 70, 7):
-        world.publish_extract(Obligation.FULL, window)
+        world.publish_extract("full", window)
 
 
 def _issue_lists(world: World, window: int, revoked: list[bytes]) -> None:

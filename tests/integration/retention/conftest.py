@@ -29,8 +29,8 @@ def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
 
     def publish(site: Site, obligation: Obligation, days_ago: float) -> Publication:
         day: date = TODAY - timedelta(days=int(days_ago))
-        terms = user_guide.terms(obligation)
-        local = tmp_path / terms.file_name(day)
+        obligation = user_guide.obligation(obligation)
+        local = tmp_path / obligation.file_name(day)
         local.write_bytes(f"{local.name} {'.' * day.day}".encode())
         artefact = Artefact(
             obligation=obligation,
@@ -45,7 +45,7 @@ def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
             set_digest=SetDigest(),
             run="produced",
             verified_at=datetime.now(UTC),
-            version=1 if terms.replaced_in_place else None,
+            version=1 if obligation.replaced_in_place else None,
         )
         cleared(repository, artefact)
         published = publish_artefact(repository, site, artefact, local, "published", lambda _done, _total: None)

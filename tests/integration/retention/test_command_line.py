@@ -6,7 +6,6 @@ import pytest
 from typer.testing import CliRunner
 
 from smki.cli.application import app
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 
 
@@ -23,9 +22,7 @@ def smki(repository, sshd, monkeypatch):
 
 @pytest.fixture
 def published(sshd, offer):
-    return {days: offer(sshd.site, Obligation.DELTA, days) for days in (6, 8)} | {
-        1: offer(sshd.site, Obligation.FULL, 1)
-    }
+    return {days: offer(sshd.site, "delta", days) for days in (6, 8)} | {1: offer(sshd.site, "full", 1)}
 
 
 def test_a_plan_names_each_file_its_age_its_verdict_and_the_rule(smki, sshd, published):

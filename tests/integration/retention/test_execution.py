@@ -14,13 +14,12 @@ from smki.errors import (
     SiteUnavailableError,
     TransportError,
 )
-from smki.obligations.catalogue import Obligation
 from smki.publish.ledger import list_publications, publication_history, site_lock
 from smki.repository.database import open_engine
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site
 from smki.retention.rules import Verdict
 
-DELTA, FULL = Obligation.DELTA, Obligation.FULL
+DELTA, FULL = "delta", "full"
 RUN = "smki_retention/scheduled__1"
 
 
@@ -41,7 +40,7 @@ def ended(repository, published):
 def test_what_is_due_is_removed_and_recorded_with_the_rule(repository, sshd, user_guide, offer):
     old, young = offer(sshd.site, DELTA, 8), offer(sshd.site, DELTA, 6)
     fulls = [offer(sshd.site, FULL, days) for days in (1, 8, 15)]
-    crl = offer(sshd.site, Obligation.CRL, 300)
+    crl = offer(sshd.site, "crl", 300)
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
 

@@ -48,7 +48,7 @@ class World:
         return self.sshd.site
 
     def on_server(self, obligation: Obligation, day: date = TODAY) -> Path:
-        return self.sshd.published / self.guide.terms(obligation).file_name(day)
+        return self.sshd.published / self.guide.obligation(obligation).file_name(day)
 
     def publish(
         self,
@@ -59,7 +59,7 @@ class World:
         version: int = 1,
     ) -> Path:
         """Publishes a file of the day, judged and published an hour after its cut-off or at the given time."""
-        terms = self.guide.terms(obligation)
+        terms = self.guide.obligation(obligation)
         at = at or terms.cut_off(day) + timedelta(hours=1)
         local = self.folder / terms.file_name(day)
         content = content or f"{local.name} {day} {'.' * 200}".encode()
@@ -121,8 +121,8 @@ def world(
     lodge_bodies(repository, look_alikes(1), first)
     close_windows(repository, TODAY, user_guide.delta.cut_off)
     for ago in reversed(range(7)):
-        world.publish(Obligation.DELTA, TODAY - ago * DAY)
-    world.publish(Obligation.FULL, sunday)
+        world.publish("delta", TODAY - ago * DAY)
+    world.publish("full", sunday)
     return world
 
 

@@ -34,7 +34,7 @@ from smki_demo.generator.revocation import revocation_list
 
 from .conftest import DAY, NOON, TODAY, World, in_the_background
 
-DELTA, FULL, CRL = Obligation.DELTA, Obligation.FULL, Obligation.CRL
+DELTA, FULL, CRL = "delta", "full", "crl"
 LATER = NOON + timedelta(minutes=10)
 
 
@@ -122,7 +122,9 @@ def test_short_file_that_does_not_begin_as_ours_is_altered(world: World):
 
 
 def test_new_file_of_other_octets_and_the_same_size_is_altered(world: World):
-    file = world.on_server(FULL, max(TODAY - n * DAY for n in range(7) if world.guide.full.falls_on(TODAY - n * DAY)))
+    file = world.on_server(
+        FULL, max(TODAY - n * DAY for n in range(7) if world.guide.full.cut_off.falls_on(TODAY - n * DAY))
+    )
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert_opens_and_closes_once(world, Kind.ALTERED, file.name)
@@ -220,7 +222,7 @@ def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
         """Publishes the set that the configuration describes; of the regions' files only these."""
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
         produced = produce_set(checked_set(world.engine, configuration, NOON), world.guide, out, schema)
-        regions = {Obligation.ANCHOR_NORTH: Region.NORTH, Obligation.ANCHOR_CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
+        regions = {"anchor_north": Region.NORTH, "anchor_central_south": Region.CENTRAL_SOUTH}
         for artefact in record_set(world.engine, produced, "test/anchors", at):
             if regions.get(Obligation(artefact.obligation), only[0]) in only:
                 world.publish_file(artefact, out / artefact.name, at)
@@ -288,7 +290,7 @@ def test_file_that_looks_wrong_only_while_it_is_published_is_no_finding(
 ):
     """Between a publisher's rename and its record the ledger does not know the file yet."""
     caplog.set_level(logging.WARNING)
-    name = world.guide.terms(CRL).file
+    name = world.guide.obligation(CRL).file
     early = world.sshd.published / name
     early.write_bytes(b"renamed, not recorded")
 

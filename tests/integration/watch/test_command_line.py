@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from smki.cli.application import app
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.settings import PROJECT
 from smki.watch.findings_ledger import open_findings
@@ -28,7 +27,7 @@ def smki(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(world.engine))
     monkeypatch.setenv("SMKI_AUDIT_PRIMARY", json.dumps(stated))
     # The clock is the real one here: what became due today since the fixture's files is made good.
-    world.publish(Obligation.ARL, content=b"not a list: only its presence counts")
+    world.publish("arl", content=b"not a list: only its presence counts")
     return lambda *arguments: CliRunner().invoke(app, ["audit", *arguments])
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import KnownFinding, open_findings, record_look, untold
 from smki_airflow import deadline_steps, deadlines
@@ -20,7 +19,7 @@ from smki_demo.mail_server import received, text_of
 
 from .conftest import DAY, TODAY, World
 
-DELTA = Obligation.DELTA
+DELTA = "delta"
 DAY_BEFORE = TODAY - 7 * DAY  # the world has the six days after it
 
 
@@ -59,7 +58,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, 
 
 def deadline_comes(world: World, day: Any = DAY_BEFORE) -> list[KnownFinding]:
     """Runs the callback as the triggerer does; what is open then."""
-    cut_off = world.guide.delta.cut_off(day)
+    cut_off = world.guide.delta.cut_off.at(day)
     context = {"dag_run": {"data_interval_end": cut_off.isoformat().replace("+00:00", "Z")}}
     assert asyncio.run(deadlines.open_findings(["delta"], context)) is None
     return open_findings(world.engine)

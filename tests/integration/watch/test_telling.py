@@ -9,7 +9,6 @@ import pytest
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.obligations.catalogue import Obligation
 from smki.watch.failures import Failure, last_failure, record_failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding, record_look, untold
@@ -42,7 +41,7 @@ def missed(world: World) -> datetime:
         "primary",
         world.guide.delta.file_name(TOMORROW),
         "it was due and is not there.",
-        Obligation.DELTA,
+        "delta",
         TOMORROW,
     )
     open_finding(world.engine, due, now)
@@ -52,7 +51,7 @@ def missed(world: World) -> datetime:
 def test_a_miss_is_told_once_with_lateness_cause_next_step_and_links(world: World, mailbox: Mailbox):
     run = "smki_daily_delta/scheduled__1"
     error = "SiteFullError: no room. Next: make room."
-    cut_off = world.guide.delta.cut_off(TOMORROW)
+    cut_off = world.guide.delta.cut_off.at(TOMORROW)
     record_failure(world.engine, Failure(run, "publish", TOMORROW, error, cut_off + timedelta(hours=1)))
     now = missed(world)
     for _ in range(2):
@@ -76,7 +75,7 @@ def test_a_miss_is_told_once_with_lateness_cause_next_step_and_links(world: Worl
 def test_a_closing_is_told_once_with_how_late_it_was(world: World, mailbox: Mailbox):
     now = missed(world)
     tell(world.engine, world.guide, mailer(mailbox).send, now, LINKS)
-    world.publish(Obligation.DELTA, TOMORROW, at=now + timedelta(minutes=62))
+    world.publish("delta", TOMORROW, at=now + timedelta(minutes=62))
     record_look(world.engine, "primary", [], now + timedelta(minutes=70))
     for _ in range(2):
         tell(world.engine, world.guide, mailer(mailbox).send, now + timedelta(minutes=70), LINKS)
@@ -121,7 +120,7 @@ def test_two_that_tell_at_once_tell_once(world: World):
 def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(world: World, mailbox: Mailbox):
     name = world.guide.delta.file_name(TOMORROW)
     warn_at = world.guide.delta.warn_at(TOMORROW)
-    risk = Finding(Kind.AT_RISK, "primary", name, "it is due.", Obligation.DELTA, TOMORROW)
+    risk = Finding(Kind.AT_RISK, "primary", name, "it is due.", "delta", TOMORROW)
     open_finding(world.engine, risk, warn_at)
     tell(world.engine, world.guide, mailer(mailbox).send, warn_at, LINKS)
     tell(world.engine, world.guide, mailer(mailbox).send, missed(world), LINKS)
@@ -133,9 +132,7 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
 def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):
     name = world.guide.delta.file_name(TOMORROW)
     volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
-    judgement = Judgement(
-        Obligation.DELTA, name, TOMORROW, 1, "aa", "smki_daily_delta/r", NOON, "v", (volume,), (), 0.1
-    )
+    judgement = Judgement("delta", name, TOMORROW, 1, "aa", "smki_daily_delta/r", NOON, "v", (volume,), (), 0.1)
     held = record_judgement(world.engine, judgement)
     for _ in range(2):
         assert (Kind.HELD, name) in world.kinds(NOON)
@@ -153,7 +150,7 @@ def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mail
 
 
 def test_a_risk_that_ends_well_is_told_as_closed(world: World, mailbox: Mailbox):
-    risk = Finding(Kind.AT_RISK, "primary", "a", "it is due.", Obligation.DELTA, TOMORROW)
+    risk = Finding(Kind.AT_RISK, "primary", "a", "it is due.", "delta", TOMORROW)
     open_finding(world.engine, risk, NOON)
     tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
     record_look(world.engine, "primary", [], NOON + timedelta(minutes=10))
@@ -162,10 +159,8 @@ def test_a_risk_that_ends_well_is_told_as_closed(world: World, mailbox: Mailbox)
 
 
 def test_what_closed_before_it_was_told_is_told_by_its_closing_while_it_is_news(world: World, mailbox: Mailbox):
-    cut = Finding(
-        Kind.TRUNCATED, "primary", "a.gz", "7 octets are there and 9 were published.", Obligation.DELTA, TODAY
-    )
-    risk = Finding(Kind.AT_RISK, "primary", "b.gz", "it is due.", Obligation.DELTA, TODAY)
+    cut = Finding(Kind.TRUNCATED, "primary", "a.gz", "7 octets are there and 9 were published.", "delta", TODAY)
+    risk = Finding(Kind.AT_RISK, "primary", "b.gz", "it is due.", "delta", TODAY)
     record_look(world.engine, "primary", [cut, risk], NOON)
     closed = NOON + timedelta(minutes=10)
     record_look(world.engine, "primary", [], closed)
@@ -187,7 +182,7 @@ def test_what_is_of_no_obligation_goes_to_everybody(world: World, mailbox: Mailb
 
 
 def test_the_last_error_of_the_days_run_is_the_cause_and_an_older_one_without_a_day_is_not(world: World):
-    cut_off = world.guide.delta.cut_off(TODAY)
+    cut_off = world.guide.delta.cut_off.at(TODAY)
     for run, day, error, after in (
         ("dag/1", TODAY, "first", 1),
         ("dag/1", TODAY, "last", 2),

@@ -24,7 +24,7 @@ def stage(task_id: str, begin_s: float | None, end_s: float | None, state: str =
 def test_every_state_has_a_look_and_every_obligation_a_title(user_guide: UserGuide) -> None:
     assert set(LOOK) == set(State)
     assert len(set(LOOK.values())) == len(State), "none is told from another by colour alone"
-    assert set(TITLE) == {terms.obligation for terms in user_guide.all}
+    assert set(TITLE) == {obligation.name for obligation in user_guide.all}
 
 
 def test_the_calendar_has_eight_whole_weeks_and_the_current_one_last(user_guide: UserGuide) -> None:

@@ -12,24 +12,14 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
+from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
 from smki.obligations.catalogue import Obligation
 from smki.settings import PROJECT
 from smki.store.staging import STAGED_FOR
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
 from smki_airflow.gate_operator import GateOperator
-from smki_airflow.names import (
-    AUDITOR,
-    DAG_OF,
-    DAILY_DELTA,
-    FULL_EXTRACT,
-    JUDGE,
-    PUBLISH,
-    PUBLISH_POOL,
-    RELEASE,
-    RETENTION,
-    REVOCATION_LISTS,
-)
+from smki_airflow.names import AUDITOR, DAG_OF, JUDGE, PUBLISH, PUBLISH_POOL, RELEASE, RETENTION
 
 DAGS = PROJECT / "dags"
 
@@ -129,7 +119,7 @@ def test_every_obligation_has_its_dag(dags):
 
 
 def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
-    for dag_id, terms, interval in (
+    for dag_id, obligation, interval in (
         ("smki_daily_delta", user_guide.delta, timedelta(days=1)),
         ("smki_full_extract", user_guide.full, timedelta(days=7)),
     ):
@@ -139,9 +129,9 @@ def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
         assert len(infos) >= 4
         for info in infos:
             day = info.data_interval.end.date()
-            assert info.data_interval.end == terms.cut_off(day)
+            assert info.data_interval.end == obligation.cut_off.at(day)
             assert info.data_interval.end - info.data_interval.start == interval
-            assert terms.falls_on(day)
+            assert obligation.cut_off.falls_on(day)
 
 
 def test_dag_files_only_wire():

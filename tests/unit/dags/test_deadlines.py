@@ -8,9 +8,9 @@ from airflow.models.dagrun import DagRun
 from airflow.plugins_manager import get_deadline_references_plugins
 from airflow.serialization.encoders import encode_deadline_alert
 from airflow.utils.types import DagRunType
+from smki.watch.dags import DAG_OF
 
 from smki.settings import PROJECT
-from smki.watch.dags import DAG_OF
 from smki_airflow.deadlines import PublishBy, deadlines, open_findings
 from smki_plugin import SmkiPlugin
 
@@ -60,17 +60,19 @@ def test_airflow_can_read_the_reference_back_because_the_plugin_names_it():
 def test_every_publishing_dag_warns_and_alerts_at_the_times_of_the_user_guide(user_guide):
     bag = DagBag(PROJECT / "dags")
     for obligation, dag_id in DAG_OF.items():
-        terms = user_guide.terms(obligation)
+        obligation = user_guide.obligation(obligation)
         alerts = [alert for alert in bag.dags[dag_id].deadline if obligation in alert.callback.kwargs["obligations"]]
         delays = {timedelta(seconds=alert.reference.delay_s) + alert.interval for alert in alerts}
-        assert delays == {terms.publish_by_delay, terms.publish_by_delay - terms.warning_lead}
+        assert delays == {obligation.publish_by_delay, obligation.publish_by_delay - obligation.warning_lead}
     assert all(not dag.deadline for dag_id, dag in bag.dags.items() if dag_id not in DAG_OF.values())
 
 
 def test_obligations_of_one_time_share_their_alerts(user_guide):
     by_dag = {dag_id: [o for o, of in DAG_OF.items() if of == dag_id] for dag_id in set(DAG_OF.values())}
     for obligations in by_dag.values():
-        times = {(user_guide.terms(o).publish_by_delay, user_guide.terms(o).warning_lead) for o in obligations}
+        times = {
+            (user_guide.obligation(o).publish_by_delay, user_guide.obligation(o).warning_lead) for o in obligations
+        }
         alerts = deadlines(user_guide, *obligations)
         assert len(alerts) == 2 * len(times)
         assert all(len(encode_deadline_alert(alert)["name"]) < 250 for alert in alerts)

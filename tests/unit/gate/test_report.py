@@ -11,7 +11,6 @@ from lxml import html
 from smki.gate.ledger import Decision
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
 from smki.gate.report.page import hold_summary, render_report, summarise
-from smki.obligations.catalogue import Obligation
 
 DAY = date(2026, 3, 1)
 PASSED = CheckResult("gzip.member", "Why.", Severity.FAIL, True, "one member", "as it should be")
@@ -33,7 +32,7 @@ RELEASE = Decision(True, "mass <installation>", "ada", datetime(2026, 3, 1, 9, t
 
 def judgement(*results: CheckResult, figures: tuple[Figure, ...] = (RECORDS,)) -> Judgement:
     return Judgement(
-        obligation=Obligation.FULL,
+        obligation="full",
         name="SMKIKR_FULL_2026-03-01.xml.gz",
         business_date=DAY,
         bytes=7_668,

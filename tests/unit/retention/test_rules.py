@@ -25,10 +25,10 @@ def at(day: date, hour: float = 0) -> datetime:
 
 
 def publication(obligation: Obligation, day: date, published_at: datetime | None = None) -> Publication:
-    terms = GUIDE.terms(obligation)
+    obligation = GUIDE.obligation(obligation)
     artefact = Artefact(
         obligation=obligation,
-        name=terms.file_name(day),
+        name=obligation.file_name(day),
         business_date=day,
         window_seq=None,
         bytes=day.toordinal(),
@@ -39,17 +39,17 @@ def publication(obligation: Obligation, day: date, published_at: datetime | None
         set_digest=SetDigest(),
         run="",
         verified_at=at(day),
-        version=1 if terms.replaced_in_place else None,
+        version=1 if obligation.replaced_in_place else None,
     )
     return Publication("primary", artefact, f"/{artefact.name}", "run", published_at or at(day, 1))
 
 
 def delta(day: date, published_at: datetime | None = None) -> Publication:
-    return publication(Obligation.DELTA, day, published_at)
+    return publication("delta", day, published_at)
 
 
 def full(day: date, published_at: datetime | None = None) -> Publication:
-    return publication(Obligation.FULL, day, published_at)
+    return publication("full", day, published_at)
 
 
 def standing(published: Publication) -> SeenFile:
@@ -113,7 +113,7 @@ def test_deltas_are_held_while_no_full_stands_on_the_server_whether_there_ever_w
 
 
 def test_holding_can_be_switched_off():
-    strict = replace(GUIDE, retention=replace(GUIDE.retention, hold_for_recovery=False))
+    strict = replace(GUIDE, retention=replace(GUIDE.retention, wait_for_recovery=False))
     offered = [full(SUNDAY), delta(SUNDAY + DAY)]
     assert verdicts(offered, at(SUNDAY + 10 * DAY), guide=strict) == [Verdict.KEEP, Verdict.REMOVE]
 
@@ -133,7 +133,7 @@ def test_a_full_is_held_until_its_successors_stand_on_the_server():
 
 
 def test_what_is_replaced_in_place_stays():
-    in_place = [publication(o, SUNDAY) for o in Obligation if GUIDE.terms(o).replaced_in_place]
+    in_place = [publication(o, SUNDAY) for o in Obligation if GUIDE.obligation(o).replaced_in_place]
     assert set(verdicts(in_place, at(SUNDAY + 400 * DAY))) == {Verdict.KEEP}
 
 
@@ -207,7 +207,7 @@ class Months(RuleBasedStateMachine):
     )
     def day_passes(self, hour, delta_runs, full_runs, retention_runs):
         self.now, self.looked = at(self.now.date() + DAY, hour), False
-        if full_runs and GUIDE.full.falls_on(self.now.date()):
+        if full_runs and GUIDE.full.cut_off.falls_on(self.now.date()):
             self.publish(full(self.now.date(), self.now))
         if delta_runs:
             self.publish(delta(self.now.date(), self.now))
@@ -264,7 +264,7 @@ class Months(RuleBasedStateMachine):
 
     def publish(self, published: Publication):
         """As the ledger has it: a name is written once, and only a lost file is put there again."""
-        days = self.fulls if published.artefact.obligation == Obligation.FULL else self.deltas
+        days = self.fulls if published.artefact.obligation == "full" else self.deltas
         again = published.path in self.offered and published.path not in self.server
         if published.artefact.business_date in days and not again:
             return
@@ -298,7 +298,7 @@ class Months(RuleBasedStateMachine):
             return
         newest = max((day for day in self.fulls if self.stands(full(day))), default=date.min)
         for path, published in self.offered.items():
-            if published.artefact.obligation == Obligation.DELTA and self.now - published.published_at >= WEEK:
+            if published.artefact.obligation == "delta" and self.now - published.published_at >= WEEK:
                 assert published.artefact.business_date > newest, path
 
     @invariant()

@@ -31,7 +31,7 @@ class Ledger:
     begins: dict[Obligation, datetime] = field(default_factory=dict)
 
     def due(self, obligation: Obligation, day: date = MONDAY) -> Due:
-        return Due(self.guide.terms(obligation), day)
+        return Due(self.guide.obligation(obligation), day)
 
     def publish(
         self, due: Due, at: datetime, site: str = "primary", sha256: str = "aa", ended_at: datetime | None = None
@@ -50,7 +50,7 @@ class Ledger:
     ) -> None:
         runs = self.judged.setdefault(due.name, [])
         runs.append(Judged(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
-        self.begins.setdefault(due.terms.obligation, at - 30 * DAY)
+        self.begins.setdefault(due.obligation.name, at - 30 * DAY)
 
     def facts(self) -> Facts:
         return Facts(self.sites, self.first_day, self.begins, self.offered, self.judged)
@@ -64,7 +64,7 @@ def ledger(user_guide: UserGuide) -> Ledger:
 def published(due: Due, at: datetime | None = None, size: int = 100, sha256: str = "aa") -> Publication:
     """A publication, as the ledger lists it."""
     artefact = Artefact(
-        obligation=due.terms.obligation,
+        obligation=due.obligation.name,
         name=due.name,
         business_date=due.business_date,
         window_seq=None,

@@ -19,18 +19,18 @@ LONG_AGO = date(2024, 1, 1)
 def test_current_and_next_due_are_one_interval_apart_with_now_between_their_cut_offs(
     user_guide: UserGuide, obligation: Obligation, now: datetime
 ):
-    terms = user_guide.terms(obligation)
-    current, following = current_due(terms, LONG_AGO, now), next_due(terms, now)
+    obligation = user_guide.obligation(obligation)
+    current, following = current_due(obligation, LONG_AGO, now), next_due(obligation, now)
     assert current is not None
     assert current.cut_off <= now < following.cut_off
-    assert following.cut_off - current.cut_off == terms.interval
-    assert terms.falls_on(current.business_date)
-    assert terms.falls_on(following.business_date)
+    assert following.cut_off - current.cut_off == obligation.interval
+    assert obligation.cut_off.falls_on(current.business_date)
+    assert obligation.cut_off.falls_on(following.business_date)
 
 
 @given(OBLIGATIONS, INSTANTS)
 def test_times_of_a_due_file_come_in_order(user_guide: UserGuide, obligation: Obligation, now: datetime):
-    due = next_due(user_guide.terms(obligation), now)
+    due = next_due(user_guide.obligation(obligation), now)
     assert due.cut_off < due.warn_at < due.publish_by < due.missed_at
 
 
@@ -44,7 +44,7 @@ def test_seven_deltas_are_offered_and_of_all_else_the_newest(user_guide: UserGui
 
 
 def test_nothing_is_due_before_the_first_day(user_guide: UserGuide):
-    cut_off = user_guide.delta.cut_off(MONDAY)
+    cut_off = user_guide.delta.cut_off.at(MONDAY)
     assert current_due(user_guide.delta, MONDAY, cut_off - timedelta(seconds=1)) is None
     assert offered_now(user_guide.delta, MONDAY, cut_off - timedelta(seconds=1)) == []
     assert offered_now(user_guide.delta, MONDAY, cut_off) == [Due(user_guide.delta, MONDAY)]
@@ -58,5 +58,5 @@ def test_a_full_extract_is_due_on_its_weekday_only(user_guide: UserGuide):
 
 def test_a_file_without_a_date_is_named_with_its_day(user_guide: UserGuide):
     assert Due(user_guide.delta, MONDAY).label == f"SMKIKR_DELT_{MONDAY}.xml.gz"
-    crl = Due(user_guide.terms(Obligation.CRL), MONDAY)
+    crl = Due(user_guide.obligation("crl"), MONDAY)
     assert crl.label == f"{crl.name} of {MONDAY}"

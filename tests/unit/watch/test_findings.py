@@ -6,7 +6,6 @@ import pytest
 
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
-from smki.obligations.catalogue import Obligation
 from smki.retention.rules import SeenFile
 from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
 from smki.watch.states import DueStatus, due_status
@@ -14,7 +13,7 @@ from smki.watch.states import DueStatus, due_status
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 
 NOW = datetime(2026, 3, 2, 0, 20, tzinfo=UTC)
-DELTA, FULL, CRL = Obligation.DELTA, Obligation.FULL, Obligation.CRL
+DELTA, FULL, CRL = "delta", "full", "crl"
 
 
 def kinds(findings: list[Finding]) -> dict[str, Kind]:
@@ -106,7 +105,7 @@ def test_other_octets_are_truncated_or_altered(ledger: Ledger, size: int, sha256
 
 def test_foreign_files_are_unexpected_early_ones_early_and_parts_of_uploads_neither(ledger: Ledger):
     tomorrow = ledger.due(DELTA, MONDAY + DAY)
-    crl = ledger.guide.terms(CRL).file
+    crl = ledger.guide.obligation(CRL).file
     names = ["notes.txt", tomorrow.name, crl, f".{tomorrow.name}.part", "SMKIKR_DELT_2026-02-30.xml.gz"]
     sight = seen(*((name, 1, "aa") for name in names))
     assert kinds(find(ledger.guide, sight, [], [], tomorrow.cut_off - HOUR)) == {
@@ -139,11 +138,11 @@ def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Led
 
 
 def test_list_that_nears_its_next_update_is_a_finding_from_the_warning_on(ledger: Ledger):
-    terms, now = ledger.guide.terms(CRL), ledger.due(CRL).publish_by
-    assert terms.next_update_warning is not None
+    obligation, now = ledger.guide.obligation(CRL), ledger.due(CRL).publish_by
+    assert obligation.next_update_warning is not None
     for left, expected in ((DAY + HOUR, False), (DAY - HOUR, True), (-HOUR, True)):
-        found = find(ledger.guide, seen(next_updates={terms.file: now + left}), [], [], now)
-        assert (kinds(found) == {terms.file: Kind.NEXT_UPDATE}) == expected
+        found = find(ledger.guide, seen(next_updates={obligation.file: now + left}), [], [], now)
+        assert (kinds(found) == {obligation.file: Kind.NEXT_UPDATE}) == expected
         assert not expected or ("passed" in found[0].rule) == (left < timedelta())
 
 
@@ -156,7 +155,7 @@ def test_regions_that_differ_where_they_may_not_are_a_finding(ledger: Ledger):
 
 def test_set_that_is_being_replaced_is_not_unequal_yet(ledger: Ledger):
     now = ledger.due(CRL).publish_by
-    regions = [ledger.due(obligation) for obligation in (Obligation.ANCHOR_NORTH, Obligation.ANCHOR_CENTRAL_SOUTH)]
+    regions = [ledger.due(obligation) for obligation in ("anchor_north", "anchor_central_south")]
     sight = seen(*((one.name, 100, "aa") for one in regions), unequal_anchors="2 differ.")
     for ago, expected in ((timedelta(minutes=1), []), (ledger.guide.audit_every, [Kind.ANCHORS_UNEQUAL])):
         offered = [published(regions[0], now - DAY), published(regions[1], now - ago)]

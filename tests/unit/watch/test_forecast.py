@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation
 from smki.watch.forecast import expected, forecast, forecasts, quantile
 from smki.watch.states import State, due_status, statuses
 
 from .conftest import DAY, HOUR, MONDAY, Ledger
 
-DELTA = Obligation.DELTA
+DELTA = "delta"
 MINUTE = timedelta(minutes=1)
 
 
@@ -98,7 +97,7 @@ def test_before_its_cut_off_nothing_is_foretold(ledger: Ledger):
     history(ledger, 10, 20, 30, 40, 50)
     now = ledger.due(DELTA).cut_off - HOUR
     before = statuses(ledger.guide, ledger.facts(), MONDAY - 9 * DAY, MONDAY - DAY, now)
-    deltas = [one for one in before if one.due.terms.obligation is DELTA]
+    deltas = [one for one in before if one.due.obligation.name is DELTA]
     assert forecast(due_status(ledger.due(DELTA), ledger.facts(), now), deltas, now) is None
 
 

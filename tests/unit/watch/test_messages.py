@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
-from smki.obligations.catalogue import Obligation
 from smki.watch.failures import Failure
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding
@@ -20,10 +19,10 @@ LINKS = Links("https://airflow.example.org/sub/", "https://docs.example.org/runb
 
 
 def test_opening_in_full(ledger: Ledger):
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     now = due.publish_by + timedelta(minutes=12)
     ledger.judge(due, due.cut_off + HOUR)
-    finding = Finding(Kind.MISSING, "primary", due.label, "it was due.", Obligation.DELTA, MONDAY)
+    finding = Finding(Kind.MISSING, "primary", due.label, "it was due.", "delta", MONDAY)
     known = KnownFinding(1, finding, due.publish_by, now, None)
     cause = Failure(
         "smki_daily_delta/scheduled__2026-03-01T00:00:00+00:00",
@@ -53,7 +52,7 @@ def test_opening_in_full(ledger: Ledger):
 
 
 def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
-    opened = ledger.due(Obligation.DELTA).publish_by
+    opened = ledger.due("delta").publish_by
     finding = Finding(Kind.UNREACHABLE, "dr", "site", "it is down.")
     said = message(
         KnownFinding(1, finding, opened, opened + HOUR, opened + HOUR), ledger.guide, None, None, None, Links()
@@ -66,23 +65,20 @@ def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
 
 
 def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger):
-    terms = tuple(
-        replace(one, contact="+44 20 7946 0000") if one.obligation is Obligation.FULL else one
-        for one in ledger.guide.all
+    obligation = tuple(
+        replace(one, contact="+44 20 7946 0000") if one.obligation == "full" else one for one in ledger.guide.all
     )
-    guide = replace(ledger.guide, all=terms)
-    known = KnownFinding(
-        1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due(Obligation.FULL).cut_off,), None
-    )
+    guide = replace(ledger.guide, all=obligation)
+    known = KnownFinding(1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due("full").cut_off,), None)
     said = message(known, guide, None, None, None, Links())
     assert said.to == ("+44 20 7946 0000", "smki-oncall@example.org")
     assert said.mail_addresses == ("smki-oncall@example.org",)
 
 
 def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_decided(ledger: Ledger):
-    at = ledger.due(Obligation.DELTA).cut_off
-    judgement = Judgement(Obligation.DELTA, "a", MONDAY, 1, "aa", "smki_daily_delta/manual__1", at, "v", (), (), 0.1)
-    finding = Finding(Kind.HELD, "", "a", "gate run 7 holds it.", Obligation.DELTA, MONDAY)
+    at = ledger.due("delta").cut_off
+    judgement = Judgement("delta", "a", MONDAY, 1, "aa", "smki_daily_delta/manual__1", at, "v", (), (), 0.1)
+    finding = Finding(Kind.HELD, "", "a", "gate run 7 holds it.", "delta", MONDAY)
     opening = message(
         KnownFinding(1, finding, at, at, None), ledger.guide, None, None, GateRun(7, judgement, None), LINKS
     )
@@ -97,7 +93,7 @@ def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_d
 
 
 def test_without_an_error_the_link_leads_to_the_dag(ledger: Ledger):
-    finding = Finding(Kind.AT_RISK, "primary", "a", "it is due.", Obligation.CRL, MONDAY)
-    known = KnownFinding(1, finding, ledger.due(Obligation.CRL).warn_at, ledger.due(Obligation.CRL).warn_at, None)
+    finding = Finding(Kind.AT_RISK, "primary", "a", "it is due.", "crl", MONDAY)
+    known = KnownFinding(1, finding, ledger.due("crl").warn_at, ledger.due("crl").warn_at, None)
     said = message(known, ledger.guide, None, None, None, LINKS)
     assert "https://airflow.example.org/sub/dags/smki_revocation_lists\n" in said.text

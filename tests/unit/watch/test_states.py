@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.watch.states import State, due_status, span, statuses
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger
@@ -15,12 +15,12 @@ from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger
 SECOND = timedelta(seconds=1)
 
 
-def state(ledger: Ledger, now, obligation=Obligation.DELTA, **options):
+def state(ledger: Ledger, now, obligation="delta", **options):
     return due_status(ledger.due(obligation), ledger.facts(), now, **options).state
 
 
 def test_file_that_is_not_there_goes_from_due_over_risk_and_late_to_missed(ledger: Ledger):
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     for at, expected in (
         (due.cut_off, State.DUE),
         (due.warn_at - SECOND, State.DUE),
@@ -36,7 +36,7 @@ def test_file_that_is_not_there_goes_from_due_over_risk_and_late_to_missed(ledge
 @given(published=st.integers(-3, 100), later=st.integers(0, 1000))
 def test_published_file_is_met_or_met_late_for_ever(user_guide: UserGuide, published: int, later: int):
     ledger = Ledger(user_guide)
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     at = due.publish_by + published * HOUR
     ledger.publish(due, at, ended_at=at + 7 * DAY)
     found = due_status(due, ledger.facts(), at + later * HOUR)
@@ -46,7 +46,7 @@ def test_published_file_is_met_or_met_late_for_ever(user_guide: UserGuide, publi
 
 def test_file_counts_when_the_last_site_has_it(ledger: Ledger):
     ledger.sites = ("primary", "dr")
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     ledger.publish(due, due.cut_off + HOUR)
     found = due_status(due, ledger.facts(), due.publish_by + HOUR)
     assert (found.state, found.missing_sites, found.published_at) == (State.LATE, ("dr",), None)
@@ -57,14 +57,14 @@ def test_file_counts_when_the_last_site_has_it(ledger: Ledger):
 
 
 def test_file_that_was_lost_and_put_there_again_keeps_its_time(ledger: Ledger):
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     ledger.publish(due, due.cut_off + HOUR, ended_at=due.publish_by + HOUR)
     ledger.publish(due, due.publish_by + 2 * HOUR)
     assert state(ledger, due.publish_by + 3 * HOUR) is State.MET
 
 
 def test_forecast_beyond_publish_by_is_a_risk_before_the_warning(ledger: Ledger):
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     late, early = due.publish_by + HOUR, due.publish_by - HOUR
     assert state(ledger, due.cut_off, expected_at=early) is State.DUE
     found = due_status(due, ledger.facts(), due.cut_off, late)
@@ -74,40 +74,40 @@ def test_forecast_beyond_publish_by_is_a_risk_before_the_warning(ledger: Ledger)
 
 @pytest.mark.parametrize(("released", "expected"), [(None, State.HELD), (True, State.LATE), (False, State.LATE)])
 def test_hold_is_held_until_a_person_decides_whatever_the_time_is(ledger: Ledger, released, expected):
-    due = ledger.due(Obligation.DELTA)
+    due = ledger.due("delta")
     ledger.judge(due, due.cut_off + HOUR, Verdict.HOLD, released=released)
     assert state(ledger, due.publish_by + HOUR) is expected
 
 
 def test_file_that_is_replaced_in_place_is_met_by_the_days_look_at_what_every_site_offers(ledger: Ledger):
-    due = ledger.due(Obligation.CRL)
+    due = ledger.due("crl")
     ledger.publish(due, due.cut_off - 40 * DAY)
-    assert state(ledger, due.publish_by, Obligation.CRL) is State.NOTHING, "nothing was ever judged"
+    assert state(ledger, due.publish_by, "crl") is State.NOTHING, "nothing was ever judged"
     ledger.judge(due, due.cut_off - HOUR)
-    assert state(ledger, due.publish_by, Obligation.CRL) is State.LATE, "that look was yesterday's"
+    assert state(ledger, due.publish_by, "crl") is State.LATE, "that look was yesterday's"
     ledger.judge(due, due.cut_off + HOUR / 4)
     found = due_status(due, ledger.facts(), due.publish_by)
     assert (found.state, found.published_at) == (State.MET, due.cut_off + HOUR / 4)
 
 
 def test_new_content_that_some_site_does_not_offer_yet_is_not_met(ledger: Ledger):
-    due = ledger.due(Obligation.CRL)
+    due = ledger.due("crl")
     ledger.publish(due, due.cut_off - DAY, sha256="old")
     ledger.judge(due, due.cut_off + HOUR / 4, sha256="new")
-    assert state(ledger, due.publish_by, Obligation.CRL) is State.LATE
+    assert state(ledger, due.publish_by, "crl") is State.LATE
     ledger.publish(due, due.publish_by + HOUR, sha256="new")
-    assert state(ledger, due.publish_by + HOUR, Obligation.CRL) is State.MET_LATE
+    assert state(ledger, due.publish_by + HOUR, "crl") is State.MET_LATE
 
 
 def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):
     ledger.first_day = None
-    assert state(ledger, ledger.due(Obligation.DELTA).missed_at) is State.NOTHING
+    assert state(ledger, ledger.due("delta").missed_at) is State.NOTHING
 
 
 def test_statuses_begin_with_the_first_day(ledger: Ledger):
     ledger.first_day = SUNDAY
-    found = statuses(ledger.guide, ledger.facts(), SUNDAY - 20 * DAY, MONDAY, ledger.due(Obligation.DELTA).cut_off)
-    days = {one.due.business_date for one in found if one.due.terms.obligation is Obligation.DELTA}
+    found = statuses(ledger.guide, ledger.facts(), SUNDAY - 20 * DAY, MONDAY, ledger.due("delta").cut_off)
+    days = {one.due.business_date for one in found if one.due.obligation.name == "delta"}
     assert days == {SUNDAY, MONDAY}
 
 

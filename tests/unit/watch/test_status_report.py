@@ -45,22 +45,22 @@ def report(user_guide: UserGuide, known: Facts, now: datetime = NOON, findings: 
 
 
 def standing(found: StatusReport, obligation: Obligation):
-    return next(one for one in found.standings if one.terms.obligation is obligation)
+    return next(one for one in found.standings if one.obligation.name is obligation)
 
 
 def test_all_is_in_order_when_everything_is_there(user_guide: UserGuide) -> None:
     found = report(user_guide, facts())
     assert found.in_order
-    delta = standing(found, Obligation.DELTA)
+    delta = standing(found, "delta")
     assert (delta.state, delta.unmet, delta.last_day) == (State.MET, (), WEDNESDAY)
     assert delta.next.business_date == WEDNESDAY + timedelta(days=1)
-    assert standing(found, Obligation.CRL).state is State.NOTHING
+    assert standing(found, "crl").state is State.NOTHING
 
 
 def test_an_obligation_stands_as_the_worst_of_what_has_to_be_there(user_guide: UserGuide) -> None:
     missed = DELTA.format(SUNDAY - timedelta(days=1))
     found = report(user_guide, facts(without=(missed, DELTA.format(WEDNESDAY))), at(WEDNESDAY, 3, 30))
-    delta = standing(found, Obligation.DELTA)
+    delta = standing(found, "delta")
     assert (delta.state, delta.leading and delta.leading.due.name) == (State.MISSED, missed)
     assert [one.state for one in delta.unmet] == [State.MISSED, State.AT_RISK]
     assert delta.next.business_date == WEDNESDAY, "it can still come in time"
@@ -72,14 +72,14 @@ def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> No
     known._offered[DELTA.format(WEDNESDAY)] = [offered(DELTA.format(WEDNESDAY), at(WEDNESDAY, 5), s) for s in SITES]
     found = report(user_guide, known)
     assert found.in_order
-    assert standing(found, Obligation.DELTA).words == "met, late by 1 h"
+    assert standing(found, "delta").words == "met, late by 1 h"
 
 
 def test_what_the_gate_holds_is_out_of_order_before_publish_by(user_guide: UserGuide) -> None:
     name = DELTA.format(WEDNESDAY)
     held = Judged(7, name, "cd" * 32, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
     found = report(user_guide, facts(without=(name,), judged=(held,)), at(WEDNESDAY, 1, 30))
-    assert standing(found, Obligation.DELTA).state is State.HELD
+    assert standing(found, "delta").state is State.HELD
     assert not found.in_order
 
 
@@ -91,7 +91,7 @@ def test_what_is_due_or_at_risk_is_in_order(user_guide: UserGuide) -> None:
 
 
 def test_an_open_finding_is_out_of_order(user_guide: UserGuide) -> None:
-    finding = Finding(Kind.ALTERED, "dr", FULL, "other octets are there.", Obligation.FULL, SUNDAY)
+    finding = Finding(Kind.ALTERED, "dr", FULL, "other octets are there.", "full", SUNDAY)
     known = KnownFinding(3, finding, NOON - timedelta(hours=1), NOON, None)
     assert not report(user_guide, facts(), findings=(known,)).in_order
 
@@ -142,7 +142,7 @@ def test_the_json_is_versioned_and_its_instants_are_utc(user_guide: UserGuide) -
 
 def test_every_field_of_the_json_is_documented(user_guide: UserGuide) -> None:
     documented = (PROJECT / "docs" / "status-api.md").read_text(encoding="utf-8")
-    finding = Finding(Kind.ALTERED, "dr", FULL, "other octets are there.", Obligation.FULL, SUNDAY)
+    finding = Finding(Kind.ALTERED, "dr", FULL, "other octets are there.", "full", SUNDAY)
     known = KnownFinding(3, finding, NOON - timedelta(hours=1), NOON, None)
     stated = report(user_guide, facts(without=(DELTA.format(WEDNESDAY),)), findings=(known,)).as_json()
 

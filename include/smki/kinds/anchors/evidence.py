@@ -18,7 +18,7 @@ from smki.errors import DataError, VerificationError
 from smki.gate.evidence import Evidence, Source, Table
 from smki.gate.figures import figure
 from smki.kinds.anchors.files import digest_of, own_certificates
-from smki.kinds.anchors.production import OBLIGATIONS, REGION_OF, content_digests
+from smki.kinds.anchors.production import REGION_OF, content_digests
 from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.kinds.extracts.evidence import segment_table, xml_row
 from smki.obligations.catalogue import Obligation, UserGuide
@@ -33,16 +33,18 @@ def set_evidence(source: Source, folder: Path, anchor_set: AnchorSet, day: date)
     Raises VerificationError where one is missing, RepositoryUnavailableError.
     """
     return [
-        file_evidence(source, obligation, folder / source.guide.terms(obligation).file, anchor_set, day)
-        for obligation in OBLIGATIONS
+        file_evidence(source, obligation, folder / obligation.file, anchor_set, day)
+        for obligation in source.guide.anchors().values()
     ]
 
 
 def file_evidence(source: Source, obligation: Obligation, file: Path, anchor_set: AnchorSet, day: date) -> Evidence:
     """What one of the four is judged on; the regions' files lie beside it. Raises the same."""
-    regions = {region: file.parent / source.guide.terms(of).file for of, region in REGION_OF.items()}
-    if obligation in REGION_OF:
-        regions[REGION_OF[obligation]] = file
+    anchors = source.guide.anchors()
+    regions = {region: file.parent / anchors[part].file for part, region in REGION_OF.items()}
+    own = REGION_OF.get(next(part for part, one in anchors.items() if one == obligation))
+    if own:
+        regions[own] = file
     for path in (file, *regions.values()):
         if not path.is_file():
             raise VerificationError(
@@ -52,8 +54,8 @@ def file_evidence(source: Source, obligation: Obligation, file: Path, anchor_set
                 "put the files of one version into one folder.",
             )
     examined = {region: _examined(source, path) for region, path in regions.items()}
-    if obligation in REGION_OF:
-        return _region_evidence(source, obligation, regions, examined[REGION_OF[obligation]][0], anchor_set, day)
+    if own:
+        return _region_evidence(source, obligation, own, regions, examined[own][0], anchor_set, day)
     held = {sha256 for _, hashes in examined.values() for sha256 in hashes}
     return _document_evidence(source.guide, obligation, file, anchor_set, held, day)
 
@@ -61,12 +63,12 @@ def file_evidence(source: Source, obligation: Obligation, file: Path, anchor_set
 def _region_evidence(
     source: Source,
     obligation: Obligation,
+    region: Region,
     regions: dict[Region, Path],
     verification: Verification,
     anchor_set: AnchorSet,
     day: date,
 ) -> Evidence:
-    region = REGION_OF[obligation]
     expected = SetDigest.of(certificate.body for certificate in anchor_set.certificates(region))
     octets_fault = wan_provider_fault = ""
     if verification.set_digest != expected:
@@ -82,7 +84,7 @@ def _region_evidence(
                 wan_provider_fault = f"{one} has no WAN provider of its own."
     except (DataError, ValueError) as error:  # what cannot be read is a fault of its file, by its name
         wan_provider_fault = f"the regions cannot be compared: {error.rule if isinstance(error, DataError) else error}"
-    row = xml_row(source.engine, source.guide.terms(obligation).file, verification)
+    row = xml_row(source.engine, obligation.file, verification)
     return Evidence(
         obligation=obligation,
         name=verification.name,
@@ -111,12 +113,12 @@ def _document_evidence(
     named_here = {one.sha256 for one in anchor_set.certificates() if one.sha256.encode() in text}
     if foreign := named_here - {sha256.hex() for sha256 in held}:
         document_fault += f" It names {len(foreign)} certificates that neither file holds."
-    is_as_configured = digest_of(content) == content_digests(anchor_set, guide).get(guide.terms(obligation).file)
+    is_as_configured = digest_of(content) == content_digests(anchor_set, guide).get(obligation.file)
     if not held:
         document_fault = "the two files that it is about cannot be read."
     row = {
         "name": file.name,
-        "expected_name": guide.terms(obligation).file,
+        "expected_name": obligation.file,
         "private_key_fault": "it holds a private key." if is_private_key(content) else "",
         "document_fault": document_fault.strip(),
         "octets_fault": "" if is_as_configured else "it is not what anchor_slots.toml makes.",

@@ -17,24 +17,23 @@ from smki.kinds.anchors.lodged import find_lodged
 from smki.kinds.anchors.rules import Verdict, approved, judge
 from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.kinds.anchors.table import render_table
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import AnchorPart, Obligation, UserGuide
 from smki.store.staging import write_whole
 
-REGION_OF = {Obligation.ANCHOR_NORTH: Region.NORTH, Obligation.ANCHOR_CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
-OBLIGATIONS = (*REGION_OF, Obligation.ANCHOR_DOCUMENT, Obligation.ANCHOR_TABLE)
+REGION_OF = {AnchorPart.NORTH: Region.NORTH, AnchorPart.CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
 
 
 @dataclass(frozen=True, slots=True)
 class ProducedFile:
     """One of the four, as it was written."""
 
-    terms: Terms
+    obligation: Obligation
     written: WrittenFile
 
     @property
     def name(self) -> str:
         """On the server."""
-        return self.terms.file
+        return self.obligation.file
 
 
 def judge_configured(engine: Engine, configuration: Path, now: datetime) -> tuple[Verdict, ...]:
@@ -57,38 +56,37 @@ def produce_set(anchor_set: AnchorSet, guide: UserGuide, folder: Path, schema: P
 
     Raises AnchorSlotError, VerificationError, PlanError, StagingError.
     """
-    regional = {
-        obligation: write_region(anchor_set, region, folder / guide.terms(obligation).file, schema)
-        for obligation, region in REGION_OF.items()
+    files = guide.anchors()
+    written = {
+        part: write_region(anchor_set, region, folder / files[part].file, schema) for part, region in REGION_OF.items()
     }
-    check_regions({region: folder / guide.terms(obligation).file for obligation, region in REGION_OF.items()})
-    written = dict(regional)
-    for obligation, content in _documents(anchor_set, guide).items():
-        write_whole(folder / guide.terms(obligation).file, content)
-        written[obligation] = _plain(content, anchor_set)
-    return tuple(ProducedFile(guide.terms(obligation), written[obligation]) for obligation in OBLIGATIONS)
+    check_regions({region: folder / files[part].file for part, region in REGION_OF.items()})
+    for part, content in _documents(anchor_set, guide).items():
+        write_whole(folder / files[part].file, content)
+        written[part] = _plain(content, anchor_set)
+    return tuple(ProducedFile(obligation, written[part]) for part, obligation in files.items())
 
 
 def content_digests(anchor_set: AnchorSet, guide: UserGuide) -> dict[str, str]:
     """File name → content digest of what `produce_set` would write."""
+    files = guide.anchors()
     contents = {
-        obligation: render_region(anchor_set, region, guide.terms(obligation).file)
-        for obligation, region in REGION_OF.items()
+        part: render_region(anchor_set, region, files[part].file) for part, region in REGION_OF.items()
     } | _documents(anchor_set, guide)
-    return {guide.terms(obligation).file: digest_of(content) for obligation, content in contents.items()}
+    return {files[part].file: digest_of(content) for part, content in contents.items()}
 
 
-def _documents(anchor_set: AnchorSet, guide: UserGuide) -> dict[Obligation, bytes]:
+def _documents(anchor_set: AnchorSet, guide: UserGuide) -> dict[AnchorPart, bytes]:
     described = {}
-    for obligation, region in REGION_OF.items():
-        terms = guide.terms(obligation)
-        xml = render_region(anchor_set, region, terms.file)
+    for part, region in REGION_OF.items():
+        obligation = guide.anchors()[part]
+        xml = render_region(anchor_set, region, obligation.file)
         described[region] = DescribedFile(
-            terms.file, terms.clause, digest_of(xml), len(anchor_set.certificates(region))
+            obligation.file, obligation.clause, digest_of(xml), len(anchor_set.certificates(region))
         )
     return {
-        Obligation.ANCHOR_DOCUMENT: render_document(anchor_set, described),
-        Obligation.ANCHOR_TABLE: render_table(anchor_set),
+        AnchorPart.DOCUMENT: render_document(anchor_set, described),
+        AnchorPart.TABLE: render_table(anchor_set),
     }
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from smki.kinds.anchors.production import OBLIGATIONS, ProducedFile
+from smki.kinds.anchors.production import ProducedFile
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import list_publications, record_artefact
@@ -87,7 +87,7 @@ def unpublished(engine: Engine, digests: Mapping[str, str], sites: Iterable[str]
 
 def set_state(engine: Engine, guide: UserGuide, site: str) -> SetState:
     """What the site offers of the set. Raises RepositoryUnavailableError."""
-    names = [guide.terms(obligation).file for obligation in OBLIGATIONS]
+    names = [obligation.file for obligation in guide.anchors().values()]
     with lost_connections(), engine.connect() as connection:
         latest = _latest(connection, names)
         offered = {publication.name: publication for publication in list_publications(connection, site)}
@@ -124,7 +124,7 @@ def _version(latest: Mapping[str, _Recorded], produced: Sequence[ProducedFile]) 
 def _artefact(file: ProducedFile, version: int, run: str, now: datetime) -> Artefact:
     written = file.written
     return Artefact(
-        obligation=file.terms.obligation,
+        obligation=file.obligation.name,
         name=file.name,
         business_date=now.date(),
         window_seq=None,

@@ -27,7 +27,7 @@ from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import past_publications
 from smki.kinds.extracts.agreement import expected_digest
 from smki.kinds.extracts.differences import MOST_NAMED, confirmed_duplicates, full_differences
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
 from smki.repository.database import lost_connections
 from smki.repository.holdings import changed_after_final, changed_by, known_issuers, manufacturing_in_use, named
 from smki.repository.tables import artefact, publication
@@ -54,15 +54,17 @@ def extract_evidence(
     """
     engine = source.engine
     window = find_window(engine, business_date)
-    expected = expected_digest(engine, obligation, business_date)
+    kind = obligation.kind
+    assert isinstance(kind, FullExtract | DeltaExtract)  # noqa: S101  # whoever calls has matched it
+    expected = expected_digest(engine, kind, business_date)
     with lost_connections(), engine.connect() as connection:
         past = past_publications(
             connection, obligation, business_date - timedelta(days=1), verification.sha256, source.quality.publications
         )
-        closure = _closure(connection, engine, window, expected)
-    is_full = obligation is Obligation.FULL
+        closure = _closure(connection, engine, obligation, window, expected)
+    is_full = isinstance(kind, FullExtract)
     figures = (full_figures if is_full else delta_figures)(source.quality, business_date, verification, past)
-    row = xml_row(engine, source.guide.terms(obligation).file_name(business_date), verification)
+    row = xml_row(engine, obligation.file_name(business_date), verification)
     row |= {figure.name: figure.value for figure in figures}
     row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
     unread = _unread(verification)
@@ -210,13 +212,15 @@ class _Closure:
     since: int  # the first window that no full extract before holds
 
 
-def _closure(connection: Connection, engine: Engine, window: Window, expected: SetDigest) -> _Closure:
+def _closure(
+    connection: Connection, engine: Engine, obligation: Obligation, window: Window, expected: SetDigest
+) -> _Closure:
     """What a full extract of that window has to be, from the one published before it."""
     columns = artefact.c
     before = connection.execute(
         select(columns.name, columns.window_seq, columns.set_digest)
         .join_from(publication, artefact, columns.id == publication.c.artefact_id)
-        .where(columns.obligation == Obligation.FULL, columns.window_seq < window.seq)
+        .where(columns.obligation == obligation.name, columns.window_seq < window.seq)
         .order_by(columns.window_seq.desc(), publication.c.id.desc())
         .limit(1)
     ).one_or_none()

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from smki.obligations.catalogue import Obligation, Terms
+from smki.errors import PlanError
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
 from smki.repository.database import lost_connections
 from smki.repository.windows import Window, find_window
 
@@ -33,7 +34,8 @@ class IdRange:
 class ExtractPlan:
     """What one extract holds and how it is cut up."""
 
-    obligation: Obligation
+    obligation: str  # its name
+    statuses: str | None  # letters of those that a full extract holds; None: a delta, with what its window changed
     name: str  # of the file, with .gz
     business_date: date
     cutoff: datetime  # UTC
@@ -58,7 +60,6 @@ class ExtractPlan:
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON types (for XCom)."""
         return asdict(self) | {
-            "obligation": str(self.obligation),
             "business_date": self.business_date.isoformat(),
             "cutoff": self.cutoff.isoformat(),
             "ranges": [[r.first, r.last] for r in self.ranges],
@@ -68,7 +69,8 @@ class ExtractPlan:
     def from_json(cls, stated: dict[str, Any]) -> "ExtractPlan":
         """The plan that `as_json` wrote."""
         return cls(
-            obligation=Obligation(stated["obligation"]),
+            obligation=stated["obligation"],
+            statuses=stated["statuses"],
             name=stated["name"],
             business_date=date.fromisoformat(stated["business_date"]),
             cutoff=datetime.fromisoformat(stated["cutoff"]),
@@ -78,17 +80,25 @@ class ExtractPlan:
 
 
 def plan_extract(
-    engine: Engine, terms: Terms, business_date: date, *, segment_certificates: int = SEGMENT_CERTIFICATES
+    engine: Engine, obligation: Obligation, business_date: date, *, segment_certificates: int = SEGMENT_CERTIFICATES
 ) -> ExtractPlan:
     """The plan of the extract of that day.
 
     Raises WindowError while the day's window is not closed.
     """
     window = find_window(engine, business_date)
-    ranges = _full_ranges if terms.obligation is Obligation.FULL else _delta_ranges
+    match obligation.kind:
+        case FullExtract(statuses):
+            letters: str | None = "".join(sorted(statuses))
+            ranges = _full_ranges
+        case DeltaExtract():
+            letters, ranges = None, _delta_ranges
+        case _:
+            raise PlanError(obligation.name, "it is no extract of certificates.")
     return ExtractPlan(
-        obligation=terms.obligation,
-        name=terms.file_name(business_date),
+        obligation=obligation.name,
+        statuses=letters,
+        name=obligation.file_name(business_date),
         business_date=business_date,
         cutoff=window.cutoff,
         window_seq=window.seq,

@@ -9,7 +9,6 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 
 from smki.kinds.extracts.plan import ExtractPlan, IdRange
-from smki.obligations.catalogue import Obligation
 
 # Only integers go into the statements, from plans that we made: parameters would switch ADBC from COPY to single rows.
 _AS_OF = """
@@ -55,7 +54,7 @@ def read_columns(connection: adbc_driver_postgresql.dbapi.Connection, plan: Extr
     """The certificates of one segment: (n) rows of class, serial_number, eui64, common_name, role, usage,
     manufacturing, body, status; in id order.
     """
-    statement = _FULL if plan.obligation is Obligation.FULL else _DELTA
+    statement = _DELTA if plan.statuses is None else _FULL
     with connection.cursor() as cursor:
         cursor.execute(statement.format(seq=plan.window_seq, first=ids.first, last=ids.last))
         table: pa.Table = cursor.fetch_arrow_table()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Engine
 
-from smki.certificates.model import ListKind
 from smki.certificates.reading import is_private_key
 from smki.errors import VerificationError
 from smki.gate.bounds import Bounds
@@ -23,12 +22,11 @@ from smki.gate.model import Figure
 from smki.kinds.revocation.examination import ListExamination, examine_revocation_file
 from smki.kinds.revocation.lodging import latest_list
 from smki.kinds.revocation.reading import RevocationListFields
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import Obligation, RevocationList
 from smki.repository.database import lost_connections
 from smki.repository.holdings import named, revoked_of, statuses_of
 from smki.verify.faults import Fault
 
-KINDS = {Obligation.ARL: ListKind.ARL, Obligation.CRL: ListKind.CRL}
 _SHOWN = 100
 
 
@@ -37,13 +35,14 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
 
     Raises VerificationError while no list of the kind is lodged, RepositoryUnavailableError, StagingError.
     """
-    engine = source.engine
+    engine, kind = source.engine, obligation.kind
+    assert isinstance(kind, RevocationList)  # noqa: S101  # whoever calls has matched it
     with lost_connections(), engine.connect() as connection:
-        lodged = latest_list(connection, KINDS[obligation])
+        lodged = latest_list(connection, kind.list_kind)
         if lodged is None:
             raise VerificationError(
                 file.name,
-                f"no {KINDS[obligation]} is lodged that it could be.",
+                f"no {kind.list_kind} is lodged that it could be.",
                 "It cannot be judged.",
                 "lodge the list; `smki revocation list` shows what is there.",
             )
@@ -58,7 +57,7 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
     )
     row = {
         "name": examined.name,
-        "expected_name": source.guide.terms(obligation).file_name(day),
+        "expected_name": obligation.file_name(day),
         "name_fault": _faults(examined, Fault.NAME),
         "gzip_fault": _faults(examined, Fault.GZIP),
         "octets_fault": _faults(examined, Fault.CONTENT),

@@ -16,31 +16,32 @@ from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.revocation.examination import verify_revocation_file
 from smki.kinds.revocation.lodging import LodgedList, latest_list, newest_lists
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
 from smki.repository.database import lost_connections
 from smki.store.single_file import write_single
 
-KINDS = {Obligation.ARL: ListKind.ARL, Obligation.CRL: ListKind.CRL}
 
-
-def newest_list(engine: Engine, terms: Terms) -> LodgedList | None:
+def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
     """The list that the obligation wants published; none while none is lodged. Raises RepositoryUnavailableError."""
     with lost_connections(), engine.connect() as connection:
-        return latest_list(connection, KINDS[terms.obligation])
+        return latest_list(connection, _list_kind(obligation))
 
 
-def write_revocation_file(terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str) -> Artefact:
+def write_revocation_file(
+    obligation: Obligation, lodged: LodgedList, folder: Path, now: datetime, run: str
+) -> Artefact:
     """Writes a list's file into `folder` and does not look at it again: that is the gate's; `run` is who does it.
 
     Raises StagingError.
     """
     day = lodged.this_update.date()
-    file = folder / terms.file_name(day)
+    file = folder / obligation.file_name(day)
     written = write_single(file, lodged.body, lodged.this_update)
     return Artefact(
-        obligation=terms.obligation,
+        obligation=obligation.name,
+        subject=obligation.subject,
         name=file.name,
         business_date=day,
         window_seq=None,
@@ -57,13 +58,13 @@ def write_revocation_file(terms: Terms, lodged: LodgedList, folder: Path, now: d
 
 
 def produce_revocation_file(
-    engine: Engine, terms: Terms, lodged: LodgedList, folder: Path, now: datetime, run: str
+    engine: Engine, obligation: Obligation, lodged: LodgedList, folder: Path, now: datetime, run: str
 ) -> Artefact:
     """Writes a list's file into `folder` and verifies it as of `now` (UTC); `run` is who does it.
 
     Raises VerificationError, StagingError, RepositoryUnavailableError.
     """
-    artefact = write_revocation_file(terms, lodged, folder, now, run)
+    artefact = write_revocation_file(obligation, lodged, folder, now, run)
     verify_revocation_file(engine, folder / artefact.name, lodged, now)
     return artefact
 
@@ -75,10 +76,10 @@ def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) ->
     """
     missing = []
     with lost_connections(), engine.connect() as connection:
-        for obligation, kind in KINDS.items():
+        for kind in ListKind:
             if (lodged := latest_list(connection, kind)) is None:
                 continue
-            name = guide.terms(obligation).file_name(lodged.this_update.date())
+            name = guide.revocation_list(kind).file_name(lodged.this_update.date())
             for site in sites:
                 offered = find_publication(connection, site, name)
                 if offered is None or (offered.artefact.version or 0) < lodged.id:
@@ -88,7 +89,14 @@ def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) ->
 
 def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> list[LodgedList]:
     """Newest lists of a kind and issuer whose nextUpdate is nearer than user_guide.toml's warning time, or past."""
-    leads = {kind: guide.terms(obligation).next_update_warning for obligation, kind in KINDS.items()}
+    leads = {
+        one.kind.list_kind: one.kind.next_update_warning for one in guide.all if isinstance(one.kind, RevocationList)
+    }
     with lost_connections(), engine.connect() as connection:
         newest = newest_lists(connection)
-    return [lodged for lodged in newest if (lead := leads[lodged.kind]) is not None and lodged.ends_within(lead, now)]
+    return [lodged for lodged in newest if lodged.ends_within(leads[lodged.kind], now)]
+
+
+def _list_kind(obligation: Obligation) -> ListKind:
+    assert isinstance(obligation.kind, RevocationList)  # noqa: S101  # whoever calls has matched it
+    return obligation.kind.list_kind

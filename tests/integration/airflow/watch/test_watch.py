@@ -18,6 +18,7 @@ from time import sleep
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
 
+from builders import DAILY_DELTA, REVOCATION_LISTS
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
@@ -26,7 +27,7 @@ from smki.settings import INCLUDE
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.states import State, due_status
-from smki_airflow.names import AUDITOR, DAILY_DELTA, REVOCATION_LISTS
+from smki_airflow.names import AUDITOR
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.mail_server import received, text_of
@@ -39,7 +40,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 DAY = timedelta(days=1)
 RUN_FAILS = timedelta(seconds=150)  # the time between a DAG's start and its publish-by, at least
 AUDIT_ENDS = timedelta(seconds=30)
-DELTA = Obligation.DELTA
+DELTA = "delta"
 
 
 def write_times(config: Path, publish_by: datetime, *obligations: Obligation) -> None:
@@ -303,8 +304,8 @@ def test_with_the_scheduler_stopped_smki_audit_reports_the_miss(
     scheduler = next(process for process in stack.processes if "scheduler" in process.args)  # type: ignore[operator]
     stack.stop(scheduler)
     publish_by = minute_after(AUDIT_ENDS)
-    write_times(Path(stack.environment["SMKI_CONFIG"]), publish_by, Obligation.ARL, Obligation.CRL)
-    label = f"{guide.terms(Obligation.CRL).file} of {today}"
+    write_times(Path(stack.environment["SMKI_CONFIG"]), publish_by, "arl", "crl")
+    label = f"{guide.obligation('crl').file} of {today}"
     assert audit(stack)[1].get(label) in (None, "at risk")
     sleep((publish_by - datetime.now(UTC)).total_seconds())
     code, found = audit(stack)

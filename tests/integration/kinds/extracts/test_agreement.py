@@ -44,8 +44,13 @@ def check(engine: Engine, folder: Path, bodies: list[bytes]) -> None:
 
 
 def test_extracts_agree_with_the_windows(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
-    for terms, window in [(user_guide.full, 7), (user_guide.delta, 7), (user_guide.delta, 1), (user_guide.delta, 4)]:
-        file, manifest = produced(filled, terms, day(window), tmp_path)
+    for obligation, window in [
+        (user_guide.full, 7),
+        (user_guide.delta, 7),
+        (user_guide.delta, 1),
+        (user_guide.delta, 4),
+    ]:
+        file, manifest = produced(filled, obligation, day(window), tmp_path)
         check_agreement(filled, manifest, verify_file(file, XSD, manifest=manifest))
     check(filled, tmp_path, in_use(state_as_of(filled, 7)))
 

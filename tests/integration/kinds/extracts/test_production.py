@@ -126,8 +126,13 @@ def test_first_window_and_empty_window_and_nothing_in_use_give_files_without_rec
     change(repository, bodies, Status.NOT_IN_USE, during(3))
     close_windows(repository, day(1), cut_off)
     close_windows(repository, day(4), cut_off)
-    for terms, window in [(user_guide.delta, 1), (user_guide.full, 1), (user_guide.delta, 4), (user_guide.full, 4)]:
-        file, manifest = produced(repository, terms, day(window), tmp_path, segment_certificates=2)
+    for obligation, window in [
+        (user_guide.delta, 1),
+        (user_guide.full, 1),
+        (user_guide.delta, 4),
+        (user_guide.full, 4),
+    ]:
+        file, manifest = produced(repository, obligation, day(window), tmp_path, segment_certificates=2)
         assert (records_of(file), manifest.records) == ([], 0)
         subprocess.run([program("gzip"), "-t", file], check=True)
 

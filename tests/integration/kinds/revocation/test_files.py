@@ -22,7 +22,7 @@ from smki.kinds.revocation.file import (
     unpublished_lists,
 )
 from smki.kinds.revocation.lodging import LodgedList
-from smki.obligations.catalogue import Obligation, Terms, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
@@ -42,13 +42,13 @@ def stored(repository: Engine, pki: Pki, signed: list[bytes]) -> Engine:
     return repository
 
 
-def newest(engine: Engine, terms: Terms) -> LodgedList:
+def newest(engine: Engine, terms: Obligation) -> LodgedList:
     lodged = newest_list(engine, terms)
     assert lodged is not None
     return lodged
 
 
-def produce(engine: Engine, terms: Terms, folder: Path, now: datetime = NOW) -> Artefact:
+def produce(engine: Engine, terms: Obligation, folder: Path, now: datetime = NOW) -> Artefact:
     return produce_revocation_file(engine, terms, newest(engine, terms), folder, now, "test")
 
 
@@ -60,7 +60,7 @@ def publish(engine: Engine, artefact: Artefact, site: str) -> None:
         record_publication(connection, site, artefact.name, done, "test")
 
 
-def check_file(engine: Engine, terms: Terms, folder: Path) -> None:
+def check_file(engine: Engine, terms: Obligation, folder: Path) -> None:
     artefact, lodged = produce(engine, terms, folder), newest(engine, terms)
     file = folder / terms.file
     with gzip.open(file) as stream:
@@ -69,24 +69,24 @@ def check_file(engine: Engine, terms: Terms, folder: Path) -> None:
     assert content == lodged.body
     assert x509.load_der_x509_crl(content).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 1
     assert file.read_bytes()[10:].startswith(terms.file.removesuffix(".gz").encode() + b"\0")
-    assert (artefact.obligation, artefact.name, artefact.version) == (terms.obligation, terms.file, lodged.id)
+    assert (artefact.obligation, artefact.name, artefact.version) == (obligation.name, terms.file, lodged.id)
     assert (artefact.business_date, artefact.window_seq) == (lodged.this_update.date(), None)
     assert (artefact.records, artefact.set_digest) == (lodged.entries, SetDigest.of([lodged.body]))
     assert artefact.content_digest == hashlib.sha256(lodged.body).hexdigest()
 
 
 def test_clause_2_3_3_c_file_is_the_latest_arl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
-    check_file(stored, user_guide.terms(Obligation.ARL), tmp_path)
+    check_file(stored, user_guide.obligation("arl"), tmp_path)
 
 
 def test_clause_2_3_3_d_file_is_the_latest_crl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
-    check_file(stored, user_guide.terms(Obligation.CRL), tmp_path)
+    check_file(stored, user_guide.obligation("crl"), tmp_path)
 
 
 def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(
     stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
 ) -> None:
-    crl = user_guide.terms(Obligation.CRL)
+    crl = user_guide.obligation("crl")
     first, again = produce(stored, crl, tmp_path), produce(stored, crl, tmp_path)
     assert (again.sha256, again.version) == (first.sha256, first.version)
     issue_lists(stored, pki, NOW + timedelta(hours=12))
@@ -97,14 +97,14 @@ def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(
 
 def test_stale_list_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match=r"nextUpdate of CRL 1 of .* has passed"):
-        produce(stored, user_guide.terms(Obligation.CRL), tmp_path, NOW + CRL_VALIDITY)
-    produce(stored, user_guide.terms(Obligation.ARL), tmp_path, NOW + CRL_VALIDITY)
+        produce(stored, user_guide.obligation("crl"), tmp_path, NOW + CRL_VALIDITY)
+    produce(stored, user_guide.obligation("arl"), tmp_path, NOW + CRL_VALIDITY)
 
 
 def test_file_that_does_not_hold_the_lodged_list_is_not_published(
     stored: Engine, user_guide: UserGuide, tmp_path: Path
 ) -> None:
-    arl, crl = (newest(stored, user_guide.terms(obligation)) for obligation in KINDS)
+    arl, crl = (newest(stored, user_guide.obligation(obligation)) for obligation in KINDS)
     file = tmp_path / "SMKIKR_ORGANISATION_CRL.crl.gz"
     write_single(file, arl.body, NOW)
     with pytest.raises(VerificationError, match="does not hold the octets of CRL 1"):
@@ -122,14 +122,14 @@ def test_list_that_was_changed_in_the_repository_is_not_published(
             text("UPDATE revocation_list SET body = set_byte(body, length(body) - 1, 7) WHERE kind = 'CRL'")
         )
     with pytest.raises(VerificationError, match="signature verifies under none"):
-        produce(stored, user_guide.terms(Obligation.CRL), tmp_path)
+        produce(stored, user_guide.obligation("crl"), tmp_path)
 
 
 def test_list_under_the_other_ones_name_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     with stored.begin() as connection:
         connection.execute(text("UPDATE revocation_list SET kind = 'ARL', number = 9 WHERE kind = 'CRL'"))
     with pytest.raises(VerificationError, match="holds an CRL and is to be an ARL"):
-        produce(stored, user_guide.terms(Obligation.ARL), tmp_path)
+        produce(stored, user_guide.obligation("arl"), tmp_path)
 
 
 def test_list_of_an_authority_that_was_revoked_since_is_not_published(
@@ -140,18 +140,18 @@ def test_list_of_an_authority_that_was_revoked_since_is_not_published(
             text("UPDATE certificate SET status = 'R' WHERE body = :body"), {"body": pki.issuing_oca.der}
         )
     with pytest.raises(VerificationError, match="unless revoked"):
-        produce(stored, user_guide.terms(Obligation.CRL), tmp_path)
+        produce(stored, user_guide.obligation("crl"), tmp_path)
 
 
 def test_nothing_waits_while_nothing_is_lodged(repository: Engine, user_guide: UserGuide) -> None:
     assert unpublished_lists(repository, user_guide, SITES) == []
-    assert newest_list(repository, user_guide.terms(Obligation.ARL)) is None
+    assert newest_list(repository, user_guide.obligation("arl")) is None
 
 
 def test_newest_lists_wait_until_every_site_offers_them(
     stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
 ) -> None:
-    arl, crl = (produce(stored, user_guide.terms(obligation), tmp_path) for obligation in KINDS)
+    arl, crl = (produce(stored, user_guide.obligation(obligation), tmp_path) for obligation in KINDS)
 
     def waiting() -> list[str]:
         return [f"{entry[:5]} {entry.rpartition(' ')[2]}" for entry in unpublished_lists(stored, user_guide, SITES)]

@@ -11,7 +11,6 @@ from smki.annex_b import reading as annex_b
 from smki.certificates.model import CertificateClass, Status
 from smki.kinds.extracts.plan import ExtractPlan
 from smki.kinds.extracts.rendering import render_head, render_records, render_tail
-from smki.obligations.catalogue import Obligation
 
 SCHEMA = pa.schema(
     {
@@ -27,7 +26,7 @@ SCHEMA = pa.schema(
     }
 )
 PLAN = ExtractPlan(
-    Obligation.DELTA,
+    "delta",
     "SMKIKR_DELT_2025-06-02.xml.gz",
     date(2025, 6, 2),
     datetime(2025, 6, 2, tzinfo=UTC),
