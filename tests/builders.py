@@ -100,7 +100,8 @@ def in_use(state: dict[bytes, str]) -> list[bytes]:
 def cleared(engine: Engine, artefact: Artefact) -> Artefact:
     """The artefact, once the gate has passed it: without that nothing is published."""
     judgement = Judgement(
-        obligation=Obligation(artefact.obligation),
+        obligation=artefact.obligation,
+        subject=artefact.subject,
         name=artefact.name,
         business_date=artefact.business_date,
         bytes=artefact.bytes,
@@ -119,7 +120,7 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
 def plan_of(segments: int) -> ExtractPlan:
     """The plan of a full extract with so many segments, head and tail included."""
     ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
-    return ExtractPlan("full", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges)
+    return ExtractPlan("full", "I", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges)
 
 
 def produced(

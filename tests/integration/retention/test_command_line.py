@@ -41,9 +41,9 @@ def test_a_plan_as_json_for_a_time_to_come(smki, published):
     (report,) = json.loads(done.output)
     assert report["site"] == "primary"
     found = {file["path"].rpartition("/")[2]: file for file in report["files"]}
-    assert found[published[6].name]["verdict"] == "remove"
+    assert found[published[6].name]["action"] == "remove"
     assert found[published[6].name]["age_s"] > 7 * 86_400
-    assert found[published[1].name]["verdict"] == "keep"
+    assert found[published[1].name]["action"] == "keep"
 
 
 def test_a_run_removes_what_is_due(smki, sshd, published):

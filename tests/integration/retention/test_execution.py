@@ -17,14 +17,14 @@ from smki.errors import (
 from smki.publish.ledger import list_publications, publication_history, site_lock
 from smki.repository.database import open_engine
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site
-from smki.retention.rules import Verdict
+from smki.retention.rules import Action
 
 DELTA, FULL = "delta", "full"
 RUN = "smki_retention/scheduled__1"
 
 
 def verdicts(report):
-    return {finding.name: finding.verdict for finding in report.findings}
+    return {finding.name: finding.action for finding in report.plans}
 
 
 def offered(repository):
@@ -51,14 +51,14 @@ def test_what_is_due_is_removed_and_recorded_with_the_rule(repository, sshd, use
         "a delta is available for 7 days from its publication and is then removed (SEC Appendix O 2.3.3 (b))"
     )
     assert "only the 2 newest full extracts stay" in ended(repository, fulls[2]).end_reason
-    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN)) == dict.fromkeys(staying, Verdict.KEEP)
+    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN)) == dict.fromkeys(staying, Action.KEEP)
 
 
 def test_a_plan_changes_nothing(repository, sshd, user_guide, offer):
     published = {offer(sshd.site, DELTA, days).name for days in (8, 9)} | {offer(sshd.site, FULL, 1).name}
 
     report = look_at_site(repository, sshd.site, user_guide)
-    assert list(verdicts(report).values()) == [Verdict.REMOVE, Verdict.REMOVE, Verdict.KEEP]
+    assert list(verdicts(report).values()) == [Action.REMOVE, Action.REMOVE, Action.KEEP]
     assert {file.name for file in sshd.published.iterdir()} == offered(repository) == published
 
 
@@ -67,8 +67,8 @@ def test_a_plan_can_be_made_for_another_time(repository, sshd, user_guide, offer
     offer(sshd.site, FULL, 0)
 
     later = datetime.now(UTC) + timedelta(days=8)
-    assert verdicts(look_at_site(repository, sshd.site, user_guide))[published.name] is Verdict.KEEP
-    assert verdicts(look_at_site(repository, sshd.site, user_guide, later))[published.name] is Verdict.REMOVE
+    assert verdicts(look_at_site(repository, sshd.site, user_guide))[published.name] is Action.KEEP
+    assert verdicts(look_at_site(repository, sshd.site, user_guide, later))[published.name] is Action.REMOVE
 
 
 def test_a_delta_that_recovery_needs_is_held_with_a_warning(repository, sshd, user_guide, offer, caplog):
@@ -76,7 +76,7 @@ def test_a_delta_that_recovery_needs_is_held_with_a_warning(repository, sshd, us
     needed = offer(sshd.site, DELTA, 9)
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
-    assert verdicts(report)[needed.name] is Verdict.HOLD
+    assert verdicts(report)[needed.name] is Action.WAIT
     assert (sshd.published / needed.name).exists()
     assert f"retention hold site=primary path={needed.path}" in caplog.text
 
@@ -87,7 +87,7 @@ def test_a_file_that_is_gone_already_is_noted_in_the_ledger(repository, sshd, us
     (sshd.published / gone.name).unlink()
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
-    assert (verdicts(report)[gone.name], report.problems) == (Verdict.ALREADY_GONE, ())
+    assert (verdicts(report)[gone.name], report.problems) == (Action.ALREADY_GONE, ())
     assert ended(repository, gone).end_reason.endswith("it was gone from the server already")
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_lost_before_its_time_can_be_published_again(repository, 
     lost = offer(sshd.site, DELTA, 2)
     (sshd.published / lost.name).unlink()
 
-    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN))[lost.name] is Verdict.LOST
+    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN))[lost.name] is Action.LOST
     offer(sshd.site, DELTA, 2)
     assert (sshd.published / lost.name).exists()
 
@@ -109,7 +109,7 @@ def test_foreign_files_are_listed_and_left_alone(repository, sshd, user_guide, o
     (sshd.published / "folder").mkdir()
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
-    assert {finding.name for finding in report.findings if finding.verdict is Verdict.FOREIGN} == set(names)
+    assert {finding.name for finding in report.plans if finding.action is Action.FOREIGN} == set(names)
     assert all((sshd.published / name).read_text() == "somebody's" for name in names)
 
 
@@ -183,7 +183,7 @@ def test_a_disk_that_is_not_mounted_is_not_taken_for_files_that_are_gone(reposit
 
 
 def test_a_site_that_was_never_published_to_has_nothing_to_remove(repository, sshd, user_guide):
-    assert apply_retention(repository, sshd.site, user_guide, RUN).findings == ()
+    assert apply_retention(repository, sshd.site, user_guide, RUN).plans == ()
 
 
 def test_a_server_or_a_database_that_is_down_is_a_clear_error(repository, sshd, user_guide):

@@ -7,32 +7,35 @@ from pathlib import Path
 import pytest
 
 from smki.errors import ObligationError
-from smki.obligations.catalogue import Retention, UserGuide
+from smki.obligations.catalogue import KeepForDays, KeepNewest, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
 SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text(encoding="utf-8")
 
 
-def load(folder: Path, old: str, new: str) -> Retention:
-    """The shipped user guide's retention with one line changed."""
+def load(folder: Path, old: str, new: str) -> UserGuide:
+    """The shipped user guide with one line changed."""
     assert SHIPPED.count(f"\n{old}\n") == 1
     (folder / "user_guide.toml").write_text(SHIPPED.replace(f"\n{old}\n", f"\n{new}\n"), encoding="utf-8")
-    return load_user_guide(folder).retention
+    return load_user_guide(folder)
 
 
 def test_shipped_terms_are_those_of_the_clause(user_guide: UserGuide):
-    assert user_guide.retention == Retention("0 5 * * *", timedelta(days=7), fulls_kept=2, hold_for_recovery=True)
+    assert user_guide.retention_cron == "0 5 * * *"
+    assert user_guide.delta.kind.retirement == KeepForDays(timedelta(days=7), wait_for_recovery=True)
+    assert user_guide.full.kind.retirement == KeepNewest(2)
 
 
 def test_more_may_be_kept(tmp_path: Path):
-    assert load(tmp_path, "keep_days = 7", "keep_days = 14").delta_stays == timedelta(days=14)
-    assert load(tmp_path, "keep = 2", "keep = 5").fulls_kept == 5
+    longer = load(tmp_path, "keep_days = 7", "keep_days = 14").delta.kind.retirement
+    assert longer == KeepForDays(timedelta(days=14), wait_for_recovery=True)
+    assert load(tmp_path, "keep = 2", "keep = 5").full.kind.retirement == KeepNewest(5)
 
 
 @pytest.mark.parametrize("value", ["0", "-7", "6", "367", "7.0", "true", '"7"'])
 def test_a_delta_stays_for_seven_days_at_least(tmp_path: Path, value: str):
-    with pytest.raises(ObligationError, match=re.escape("[delta] keep_days") + ".*available for 7 days"):
+    with pytest.raises(ObligationError, match=re.escape("[delta] keep_days")):
         load(tmp_path, "keep_days = 7", f"keep_days = {value}")
 
 
@@ -47,7 +50,7 @@ def test_a_full_extract_stays_at_least(tmp_path: Path, value: str):
     [
         ("keep_days = 7", "[delta] keep_days"),
         ("keep = 2", "[full] keep"),
-        ("hold_for_recovery = true", "[delta] hold_for_recovery"),
+        ("wait_for_recovery = true", "[delta] wait_for_recovery"),
         ('cut_off = "0 5 * * *"', "[retention] cut_off"),
     ],
 )
@@ -56,9 +59,9 @@ def test_what_is_missing_is_named(tmp_path: Path, line: str, item: str):
         load(tmp_path, line, "")
 
 
-def test_holding_is_true_or_false(tmp_path: Path):
-    with pytest.raises(ObligationError, match=re.escape("[delta] hold_for_recovery: 1 is neither")):
-        load(tmp_path, "hold_for_recovery = true", "hold_for_recovery = 1")
+def test_waiting_is_true_or_false(tmp_path: Path):
+    with pytest.raises(ObligationError, match=re.escape("[delta] wait_for_recovery")):
+        load(tmp_path, "wait_for_recovery = true", "wait_for_recovery = 1")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_holding_is_true_or_false(tmp_path: Path):
     [
         ("keep = 2", "keep = 2\nkeep_days = 7", "[full] keep_days"),
         ("keep_days = 7", "keep_days = 7\nkeep = 7", "[delta] keep"),
-        ("[crl]", "[crl]\nhold_for_recovery = true", "[crl] hold_for_recovery"),
+        ("[crl]", "[crl]\nwait_for_recovery = true", "[crl] wait_for_recovery"),
     ],
 )
 def test_a_key_in_the_wrong_place_is_refused(tmp_path: Path, line: str, new: str, item: str):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.errors import ObligationError
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import DeltaExtract, FullExtract, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
@@ -31,23 +31,26 @@ def setting(section: str, key: str, value: str, text: str = SHIPPED) -> str:
 
 
 def test_shipped_guide_says_what_appendix_o_says(user_guide: UserGuide) -> None:
-    full, delta = user_guide.terms(Obligation.FULL), user_guide.terms(Obligation.DELTA)
+    full, delta = user_guide.full, user_guide.delta
     assert full.file_name(date(2026, 7, 15)) == "SMKIKR_FULL_2026-07-15.xml.gz"
     assert delta.file_name(date(2026, 7, 15)) == "SMKIKR_DELT_2026-07-15.xml.gz"
-    assert full.weekday is not None
-    assert delta.weekday is None
+    assert full.cut_off.weekday is not None
+    assert delta.cut_off.weekday is None
+    assert isinstance(full.kind, FullExtract)
+    assert full.kind.statuses == {"I"}
+    assert isinstance(delta.kind, DeltaExtract)
     assert "2.3.3 (a)" in full.clause
     assert "2.3.3 (b)" in delta.clause
 
 
 @given(day=st.dates(date(2000, 1, 1), date(2100, 1, 1)))
 def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) -> None:
-    for terms in (user_guide.full, user_guide.delta):
-        assert terms.cut_off(day) == datetime(day.year, day.month, day.day, tzinfo=UTC)
-        assert terms.publish_by(day) == terms.cut_off(day) + terms.publish_by_delay
-        assert terms.publish_by_delay > timedelta()
-    assert user_guide.full.falls_on(day) == (day.isoweekday() == 7)
-    assert user_guide.delta.falls_on(day)
+    for one in (user_guide.full, user_guide.delta):
+        assert one.cut_off.at(day) == datetime(day.year, day.month, day.day, tzinfo=UTC)
+        assert one.publish_by(day) == one.cut_off.at(day) + one.publish_by_delay
+        assert one.publish_by_delay > timedelta()
+    assert user_guide.full.cut_off.falls_on(day) == (day.isoweekday() == 7)
+    assert user_guide.delta.cut_off.falls_on(day)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +65,25 @@ def test_publish_by_counts_from_the_cut_off(tmp_path: Path, publish_by: str, del
         text = setting(section, "warning", '"00:30"', text)
     guide = load(tmp_path, text)
     assert guide.delta.publish_by_delay == delay
-    assert guide.full.weekday == 2
-    assert guide.delta.cut_off(date(2026, 7, 15)) == datetime(2026, 7, 15, 18, tzinfo=UTC)
+    assert guide.full.cut_off.weekday == 2
+    assert guide.delta.cut_off.at(date(2026, 7, 15)) == datetime(2026, 7, 15, 18, tzinfo=UTC)
 
 
+SECTIONS = [one.name for one in load_user_guide(INCLUDE / "config").all]
+KEYS = ("kind", "title", "clause", "dag", "file", "cut_off", "publish_by", "folder")
 IMPOSSIBLE = [
-    *[(section, key, "") for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
-    *[(section, key, "7") for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
-    *[(section, key, '""') for section in Obligation for key in ("clause", "file", "cut_off", "publish_by", "folder")],
+    *[(section, key, value) for section in SECTIONS for key in KEYS for value in ("", "7", '""')],
+    ("full", "statuses", '"X"'),
+    ("full", "statuses", '""'),
+    ("full", "kind", '"extract"'),
+    ("crl", "list", '"DRL"'),
+    ("anchor_north", "part", '"south"'),
+    ("anchor_north", "dag", '"smki anchors"'),
     ("full", "cut_off", '"0 0 * * SONNTAG"'),
     ("full", "cut_off", '"0 0 * * XXX"'),
     ("full", "cut_off", '"0 0 1 * *"'),
+    ("full", "cut_off", '"0 0 29 * *"'),
+    ("full", "cut_off", '"0 0 1 * SUN"'),
     ("full", "cut_off", '"60 0 * * SUN"'),
     ("full", "cut_off", '"0 24 * * SUN"'),
     ("full", "cut_off", '"@weekly"'),
@@ -106,20 +117,21 @@ def test_impossible_setting_is_refused_with_its_obligation_and_key(
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "rule"),
+    ("section", "key", "value"),
     [
-        ("delta", "warning", '"04:00"', "is not after the cut-off"),
-        ("delta", "warning", '"00:00"', "no time before publish-by"),
-        ("delta", "warning", '"-01:00"', "no time before publish-by"),
-        ("delta", "warning", '"1 h"', "no time before publish-by"),
-        ("operator", "owner", "", "it is missing or no text"),
-        ("auditor", "every_minutes", "7", "divides an hour"),
-        ("auditor", "every_minutes", '"10"', "divides an hour"),
+        ("delta", "warning", '"04:00"'),
+        ("delta", "warning", '"00:00"'),
+        ("delta", "warning", '"-01:00"'),
+        ("delta", "warning", '"1 h"'),
+        ("operator", "owner", ""),
+        ("auditor", "every_minutes", "7"),
+        ("auditor", "every_minutes", '"10"'),
     ],
 )
-def test_impossible_watch_is_refused(tmp_path: Path, section: str, key: str, value: str, rule: str) -> None:
-    with pytest.raises(ObligationError, match=rule):
+def test_impossible_watch_is_refused(tmp_path: Path, section: str, key: str, value: str) -> None:
+    with pytest.raises(ObligationError) as refused:
         load(tmp_path, setting(section, key, value))
+    assert refused.value.item.endswith(f"[{section}] {key}")
 
 
 def test_refusal_names_the_line(tmp_path: Path) -> None:
@@ -137,17 +149,38 @@ def test_key_that_means_nothing_is_refused(tmp_path: Path, line: str, item: str)
 
 def test_owner_and_contact_are_the_operators_unless_an_obligation_has_its_own(tmp_path: Path) -> None:
     guide = load(tmp_path, SHIPPED.replace("[crl]\n", '[crl]\nowner = "PKI team"\n'))
-    assert guide.terms(Obligation.CRL).owner == "PKI team"
+    assert guide.obligation("crl").owner == "PKI team"
     assert guide.full.owner == "SMKI Repository operations"
-    assert {terms.contact for terms in guide.all} == {"smki-oncall@example.org"}
+    assert {one.contact for one in guide.all} == {"smki-oncall@example.org"}
 
 
-@pytest.mark.parametrize("section", ["full", "delta"])
-def test_missing_obligation_is_refused(tmp_path: Path, section: str) -> None:
-    with pytest.raises(ObligationError, match=rf"\[{section}\]: it is missing"):
-        load(tmp_path, SHIPPED.replace(f"[{section}]", "[other]"))
-    with pytest.raises(ObligationError, match=rf"\[{section}\]: it is missing"):
-        load(tmp_path, f"{section} = 7\n" + SHIPPED.replace(f"[{section}]", "[other]"))
+@pytest.mark.parametrize("section", SECTIONS)
+def test_what_appendix_o_wants_is_there_once(tmp_path: Path, section: str) -> None:
+    of_it = re.search(rf"(?ms)^\[{section}\]\n.*?(?=^\[|\Z)", SHIPPED)
+    assert of_it
+    with pytest.raises(ObligationError, match="no section has it"):
+        load(tmp_path, SHIPPED.replace(of_it[0], ""))
+    twice = of_it[0].replace(f"[{section}]", f"[{section}_again]").replace("SMKIKR", "SMKIKR_AGAIN")
+    with pytest.raises(
+        ObligationError, match=rf"\[{section}_again\]: .*and \[{section}\] and \[{section}_again\] have it"
+    ):
+        load(tmp_path, SHIPPED + twice)
+
+
+def test_obligation_that_is_no_section_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ObligationError, match=r"\[monthly\]: it is no section"):
+        load(tmp_path, "monthly = 7\n" + SHIPPED)
+
+
+def test_monthly_cut_off_falls_on_its_day(tmp_path: Path) -> None:
+    monthly = re.search(r"(?ms)^\[full\]\n.*?(?=^\[)", SHIPPED)
+    assert monthly
+    text = monthly[0].replace("[full]", "[monthly]").replace("0 0 * * SUN", "0 0 3 * *").replace('"I"', '"PINER"')
+    text = text.replace("SMKIKR_FULL", "SMKIKR_ALL").replace("smki_full_extract", "smki_monthly_extract")
+    cut_off = load(tmp_path, SHIPPED + text).obligation("monthly").cut_off
+    assert [cut_off.falls_on(date(2026, 7, number)) for number in (2, 3, 4)] == [False, True, False]
+    assert cut_off.next_day(date(2026, 7, 3)) == date(2026, 8, 3)
+    assert cut_off.previous_day(date(2026, 1, 3)) == date(2025, 12, 3)
 
 
 def test_guide_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.artefact import Artefact, Publication
-from smki.retention.rules import Finding, SeenFile, Verdict, plan_retention
+from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
 from smki.settings import INCLUDE
 
 GUIDE = load_user_guide(INCLUDE / "config")
@@ -24,10 +24,10 @@ def at(day: date, hour: float = 0) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour)
 
 
-def publication(obligation: Obligation, day: date, published_at: datetime | None = None) -> Publication:
-    obligation = GUIDE.obligation(obligation)
+def publication(name: str, day: date, published_at: datetime | None = None) -> Publication:
+    obligation = GUIDE.obligation(name)
     artefact = Artefact(
-        obligation=obligation,
+        obligation=name,
         name=obligation.file_name(day),
         business_date=day,
         window_seq=None,
@@ -56,24 +56,24 @@ def standing(published: Publication) -> SeenFile:
     return SeenFile(published.path, published.artefact.bytes, published.published_at)
 
 
-def plan(offered, now, lost=(), more=(), guide=GUIDE) -> dict[str, Finding]:
+def plan(offered, now, lost=(), more=(), guide=GUIDE) -> dict[str, FilePlan]:
     listing = [standing(published) for published in offered if published not in lost]
-    return {finding.path: finding for finding in plan_retention(guide, offered, [*listing, *more], now)}
+    return {one.path: one for one in plan_retention(guide, offered, [*listing, *more], now)}
 
 
-def verdicts(*arguments, **options) -> list[Verdict]:
+def actions(*arguments, **options) -> list[Action]:
     """Of what the ledger offers, in its order."""
     offered = arguments[0]
     found = plan(*arguments, **options)
-    return [found[published.path].verdict for published in offered]
+    return [found[published.path].action for published in offered]
 
 
 def test_clause_2_3_3_b_a_delta_is_removed_seven_days_after_its_publication():
     published = delta(SUNDAY)
     offered = [published, full(SUNDAY)]
-    assert verdicts(offered, published.published_at + WEEK - timedelta(seconds=1))[0] is Verdict.KEEP
+    assert actions(offered, published.published_at + WEEK - timedelta(seconds=1))[0] is Action.KEEP
     found = plan(offered, published.published_at + WEEK)[published.path]
-    assert found.verdict is Verdict.REMOVE
+    assert found.action is Action.REMOVE
     assert (
         found.rule
         == "a delta is available for 7 days from its publication and is then removed (SEC Appendix O 2.3.3 (b))"
@@ -82,65 +82,73 @@ def test_clause_2_3_3_b_a_delta_is_removed_seven_days_after_its_publication():
 
 def test_a_delta_that_comes_late_stays_as_long_as_any_other():
     offered = [delta(SUNDAY, at(SUNDAY + 5 * DAY)), full(SUNDAY)]
-    assert verdicts(offered, at(SUNDAY + 11 * DAY))[0] is Verdict.KEEP
-    assert verdicts(offered, at(SUNDAY + 12 * DAY))[0] is Verdict.REMOVE
+    assert actions(offered, at(SUNDAY + 11 * DAY))[0] is Action.KEEP
+    assert actions(offered, at(SUNDAY + 12 * DAY))[0] is Action.REMOVE
 
 
 def test_a_plan_for_a_time_before_the_publication_keeps_it():
-    assert verdicts([delta(SUNDAY)], at(SUNDAY - 30 * DAY)) == [Verdict.KEEP]
+    assert actions([delta(SUNDAY)], at(SUNDAY - 30 * DAY)) == [Action.KEEP]
 
 
-def test_a_delta_that_leads_from_the_newest_full_to_today_is_held_with_a_warning():
+def test_a_delta_that_leads_from_the_newest_full_to_today_waits_with_a_warning():
     offered = [full(SUNDAY), delta(SUNDAY), delta(SUNDAY + DAY)]
     found = plan(offered, at(SUNDAY + 10 * DAY))
-    assert [found[p.path].verdict for p in offered] == [Verdict.KEEP, Verdict.REMOVE, Verdict.HOLD]
+    assert [found[p.path].action for p in offered] == [Action.KEEP, Action.REMOVE, Action.WAIT]
     assert found[offered[2].path].is_warning
     assert "from the full extract of 2026-03-01 to today" in found[offered[2].path].rule
 
 
-def test_a_held_delta_goes_once_a_newer_full_stands_on_the_server():
+def test_a_waiting_delta_goes_once_a_newer_full_stands_on_the_server():
     offered = [full(SUNDAY), delta(SUNDAY + DAY), full(SUNDAY + WEEK)]
-    assert verdicts(offered, at(SUNDAY + 10 * DAY)) == [Verdict.KEEP, Verdict.REMOVE, Verdict.KEEP]
-    assert verdicts(offered, at(SUNDAY + 10 * DAY), lost=offered[2:])[1] is Verdict.HOLD
+    assert actions(offered, at(SUNDAY + 10 * DAY)) == [Action.KEEP, Action.REMOVE, Action.KEEP]
+    assert actions(offered, at(SUNDAY + 10 * DAY), lost=offered[2:])[1] is Action.WAIT
 
 
-def test_deltas_are_held_while_no_full_stands_on_the_server_whether_there_ever_was_one_or_not():
+def test_deltas_wait_while_no_full_stands_on_the_server_whether_there_ever_was_one_or_not():
     lost, held = full(SUNDAY + WEEK), delta(SUNDAY)
-    assert verdicts([lost, held], at(SUNDAY + 10 * DAY), lost=[lost]) == [Verdict.LOST, Verdict.HOLD]
+    assert actions([lost, held], at(SUNDAY + 10 * DAY), lost=[lost]) == [Action.LOST, Action.WAIT]
     found = plan([held], at(SUNDAY + 10 * DAY))[held.path]
-    assert found.verdict is Verdict.HOLD
+    assert found.action is Action.WAIT
     assert "from the next full extract to today" in found.rule
 
 
-def test_holding_can_be_switched_off():
-    strict = replace(GUIDE, retention=replace(GUIDE.retention, wait_for_recovery=False))
+def test_waiting_can_be_switched_off():
+    rule = replace(GUIDE.delta.kind.retirement, wait_for_recovery=False)
+    changed = replace(GUIDE.delta, kind=DeltaExtract(rule))
+    strict = replace(GUIDE, all=tuple(changed if one == GUIDE.delta else one for one in GUIDE.all))
     offered = [full(SUNDAY), delta(SUNDAY + DAY)]
-    assert verdicts(offered, at(SUNDAY + 10 * DAY), guide=strict) == [Verdict.KEEP, Verdict.REMOVE]
+    assert actions(offered, at(SUNDAY + 10 * DAY), guide=strict) == [Action.KEEP, Action.REMOVE]
 
 
 def test_the_two_newest_fulls_stay_and_older_ones_go():
     offered = [full(SUNDAY + n * WEEK) for n in range(4)]
-    assert verdicts(offered, at(SUNDAY + 22 * DAY)) == [Verdict.REMOVE] * 2 + [Verdict.KEEP] * 2
+    assert actions(offered, at(SUNDAY + 22 * DAY)) == [Action.REMOVE] * 2 + [Action.KEEP] * 2
 
 
-def test_a_full_is_held_until_its_successors_stand_on_the_server():
+def test_a_full_waits_until_its_successors_stand_on_the_server():
     offered = [full(SUNDAY + n * WEEK) for n in range(3)]
     now = at(SUNDAY + 15 * DAY)
-    assert verdicts(offered, now, lost=offered[2:]) == [Verdict.HOLD, Verdict.KEEP, Verdict.LOST]
+    assert actions(offered, now, lost=offered[2:]) == [Action.WAIT, Action.KEEP, Action.LOST]
     damaged = replace(standing(offered[2]), bytes=1)
     found = plan(offered, now, lost=offered[2:], more=[damaged])
-    assert [found[p.path].verdict for p in offered] == [Verdict.HOLD, Verdict.KEEP, Verdict.FOREIGN]
+    assert [found[p.path].action for p in offered] == [Action.WAIT, Action.KEEP, Action.FOREIGN]
 
 
 def test_what_is_replaced_in_place_stays():
-    in_place = [publication(o, SUNDAY) for o in Obligation if GUIDE.obligation(o).replaced_in_place]
-    assert set(verdicts(in_place, at(SUNDAY + 400 * DAY))) == {Verdict.KEEP}
+    in_place = [publication(one.name, SUNDAY) for one in GUIDE.all if one.replaced_in_place]
+    assert set(actions(in_place, at(SUNDAY + 400 * DAY))) == {Action.KEEP}
+
+
+def test_what_has_no_obligation_any_more_waits_for_a_person():
+    published = full(SUNDAY)
+    orphan = replace(published, artefact=replace(published.artefact, obligation="gone"))
+    assert actions([orphan], at(SUNDAY + 400 * DAY)) == [Action.WAIT]
 
 
 def test_what_is_due_and_not_there_has_gone_and_what_is_not_due_is_lost():
     gone, lost = delta(SUNDAY), delta(SUNDAY + 5 * DAY)
     found = plan([full(SUNDAY), gone, lost], at(SUNDAY + 8 * DAY), lost=[gone, lost])
-    assert [found[p.path].verdict for p in (gone, lost)] == [Verdict.ALREADY_GONE, Verdict.LOST]
+    assert [found[p.path].action for p in (gone, lost)] == [Action.ALREADY_GONE, Action.LOST]
     assert [found[p.path].is_warning for p in (gone, lost)] == [False, True]
 
 
@@ -148,7 +156,7 @@ def test_other_bytes_under_a_published_name_are_foreign_even_if_due():
     published = delta(SUNDAY)
     other = replace(standing(published), bytes=1)
     found = plan([full(SUNDAY), published], at(SUNDAY + 30 * DAY), lost=[published], more=[other])[published.path]
-    assert (found.verdict, found.is_warning) == (Verdict.FOREIGN, True)
+    assert (found.action, found.is_warning) == (Action.FOREIGN, True)
 
 
 def test_what_the_ledger_does_not_offer_is_foreign_whatever_its_name_and_age():
@@ -158,23 +166,21 @@ def test_what_the_ledger_does_not_offer_is_foreign_whatever_its_name_and_age():
         SeenFile("/.notes.txt.part", 3, at(SUNDAY)),
     ]
     found = plan([delta(SUNDAY + 300 * DAY)], at(SUNDAY + 300 * DAY), more=unrecorded)
-    assert {found[file.path].verdict for file in unrecorded} == {Verdict.FOREIGN}
+    assert {found[file.path].action for file in unrecorded} == {Action.FOREIGN}
 
 
-@pytest.mark.parametrize(
-    ("hours_before", "verdict"), [(23, Verdict.KEEP), (24, Verdict.KEEP), (25, Verdict.LEFTOVER_PART)]
-)
-def test_a_part_goes_when_the_newest_file_of_ours_is_a_day_younger(hours_before: int, verdict: Verdict):
+@pytest.mark.parametrize(("hours_before", "action"), [(23, Action.KEEP), (24, Action.KEEP), (25, Action.LEFTOVER_PART)])
+def test_a_part_goes_when_the_newest_file_of_ours_is_a_day_younger(hours_before: int, action: Action):
     newest = delta(SUNDAY)
     modified = newest.published_at - timedelta(hours=hours_before)
     part = SeenFile(f"/.{GUIDE.full.file_name(SUNDAY)}.part", 5, modified)
-    assert plan([newest], at(SUNDAY, 2), more=[part])[part.path].verdict is verdict
+    assert plan([newest], at(SUNDAY, 2), more=[part])[part.path].action is action
 
 
 def test_a_part_stays_while_nothing_tells_the_server_s_clock():
     part = SeenFile(f"/.{GUIDE.full.file_name(SUNDAY)}.part", 5, at(SUNDAY))
     foreign = SeenFile("/from the future", 5, at(SUNDAY + 900 * DAY))
-    assert plan([], at(SUNDAY + 400 * DAY), more=[part, foreign])[part.path].verdict is Verdict.KEEP
+    assert plan([], at(SUNDAY + 400 * DAY), more=[part, foreign])[part.path].action is Action.KEEP
 
 
 def test_paths_are_compared_whatever_their_spelling():
@@ -182,7 +188,7 @@ def test_paths_are_compared_whatever_their_spelling():
     (found,) = plan_retention(
         GUIDE, [published], [SeenFile(f"out/{published.name}", published.artefact.bytes, at(SUNDAY))], at(SUNDAY, 2)
     )
-    assert found.verdict is Verdict.KEEP
+    assert found.action is Action.KEEP
 
 
 class Months(RuleBasedStateMachine):
@@ -245,21 +251,21 @@ class Months(RuleBasedStateMachine):
     @rule(crash_at=st.none() | st.tuples(st.integers(0, 5), st.booleans()))
     def retention_runs(self, crash_at):
         """Crashes before one of its removals, or between it and its record."""
-        due = (Verdict.REMOVE, Verdict.ALREADY_GONE)
-        findings = plan_retention(GUIDE, self.offered.values(), self.server.values(), self.now)
-        for number, finding in enumerate(finding for finding in findings if finding.verdict in due):
+        due = (Action.REMOVE, Action.ALREADY_GONE)
+        plans = plan_retention(GUIDE, self.offered.values(), self.server.values(), self.now)
+        for number, one in enumerate(one for one in plans if one.action in due):
             if crash_at == (number, False):
                 return
-            day, is_full = finding.publication.artefact.business_date, "FULL" in finding.path
+            day, is_full = one.publication.artefact.business_date, "FULL" in one.path
             standing_fulls = [other for other in self.fulls if self.stands(full(other))]
             if is_full:
                 assert sum(other > day for other in standing_fulls) >= 2, "its successors are there"
             else:
                 assert any(other >= day for other in standing_fulls), "the full extract that makes up for it is there"
-            self.server.pop(finding.path, None)
+            self.server.pop(one.path, None)
             if crash_at == (number, True):
                 return
-            del self.offered[finding.path]
+            del self.offered[one.path]
         self.looked = True
 
     def publish(self, published: Publication):

@@ -7,11 +7,11 @@ import pytest
 
 from smki.certificates.set_digest import SetDigest
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due
-from smki.watch.facts import Facts, Judged, Offered
+from smki.watch.facts import Facts, Judged, Key, Offered
 from smki.watch.findings import Sight
 
 SUNDAY = date(2026, 3, 1)
@@ -26,18 +26,18 @@ class Ledger:
     guide: UserGuide
     sites: tuple[str, ...] = ("primary",)
     first_day: date | None = SUNDAY - timedelta(days=100)
-    offered: dict[str, list[Offered]] = field(default_factory=dict)
-    judged: dict[str, list[Judged]] = field(default_factory=dict)
-    begins: dict[Obligation, datetime] = field(default_factory=dict)
+    offered: dict[Key, list[Offered]] = field(default_factory=dict)
+    judged: dict[Key, list[Judged]] = field(default_factory=dict)
+    begins: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
-    def due(self, obligation: Obligation, day: date = MONDAY) -> Due:
+    def due(self, obligation: str, day: date = MONDAY) -> Due:
         return Due(self.guide.obligation(obligation), day)
 
     def publish(
         self, due: Due, at: datetime, site: str = "primary", sha256: str = "aa", ended_at: datetime | None = None
     ) -> None:
         one = Offered(site, due.name, 100, 1, sha256, "dag/run", at, ended_at)
-        self.offered.setdefault(due.name, []).append(one)
+        self.offered.setdefault(("", due.name), []).append(one)
 
     def judge(
         self,
@@ -48,9 +48,9 @@ class Ledger:
         *,
         released: bool | None = None,
     ) -> None:
-        runs = self.judged.setdefault(due.name, [])
+        runs = self.judged.setdefault(("", due.name), [])
         runs.append(Judged(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
-        self.begins.setdefault(due.obligation.name, at - 30 * DAY)
+        self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:
         return Facts(self.sites, self.first_day, self.begins, self.offered, self.judged)

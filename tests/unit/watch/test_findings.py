@@ -6,6 +6,7 @@ import pytest
 
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
+from smki.obligations.catalogue import KeepForDays
 from smki.retention.rules import SeenFile
 from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
 from smki.watch.states import DueStatus, due_status
@@ -120,7 +121,9 @@ def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Led
     full, due = ledger.due(FULL, SUNDAY), ledger.due(DELTA, SUNDAY)
     offered = [published(due), published(full)]
     sight = seen((due.name, 100, "aa"), (full.name, 100, "aa"))
-    retained_until = offered[0].published_at + ledger.guide.retention.delta_stays
+    retirement = ledger.guide.delta.kind.retirement
+    assert isinstance(retirement, KeepForDays)
+    retained_until = offered[0].published_at + retirement.stays
     at = {hours: find(ledger.guide, sight, offered, [], retained_until + hours * HOUR) for hours in (1, 25, 27)}
     assert [Kind.EXPIRED in kinds(found).values() for found in at.values()] == [False, False, True]
 
@@ -139,7 +142,6 @@ def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Led
 
 def test_list_that_nears_its_next_update_is_a_finding_from_the_warning_on(ledger: Ledger):
     obligation, now = ledger.guide.obligation(CRL), ledger.due(CRL).publish_by
-    assert obligation.next_update_warning is not None
     for left, expected in ((DAY + HOUR, False), (DAY - HOUR, True), (-HOUR, True)):
         found = find(ledger.guide, seen(next_updates={obligation.file: now + left}), [], [], now)
         assert (kinds(found) == {obligation.file: Kind.NEXT_UPDATE}) == expected

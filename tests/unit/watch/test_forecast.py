@@ -25,7 +25,7 @@ def history(ledger: Ledger, *minutes: int, judged_after: int | None = None) -> N
 
 
 def ahead(ledger: Ledger, now):
-    return forecasts(ledger.guide, ledger.facts(), now).get((DELTA, MONDAY))
+    return forecasts(ledger.guide, ledger.facts(), now).get((DELTA, "", MONDAY))
 
 
 def test_median_and_cautious_time_come_from_the_publications_before(ledger: Ledger):
@@ -73,7 +73,7 @@ def test_late_start_is_a_risk_before_its_warning_time(ledger: Ledger):
     ledger.judge(due, now)
     found = forecasts(ledger.guide, ledger.facts(), now)
     assert now < due.warn_at
-    assert due_status(due, ledger.facts(), now, expected(found)[DELTA, MONDAY]).state is State.AT_RISK
+    assert due_status(due, ledger.facts(), now, expected(found)[due.key]).state is State.AT_RISK
 
 
 def test_what_is_held_or_published_has_no_forecast(ledger: Ledger):

@@ -66,7 +66,7 @@ def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
 
 def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger):
     obligation = tuple(
-        replace(one, contact="+44 20 7946 0000") if one.obligation == "full" else one for one in ledger.guide.all
+        replace(one, contact="+44 20 7946 0000") if one.name == "full" else one for one in ledger.guide.all
     )
     guide = replace(ledger.guide, all=obligation)
     known = KnownFinding(1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due("full").cut_off,), None)

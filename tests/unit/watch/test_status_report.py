@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.settings import PROJECT
 from smki.watch.facts import Facts, Judged, Offered
 from smki.watch.findings import Finding, Kind
@@ -34,9 +34,9 @@ def facts(*, without: tuple[str, ...] = (), judged: tuple[Judged, ...] = ()) -> 
     days = [WEDNESDAY - timedelta(days=number) for number in range(9)]
     for day, name in [(SUNDAY, FULL), *((day, DELTA.format(day)) for day in days)]:
         if name not in without:
-            made._offered[name] = [offered(name, at(day, 2), site) for site in SITES]
+            made._offered["", name] = [offered(name, at(day, 2), site) for site in SITES]
     for run in judged:
-        made._judged.setdefault(run.name, []).append(run)
+        made._judged.setdefault(("", run.name), []).append(run)
     return made
 
 
@@ -44,8 +44,8 @@ def report(user_guide: UserGuide, known: Facts, now: datetime = NOON, findings: 
     return report_of(user_guide, known, findings, now, {})
 
 
-def standing(found: StatusReport, obligation: Obligation):
-    return next(one for one in found.standings if one.obligation.name is obligation)
+def standing(found: StatusReport, obligation: str):
+    return next(one for one in found.standings if one.obligation.name == obligation)
 
 
 def test_all_is_in_order_when_everything_is_there(user_guide: UserGuide) -> None:
@@ -69,7 +69,7 @@ def test_an_obligation_stands_as_the_worst_of_what_has_to_be_there(user_guide: U
 
 def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> None:
     known = facts()
-    known._offered[DELTA.format(WEDNESDAY)] = [offered(DELTA.format(WEDNESDAY), at(WEDNESDAY, 5), s) for s in SITES]
+    known._offered["", DELTA.format(WEDNESDAY)] = [offered(DELTA.format(WEDNESDAY), at(WEDNESDAY, 5), s) for s in SITES]
     found = report(user_guide, known)
     assert found.in_order
     assert standing(found, "delta").words == "met, late by 1 h"
@@ -103,15 +103,15 @@ def test_the_chain_goes_from_the_newest_full_on_every_site_to_now(user_guide: Us
 
     known = facts()
     newer = f"SMKIKR_FULL_{SUNDAY + timedelta(days=1)}.xml.gz"
-    known._offered[newer] = [offered(newer, at(SUNDAY, 23))]
+    known._offered["", newer] = [offered(newer, at(SUNDAY, 23))]
     assert report(user_guide, known).chain.full_day == SUNDAY, "one site lacks the newer one"
 
 
 def test_a_delta_that_is_gone_from_one_site_is_a_hole_and_one_to_come_is_none(user_guide: UserGuide) -> None:
     known = facts(without=(DELTA.format(WEDNESDAY),))
     tuesday = DELTA.format(WEDNESDAY - timedelta(days=1))
-    first, second = known._offered[tuesday]
-    known._offered[tuesday] = [first, replace(second, ended_at=NOON)]
+    first, second = known._offered["", tuesday]
+    known._offered["", tuesday] = [first, replace(second, ended_at=NOON)]
     chain = report(user_guide, known, at(WEDNESDAY, 3)).chain
     assert [link.is_hole for link in chain.links] == [False, True, False]
     assert chain.links[1].missing_sites == ("dr",)
