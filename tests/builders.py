@@ -120,7 +120,9 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
 def plan_of(segments: int) -> ExtractPlan:
     """The plan of a full extract with so many segments, head and tail included."""
     ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
-    return ExtractPlan("full", "I", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges)
+    return ExtractPlan(
+        "full", "I", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges
+    )
 
 
 def produced(

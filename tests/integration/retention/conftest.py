@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, text, update
 
 from builders import cleared
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
@@ -27,13 +27,13 @@ TODAY = datetime.now(UTC).date()
 def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
     """Publishes a made-up file for the day so many days ago, and has the ledger say that it was done then."""
 
-    def publish(site: Site, obligation: Obligation, days_ago: float) -> Publication:
+    def publish(site: Site, name: str, days_ago: float) -> Publication:
         day: date = TODAY - timedelta(days=int(days_ago))
-        obligation = user_guide.obligation(obligation)
+        obligation = user_guide.obligation(name)
         local = tmp_path / obligation.file_name(day)
         local.write_bytes(f"{local.name} {'.' * day.day}".encode())
         artefact = Artefact(
-            obligation=obligation,
+            obligation=name,
             name=local.name,
             business_date=day,
             window_seq=None,

@@ -23,8 +23,8 @@ DELTA, FULL = "delta", "full"
 RUN = "smki_retention/scheduled__1"
 
 
-def verdicts(report):
-    return {finding.name: finding.action for finding in report.plans}
+def actions(report):
+    return {plan.name: plan.action for plan in report.plans}
 
 
 def offered(repository):
@@ -51,14 +51,14 @@ def test_what_is_due_is_removed_and_recorded_with_the_rule(repository, sshd, use
         "a delta is available for 7 days from its publication and is then removed (SEC Appendix O 2.3.3 (b))"
     )
     assert "only the 2 newest full extracts stay" in ended(repository, fulls[2]).end_reason
-    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN)) == dict.fromkeys(staying, Action.KEEP)
+    assert actions(apply_retention(repository, sshd.site, user_guide, RUN)) == dict.fromkeys(staying, Action.KEEP)
 
 
 def test_a_plan_changes_nothing(repository, sshd, user_guide, offer):
     published = {offer(sshd.site, DELTA, days).name for days in (8, 9)} | {offer(sshd.site, FULL, 1).name}
 
     report = look_at_site(repository, sshd.site, user_guide)
-    assert list(verdicts(report).values()) == [Action.REMOVE, Action.REMOVE, Action.KEEP]
+    assert list(actions(report).values()) == [Action.REMOVE, Action.REMOVE, Action.KEEP]
     assert {file.name for file in sshd.published.iterdir()} == offered(repository) == published
 
 
@@ -67,18 +67,18 @@ def test_a_plan_can_be_made_for_another_time(repository, sshd, user_guide, offer
     offer(sshd.site, FULL, 0)
 
     later = datetime.now(UTC) + timedelta(days=8)
-    assert verdicts(look_at_site(repository, sshd.site, user_guide))[published.name] is Action.KEEP
-    assert verdicts(look_at_site(repository, sshd.site, user_guide, later))[published.name] is Action.REMOVE
+    assert actions(look_at_site(repository, sshd.site, user_guide))[published.name] is Action.KEEP
+    assert actions(look_at_site(repository, sshd.site, user_guide, later))[published.name] is Action.REMOVE
 
 
-def test_a_delta_that_recovery_needs_is_held_with_a_warning(repository, sshd, user_guide, offer, caplog):
+def test_a_delta_that_recovery_needs_waits_with_a_warning(repository, sshd, user_guide, offer, caplog):
     offer(sshd.site, FULL, 10)
     needed = offer(sshd.site, DELTA, 9)
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
-    assert verdicts(report)[needed.name] is Action.WAIT
+    assert actions(report)[needed.name] is Action.WAIT
     assert (sshd.published / needed.name).exists()
-    assert f"retention hold site=primary path={needed.path}" in caplog.text
+    assert f"retention wait site=primary path={needed.path}" in caplog.text
 
 
 def test_a_file_that_is_gone_already_is_noted_in_the_ledger(repository, sshd, user_guide, offer):
@@ -87,7 +87,7 @@ def test_a_file_that_is_gone_already_is_noted_in_the_ledger(repository, sshd, us
     (sshd.published / gone.name).unlink()
 
     report = apply_retention(repository, sshd.site, user_guide, RUN)
-    assert (verdicts(report)[gone.name], report.problems) == (Action.ALREADY_GONE, ())
+    assert (actions(report)[gone.name], report.problems) == (Action.ALREADY_GONE, ())
     assert ended(repository, gone).end_reason.endswith("it was gone from the server already")
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_lost_before_its_time_can_be_published_again(repository, 
     lost = offer(sshd.site, DELTA, 2)
     (sshd.published / lost.name).unlink()
 
-    assert verdicts(apply_retention(repository, sshd.site, user_guide, RUN))[lost.name] is Action.LOST
+    assert actions(apply_retention(repository, sshd.site, user_guide, RUN))[lost.name] is Action.LOST
     offer(sshd.site, DELTA, 2)
     assert (sshd.published / lost.name).exists()
 

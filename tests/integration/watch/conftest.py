@@ -15,7 +15,7 @@ from sqlalchemy import Engine, update
 
 from builders import cleared, lodge_bodies, look_alikes
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
@@ -47,28 +47,28 @@ class World:
     def site(self) -> Site:
         return self.sshd.site
 
-    def on_server(self, obligation: Obligation, day: date = TODAY) -> Path:
+    def on_server(self, obligation: str, day: date = TODAY) -> Path:
         return self.sshd.published / self.guide.obligation(obligation).file_name(day)
 
     def publish(
         self,
-        obligation: Obligation,
+        name: str,
         day: date = TODAY,
         content: bytes | None = None,
         at: datetime | None = None,
         version: int = 1,
     ) -> Path:
         """Publishes a file of the day, judged and published an hour after its cut-off or at the given time."""
-        terms = self.guide.obligation(obligation)
-        at = at or terms.cut_off(day) + timedelta(hours=1)
-        local = self.folder / terms.file_name(day)
+        obligation = self.guide.obligation(name)
+        at = at or obligation.cut_off.at(day) + timedelta(hours=1)
+        local = self.folder / obligation.file_name(day)
         content = content or f"{local.name} {day} {'.' * 200}".encode()
         if local.suffix == ".gz":
             write_single(local, content, at)
         else:
             local.write_bytes(content)
         artefact = Artefact(
-            obligation=obligation,
+            obligation=name,
             name=local.name,
             business_date=day,
             window_seq=None,
@@ -80,10 +80,10 @@ class World:
             set_digest=SetDigest(),
             run=f"test/{local.name}",
             verified_at=at,
-            version=version if terms.replaced_in_place else None,
+            version=version if obligation.replaced_in_place else None,
         )
         self.publish_file(artefact, local, at)
-        return self.on_server(obligation, day)
+        return self.on_server(name, day)
 
     def publish_file(self, artefact: Artefact, local: Path, at: datetime) -> None:
         """Publishes an artefact as if it were done at the given time."""
@@ -119,7 +119,7 @@ def world(
     sunday = TODAY - (1 + TODAY.weekday()) % 7 * DAY
     first = datetime.combine(TODAY - 14 * DAY, time(12), UTC)
     lodge_bodies(repository, look_alikes(1), first)
-    close_windows(repository, TODAY, user_guide.delta.cut_off)
+    close_windows(repository, TODAY, user_guide.delta.cut_off.at)
     for ago in reversed(range(7)):
         world.publish("delta", TODAY - ago * DAY)
     world.publish("full", sunday)

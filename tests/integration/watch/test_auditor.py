@@ -17,7 +17,6 @@ from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.kinds.anchors.production import checked_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
 from smki.kinds.anchors.slots import Region
-from smki.obligations.catalogue import Obligation
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import audited_file, publication
@@ -224,7 +223,7 @@ def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
         produced = produce_set(checked_set(world.engine, configuration, NOON), world.guide, out, schema)
         regions = {"anchor_north": Region.NORTH, "anchor_central_south": Region.CENTRAL_SOUTH}
         for artefact in record_set(world.engine, produced, "test/anchors", at):
-            if regions.get(Obligation(artefact.obligation), only[0]) in only:
+            if regions.get(artefact.obligation, only[0]) in only:
                 world.publish_file(artefact, out / artefact.name, at)
 
     publish(*Region)
