@@ -13,7 +13,7 @@ from smki.obligations.catalogue import KeepForDays, UserGuide
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
-from smki.watch.findings_ledger import open_findings
+from smki.watch.findings_ledger import list_open_findings
 from smki_airflow.names import AUDITOR, RETENTION
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import Stack
@@ -99,7 +99,7 @@ def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -
 
     def nothing_is_wrong() -> bool:
         _run(stack, AUDITOR)
-        findings = [known.finding for known in open_findings(engine)]
+        findings = [known.finding for known in list_open_findings(engine)]
         say(", ".join(f"{finding.kind}: {finding.item}" for finding in findings[:2]) or "nothing is wrong")
         return not findings
 

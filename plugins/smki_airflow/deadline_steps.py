@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
-from smki.watch.findings import late_or_at_risk
+from smki.watch.findings import find_late_or_at_risk
 from smki.watch.findings_ledger import open_finding
 from smki.watch.states import due_status
 from smki_airflow.handover import opened
@@ -24,7 +24,7 @@ def open_findings(obligations: Iterable[str], cut_off: datetime) -> None:
         due = [Due(one, day) for one in map(guide.obligation, obligations) if one.cut_off.falls_on(day)]
         stands = [due_status(one, facts, now) for one in due if facts.since(one.obligation)]
         for site in settings.sites:
-            for finding in late_or_at_risk(site, stands, now):
+            for finding in find_late_or_at_risk(site, stands, now):
                 log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site, finding.item, finding.rule)
                 open_finding(engine, finding, now)
         for stand in stands:

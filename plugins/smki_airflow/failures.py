@@ -13,7 +13,7 @@ def keep_error(context: Any) -> None:
     if error is None:
         return
     try:
-        from smki.watch.failures import Failure, record_failure
+        from smki.watch.findings_ledger import Failure, record_failure
         from smki_airflow.handover import opened
 
         run, cut_off = context["dag_run"], context.get("data_interval_end")

@@ -25,7 +25,7 @@ from smki.gate.quarantine import keep
 from smki.gate.report.page import hold_summary, render_report, summarise
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
-from smki.watch.findings import held
+from smki.watch.findings import find_held
 from smki.watch.findings_ledger import open_finding
 from smki_airflow.handover import Json, artefact_as_json
 from smki_airflow.telling import tell_people
@@ -145,7 +145,7 @@ def undecided(engine: Engine, gate_runs: Sequence[int]) -> list[int]:
 def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> None:
     """Tells people at once that these gate runs wait for one of them; the auditor would within minutes."""
     now = datetime.now(UTC)
-    for finding in held([find_gate_run(engine, number) for number in gate_runs]):
+    for finding in find_held([find_gate_run(engine, number) for number in gate_runs]):
         open_finding(engine, finding, now)
     tell_people(engine, guide, now)
 

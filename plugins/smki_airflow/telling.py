@@ -24,9 +24,7 @@ from sqlalchemy import Engine
 from smki.errors import NotificationError
 from smki.obligations.catalogue import UserGuide
 from smki.settings import Settings
-from smki.watch.links import Links
-from smki.watch.messages import Message
-from smki.watch.telling import tell
+from smki.watch.telling import Links, Message, tell
 from smki_airflow.names import SMTP, WEBHOOK
 
 log = logging.getLogger(__name__)

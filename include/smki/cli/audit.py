@@ -14,9 +14,8 @@ from smki.publish.login import audited_site_from_environment
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Finding
 from smki.watch.findings_ledger import KnownFinding
-from smki.watch.links import Links
 from smki.watch.mail import Mailer
-from smki.watch.telling import tell
+from smki.watch.telling import Links, tell
 
 
 def audit(

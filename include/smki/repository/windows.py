@@ -162,7 +162,7 @@ def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Win
     events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
     changed = entered = departed = SetDigest()
     moves = connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": _BATCH})
-    for batch in moves.partitions():
+    for batch in moves.partitions(_BATCH):  # without a size it fetches everything, whatever `yield_per` says
         changed += SetDigest.of(body for body, _, _ in batch)
         entered += SetDigest.of(body for body, before, after in batch if after == Status.IN_USE != before)
         departed += SetDigest.of(body for body, before, after in batch if before == Status.IN_USE != after)

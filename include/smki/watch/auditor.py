@@ -42,11 +42,11 @@ from smki.retention.execution import list_site
 from smki.retention.rules import SeenFile
 from smki.verify.gzip_member import read_header
 from smki.verify.single_file import read_single
-from smki.watch.due import offered_now
+from smki.watch.due import due_on_server
 from smki.watch.facts import load_facts
-from smki.watch.findings import Finding, Kind, Sight, find, held
+from smki.watch.findings import Finding, Kind, Sight, find_held, find_wrong
 from smki.watch.findings_ledger import Reconciled, record_look
-from smki.watch.forecast import HISTORY, expected, forecasts
+from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
@@ -122,14 +122,14 @@ def _look(
         _keep(engine, site.name, files, hashed)
     offered = _offered(engine, site.name)
     facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
-    ahead = expected(forecasts(guide, facts, now))
+    ahead = cautious_times(forecasts(guide, facts, now))
     stands = [
         due_status(due, facts, now, ahead.get(due.key))
         for obligation in guide.all
-        for due in offered_now(obligation, facts.since(obligation) or date.max, now)
+        for due in due_on_server(obligation, facts.since(obligation) or date.max, now)
     ]
     waiting = waiting_gate_runs(engine, now - HISTORY)
-    return [*held(waiting), *find(guide, sight, offered, stands, now)], len(files), len(hashed)
+    return [*find_held(waiting), *find_wrong(guide, sight, offered, stands, now)], len(files), len(hashed)
 
 
 def _sight(

@@ -63,7 +63,7 @@ class Due:
         return self.obligation.cut_off.at(self.obligation.cut_off.next_day(self.business_date))
 
 
-def dues(obligation: Obligation, first: date, last: date) -> Iterator[Due]:
+def list_due(obligation: Obligation, first: date, last: date) -> Iterator[Due]:
     """What is due for the business dates from `first` to `last`, both included, oldest first."""
     day = first
     while day <= last:
@@ -90,7 +90,7 @@ def next_due(obligation: Obligation, now: datetime) -> Due:
     return Due(obligation, day)
 
 
-def offered_now(obligation: Obligation, first: date, now: datetime) -> list[Due]:
+def due_on_server(obligation: Obligation, first: date, now: datetime) -> list[Due]:
     """What has to be on the server at `now` (UTC), oldest first: a delta for each of its days, else the newest file."""
     newest = current_due(obligation, first, now)
     if newest is None:
@@ -98,7 +98,7 @@ def offered_now(obligation: Obligation, first: date, now: datetime) -> list[Due]
     match obligation.kind.retirement:
         case KeepForDays(stays):
             oldest = newest.business_date - stays + timedelta(days=1)
-            return list(dues(obligation, max(first, oldest), newest.business_date))
+            return list(list_due(obligation, max(first, oldest), newest.business_date))
         case KeepNewest() | ReplaceInPlace():
             return [newest]
         case never:

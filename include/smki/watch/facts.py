@@ -37,7 +37,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GateVerdict:
     """A gate run over a file."""
 
     id: int
@@ -63,13 +63,13 @@ class Facts:
     first_day: date | None  # business date of the first window; none while nothing is lodged
     begins: dict[tuple[str, str], datetime]  # by obligation; of files replaced in place: since when there are any
     _offered: dict[Key, list[Offered]] = field(default_factory=dict)  # oldest first
-    _judged: dict[Key, list[Judged]] = field(default_factory=dict)  # oldest first
+    _judged: dict[Key, list[GateVerdict]] = field(default_factory=dict)  # oldest first
 
     def offered(self, obligation: Obligation, day: date) -> list[Offered]:
         """What was published under the name of that day's file, oldest first."""
         return self._offered.get((obligation.subject, obligation.file_name(day)), [])
 
-    def judged(self, obligation: Obligation, day: date) -> list[Judged]:
+    def judged(self, obligation: Obligation, day: date) -> list[GateVerdict]:
         """The gate runs over files of that name, oldest first."""
         return self._judged.get((obligation.subject, obligation.file_name(day)), [])
 
@@ -150,10 +150,10 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     offered: dict[Key, list[Offered]] = {}
     for subject, *row in publications:
         offered.setdefault((subject, row[1]), []).append(Offered(*row))
-    judged: dict[Key, list[Judged]] = {}
+    judged: dict[Key, list[GateVerdict]] = {}
     for subject, *row in runs:
         judged.setdefault((subject, row[1]), []).append(
-            Judged(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
+            GateVerdict(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
         )
     return Facts(tuple(sites), windows or _first_day(guide, oldest), begins, offered, judged)
 
@@ -164,3 +164,48 @@ def _first_day(guide: UserGuide, oldest_event: datetime | None) -> date | None:
         return None
     day = oldest_event.astimezone(UTC).date()
     return day if oldest_event <= guide.delta.cut_off.at(day) else day + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PastFile:
+    """A file that was published."""
+
+    business_date: date
+    bytes: int
+    records: int
+    run: str  # that published it
+    margin: timedelta  # from its publication on the last site to publish-by; negative where it came late
+
+
+def past_files(engine: Engine, obligation: Obligation, count: int) -> list[PastFile]:
+    """The newest `count` files of an obligation that has one a day or week, oldest first.
+
+    Raises RepositoryUnavailableError.
+    """
+    published_at = func.max(publication.c.first_published_at)
+    query = (
+        select(
+            artefact.c.business_date,
+            func.max(artefact.c.bytes).label("bytes"),
+            func.max(artefact.c.records).label("records"),
+            func.max(publication.c.run).label("run"),
+            published_at.label("published_at"),
+        )
+        .join_from(publication, artefact)
+        .where(artefact.c.obligation == obligation.name, artefact.c.subject == obligation.subject)
+        .group_by(artefact.c.business_date)
+        .order_by(artefact.c.business_date.desc())
+        .limit(count)
+    )
+    with lost_connections(), engine.connect() as connection:
+        rows = connection.execute(query).all()
+    return [
+        PastFile(
+            row.business_date, row.bytes, row.records, row.run, _margin(obligation, row.business_date, row.published_at)
+        )
+        for row in reversed(rows)
+    ]
+
+
+def _margin(obligation: Obligation, day: date, published_at: datetime) -> timedelta:
+    return obligation.publish_by(day) - published_at

@@ -112,7 +112,7 @@ class Sight:
     foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
 
 
-def find(
+def find_wrong(
     guide: UserGuide, sight: Sight, offered: Iterable[Publication], stands: Iterable[DueStatus], now: datetime
 ) -> list[Finding]:
     """All that is wrong on a site at `now` (UTC).
@@ -123,7 +123,7 @@ def find(
     publications = {publication.name: replace(publication, path=publication.name) for publication in offered}
     seen = {posixpath.basename(file.path): file for file in sight.files}
     return [
-        *late_or_at_risk(sight.site, stands, now),
+        *find_late_or_at_risk(sight.site, stands, now),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, seen, now),
         *_expired(guide, sight.site, publications, seen, now),
@@ -133,7 +133,7 @@ def find(
     ]
 
 
-def held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
+def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
     """What waits for a person, on whichever site it is to be; `waiting` is what the gate holds and nobody decided."""
     for run in waiting:
         judged = run.judgement
@@ -142,7 +142,7 @@ def held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
         yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date, judged.subject)
 
 
-def late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
+def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
     """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
 
     The auditor and Airflow's deadline alerts both ask this, so what both see is one finding.

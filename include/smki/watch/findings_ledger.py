@@ -1,21 +1,24 @@
-"""The findings in the ledger: each opens once and closes once, whoever sees it how often.
+"""What the watch keeps in the ledger: findings, and the last errors of failed tasks.
 
-Two signals write here, the auditor and Airflow's deadline alerts: a miss that both see is one finding. What the auditor
-no longer sees on a site it closes; a miss closes the risk that went before it. People are told of an opening and of a
-closing once; what could not be told stays to be told.
+* A finding opens once and closes once, whoever sees it how often. Two signals write here, the auditor and Airflow's
+  deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site; a miss
+  closes the risk that went before it.
+* People are told of an opening and of a closing once; what could not be sent is sent later.
+* Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from smki.repository.database import lost_connections
 from smki.repository.tables import finding as finding_table
+from smki.repository.tables import task_failure
 from smki.watch.findings import Finding, Kind
 
 _NEWS = timedelta(days=1)
@@ -77,20 +80,20 @@ def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFindin
         return known
 
 
-def open_findings(engine: Engine) -> list[KnownFinding]:
+def list_open_findings(engine: Engine) -> list[KnownFinding]:
     """All that are open, oldest first."""
     with lost_connections(), engine.connect() as connection:
         return _known(connection, finding_table.c.closed_at.is_(None))
 
 
-def findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
+def list_findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
     """Those that are open or were so at or after `since` (UTC), oldest first."""
     still = or_(finding_table.c.closed_at.is_(None), finding_table.c.closed_at >= since)
     with lost_connections(), engine.connect() as connection:
         return _known(connection, still)
 
 
-def untold(engine: Engine, now: datetime) -> list[KnownFinding]:
+def list_untold(engine: Engine, now: datetime) -> list[KnownFinding]:
     """Openings and closings that people have not been told of at `now` (UTC).
 
     What closed before its opening could be told is told by its closing, unless it was a risk only, or is news no more.
@@ -105,7 +108,7 @@ def untold(engine: Engine, now: datetime) -> list[KnownFinding]:
 
 
 @contextmanager
-def telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
+def claim_telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
     """Within it people are told of a finding's opening, or, where it is closed, of its closing; then that is recorded.
 
     Gives whether that is still to be done. Who tells at the same time waits, and finds it done; if the block raises, it
@@ -178,3 +181,51 @@ def _read(row: Row[Any]) -> KnownFinding:
     business_date: date | None = row.business_date
     finding = Finding(Kind(row.kind), row.site, row.item, row.rule, row.obligation, business_date, row.subject)
     return KnownFinding(row.id, finding, row.first_seen, row.last_seen, row.closed_at)
+
+
+_KEPT = timedelta(days=90)
+_LONGEST = 2000  # letters; an error in our four parts has some hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try of a task that failed."""
+
+    run: str  # the run's label, `DAG/RUN`
+    task: str
+    business_date: date | None  # of the run; none where an event began it
+    error: str
+    failed_at: datetime  # UTC
+
+    @property
+    def dag(self) -> str:
+        """Id of the DAG."""
+        return self.run.partition("/")[0]
+
+
+def record_failure(engine: Engine, failure: Failure) -> None:
+    """Keeps an error, for some months. Raises RepositoryUnavailableError."""
+    row = asdict(failure) | {"dag": failure.dag, "error": failure.error[:_LONGEST]}
+    with lost_connections(), engine.begin() as connection:
+        connection.execute(delete(task_failure).where(task_failure.c.failed_at < failure.failed_at - _KEPT))
+        connection.execute(insert(task_failure).values(row))
+
+
+def last_failure(engine: Engine, dag: str, business_date: date, since: datetime) -> Failure | None:
+    """The last error of a DAG's runs of a day, and of those without a day at or after `since` (UTC)."""
+    columns = task_failure.c
+    query = (
+        select(columns.run, columns.task, columns.business_date, columns.error, columns.failed_at)
+        .where(
+            columns.dag == dag,
+            or_(
+                columns.business_date == business_date,
+                and_(columns.business_date.is_(None), columns.failed_at >= since),
+            ),
+        )
+        .order_by(columns.failed_at.desc(), columns.id.desc())
+        .limit(1)
+    )
+    with lost_connections(), engine.connect() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else Failure(*row)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from smki.obligations.catalogue import UserGuide
-from smki.watch.due import DueKey, current_due, dues
+from smki.watch.due import DueKey, current_due, list_due
 from smki.watch.facts import Facts
 from smki.watch.states import DueStatus, State, due_status
 
@@ -62,14 +62,14 @@ def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[DueKey, For
         since = facts.since(obligation) or date.max
         if due := current_due(obligation, since, now):
             first = max(since, (now - HISTORY).date())
-            earlier = dues(obligation, first, due.business_date - timedelta(days=1))
+            earlier = list_due(obligation, first, due.business_date - timedelta(days=1))
             history = (due_status(one, facts, now) for one in earlier)  # looked at only where something waits
             if ahead := forecast(due_status(due, facts, now), history, now):
                 found[due.key] = ahead
     return found
 
 
-def expected(found: Mapping[DueKey, Forecast]) -> dict[DueKey, datetime]:
+def cautious_times(found: Mapping[DueKey, Forecast]) -> dict[DueKey, datetime]:
     """The cautious times (UTC), as `status.statuses` takes them."""
     return {key: ahead.cautious for key, ahead in found.items()}
 

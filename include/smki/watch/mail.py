@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from smki.errors import ConfigurationError, NotificationError
-from smki.watch.messages import Message
+from smki.watch.telling import Message
 
 VARIABLE = "SMKI_SMTP_URL"
 _TIMEOUT_S = 20

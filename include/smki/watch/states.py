@@ -18,8 +18,8 @@ from enum import StrEnum
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
-from smki.watch.due import Due, DueKey, dues
-from smki.watch.facts import Facts, Judged, Offered
+from smki.watch.due import Due, DueKey, list_due
+from smki.watch.facts import Facts, GateVerdict, Offered
 
 
 class State(StrEnum):
@@ -45,7 +45,7 @@ class DueStatus:
     published_at: datetime | None = None  # UTC; when the last site had it
     missing_sites: tuple[str, ...] = ()
     offered: Offered | None = None  # on one of the sites
-    judged: Judged | None = None  # the newest gate run over it
+    judged: GateVerdict | None = None  # the newest gate run over it
     expected_at: datetime | None = None  # UTC; when the forecast has it published
 
     @property
@@ -70,7 +70,7 @@ class DueStatus:
         return words.get(self.state, str(self.state))
 
 
-def statuses(
+def list_due_statuses(
     guide: UserGuide,
     facts: Facts,
     first: date,
@@ -85,7 +85,7 @@ def statuses(
     return [
         due_status(due, facts, now, (expected or {}).get(due.key))
         for obligation in guide.all
-        for due in dues(obligation, max(first, facts.since(obligation) or first), last)
+        for due in list_due(obligation, max(first, facts.since(obligation) or first), last)
     ]
 
 
@@ -105,7 +105,7 @@ def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | No
 def _state(
     due: Due,
     facts: Facts,
-    judged: Judged | None,
+    judged: GateVerdict | None,
     published_at: datetime | None,
     now: datetime,
     expected_at: datetime | None,
@@ -125,7 +125,7 @@ def _state(
     return next((state for holds, state in reasons if holds), State.DUE)
 
 
-def _gate_runs(due: Due, facts: Facts) -> list[Judged]:
+def _gate_runs(due: Due, facts: Facts) -> list[GateVerdict]:
     """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
     runs = facts.judged(due.obligation, due.business_date)
     if due.obligation.replaced_in_place:
@@ -142,7 +142,7 @@ def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
     return by_site
 
 
-def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[str, tuple[Offered, datetime]]:
+def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[GateVerdict]) -> dict[str, tuple[Offered, datetime]]:
     """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
     cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
     by_site: dict[str, tuple[Offered, datetime]] = {}
@@ -155,7 +155,7 @@ def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[Judged]) -> dict[s
     return by_site
 
 
-def _judged_at(run: Judged) -> datetime:
+def _judged_at(run: GateVerdict) -> datetime:
     return run.judged_at
 
 

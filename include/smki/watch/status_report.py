@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from smki.obligations.catalogue import Obligation, UserGuide
-from smki.watch.due import Due, DueKey, dues, next_due, offered_now
+from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
 from smki.watch.facts import Facts, Offered, load_facts
 from smki.watch.findings import OF_A_DUE_FILE
-from smki.watch.findings_ledger import KnownFinding, open_findings
-from smki.watch.forecast import HISTORY, expected, forecasts
+from smki.watch.findings_ledger import KnownFinding, list_open_findings
+from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import DueStatus, State, due_status
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
@@ -53,7 +53,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """One delta of the recovery chain."""
 
     status: DueStatus
@@ -71,10 +71,10 @@ class Chain:
 
     full: Offered | None  # none: no full extract is on every site
     full_day: date | None
-    links: tuple[Link, ...]  # oldest first
+    links: tuple[ChainLink, ...]  # oldest first
 
     @property
-    def holes(self) -> tuple[Link, ...]:
+    def holes(self) -> tuple[ChainLink, ...]:
         """Where it breaks."""
         return tuple(link for link in self.links if link.is_hole)
 
@@ -129,7 +129,7 @@ class StatusReport:
 def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: datetime) -> StatusReport:
     """How everything stands at `now` (UTC), from the ledger. Raises RepositoryUnavailableError."""
     facts = load_facts(engine, guide, sites, (now - HISTORY).date())
-    return report_of(guide, facts, open_findings(engine), now, expected(forecasts(guide, facts, now)))
+    return report_of(guide, facts, list_open_findings(engine), now, cautious_times(forecasts(guide, facts, now)))
 
 
 def report_of(
@@ -148,7 +148,7 @@ def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
     while day >= oldest:
         offered = _offered_everywhere(facts, guide.full, day)
         if offered is not None:
-            following = [due for due in dues(guide.delta, day + timedelta(days=1), today) if due.cut_off <= now]
+            following = [due for due in list_due(guide.delta, day + timedelta(days=1), today) if due.cut_off <= now]
             return Chain(offered, day, tuple(_link(due, facts, now) for due in following))
         day -= timedelta(days=1)
     return Chain(None, None, ())
@@ -157,7 +157,8 @@ def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
 def _standing(obligation: Obligation, facts: Facts, now: datetime, expected_at: Expected) -> Standing:
     since = facts.since(obligation)
     stands = [
-        due_status(due, facts, now, expected_at.get(due.key)) for due in offered_now(obligation, since or date.max, now)
+        due_status(due, facts, now, expected_at.get(due.key))
+        for due in due_on_server(obligation, since or date.max, now)
     ]
     if not stands and since is not None:  # its first one is still to come
         stands = [due_status(Due(obligation, since), facts, now)]
@@ -186,9 +187,9 @@ def _offered_everywhere(facts: Facts, obligation: Obligation, day: date) -> Offe
     return now_there[facts.sites[0]] if now_there and now_there.keys() >= set(facts.sites) else None
 
 
-def _link(due: Due, facts: Facts, now: datetime) -> Link:
+def _link(due: Due, facts: Facts, now: datetime) -> ChainLink:
     there = {one.site for one in facts.offered(due.obligation, due.business_date) if one.ended_at is None}
-    return Link(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
+    return ChainLink(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
 
 
 def _standing_as_json(standing: Standing) -> dict[str, Any]:

@@ -1,45 +1,167 @@
-"""Tells people of findings that opened and closed: each event once, again at the next look where it could not be told.
+"""Tells people of findings that opened and closed: what the message says, where it leads, and that it is sent once.
 
-Whoever looks tells: the auditor in Airflow or on a command line, and Airflow's deadline alerts. They differ in how they
-send. What cannot be sent never stops them: it is logged, and stays to be told.
+* Whoever looks tells: the auditor in Airflow or on a command line, and Airflow's deadline alerts. They differ in how
+  they send. What cannot be sent never stops them: it is logged, and sent at the next look.
+* One message says which file on which site, since when, how late, the likely cause, what to do, who answers for it, and
+  where to look. It goes to the obligation's contact; what is about no obligation goes to the contacts of all.
+* Links are made of names. Where the base of an address is not known, there is no link.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from sqlalchemy import Engine
 
 from smki.errors import NotificationError
-from smki.gate.ledger import newest_gate_run
+from smki.gate.ledger import GateRun, newest_gate_run
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
-from smki.watch.failures import Failure, last_failure
 from smki.watch.findings import Kind
-from smki.watch.findings_ledger import KnownFinding, became_a_miss, telling, untold
-from smki.watch.links import Links
-from smki.watch.messages import Message, message
-from smki.watch.states import DueStatus, due_status
+from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
+from smki.watch.states import DueStatus, due_status, span
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[Message], None]  # raises NotificationError
+
 _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Bases of the links."""
+
+    airflow: str = ""  # Airflow's UI, as people reach it
+    runbook: str = ""  # docs/runbook.md, as people reach it; empty: as the board shows it, else its path in the project
+
+    def run(self, label: str) -> str:
+        """A DAG run by its label `DAG/RUN`; empty for what did not run in Airflow."""
+        dag, _, run = label.partition("/")
+        return self._airflow(f"/dags/{quote(dag)}/runs/{quote(run, safe='')}") if run else ""
+
+    def dag(self, dag_id: str) -> str:
+        """A DAG."""
+        return self._airflow(f"/dags/{quote(dag_id)}")
+
+    def report(self, gate_run: int) -> str:
+        """The gate's report on a file."""
+        return self._airflow(f"/smki/gate/{gate_run}")
+
+    def section(self, kind: Kind) -> str:
+        """What the runbook says of a kind of finding."""
+        path, _, anchor = kind.section.partition("#")
+        return f"{self.runbook or self._airflow('/smki/board/runbook') or path}#{anchor}"
+
+    def _airflow(self, path: str) -> str:
+        return f"{self.airflow.rstrip('/')}{path}" if self.airflow else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent, once, by every channel there is."""
+
+    to: tuple[str, ...]  # contacts as the user guide states them; not all need be mail addresses
+    subject: str
+    text: str
+
+    @property
+    def mail_addresses(self) -> tuple[str, ...]:
+        """Those of the contacts that mail can be sent to."""
+        return tuple(contact for contact in self.to if "@" in contact and " " not in contact)
+
+
+Send = Callable[[Message], None]  # raises NotificationError
+
+
+def write_message(
+    known: KnownFinding,
+    guide: UserGuide,
+    stands: DueStatus | None,
+    cause: Failure | None,
+    gate_run: GateRun | None,
+    links: Links,
+) -> Message:
+    """The message of a finding's opening or, where it is closed, of its closing.
+
+    `stands` is how the due file stands that it is about, `cause` the last error of what was to publish it, `gate_run`
+    what is or was held.
+    """
+    finding = known.finding
+    what = f"{finding.kind}: {finding.item}" + (f" on site {finding.site}" if finding.site else "")
+    facts = [
+        *_about(known, guide, stands, gate_run),
+        *(_open(known, cause) if known.closed_at is None else ()),
+        *_where(known, guide, stands, cause, gate_run, links),
+    ]
+    width = max(len(name) for name, _ in facts)
+    lines = [what, finding.rule, ""] if known.closed_at is None else [f"closed: {what}", f"It was: {finding.rule}", ""]
+    lines += [f"{name:<{width}}  {' '.join(value.split())}" for name, value in facts]
+    about = guide.find(finding.obligation or "", finding.subject)
+    contacts = [about.contact] if about else [one.contact for one in guide.all]
+    return Message(
+        tuple(dict.fromkeys(contacts)), f"[SMKI] {'closed: ' if known.closed_at else ''}{what}", "\n".join(lines) + "\n"
+    )
+
+
+def _about(
+    known: KnownFinding, guide: UserGuide, stands: DueStatus | None, gate_run: GateRun | None
+) -> Iterator[tuple[str, str]]:
+    finding = known.finding
+    if about := guide.find(finding.obligation or "", finding.subject):
+        yield "obligation", f"{about.name}, {about.clause}" + (f", for {about.subject}" if about.subject else "")
+    if finding.business_date:
+        yield "day", finding.business_date.isoformat()
+    if stands is not None:
+        yield "state", stands.words
+    yield "seen first", f"{known.first_seen:%Y-%m-%d %H:%M} UTC"
+    if gate_run is not None and (decision := gate_run.decision):
+        yield "released" if decision.released else "rejected", f"by {decision.decided_by}: {decision.reason}"
+    if known.closed_at is not None:
+        yield "closed", f"{known.closed_at:%Y-%m-%d %H:%M} UTC, after {span(known.closed_at - known.first_seen)}"
+
+
+def _open(known: KnownFinding, cause: Failure | None) -> Iterator[tuple[str, str]]:
+    if cause is not None:
+        yield "likely cause", f"task {cause.task} failed at {cause.failed_at:%Y-%m-%d %H:%M} UTC: {cause.error}"
+    yield "what to do", known.finding.next_step
+
+
+def _where(
+    known: KnownFinding,
+    guide: UserGuide,
+    stands: DueStatus | None,
+    cause: Failure | None,
+    gate_run: GateRun | None,
+    links: Links,
+) -> Iterator[tuple[str, str]]:
+    obligation = guide.find(known.finding.obligation or "", known.finding.subject)
+    published_by = stands.offered.run if stands is not None and stands.offered is not None else ""
+    label = cause.run if cause is not None and known.closed_at is None else published_by
+    if run := links.run(label if gate_run is None else gate_run.judgement.run):
+        yield "run", run
+    elif obligation and (dag := links.dag(obligation.dag)):
+        yield "DAG", dag
+    judged = gate_run if gate_run is not None or stands is None else stands.judged
+    if judged is not None and (report := links.report(judged.id)):
+        yield "report", report
+    yield "runbook", links.section(known.finding.kind)
 
 
 def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Links) -> int:
     """Sends what is to be told at `now` (UTC); returns how many messages went. Raises RepositoryUnavailableError."""
     sent = 0
-    for known in untold(engine, now):
+    for known in list_untold(engine, now):
         try:
-            with telling(engine, known, now) as still_to_be_told:
+            with claim_telling(engine, known, now) as still_to_be_told:
                 if not still_to_be_told or (known.closed_at is not None and became_a_miss(engine, known)):
                     continue
                 stands = _stands(engine, guide, known, now)
                 cause = None if stands is None else _cause(engine, stands.due)
                 gate_run = newest_gate_run(engine, known.finding.item) if known.finding.kind is Kind.HELD else None
-                send(message(known, guide, stands, cause, gate_run, links))
+                send(write_message(known, guide, stands, cause, gate_run, links))
                 sent += 1
         except NotificationError as error:
             log.warning("message not sent kind=%s item=%s error=%s", known.finding.kind, known.finding.item, error)

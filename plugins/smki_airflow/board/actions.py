@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session
 
 from smki.errors import DataError, SmkiError
 from smki.obligations.catalogue import Obligation
-from smki.watch.due import dues
+from smki.watch.due import list_due
 from smki_airflow.board.airflow_runs import ENDED, place
 
 _MOST_DAYS = 92
@@ -155,7 +155,7 @@ def _days(obligation: Obligation, first: date, last: date) -> tuple[date, ...]:
         raise ActionRefusedError(
             item, f"a range goes forward, over {_MOST_DAYS} days at most.", "No day was run.", "choose other days."
         )
-    days = tuple(due.business_date for due in dues(obligation, first, last))
+    days = tuple(due.business_date for due in list_due(obligation, first, last))
     if not days:
         raise ActionRefusedError(
             item, "no file is due on any of these days.", "No day was run.", "choose days on which one is due."

@@ -30,11 +30,9 @@ from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, open_engine
 from smki.settings import Settings
 from smki.watch.due import Due
-from smki.watch.facts import Facts, load_facts
-from smki.watch.failures import last_failure
-from smki.watch.findings_ledger import findings_since, open_findings
-from smki.watch.forecast import HISTORY, expected, forecasts
-from smki.watch.history import past_files
+from smki.watch.facts import Facts, load_facts, past_files
+from smki.watch.findings_ledger import last_failure, list_findings_since, list_open_findings
+from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
 from smki.watch.status_report import report_of, status_report
 from smki_airflow.board import actions
@@ -117,8 +115,8 @@ def board(
     """The whole page; with the day opened that is asked for."""
     now, settings, engine, guide = _opened()
     facts = load_facts(engine, guide, settings.sites, min(first_day(now), (now - HISTORY).date()))
-    expected_at = expected(forecasts(guide, facts, now))
-    found = report_of(guide, facts, open_findings(engine), now, expected_at)
+    expected_at = cautious_times(forecasts(guide, facts, now))
+    found = report_of(guide, facts, list_open_findings(engine), now, expected_at)
     may_edit = editable(user)
     dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
     opened = None
@@ -263,7 +261,7 @@ def _day(
     chosen: str | None,
     now: datetime,
 ) -> Day:
-    findings = findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
+    findings = list_findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
     items = []
     for obligation in guide.all:
         if (

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from smki.gate.model import Figure, Past
 from smki.gate.report.chart import figure_chart
 from smki.gate.report.wording import quantity
-from smki.watch.history import PastFile
+from smki.watch.facts import PastFile
 from smki_airflow.board.airflow_runs import Durations
 
 

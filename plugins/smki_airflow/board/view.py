@@ -6,10 +6,9 @@ from datetime import date, datetime, timedelta
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
-from smki.watch.facts import Facts, Judged, Offered
-from smki.watch.failures import Failure
-from smki.watch.findings_ledger import KnownFinding
-from smki.watch.states import DueStatus, State, span, statuses
+from smki.watch.facts import Facts, GateVerdict, Offered
+from smki.watch.findings_ledger import Failure, KnownFinding
+from smki.watch.states import DueStatus, State, list_due_statuses, span
 from smki.watch.status_report import Expected, StatusReport
 from smki_airflow.board.airflow_runs import DayRun, Stage
 
@@ -76,7 +75,7 @@ class DayItem:
 
     status: DueStatus
     sites: tuple[tuple[str, Offered | None], ...]  # what each offers, or offered
-    judged: tuple[Judged, ...]  # the gate's runs of that day, newest first
+    judged: tuple[GateVerdict, ...]  # the gate's runs of that day, newest first
     runs: tuple[DayRun, ...]  # newest first
     bars: tuple[Bar, ...]  # of the newest run
     findings: tuple[KnownFinding, ...]
@@ -111,7 +110,7 @@ def calendar(
     days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
     found = {
         one.due.key: Cell(one, tuple(known for known in findings if one.published_at and _is_about(known, one.due)))
-        for one in statuses(guide, facts, first, now.date(), now, expected)
+        for one in list_due_statuses(guide, facts, first, now.date(), now, expected)
         if one.due.cut_off <= now
     }
     return Calendar(

@@ -25,7 +25,7 @@ from smki.settings import INCLUDE
 from smki.watch import auditor
 from smki.watch.auditor import audit_site
 from smki.watch.findings import Kind
-from smki.watch.findings_ledger import findings_since, open_findings
+from smki.watch.findings_ledger import list_findings_since, list_open_findings
 from smki_demo import sftp_server
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Pki
@@ -48,7 +48,7 @@ def assert_opens_and_closes_once(world: World, kind: Kind, item: str) -> None:
     """It is seen, opens once however often it is seen, and does not close meanwhile."""
     assert (kind, item) in world.kinds()
     assert changed(world) == ([], [])
-    known = [one for one in open_findings(world.engine) if one.finding.kind is kind]
+    known = [one for one in list_open_findings(world.engine) if one.finding.kind is kind]
     assert [one.finding.item for one in known] == [item]
     assert (known[0].first_seen, known[0].last_seen) == (NOON, LATER)
     assert known[0].finding.next_step.endswith(f"(docs/runbook.md#{str(kind).replace(' ', '-')})")
@@ -57,7 +57,7 @@ def assert_opens_and_closes_once(world: World, kind: Kind, item: str) -> None:
 def assert_closes(world: World, *kinds: Kind) -> None:
     opened, closed = changed(world, LATER + timedelta(minutes=10))
     assert (opened, sorted(closed)) == ([], sorted(kinds))
-    assert open_findings(world.engine) == []
+    assert list_open_findings(world.engine) == []
 
 
 def test_site_that_is_as_it_should_be_has_no_finding(world: World):
@@ -73,7 +73,7 @@ def test_published_file_that_is_gone_is_lost_until_it_is_there_again(world: Worl
     assert (Kind.LOST, file.name) in world.kinds()
     file.write_bytes(content)
     world.audit(LATER)
-    assert open_findings(world.engine) == []
+    assert list_open_findings(world.engine) == []
 
 
 def test_file_that_was_never_published_is_missing_from_its_publish_by_on(world: World):
@@ -144,7 +144,7 @@ def test_file_that_is_altered_with_its_size_and_time_kept_is_found_when_its_turn
         assert audit.hashed == 1 + (file.name in found), "of the known files one a look, and what was wrong"
         found += [finding.item for finding in audit.findings if finding.kind is Kind.ALTERED][:1]
     assert set(found) == {file.name}
-    assert len([one for one in findings_since(world.engine, NOON) if one.finding.kind is Kind.ALTERED]) == 1
+    assert len([one for one in list_findings_since(world.engine, NOON) if one.finding.kind is Kind.ALTERED]) == 1
 
 
 def test_rotation_reads_every_file_back_once_in_as_many_looks_as_there_are_files(world: World):
@@ -233,7 +233,7 @@ def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
     configuration.write_text("".join(lines))
     publish(Region.NORTH)
     world.audit()
-    unequal = [one.finding for one in open_findings(world.engine) if one.finding.kind is Kind.ANCHORS_UNEQUAL]
+    unequal = [one.finding for one in list_open_findings(world.engine) if one.finding.kind is Kind.ANCHORS_UNEQUAL]
     assert [finding.item for finding in unequal] == ["anchor files"]
     assert "1 certificates of other roles" in unequal[0].rule
     publish(*Region)
@@ -246,7 +246,7 @@ def test_server_that_is_down_is_a_finding_and_closes_none_of_the_others(world: W
     world.audit()
     world.sshd.stop()
     assert changed(world) == ([Kind.UNREACHABLE], [])
-    assert {one.finding.kind for one in open_findings(world.engine)} == {Kind.UNREACHABLE, Kind.UNEXPECTED}
+    assert {one.finding.kind for one in list_open_findings(world.engine)} == {Kind.UNREACHABLE, Kind.UNEXPECTED}
     foreign.unlink()
     world.sshd.start()
     assert_closes(world, Kind.UNREACHABLE, Kind.UNEXPECTED)
@@ -271,7 +271,7 @@ def test_login_that_is_incomplete_and_a_ledger_that_is_down_are_errors_and_no_fi
         world.audit(site=replace(world.site, key_file=tmp_path / "none"))
     with pytest.raises(RepositoryUnavailableError):
         audit_site(open_engine("postgresql://postgres@127.0.0.1:1/smki"), world.site, world.guide, NOON)
-    assert open_findings(world.engine) == []
+    assert list_open_findings(world.engine) == []
 
 
 def test_dry_run_records_nothing(world: World):
@@ -279,7 +279,7 @@ def test_dry_run_records_nothing(world: World):
     audit = audit_site(world.engine, world.site, world.guide, NOON, record=False)
     assert Kind.LOST in {finding.kind for finding in audit.findings}
     assert audit.reconciled is None
-    assert open_findings(world.engine) == []
+    assert list_open_findings(world.engine) == []
     with world.engine.connect() as connection:
         assert connection.execute(select(audited_file)).all() == []
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from smki.cli.application import app
 from smki.repository.database import libpq_url
 from smki.settings import PROJECT
-from smki.watch.findings_ledger import open_findings
+from smki.watch.findings_ledger import list_open_findings
 from smki_demo.mail_server import received
 
 from .conftest import World
@@ -71,7 +71,7 @@ def test_dry_run_says_and_records_nothing(smki, world: World):
     (world.sshd.published / "notes.txt").write_text("whose?")
     done = smki("--dry-run", "--json")
     assert (done.exit_code, kinds(done)) == (1, {"unexpected"})
-    assert open_findings(world.engine) == []
+    assert list_open_findings(world.engine) == []
 
 
 def test_site_that_is_down_is_a_finding_and_a_login_that_is_missing_exit_code_3(smki, world: World, monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smki.repository.database import libpq_url
-from smki.watch.findings_ledger import KnownFinding, open_findings, record_look, untold
+from smki.watch.findings_ledger import KnownFinding, list_open_findings, list_untold, record_look
 from smki_airflow import deadline_steps, deadlines
 from smki_demo.environment import mail_connection
 from smki_demo.mail_server import received, text_of
@@ -61,7 +61,7 @@ def deadline_comes(world: World, day: Any = DAY_BEFORE) -> list[KnownFinding]:
     cut_off = world.guide.delta.cut_off.at(day)
     context = {"dag_run": {"data_interval_end": cut_off.isoformat().replace("+00:00", "Z")}}
     assert asyncio.run(deadlines.open_findings(["delta"], context)) is None
-    return open_findings(world.engine)
+    return list_open_findings(world.engine)
 
 
 def test_miss_opens_one_finding_and_one_message_however_often_the_callback_runs(world: World, mailbox: Any):
@@ -116,12 +116,12 @@ def test_all_channels_down_fail_nothing_and_leave_it_to_be_told(
         monkeypatch.setenv(name, value)
     stated = {"conn_type": "http", "host": "http://127.0.0.1:1", "password": "T0/secret"}
     monkeypatch.setenv("AIRFLOW_CONN_SMKI_WEBHOOK", json.dumps(stated))
-    assert len(deadline_comes(world)) == len(untold(world.engine, datetime.now(UTC))) == 1
+    assert len(deadline_comes(world)) == len(list_untold(world.engine, datetime.now(UTC))) == 1
     assert "secret" not in caplog.text
     for name, value in there.items():
         monkeypatch.setenv(name, value)
     deadline_comes(world)
-    assert untold(world.engine, datetime.now(UTC)) == []
+    assert list_untold(world.engine, datetime.now(UTC)) == []
     assert len(received(mailbox[0])) == 1
 
 
@@ -133,7 +133,7 @@ def test_without_a_connection_nobody_is_told_and_the_log_says_so(
         monkeypatch.delenv(name)
     assert len(deadline_comes(world)) == 1
     assert "nobody is told" in caplog.text
-    assert len(untold(world.engine, datetime.now(UTC))) == 1
+    assert len(list_untold(world.engine, datetime.now(UTC))) == 1
 
 
 def test_risk_is_opened_at_the_warning_and_becomes_the_miss(world: World, monkeypatch: pytest.MonkeyPatch):

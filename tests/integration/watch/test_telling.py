@@ -9,13 +9,10 @@ import pytest
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity
-from smki.watch.failures import Failure, last_failure, record_failure
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import open_finding, record_look, untold
-from smki.watch.links import Links
+from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_finding, record_failure, record_look
 from smki.watch.mail import Mailer
-from smki.watch.messages import Message
-from smki.watch.telling import tell
+from smki.watch.telling import Links, Message, tell
 from smki_demo.mail_server import received, text_of
 
 from .conftest import DAY, NOON, TODAY, World
@@ -92,9 +89,9 @@ def test_what_could_not_be_sent_is_logged_and_sent_at_the_next_look(
     nobody = Mailer("127.0.0.1", 1, "smki@example.org")
     assert tell(world.engine, world.guide, nobody.send, now, LINKS) == 0
     assert "message not sent" in caplog.text
-    assert len(untold(world.engine, NOON + DAY)) == 1
+    assert len(list_untold(world.engine, NOON + DAY)) == 1
     assert tell(world.engine, world.guide, mailer(mailbox).send, now, LINKS) == 1
-    assert untold(world.engine, NOON + DAY) == []
+    assert list_untold(world.engine, NOON + DAY) == []
 
 
 def test_two_that_tell_at_once_tell_once(world: World):
@@ -126,7 +123,7 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
     tell(world.engine, world.guide, mailer(mailbox).send, missed(world), LINKS)
     assert subjects(mailbox) == [f"[SMKI] {kind}: {name} on site primary" for kind in ("at risk", "missing")]
     assert "at risk: due in 1 h" in text_of(received(mailbox[0])[0])
-    assert untold(world.engine, NOON + DAY) == []
+    assert list_untold(world.engine, NOON + DAY) == []
 
 
 def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):
@@ -164,7 +161,7 @@ def test_what_closed_before_it_was_told_is_told_by_its_closing_while_it_is_news(
     record_look(world.engine, "primary", [cut, risk], NOON)
     closed = NOON + timedelta(minutes=10)
     record_look(world.engine, "primary", [], closed)
-    assert untold(world.engine, closed + timedelta(days=2)) == []
+    assert list_untold(world.engine, closed + timedelta(days=2)) == []
     for _ in range(2):
         tell(world.engine, world.guide, mailer(mailbox).send, closed, LINKS)
     (mail,) = received(mailbox[0])

@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from smki.obligations.catalogue import UserGuide
-from smki.watch.facts import Facts
-from smki.watch.history import PastFile
+from smki.watch.facts import Facts, PastFile
 from smki.watch.states import State
 from smki.watch.status_report import report_of
 from smki_airflow.board.airflow_runs import DayRun, Durations, Stage

@@ -11,7 +11,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due
-from smki.watch.facts import Facts, Judged, Key, Offered
+from smki.watch.facts import Facts, GateVerdict, Key, Offered
 from smki.watch.findings import Sight
 
 SUNDAY = date(2026, 3, 1)
@@ -27,7 +27,7 @@ class Ledger:
     sites: tuple[str, ...] = ("primary",)
     first_day: date | None = SUNDAY - timedelta(days=100)
     offered: dict[Key, list[Offered]] = field(default_factory=dict)
-    judged: dict[Key, list[Judged]] = field(default_factory=dict)
+    judged: dict[Key, list[GateVerdict]] = field(default_factory=dict)
     begins: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def due(self, obligation: str, day: date = MONDAY) -> Due:
@@ -49,7 +49,7 @@ class Ledger:
         released: bool | None = None,
     ) -> None:
         runs = self.judged.setdefault(("", due.name), [])
-        runs.append(Judged(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
+        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
         self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:

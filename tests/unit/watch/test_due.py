@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
-from smki.watch.due import Due, current_due, dues, next_due, offered_now
+from smki.watch.due import Due, current_due, due_on_server, list_due, next_due
 
 from .conftest import DAY, MONDAY, SUNDAY
 
@@ -38,23 +38,23 @@ def test_times_of_a_due_file_come_in_order(obligation: Obligation, now: datetime
 
 @given(INSTANTS)
 def test_seven_deltas_are_offered_and_of_all_else_the_newest(user_guide: UserGuide, now: datetime):
-    deltas = offered_now(user_guide.delta, LONG_AGO, now)
+    deltas = due_on_server(user_guide.delta, LONG_AGO, now)
     newest = current_due(user_guide.delta, LONG_AGO, now)
     assert deltas[-1] == newest
     assert [one.business_date for one in deltas] == [deltas[-1].business_date - n * DAY for n in range(6, -1, -1)]
-    assert len(offered_now(user_guide.full, LONG_AGO, now)) == 1
+    assert len(due_on_server(user_guide.full, LONG_AGO, now)) == 1
 
 
 def test_nothing_is_due_before_the_first_day(user_guide: UserGuide):
     cut_off = user_guide.delta.cut_off.at(MONDAY)
     assert current_due(user_guide.delta, MONDAY, cut_off - timedelta(seconds=1)) is None
-    assert offered_now(user_guide.delta, MONDAY, cut_off - timedelta(seconds=1)) == []
-    assert offered_now(user_guide.delta, MONDAY, cut_off) == [Due(user_guide.delta, MONDAY)]
-    assert len(offered_now(user_guide.delta, MONDAY, cut_off + 3 * DAY)) == 4
+    assert due_on_server(user_guide.delta, MONDAY, cut_off - timedelta(seconds=1)) == []
+    assert due_on_server(user_guide.delta, MONDAY, cut_off) == [Due(user_guide.delta, MONDAY)]
+    assert len(due_on_server(user_guide.delta, MONDAY, cut_off + 3 * DAY)) == 4
 
 
 def test_a_full_extract_is_due_on_its_weekday_only(user_guide: UserGuide):
-    found = list(dues(user_guide.full, SUNDAY - 10 * DAY, SUNDAY + 10 * DAY))
+    found = list(list_due(user_guide.full, SUNDAY - 10 * DAY, SUNDAY + 10 * DAY))
     assert [one.business_date for one in found] == [SUNDAY - 7 * DAY, SUNDAY, SUNDAY + 7 * DAY]
 
 

@@ -8,7 +8,7 @@ from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
 from smki.retention.rules import SeenFile
-from smki.watch.findings import Finding, Kind, find, held, late_or_at_risk
+from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong
 from smki.watch.states import DueStatus, due_status
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
@@ -27,14 +27,14 @@ def stand(ledger: Ledger, now, expected_at=None) -> DueStatus:
 
 def test_site_that_offers_what_the_ledger_says_has_no_finding(ledger: Ledger):
     due = ledger.due(DELTA)
-    assert find(ledger.guide, seen((due.name, 100, "aa")), [published(due)], [], due.publish_by) == []
+    assert find_wrong(ledger.guide, seen((due.name, 100, "aa")), [published(due)], [], due.publish_by) == []
 
 
 def test_paths_may_differ_between_publisher_and_party(ledger: Ledger):
     due = ledger.due(DELTA)
     sight = seen((due.name, 100, "aa"))
     assert sight.files[0].path != published(due).path
-    assert find(ledger.guide, sight, [published(due)], [], due.publish_by) == []
+    assert find_wrong(ledger.guide, sight, [published(due)], [], due.publish_by) == []
 
 
 def test_file_that_is_late_is_at_risk_first_and_missing_from_publish_by_on(ledger: Ledger):
@@ -46,14 +46,14 @@ def test_file_that_is_late_is_at_risk_first_and_missing_from_publish_by_on(ledge
         (due.publish_by, [Kind.MISSING]),
         (due.missed_at + 9 * DAY, [Kind.MISSING]),
     ):
-        found = list(late_or_at_risk("primary", [stand(ledger, at)], at))
+        found = list(find_late_or_at_risk("primary", [stand(ledger, at)], at))
         assert [finding.kind for finding in found] == expected
         assert all((finding.item, finding.business_date) == (due.label, MONDAY) for finding in found)
 
 
 def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expected(ledger: Ledger):
     due = ledger.due(DELTA)
-    (finding,) = late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)], due.cut_off)
+    (finding,) = find_late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)], due.cut_off)
     assert finding.kind is Kind.AT_RISK
     assert finding.rule.endswith("it is expected at 05:00 UTC.")
 
@@ -61,9 +61,9 @@ def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expecte
 def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger):
     due = ledger.due(DELTA)
     ledger.judge(due, due.cut_off + HOUR, Verdict.HOLD)
-    assert list(late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)], due.cut_off + HOUR)) == []
+    assert list(find_late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)], due.cut_off + HOUR)) == []
     for at, kind in ((due.warn_at, Kind.AT_RISK), (due.publish_by, Kind.MISSING)):
-        (finding,) = late_or_at_risk("primary", [stand(ledger, at)], at)
+        (finding,) = find_late_or_at_risk("primary", [stand(ledger, at)], at)
         assert finding.kind is kind
         assert finding.rule.endswith("The gate holds it: a person has to decide.")
 
@@ -71,7 +71,7 @@ def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger
 def test_what_waits_for_a_person_is_a_finding_of_no_single_site_and_says_what_tripped():
     volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
     judgement = Judgement(DELTA, "a.xml.gz", MONDAY, 1, "aa", "dag/run", NOW, "v", (volume,), (), 0.1)
-    (finding,) = held([GateRun(7, judgement, None)])
+    (finding,) = find_held([GateRun(7, judgement, None)])
     assert (finding.kind, finding.site, finding.item) == (Kind.HELD, "", "a.xml.gz")
     assert (finding.obligation, finding.business_date) == (DELTA, MONDAY)
     assert finding.rule == "gate run 7 holds it since 2026-03-02 00:20 UTC: 36 records (expected: at most 20)."
@@ -83,13 +83,13 @@ def test_a_site_that_has_the_file_is_not_blamed_for_one_that_lacks_it(ledger: Le
     due = ledger.due(DELTA)
     ledger.publish(due, due.cut_off + HOUR)
     late = stand(ledger, due.publish_by)
-    assert list(late_or_at_risk("primary", [late], due.publish_by)) == []
-    assert [finding.site for finding in late_or_at_risk("dr", [late], due.publish_by)] == ["dr"]
+    assert list(find_late_or_at_risk("primary", [late], due.publish_by)) == []
+    assert [finding.site for finding in find_late_or_at_risk("dr", [late], due.publish_by)] == ["dr"]
 
 
 def test_published_file_that_is_gone_is_lost(ledger: Ledger):
     due = ledger.due(DELTA)
-    (finding,) = find(ledger.guide, seen(), [published(due)], [], due.publish_by)
+    (finding,) = find_wrong(ledger.guide, seen(), [published(due)], [], due.publish_by)
     assert (finding.kind, finding.item) == (Kind.LOST, due.name)
     assert "is there no more" in finding.rule
 
@@ -100,7 +100,7 @@ def test_published_file_that_is_gone_is_lost(ledger: Ledger):
 )
 def test_other_octets_are_truncated_or_altered(ledger: Ledger, size: int, sha256: str, kind: Kind):
     due = ledger.due(DELTA)
-    found = find(ledger.guide, seen((due.name, size, sha256)), [published(due)], [], due.publish_by)
+    found = find_wrong(ledger.guide, seen((due.name, size, sha256)), [published(due)], [], due.publish_by)
     assert kinds(found) == {due.name: kind}
 
 
@@ -109,7 +109,7 @@ def test_foreign_files_are_unexpected_early_ones_early_and_parts_of_uploads_neit
     crl = ledger.guide.obligation(CRL).file
     names = ["notes.txt", tomorrow.name, crl, f".{tomorrow.name}.part", "SMKIKR_DELT_2026-02-30.xml.gz"]
     sight = seen(*((name, 1, "aa") for name in names))
-    assert kinds(find(ledger.guide, sight, [], [], tomorrow.cut_off - HOUR)) == {
+    assert kinds(find_wrong(ledger.guide, sight, [], [], tomorrow.cut_off - HOUR)) == {
         "notes.txt": Kind.UNEXPECTED,
         tomorrow.name: Kind.EARLY,
         crl: Kind.UNEXPECTED,
@@ -124,7 +124,7 @@ def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Led
     retirement = ledger.guide.delta.kind.retirement
     assert isinstance(retirement, KeepForDays)
     retained_until = offered[0].published_at + retirement.stays
-    at = {hours: find(ledger.guide, sight, offered, [], retained_until + hours * HOUR) for hours in (1, 25, 27)}
+    at = {hours: find_wrong(ledger.guide, sight, offered, [], retained_until + hours * HOUR) for hours in (1, 25, 27)}
     assert [Kind.EXPIRED in kinds(found).values() for found in at.values()] == [False, False, True]
 
 
@@ -133,7 +133,7 @@ def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Led
     deltas = [ledger.due(DELTA, SUNDAY + n * DAY) for n in (1, 2, 3)]
     offered = [published(one) for one in (full, deltas[0], deltas[2])]
     sight = seen(*((one.name, 100, "aa") for one in (full, deltas[0], deltas[2])))
-    before, after = (find(ledger.guide, sight, offered, [], deltas[1].publish_by - n * HOUR) for n in (1, 0))
+    before, after = (find_wrong(ledger.guide, sight, offered, [], deltas[1].publish_by - n * HOUR) for n in (1, 0))
     assert kinds(before).get("recovery chain") is None
     (finding,) = [one for one in after if one.kind is Kind.CHAIN_BROKEN]
     assert str(deltas[1].business_date) in finding.rule
@@ -143,14 +143,14 @@ def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Led
 def test_list_that_nears_its_next_update_is_a_finding_from_the_warning_on(ledger: Ledger):
     obligation, now = ledger.guide.obligation(CRL), ledger.due(CRL).publish_by
     for left, expected in ((DAY + HOUR, False), (DAY - HOUR, True), (-HOUR, True)):
-        found = find(ledger.guide, seen(next_updates={obligation.file: now + left}), [], [], now)
+        found = find_wrong(ledger.guide, seen(next_updates={obligation.file: now + left}), [], [], now)
         assert (kinds(found) == {obligation.file: Kind.NEXT_UPDATE}) == expected
         assert not expected or ("passed" in found[0].rule) == (left < timedelta())
 
 
 def test_regions_that_differ_where_they_may_not_are_a_finding(ledger: Ledger):
     now = ledger.due(CRL).publish_by
-    assert kinds(find(ledger.guide, seen(unequal_anchors="2 differ."), [], [], now)) == {
+    assert kinds(find_wrong(ledger.guide, seen(unequal_anchors="2 differ."), [], [], now)) == {
         "anchor files": Kind.ANCHORS_UNEQUAL
     }
 
@@ -161,14 +161,14 @@ def test_set_that_is_being_replaced_is_not_unequal_yet(ledger: Ledger):
     sight = seen(*((one.name, 100, "aa") for one in regions), unequal_anchors="2 differ.")
     for ago, expected in ((timedelta(minutes=1), []), (ledger.guide.audit_every, [Kind.ANCHORS_UNEQUAL])):
         offered = [published(regions[0], now - DAY), published(regions[1], now - ago)]
-        assert [finding.kind for finding in find(ledger.guide, sight, offered, [], now)] == expected
+        assert [finding.kind for finding in find_wrong(ledger.guide, sight, offered, [], now)] == expected
 
 
 def test_hash_that_is_not_known_yet_is_no_finding(ledger: Ledger):
     due = ledger.due(DELTA)
     sight = seen((due.name, 100, "aa"))
     unread = type(sight)(sight.site, (SeenFile(f"/party/{due.name}", 100, due.cut_off),), {}, {})
-    assert find(ledger.guide, unread, [published(due)], [], due.publish_by) == []
+    assert find_wrong(ledger.guide, unread, [published(due)], [], due.publish_by) == []
 
 
 def test_each_kind_says_what_to_do_and_where_to_read_more():

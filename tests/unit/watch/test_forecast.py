@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
-from smki.watch.forecast import expected, forecast, forecasts, quantile
-from smki.watch.states import State, due_status, statuses
+from smki.watch.forecast import cautious_times, forecast, forecasts, quantile
+from smki.watch.states import State, due_status, list_due_statuses
 
 from .conftest import DAY, HOUR, MONDAY, Ledger
 
@@ -73,7 +73,7 @@ def test_late_start_is_a_risk_before_its_warning_time(ledger: Ledger):
     ledger.judge(due, now)
     found = forecasts(ledger.guide, ledger.facts(), now)
     assert now < due.warn_at
-    assert due_status(due, ledger.facts(), now, expected(found)[due.key]).state is State.AT_RISK
+    assert due_status(due, ledger.facts(), now, cautious_times(found)[due.key]).state is State.AT_RISK
 
 
 def test_what_is_held_or_published_has_no_forecast(ledger: Ledger):
@@ -88,15 +88,15 @@ def test_what_is_held_or_published_has_no_forecast(ledger: Ledger):
 def test_statuses_take_the_forecasts(ledger: Ledger):
     history(ledger, 10, 20, 30, 40, 50)
     now = ledger.due(DELTA).cut_off
-    times = expected(forecasts(ledger.guide, ledger.facts(), now))
-    (found,) = [s for s in statuses(ledger.guide, ledger.facts(), MONDAY, MONDAY, now, times) if s.expected_at]
+    times = cautious_times(forecasts(ledger.guide, ledger.facts(), now))
+    (found,) = [s for s in list_due_statuses(ledger.guide, ledger.facts(), MONDAY, MONDAY, now, times) if s.expected_at]
     assert found.expected_at == now + 50 * MINUTE
 
 
 def test_before_its_cut_off_nothing_is_foretold(ledger: Ledger):
     history(ledger, 10, 20, 30, 40, 50)
     now = ledger.due(DELTA).cut_off - HOUR
-    before = statuses(ledger.guide, ledger.facts(), MONDAY - 9 * DAY, MONDAY - DAY, now)
+    before = list_due_statuses(ledger.guide, ledger.facts(), MONDAY - 9 * DAY, MONDAY - DAY, now)
     deltas = [one for one in before if one.due.obligation.name is DELTA]
     assert forecast(due_status(ledger.due(DELTA), ledger.facts(), now), deltas, now) is None
 

@@ -6,12 +6,10 @@ from datetime import timedelta
 
 from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
-from smki.watch.failures import Failure
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import KnownFinding
-from smki.watch.links import Links
-from smki.watch.messages import message
+from smki.watch.findings_ledger import Failure, KnownFinding
 from smki.watch.states import due_status
+from smki.watch.telling import Links, write_message
 
 from .conftest import HOUR, MONDAY, Ledger
 
@@ -31,7 +29,7 @@ def test_opening_in_full(ledger: Ledger):
         "SiteFullError: no room.\nNext: make some.",
         due.cut_off + HOUR,
     )
-    said = message(known, ledger.guide, due_status(due, ledger.facts(), now), cause, None, LINKS)
+    said = write_message(known, ledger.guide, due_status(due, ledger.facts(), now), cause, None, LINKS)
     assert said.to == said.mail_addresses == ("smki-oncall@example.org",)
     assert said.subject == "[SMKI] missing: SMKIKR_DELT_2026-03-02.xml.gz on site primary"
     assert said.text == (
@@ -54,7 +52,7 @@ def test_opening_in_full(ledger: Ledger):
 def test_closing_says_how_long_it_was_open_and_no_cause(ledger: Ledger):
     opened = ledger.due("delta").publish_by
     finding = Finding(Kind.UNREACHABLE, "dr", "site", "it is down.")
-    said = message(
+    said = write_message(
         KnownFinding(1, finding, opened, opened + HOUR, opened + HOUR), ledger.guide, None, None, None, Links()
     )
     assert said.subject == "[SMKI] closed: unreachable: site on site dr"
@@ -70,7 +68,7 @@ def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger)
     )
     guide = replace(ledger.guide, all=obligation)
     known = KnownFinding(1, Finding(Kind.UNREACHABLE, "dr", "site", "down."), *2 * (ledger.due("full").cut_off,), None)
-    said = message(known, guide, None, None, None, Links())
+    said = write_message(known, guide, None, None, None, Links())
     assert said.to == ("+44 20 7946 0000", "smki-oncall@example.org")
     assert said.mail_addresses == ("smki-oncall@example.org",)
 
@@ -79,7 +77,7 @@ def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_d
     at = ledger.due("delta").cut_off
     judgement = Judgement("delta", "a", MONDAY, 1, "aa", "smki_daily_delta/manual__1", at, "v", (), (), 0.1)
     finding = Finding(Kind.HELD, "", "a", "gate run 7 holds it.", "delta", MONDAY)
-    opening = message(
+    opening = write_message(
         KnownFinding(1, finding, at, at, None), ledger.guide, None, None, GateRun(7, judgement, None), LINKS
     )
     assert opening.subject == "[SMKI] held: a"
@@ -88,12 +86,12 @@ def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_d
     assert "runbook#held" in opening.text
     released = GateRun(7, judgement, Decision(True, "a mass installation", "ada", at))
     known = KnownFinding(1, finding, at, at + HOUR, at + HOUR)
-    closing = message(known, ledger.guide, None, None, released, LINKS).text
+    closing = write_message(known, ledger.guide, None, None, released, LINKS).text
     assert re.search(r"released +by ada: a mass installation\n", closing)
 
 
 def test_without_an_error_the_link_leads_to_the_dag(ledger: Ledger):
     finding = Finding(Kind.AT_RISK, "primary", "a", "it is due.", "crl", MONDAY)
     known = KnownFinding(1, finding, ledger.due("crl").warn_at, ledger.due("crl").warn_at, None)
-    said = message(known, ledger.guide, None, None, None, LINKS)
+    said = write_message(known, ledger.guide, None, None, None, LINKS)
     assert "https://airflow.example.org/sub/dags/smki_revocation_lists\n" in said.text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
-from smki.watch.states import State, due_status, span, statuses
+from smki.watch.states import State, due_status, list_due_statuses, span
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger
 
@@ -106,7 +106,7 @@ def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):
 
 def test_statuses_begin_with_the_first_day(ledger: Ledger):
     ledger.first_day = SUNDAY
-    found = statuses(ledger.guide, ledger.facts(), SUNDAY - 20 * DAY, MONDAY, ledger.due("delta").cut_off)
+    found = list_due_statuses(ledger.guide, ledger.facts(), SUNDAY - 20 * DAY, MONDAY, ledger.due("delta").cut_off)
     days = {one.due.business_date for one in found if one.due.obligation.name == "delta"}
     assert days == {SUNDAY, MONDAY}
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
 from smki.settings import PROJECT
-from smki.watch.facts import Facts, Judged, Offered
+from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding
 from smki.watch.states import State
@@ -28,7 +28,7 @@ def offered(name: str, published_at: datetime, site: str = "primary") -> Offered
     return Offered(site, name, 1000, 10, "ab" * 32, "smki_daily_delta/run", published_at, None)
 
 
-def facts(*, without: tuple[str, ...] = (), judged: tuple[Judged, ...] = ()) -> Facts:
+def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()) -> Facts:
     """Sunday's full extract and the deltas of nine days up to Wednesday, on both sites, two hours after midnight."""
     made = Facts(SITES, SUNDAY - timedelta(days=60), {})
     days = [WEDNESDAY - timedelta(days=number) for number in range(9)]
@@ -77,7 +77,7 @@ def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> No
 
 def test_what_the_gate_holds_is_out_of_order_before_publish_by(user_guide: UserGuide) -> None:
     name = DELTA.format(WEDNESDAY)
-    held = Judged(7, name, "cd" * 32, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
+    held = GateVerdict(7, name, "cd" * 32, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
     found = report(user_guide, facts(without=(name,), judged=(held,)), at(WEDNESDAY, 1, 30))
     assert standing(found, "delta").state is State.HELD
     assert not found.in_order
