@@ -13,5 +13,6 @@ LAYERS = (
     "store",
     "repository",
     "annex_b",
-    "certificates obligations",
+    "obligations",
+    "certificates",
 )

@@ -99,7 +99,6 @@ class CutOff:
         return self.weekday in (None, day.weekday()) and self.month_day in (None, day.day)
 
     def at(self, day: date) -> datetime:
-        """That day's cut-off (UTC)."""
         return datetime.combine(day, self.time, UTC)
 
     def next_day(self, day: date) -> date:
@@ -131,7 +130,6 @@ class Obligation:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it apart."""
         return self.name, self.subject
 
     @property
@@ -145,7 +143,6 @@ class Obligation:
         return "{date}" not in self.file
 
     def file_name(self, day: date) -> str:
-        """The name of that day's file."""
         return self.file.format(date=day.isoformat())
 
     def day_of(self, file_name: str) -> date | None:
@@ -174,7 +171,6 @@ class UserGuide:
     audit_every: timedelta  # how often the auditor looks at the sites
 
     def find(self, name: str, subject: str = "") -> Obligation | None:
-        """The obligation of that name."""
         return next((one for one in self.all if one.key == (name, subject)), None)
 
     def obligation(self, name: str, subject: str = "") -> Obligation:
@@ -185,7 +181,6 @@ class UserGuide:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all, each once."""
         return tuple(dict.fromkeys(one.name for one in self.all))
 
     def published_by(self, dag: str) -> tuple[Obligation, ...]:

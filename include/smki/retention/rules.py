@@ -67,7 +67,6 @@ class FilePlan:
 
     @property
     def name(self) -> str:
-        """The file's name."""
         return posixpath.basename(self.path)
 
     @property

@@ -2,7 +2,7 @@
 
 * A dated file (full extract, delta) is due for each business date that its cut-off falls on, from the first window on.
 * A file that is replaced in place is due every day: the daily run makes sure that the newest content is offered.
-* Due means: on every site by publish-by. A file that is not there when its warning time comes is worth a warning.
+* Due means: on every site by publish-by. A file that is missing when its warning time comes is worth a warning.
 """
 
 from collections.abc import Iterator
@@ -24,37 +24,32 @@ class Due:
 
     @property
     def name(self) -> str:
-        """Of the file."""
         return self.obligation.file_name(self.business_date)
 
     @property
     def key(self) -> DueKey:
-        """What tells it apart."""
         return (*self.obligation.key, self.business_date)
 
     @property
     def label(self) -> str:
-        """The file in words; with its day where the name has none."""
+        """The file's name, with its day where the name has none."""
         return f"{self.name} of {self.business_date}" if self.obligation.replaced_in_place else self.name
 
     @property
     def cut_off(self) -> datetime:
-        """UTC."""
         return self.obligation.cut_off.at(self.business_date)
 
     @property
     def publish_by(self) -> datetime:
-        """UTC."""
         return self.obligation.publish_by(self.business_date)
 
     @property
     def warn_at(self) -> datetime:
-        """UTC."""
         return self.obligation.warn_at(self.business_date)
 
     @property
     def missed_at(self) -> datetime:
-        """When the next one is due and this one is past making good in time (UTC)."""
+        """Publish-by of the next file: from then on this one counts as missed (UTC)."""
         return self.obligation.publish_by(self.obligation.cut_off.next_day(self.business_date))
 
     @property

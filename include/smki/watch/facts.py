@@ -51,13 +51,13 @@ class GateVerdict:
 
     @property
     def cleared(self) -> bool:
-        """Whether it may be published."""
+        """Whether the file may be published."""
         return self.verdict is Verdict.PASS or bool(self.verdict is Verdict.HOLD and self.released)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it, as of one moment."""
+    """What is known, as of one moment."""
 
     sites: tuple[str, ...]  # that every file has to be on
     first_day: date | None  # business date of the first window; none while nothing is lodged

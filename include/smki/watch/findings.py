@@ -2,13 +2,13 @@
 
 | kind | what it means |
 |---|---|
-| held | the gate holds the file, and a person has to decide |
+| held | the gate holds the file: a person has to decide |
 | at risk | the warning time has come, or the forecast ends after publish-by, and the file is not there |
 | missing | publish-by has passed and the file was not published |
 | lost | it was published, and the server has it no more |
 | early | a file for a day whose cut-off has not come |
-| truncated | shorter than what was published, and as far as its first octets tell ours |
-| altered | not the octets that were published |
+| truncated | shorter than what was published, and as far as its first bytes tell, ours |
+| altered | not the bytes that were published |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
 | chain broken | from the newest full extract a Party cannot get to today |
@@ -16,8 +16,8 @@
 | anchors unequal | the two regions' files differ elsewhere than in the WAN provider slot |
 | unreachable | the site cannot be looked at as a Party |
 
-A finding is about one item of one site, so it opens once and closes once, however often it is seen. How late a file was
-that came late is no finding: it stays with its publication.
+A finding is about one item of one site: it opens once and closes once, however often it is seen. A file that came late
+is no finding: how late it was stays with its publication.
 """
 
 import posixpath
@@ -134,7 +134,7 @@ def find_wrong(
 
 
 def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
-    """What waits for a person, on whichever site it is to be; `waiting` is what the gate holds and nobody decided."""
+    """A finding for each gate run that waits for a person; it is about no single site."""
     for run in waiting:
         judged = run.judgement
         tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
@@ -145,7 +145,7 @@ def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
 def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
     """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
 
-    The auditor and Airflow's deadline alerts both ask this, so what both see is one finding.
+    The auditor and Airflow's deadline alerts both use it, so that what both see is one finding.
     """
     for one in stands:
         if one.state in (State.NOTHING, State.DUE) or site not in one.missing_sites:
@@ -206,12 +206,12 @@ def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding 
     published = publication.artefact
     about = _about(publication)
     if file.bytes < published.bytes and file.path not in sight.foreign:
-        rule = f"{file.bytes:,} octets are there and {published.bytes:,} were published."
+        rule = f"{file.bytes:,} bytes are there and {published.bytes:,} were published."
         return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
     found = sight.hashes.get(file.path, published.sha256)
     if file.bytes != published.bytes or found != published.sha256:
         rule = (
-            f"{file.bytes:,} octets with SHA-256 {found} are there; published were {published.bytes:,} with "
+            f"{file.bytes:,} bytes with SHA-256 {found} are there; published were {published.bytes:,} with "
             f"{published.sha256}."
         )
         return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)

@@ -45,10 +45,10 @@ class Reconciled:
 
 
 def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetime) -> Reconciled:
-    """Records all that is wrong on a site at `now` (UTC): what is new opens, what is not seen any more closes.
+    """Records all that is wrong on a site at `now` (UTC): new findings open, those that are not seen any more close.
 
-    That goes for what is of no single site, too: whoever looks at a site sees it. Where the site could not be looked
-    at, nothing closes. Raises RepositoryUnavailableError.
+    Findings about no single site open and close with any look. Where the site could not be looked at, nothing closes.
+    Raises RepositoryUnavailableError.
     """
     with lost_connections(), engine.begin() as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
@@ -72,7 +72,7 @@ def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetim
 
 
 def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFinding:
-    """Records one thing that is wrong; the same call again changes only when it was seen last."""
+    """Records one finding; the same call again only changes when it was seen last."""
     with lost_connections(), engine.begin() as connection:
         (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
         if finding.kind is Kind.MISSING:
@@ -96,7 +96,8 @@ def list_findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
 def list_untold(engine: Engine, now: datetime) -> list[KnownFinding]:
     """Openings and closings that people have not been told of at `now` (UTC).
 
-    What closed before its opening could be told is told by its closing, unless it was a risk only, or is news no more.
+    A finding that closed before its opening was sent gets only a closing message; risks, and closings over a day old,
+    get none.
     """
     columns = finding_table.c
     opening = and_(columns.opening_told_at.is_(None), columns.closed_at.is_(None))
@@ -109,10 +110,10 @@ def list_untold(engine: Engine, now: datetime) -> list[KnownFinding]:
 
 @contextmanager
 def claim_telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
-    """Within it people are told of a finding's opening, or, where it is closed, of its closing; then that is recorded.
+    """Claims the sending of a finding's opening, or of its closing where it is closed; records it when the block ends.
 
-    Gives whether that is still to be done. Who tells at the same time waits, and finds it done; if the block raises, it
-    is still to be done.
+    Yields whether there is anything to send: another process that claims it at the same time waits, and gets False. If
+    the block raises, nothing is recorded and the message is sent later.
     """
     told_at = finding_table.c.opening_told_at if known.closed_at is None else finding_table.c.closing_told_at
     with lost_connections(), engine.begin() as connection:
@@ -126,7 +127,7 @@ def claim_telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterato
 
 
 def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
-    """Whether what was at risk was missed then: its closing is no news."""
+    """Whether a risk turned into a miss: then its closing is no news."""
     if known.finding.kind is not Kind.AT_RISK:
         return False
     columns, finding = finding_table.c, known.finding
@@ -199,7 +200,6 @@ class Failure:
 
     @property
     def dag(self) -> str:
-        """Id of the DAG."""
         return self.run.partition("/")[0]
 
 

@@ -27,7 +27,7 @@ class Mailer:
     host: str
     port: int
     sender: str
-    tls: bool = False  # from the first octet on
+    tls: bool = False  # from the first byte on
     user: str = ""
     password: str = ""
 
@@ -80,7 +80,6 @@ class Mailer:
 
 
 def as_email(message: Message, sender: str) -> EmailMessage:
-    """A message as mail: plain text."""
     mail = EmailMessage()
     mail["From"] = sender
     mail["To"] = ", ".join(message.mail_addresses)

@@ -23,8 +23,6 @@ from smki.watch.facts import Facts, GateVerdict, Offered
 
 
 class State(StrEnum):
-    """Of one due file."""
-
     MET = "met"
     MET_LATE = "met late"
     HELD = "held"
@@ -112,17 +110,19 @@ def _state(
 ) -> State:
     since = facts.since(due.obligation)
     is_held = judged is not None and judged.verdict is Verdict.HOLD and judged.released is None
-    in_danger = now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by)
-    reasons = (
-        (published_at is not None and published_at <= due.publish_by, State.MET),
-        (published_at is not None, State.MET_LATE),
-        (since is None or due.business_date < since, State.NOTHING),
-        (is_held, State.HELD),
-        (now >= due.missed_at, State.MISSED),
-        (now >= due.publish_by, State.LATE),
-        (in_danger, State.AT_RISK),
-    )
-    return next((state for holds, state in reasons if holds), State.DUE)
+    if published_at is not None:
+        return State.MET if published_at <= due.publish_by else State.MET_LATE
+    if since is None or due.business_date < since:
+        return State.NOTHING
+    if is_held:
+        return State.HELD
+    if now >= due.missed_at:
+        return State.MISSED
+    if now >= due.publish_by:
+        return State.LATE
+    if now >= due.warn_at or (expected_at is not None and expected_at > due.publish_by):
+        return State.AT_RISK
+    return State.DUE
 
 
 def _gate_runs(due: Due, facts: Facts) -> list[GateVerdict]:

@@ -43,12 +43,10 @@ class Standing:
 
     @property
     def state(self) -> State:
-        """Of the obligation."""
         return State.NOTHING if self.leading is None else self.leading.state
 
     @property
     def words(self) -> str:
-        """The state in words."""
         return str(State.NOTHING) if self.leading is None else self.leading.words
 
 
@@ -75,7 +73,6 @@ class Chain:
 
     @property
     def holes(self) -> tuple[ChainLink, ...]:
-        """Where it breaks."""
         return tuple(link for link in self.links if link.is_hole)
 
     @property
@@ -86,8 +83,6 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """All of it, as of one moment."""
-
     at: datetime  # UTC
     sites: tuple[str, ...]
     standings: tuple[Standing, ...]  # in the order of Obligation
@@ -135,7 +130,7 @@ def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: d
 def report_of(
     guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected_at: Expected
 ) -> StatusReport:
-    """The same of facts that are read already; they reach back 16 days or more."""
+    """Like `status_report`, for facts already loaded (at least 16 days)."""
     standings = tuple(_standing(obligation, facts, now, expected_at) for obligation in guide.all)
     return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, now), tuple(findings))
 

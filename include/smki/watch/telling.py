@@ -32,7 +32,7 @@ _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Bases of the links."""
+    """Makes links out of names; each is empty where its base is not known."""
 
     airflow: str = ""  # Airflow's UI, as people reach it
     runbook: str = ""  # docs/runbook.md, as people reach it; empty: as the board shows it, else its path in the project
@@ -43,7 +43,6 @@ class Links:
         return self._airflow(f"/dags/{quote(dag)}/runs/{quote(run, safe='')}") if run else ""
 
     def dag(self, dag_id: str) -> str:
-        """A DAG."""
         return self._airflow(f"/dags/{quote(dag_id)}")
 
     def report(self, gate_run: int) -> str:
