@@ -1,22 +1,32 @@
-"""What a server really holds: a windowed reader, and the SHA-256 over it.
+"""What a server really holds: its folders, a windowed reader, and the SHA-256 over what it reads.
 
 SFTP has no hash on the server's side that OpenSSH knows, so the bytes come back.
 """
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
-from paramiko import SFTPClient, SFTPFile
+from paramiko import Message, SFTPClient, SFTPFile
+from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTP_EOF
 
-from smki.publish.wire import CHUNK, Request, Wire, read_request
+from smki.publish.wire import CHUNK, Request, RequestRefusedError, Wire, read_request
 
 
-def remote_sha256(sftp: SFTPClient, path: str) -> str:
-    """SHA-256 (hex) of a remote file. Call it inside `site_errors`."""
+def remote_sha256(sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 (hex) of a remote file. Call it inside `site_errors`.
+
+    `on_the_way` is called after each piece; what it raises ends the reading, and the session.
+    """
     digest = hashlib.sha256()
+
+    def consume(piece: memoryview) -> None:
+        digest.update(piece)
+        on_the_way()
+
     with sftp.open(path, "rb") as remote:
-        read_range(sftp, remote, 0, remote.stat().st_size or 0, digest.update)
+        read_range(sftp, remote, 0, remote.stat().st_size or 0, consume)
     return digest.hexdigest()
 
 
@@ -55,3 +65,55 @@ def read_range(
 def handle_of(remote: SFTPFile) -> bytes:
     """The server's handle of an open file; the stubs of paramiko have another type for it."""
     return cast("bytes", remote.handle)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEntry:
+    """What a folder lists under one name."""
+
+    name: str  # as it is; bytes that are not UTF-8 are escaped, so such a name shows and matches nothing of ours
+    bytes: int
+    mode: int  # type and rights, as `stat` has them
+    modified_at: int  # s since 1970
+
+
+def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:
+    """All entries of a remote folder but `.` and `..`. Call it inside `site_errors`.
+
+    paramiko's own listing fails for the whole folder when one name is not UTF-8.
+    """
+    wire, found = Wire(sftp), list[RemoteEntry]()
+    try:
+        handle = Message(wire.ask(CMD_OPENDIR, folder)).get_binary()
+    except RequestRefusedError as refused:
+        raise OSError(
+            refused.errno, refused.strerror
+        ) from refused  # FileNotFoundError and its like, as paramiko has it
+    try:
+        while True:
+            answer = Message(wire.ask(CMD_READDIR, handle))
+            for _ in range(answer.get_int()):
+                entry = _read_entry(answer)
+                if entry.name not in (".", ".."):
+                    found.append(entry)
+    except RequestRefusedError as refused:
+        if refused.code != SFTP_EOF:
+            raise
+    wire.ask(CMD_CLOSE, handle)
+    return found
+
+
+def _read_entry(answer: Message) -> RemoteEntry:
+    """One entry of an answer (draft-ietf-secsh-filexfer-02, 5 and 7)."""
+    name = answer.get_binary().decode("utf-8", "backslashreplace")
+    answer.get_binary()  # the line that `ls -l` would print
+    flags = answer.get_int()
+    size = answer.get_int64() if flags & 0x1 else 0
+    if flags & 0x2:  # user and group
+        answer.get_bytes(8)
+    mode = answer.get_int() if flags & 0x4 else 0
+    modified_at = [answer.get_int(), answer.get_int()][1] if flags & 0x8 else 0
+    if flags & 0x80000000:
+        for _ in range(2 * answer.get_int()):
+            answer.get_binary()
+    return RemoteEntry(name, size, mode, modified_at)

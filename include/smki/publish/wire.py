@@ -106,9 +106,12 @@ class Wire:
 
     def extended(self, name: str, *arguments: str | bytes) -> bytes:
         """Fields of the answer to one request of an extension. Raises RequestRefusedError."""
+        return self.ask(CMD_EXTENDED, name, *arguments)
+
+    def ask(self, kind: int, *arguments: str | bytes) -> bytes:
+        """Fields of the answer to one request whose arguments are strings. Raises RequestRefusedError."""
         answers: list[bytes] = []
-        fields = b"".join(text_field(field) for field in (name, *arguments))
-        requests = iter((Request(CMD_EXTENDED, 0, 0, fields),))
+        requests = iter((Request(kind, 0, 0, b"".join(map(text_field, arguments))),))
         self.exchange(lambda: next(requests, None), lambda _, answer: answers.append(bytes(answer)))
         return answers[0]
 

@@ -33,7 +33,7 @@ from smki.errors import RemovalRefusedError, SiteUnavailableError, SmkiError, Tr
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import end_publication, list_publications, site_lock
-from smki.publish.readback import remote_sha256
+from smki.publish.readback import list_folder, remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.database import lost_connections
 from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
@@ -118,18 +118,15 @@ def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[
     for folder in sorted(wanted | in_ledger):
         with site_errors(f"{folder} on site {site.name}"):
             try:
-                entries = sftp.listdir_attr(folder)
+                entries = list_folder(sftp, folder)
             except FileNotFoundError:
                 if folder in in_ledger:
                     raise _folder_missing(folder, site) from None
                 continue
         for entry in entries:
-            if not stat.S_ISDIR(entry.st_mode or 0):
-                yield SeenFile(
-                    posixpath.join(folder, entry.filename),
-                    entry.st_size or 0,
-                    datetime.fromtimestamp(entry.st_mtime or 0, UTC),
-                )
+            if not stat.S_ISDIR(entry.mode):
+                modified_at = datetime.fromtimestamp(entry.modified_at, UTC)
+                yield SeenFile(posixpath.join(folder, entry.name), entry.bytes, modified_at)
 
 
 def _deal_with(connection: Connection, sftp: SFTPClient, site: Site, plan: FilePlan, run: str) -> None:

@@ -1,12 +1,15 @@
 """Looks at a site as a Party does and says what is wrong there. Needs no Airflow.
 
 1. Log in with a Party's read-only account and list the obligations' folders.
-2. Read files back whole and hash them: those that are new or whose size or time has changed, those that were not what
-   the ledger published, and of the others the one that was read longest ago, so that each is read again in its turn.
+2. Open every file that the ledger offers: one that the account may not read is a finding, and hides none of the others.
 3. Read what revocation lists and anchor files say themselves.
-4. Read the ledger, and compare. What looks damaged or foreign is looked at a second time a moment later: between a
+4. Read files back whole and hash them: those that are new or whose size or time has changed, those that were not what
+   the ledger published, and of the others the one that was read longest ago, so that each is read again in its turn.
+   Each hash is kept at once, and after a quarter of an hour the rest is left to the next look, which goes on there: on
+   a slow line everything that the listing tells is still told.
+5. Read the ledger, and compare. What looks damaged or foreign is looked at a second time a moment later: between a
    publisher's rename and its record in the ledger a right file looks wrong.
-5. Record: findings open and close once.
+6. Record: findings open and close once.
 
 A site that cannot be looked at is a finding, too, and closes none of the others. The auditor writes to the ledger only.
 """
@@ -15,8 +18,8 @@ import logging
 import posixpath
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -51,6 +54,7 @@ from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 3.0
+_READ_FOR_S = 15 * 60  # a look ends well before its task's time does
 _MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING, Kind.LOST)
 
 
@@ -97,30 +101,49 @@ def audit_site(engine: Engine, site: Site, guide: UserGuide, now: datetime, *, r
     return Audit(site.name, files, hashed, tuple(findings), reconciled)
 
 
-def to_hash(files: Sequence[SeenFile], audited: Mapping[str, Audited], published: Mapping[str, str]) -> list[SeenFile]:
+def choose_to_read(
+    files: Sequence[SeenFile], audited: Mapping[str, Audited], published: Mapping[str, str]
+) -> list[SeenFile]:
     """Which files are read back whole: new, changed and wrong ones, and of the others the one not read for longest.
 
+    The ones never read come first, small ones before large ones, so that one that takes too long stops no other.
     `published` has the SHA-256 (hex) that the ledger has of each name.
     """
     known = [file for file in files if _is_known(file, audited.get(file.path), published)]
     oldest = min(known, key=lambda file: audited[file.path].hashed_at, default=None)
-    return [file for file in files if file not in known or file is oldest]
+    chosen = [file for file in files if file not in known or file is oldest]
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(
+        chosen, key=lambda file: (audited[file.path].hashed_at if file.path in audited else never, file.bytes)
+    )
 
 
 def _look(
     engine: Engine, site: Site, guide: UserGuide, now: datetime, *, record: bool
 ) -> tuple[list[Finding], int, int]:
-    audited = _audited(engine, site.name)
-    published = {one.name: one.artefact.sha256 for one in _offered(engine, site.name)}
+    audited = _load_audited(engine, site.name)
+    published = {one.name: one.artefact.sha256 for one in _list_offered(engine, site.name)}
     with open_sftp(site) as sftp:
-        files = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
-        read = {file.path: _hashed(sftp, file, now) for file in to_hash(files, audited, published)}
-        files = [file for file in files if read.get(file.path, True)]  # without what was removed since it was listed
-        hashed = [one for one in read.values() if one]
-        sight = _sight(sftp, site, guide, files, audited, hashed)
-    if record:
-        _keep(engine, site.name, files, hashed)
-    offered = _offered(engine, site.name)
+        listed = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
+        if record:
+            _forget_others(engine, site.name, listed)
+        ours = [file for file in listed if posixpath.basename(file.path) in published]
+        may_open = {file.path: _may_open(sftp, file.path) for file in ours}
+        files = [file for file in listed if may_open.get(file.path, False) is not None]
+        readable = [file for file in ours if may_open[file.path]]
+        sight = _read_small_files(sftp, site, guide, files, readable)
+        sight = replace(sight, unreadable=frozenset(path for path, may in may_open.items() if may is False))
+        to_read = choose_to_read(readable, audited, published)
+        foreign = frozenset(file.path for file in to_read if not _begins_as_ours(sftp, file))
+        hashed: list[Audited] = []
+        for one in _read_back(sftp, to_read, now):
+            hashed.append(one)
+            if record:
+                _keep(engine, site.name, one)
+    # A hash that is older than its file says nothing of it.
+    known = {path: one.sha256 for path, one in audited.items() if not any(file.path == path for file in to_read)}
+    sight = replace(sight, hashes=known | {one.path: one.sha256 for one in hashed}, foreign=foreign)
+    offered = _list_offered(engine, site.name)
     facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
     ahead = cautious_times(forecasts(guide, facts, now))
     stands = [
@@ -132,16 +155,47 @@ def _look(
     return [*find_held(waiting), *find_wrong(guide, sight, offered, stands, now)], len(files), len(hashed)
 
 
-def _sight(
-    sftp: SFTPClient,
-    site: Site,
-    guide: UserGuide,
-    files: Sequence[SeenFile],
-    audited: Mapping[str, Audited],
-    hashed: Sequence[Audited],
+def _may_open(sftp: SFTPClient, path: str) -> bool | None:
+    """Whether the account may read a file; none where it has been removed since it was listed, as retention does."""
+    try:
+        sftp.open(path, "rb").close()
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return False
+    return True
+
+
+def _read_back(sftp: SFTPClient, files: Sequence[SeenFile], now: datetime) -> Iterator[Audited]:
+    """The files' hashes, one after the other, as far as the time goes; the session may be unusable afterwards."""
+    deadline = time.monotonic() + _READ_FOR_S
+
+    for file in files:
+        try:
+            with site_errors(file.path):
+                sha256 = remote_sha256(sftp, file.path, lambda: _need_time(deadline))
+        except _OutOfTimeError:
+            log.warning("reading goes on at the next look path=%s left=%d", file.path, len(files) - files.index(file))
+            return
+        except UploadDamagedError:
+            continue  # removed since it was listed
+        yield Audited(file.path, file.bytes, file.modified_at, sha256, now)
+
+
+class _OutOfTimeError(Exception):
+    """The rest is read at the next look."""
+
+
+def _need_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise _OutOfTimeError
+
+
+def _read_small_files(
+    sftp: SFTPClient, site: Site, guide: UserGuide, files: Sequence[SeenFile], readable: Sequence[SeenFile]
 ) -> Sight:
-    hashes = {path: known.sha256 for path, known in audited.items()} | {one.path: one.sha256 for one in hashed}
-    by_name = {posixpath.basename(file.path): file.path for file in files}
+    """What lists and anchor files say themselves."""
+    by_name = {posixpath.basename(file.path): file.path for file in readable}
     next_updates: dict[str, datetime] = {}
     unequal = ""
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
@@ -173,11 +227,10 @@ def _sight(
                     unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
             except DataError as error:
                 unequal = f"they cannot be compared: {error.item}: {error.rule}"
-    foreign = frozenset(one.path for one in hashed if not _begins_as_ours(sftp, one))
-    return Sight(site.name, tuple(files), hashes, next_updates, unequal, foreign)
+    return Sight(site.name, tuple(files), {}, next_updates, unequal)
 
 
-def _begins_as_ours(sftp: SFTPClient, file: Audited) -> bool:
+def _begins_as_ours(sftp: SFTPClient, file: SeenFile) -> bool:
     """Whether a .gz begins with the gzip header that the publisher gives a file of this name; an empty one does."""
     name = posixpath.basename(file.path)
     if not name.endswith(".gz") or file.bytes == 0:
@@ -200,21 +253,12 @@ def _is_known(file: SeenFile, audited: Audited | None, published: Mapping[str, s
     return published.get(posixpath.basename(file.path), audited.sha256) == audited.sha256
 
 
-def _offered(engine: Engine, site: str) -> list[Publication]:
+def _list_offered(engine: Engine, site: str) -> list[Publication]:
     with lost_connections(), engine.connect() as connection:
         return list_publications(connection, site)
 
 
-def _hashed(sftp: SFTPClient, file: SeenFile, now: datetime) -> Audited | None:
-    """The file, read back; none where it has been removed since it was listed, as retention does."""
-    with site_errors(file.path):
-        try:
-            return Audited(file.path, file.bytes, file.modified_at, remote_sha256(sftp, file.path), now)
-        except FileNotFoundError:
-            return None
-
-
-def _audited(engine: Engine, site: str) -> dict[str, Audited]:
+def _load_audited(engine: Engine, site: str) -> dict[str, Audited]:
     columns = audited_file.c
     query = select(columns.path, columns.bytes, columns.modified_at, columns.sha256, columns.hashed_at)
     with lost_connections(), engine.connect() as connection:
@@ -225,22 +269,19 @@ def _audited(engine: Engine, site: str) -> dict[str, Audited]:
     }
 
 
-def _keep(engine: Engine, site: str, files: Sequence[SeenFile], hashed: Sequence[Audited]) -> None:
-    """Remembers what was read back; forgets what is gone."""
+def _forget_others(engine: Engine, site: str, listed: Sequence[SeenFile]) -> None:
+    """Forgets what was read of files that are gone."""
     columns = audited_file.c
     with lost_connections(), engine.begin() as connection:
+        gone = columns.path.not_in([file.path for file in listed])
+        connection.execute(delete(audited_file).where(columns.site == site, gone))
+
+
+def _keep(engine: Engine, site: str, one: Audited) -> None:
+    values = {"bytes": one.bytes, "modified_at": one.modified_at, "sha256": one.sha256, "hashed_at": one.hashed_at}
+    with lost_connections(), engine.begin() as connection:
         connection.execute(
-            delete(audited_file).where(columns.site == site, columns.path.not_in([file.path for file in files]))
+            insert(audited_file)
+            .values(site=site, path=one.path, **values)
+            .on_conflict_do_update(index_elements=["site", "path"], set_=values)
         )
-        for one in hashed:
-            values = {
-                "bytes": one.bytes,
-                "modified_at": one.modified_at,
-                "sha256": one.sha256,
-                "hashed_at": one.hashed_at,
-            }
-            connection.execute(
-                insert(audited_file)
-                .values(site=site, path=one.path, **values)
-                .on_conflict_do_update(index_elements=["site", "path"], set_=values)
-            )

@@ -8,6 +8,7 @@
 | lost | it was published, and the server has it no more |
 | early | a file for a day whose cut-off has not come |
 | truncated | shorter than what was published, and as far as its first bytes tell, ours |
+| unreadable | published, and a Party may not read it |
 | altered | not the bytes that were published |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
@@ -46,6 +47,7 @@ class Kind(StrEnum):
     EARLY = "early"
     TRUNCATED = "truncated"
     ALTERED = "altered"
+    UNREADABLE = "unreadable"
     UNEXPECTED = "unexpected"
     EXPIRED = "expired"
     CHAIN_BROKEN = "chain broken"
@@ -69,6 +71,7 @@ _NEXT_STEP = {
     Kind.LOST: "find out who took it away, then have it published again: the same content is put there.",
     Kind.TRUNCATED: "move it away by hand, then have it published again: the same content is put there.",
     Kind.ALTERED: "find out who changed it; move it away by hand and keep it, then have it published again.",
+    Kind.UNREADABLE: "have the server's operator give everybody the right to read it (mode 644), and its folder (755).",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
@@ -109,6 +112,7 @@ class Sight:
     hashes: Mapping[str, str]  # path → SHA-256 (hex) of what was read back whole, now or before
     next_updates: Mapping[str, datetime]  # name of a revocation list's file → its nextUpdate (UTC)
     unequal_anchors: str = ""  # how the regions' files differ where they may not
+    unreadable: frozenset[str] = frozenset()  # paths of files that the Party's account may not open
     foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
 
 
@@ -198,6 +202,9 @@ def _wrong_files(
         elif (publication := publications.get(name)) is None:
             rule, of = "the ledger offers nothing under this name.", obligation.name if obligation else None
             yield Finding(Kind.UNEXPECTED, sight.site, name, rule, of, None, obligation.subject if obligation else "")
+        elif file.path in sight.unreadable:
+            rule = "a Party's account may not open it, so for Parties it is not there."
+            yield Finding(Kind.UNREADABLE, sight.site, name, rule, *_about(publication))
         elif finding := _damaged(sight, file, publication):
             yield finding
 

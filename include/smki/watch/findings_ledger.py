@@ -44,10 +44,13 @@ class Reconciled:
     open: tuple[KnownFinding, ...]  # all of them now, on every site
 
 
-def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetime) -> Reconciled:
+def record_look(
+    engine: Engine, site: str, seen: Sequence[Finding], now: datetime, *, is_whole: bool = True
+) -> Reconciled:
     """Records all that is wrong on a site at `now` (UTC): new findings open, those that are not seen any more close.
 
-    Findings about no single site open and close with any look. Where the site could not be looked at, nothing closes.
+    Findings about no single site open and close with any look. Where the site could not be looked at, or not at the
+    whole of it, nothing closes.
     Raises RepositoryUnavailableError.
     """
     with lost_connections(), engine.begin() as connection:
@@ -55,7 +58,7 @@ def record_look(engine: Engine, site: str, seen: Sequence[Finding], now: datetim
         before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
         kept = {_open(connection, finding, now) for finding in seen}
         gone = []
-        if not any(finding.kind is Kind.UNREACHABLE for finding in seen):
+        if is_whole and not any(finding.kind is Kind.UNREACHABLE for finding in seen):
             gone = [
                 known.id
                 for known in _known(

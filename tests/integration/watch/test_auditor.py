@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import asyncssh
@@ -120,7 +121,7 @@ def test_short_file_that_does_not_begin_as_ours_is_altered(world: World):
     assert_closes(world, Kind.TRUNCATED)
 
 
-def test_new_file_of_other_octets_and_the_same_size_is_altered(world: World):
+def test_new_file_of_other_bytes_and_the_same_size_is_altered(world: World):
     file = world.on_server(
         FULL, max(TODAY - n * DAY for n in range(7) if world.guide.full.cut_off.falls_on(TODAY - n * DAY))
     )
@@ -319,6 +320,38 @@ def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_li
     assert world.audit().findings == ()
 
 
+def test_name_that_is_not_utf_8_is_unexpected_and_hides_nothing(world: World):
+    with open(os.fsencode(world.sshd.published) + b"/caf\xe9.txt", "w"):  # noqa: PTH123  # its name is no text
+        pass
+    gone = world.on_server(DELTA)
+    gone.unlink()
+    assert world.kinds() >= {(Kind.UNEXPECTED, "caf\\xe9.txt"), (Kind.LOST, gone.name)}
+    report = apply_retention(world.engine, world.site, world.guide, "test")
+    assert "caf\\xe9.txt" in {plan.name for plan in report.plans}
+    assert report.problems == ()
+
+
+def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(auditor, "_READ_FOR_S", 0.3)
+    reading, read = auditor.remote_sha256, list[str]()
+
+    def read_slowly(sftp: Any, path: str, on_the_way: Any) -> str:
+        sleep(0.2)
+        sha256 = reading(sftp, path, on_the_way)
+        read.append(path)
+        return sha256
+
+    monkeypatch.setattr(auditor, "remote_sha256", read_slowly)
+    world.on_server(DELTA).unlink()
+    looks = [world.audit(NOON + number * timedelta(minutes=10)) for number in range(8)]
+    assert all(Kind.LOST in {finding.kind for finding in look.findings} for look in looks)
+    assert max(look.hashed for look in looks) < 7
+    assert len(set(read)) == 7, "each file was read in its turn"
+    assert len(read[:7]) == len(set(read[:7])), "and none twice before"
+
+
 def test_account_of_a_party_that_may_only_read_is_enough(world: World, tmp_path: Path):
     foreign = world.sshd.published / "notes.txt"
     foreign.write_text("whose?")
@@ -328,7 +361,7 @@ def test_account_of_a_party_that_may_only_read_is_enough(world: World, tmp_path:
         audit = world.audit(site=site)
         loop(_closed(server.acceptor))
     assert [(finding.kind, finding.item) for finding in audit.findings] == [(Kind.UNEXPECTED, foreign.name)]
-    assert audit.hashed == 9
+    assert audit.hashed == 8, "a stranger's file is not read"
 
 
 async def _closed(acceptor: asyncssh.SSHAcceptor) -> None:
