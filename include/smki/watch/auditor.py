@@ -87,10 +87,11 @@ def audit_site(engine: Engine, site: Site, guide: UserGuide, now: datetime, *, r
     ConfigurationError for a login that is not complete.
     """
     try:
-        findings, files, hashed = _look(engine, site, guide, now, record=record)
+        findings, files, read = _look(engine, site, guide, now, record=record)
+        hashed = len(read)
         if any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
             time.sleep(_AGAIN_AFTER_S)
-            again, files, _ = _look(engine, site, guide, now, record=False)
+            again, files, _ = _look(engine, site, guide, now, record=False, read=read)
             keys = {(finding.kind, finding.item) for finding in again}
             findings = [finding for finding in findings if (finding.kind, finding.item) in keys]
     except (SiteUnavailableError, SiteLoginError, UploadDamagedError) as error:
@@ -119,9 +120,16 @@ def choose_to_read(
 
 
 def _look(
-    engine: Engine, site: Site, guide: UserGuide, now: datetime, *, record: bool
-) -> tuple[list[Finding], int, int]:
-    audited = _load_audited(engine, site.name)
+    engine: Engine,
+    site: Site,
+    guide: UserGuide,
+    now: datetime,
+    *,
+    record: bool,
+    read: Sequence[Audited] | None = None,
+) -> tuple[list[Finding], int, list[Audited]]:
+    """What is wrong, how many files there are, and which were read back; with `read` from a look before, none is."""
+    audited = _load_audited(engine, site.name) | {one.path: one for one in read or ()}
     published = {one.name: one.artefact.sha256 for one in _list_offered(engine, site.name)}
     with open_sftp(site) as sftp:
         listed = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
@@ -136,12 +144,13 @@ def _look(
         to_read = choose_to_read(readable, audited, published)
         foreign = frozenset(file.path for file in to_read if not _begins_as_ours(sftp, file))
         hashed: list[Audited] = []
-        for one in _read_back(sftp, to_read, now):
+        for one in _read_back(sftp, to_read, now) if read is None else ():
             hashed.append(one)
             if record:
                 _keep(engine, site.name, one)
+    sizes = {file.path: (file.bytes, file.modified_at) for file in listed}
     # A hash that is older than its file says nothing of it.
-    known = {path: one.sha256 for path, one in audited.items() if not any(file.path == path for file in to_read)}
+    known = {path: one.sha256 for path, one in audited.items() if sizes.get(path) == (one.bytes, one.modified_at)}
     sight = replace(sight, hashes=known | {one.path: one.sha256 for one in hashed}, foreign=foreign)
     offered = _list_offered(engine, site.name)
     facts = load_facts(engine, guide, [site.name], (now - HISTORY).date())
@@ -152,7 +161,7 @@ def _look(
         for due in due_on_server(obligation, facts.since(obligation) or date.max, now)
     ]
     waiting = waiting_gate_runs(engine, now - HISTORY)
-    return [*find_held(waiting), *find_wrong(guide, sight, offered, stands, now)], len(files), len(hashed)
+    return [*find_held(waiting), *find_wrong(guide, sight, offered, stands, now)], len(files), hashed
 
 
 def _may_open(sftp: SFTPClient, path: str) -> bool | None:
