@@ -46,8 +46,8 @@ from smki.retention.rules import SeenFile
 from smki.verify.gzip_member import read_header
 from smki.verify.single_file import read_single
 from smki.watch.due import due_on_server
-from smki.watch.facts import load_facts
-from smki.watch.findings import Finding, Kind, Sight, find_held, find_wrong
+from smki.watch.facts import load_facts, read_clocks
+from smki.watch.findings import Finding, Kind, Sight, find_held, find_wrong, find_wrong_clocks
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
@@ -161,7 +161,8 @@ def _look(
         for due in due_on_server(obligation, facts.since(obligation) or date.max, now)
     ]
     waiting = waiting_gate_runs(engine, now - HISTORY)
-    return [*find_held(waiting), *find_wrong(guide, sight, offered, stands, now)], len(files), hashed
+    clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
+    return [*find_held(waiting), *clocks, *find_wrong(guide, sight, offered, stands, now)], len(files), hashed
 
 
 def _may_open(sftp: SFTPClient, path: str) -> bool | None:

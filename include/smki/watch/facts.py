@@ -20,6 +20,7 @@ from smki.repository.tables import (
 )
 
 Key = tuple[str, str]  # whom a file is for, and its name
+_AHEAD = timedelta(minutes=5)  # that an event may be before it is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,26 @@ class Facts:
             return None
         day = begun.astimezone(UTC).date()
         return day if begun <= obligation.cut_off.at(day) else day + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What the database says of time."""
+
+    database: datetime  # its clock, UTC
+    future_events: int  # status events that are dated minutes or more after it
+    newest_event: datetime | None  # the last of them, UTC
+
+
+def read_clocks(engine: Engine) -> Clocks:
+    """The database's clock, and the events that are ahead of it. Raises RepositoryUnavailableError."""
+    events = status_event.c
+    unclaimed = select(func.clock_timestamp(), func.count(), func.max(events.recorded_at)).where(
+        events.window_seq.is_(None), events.recorded_at > func.clock_timestamp() + _AHEAD
+    )
+    with lost_connections(), engine.connect() as connection:
+        database, count, newest = connection.execute(unclaimed).one()
+    return Clocks(database.astimezone(UTC), count, newest and newest.astimezone(UTC))
 
 
 def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: date) -> Facts:

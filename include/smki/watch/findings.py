@@ -15,6 +15,7 @@
 | chain broken | from the newest full extract a Party cannot get to today |
 | next update | a revocation list nears its nextUpdate, or is past it, and none follows |
 | anchors unequal | the two regions' files differ elsewhere than in the WAN provider slot |
+| clocks | two clocks differ, or events of the future wait: they are in no file until their time comes |
 | unreachable | the site cannot be looked at as a Party |
 
 A finding is about one item of one site: it opens once and closes once, however often it is seen. A file that came late
@@ -31,10 +32,12 @@ from smki.gate.ledger import GateRun
 from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import Action, SeenFile, plan_retention
+from smki.watch.facts import Clocks
 from smki.watch.states import DueStatus, State, span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
 _SHOWN_DAYS = 7
+_CLOCKS_APART = timedelta(minutes=1)
 
 
 class Kind(StrEnum):
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     CHAIN_BROKEN = "chain broken"
     NEXT_UPDATE = "next update"
     ANCHORS_UNEQUAL = "anchors unequal"
+    CLOCKS = "clocks"
     UNREACHABLE = "unreachable"
 
     @property
@@ -77,6 +81,7 @@ _NEXT_STEP = {
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
     Kind.NEXT_UPDATE: "have its issuer issue the next list and lodge it; it is published at once.",
     Kind.ANCHORS_UNEQUAL: "trigger the DAG smki_anchor_slots; `smki anchors state` shows which file is not of the set.",
+    Kind.CLOCKS: "have the clocks set; what was recorded ahead of time goes into the delta of that day.",
     Kind.UNREACHABLE: "try the login by hand; see whether server, network and the Party's key are as they were.",
 }
 
@@ -144,6 +149,21 @@ def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
         tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
         rule = f"gate run {run.id} holds it since {judged.judged_at:%Y-%m-%d %H:%M} UTC: {tripped}."
         yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date, judged.subject)
+
+
+def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:
+    """Findings about no single site: the database's clock against ours (`now`, UTC), and events of the future."""
+    apart = clocks.database - now
+    if abs(apart) > _CLOCKS_APART:
+        ahead = "ahead of" if apart > timedelta() else "behind"
+        rule = f"the database's clock is {span(abs(apart))} {ahead} this machine's; windows close by the database's."
+        yield Finding(Kind.CLOCKS, "", "database clock", rule)
+    if clocks.future_events:
+        rule = (
+            f"{clocks.future_events:,} status events are dated in the future, up to "
+            f"{clocks.newest_event:%Y-%m-%d %H:%M} UTC: they are in no delta and no full extract until then."
+        )
+        yield Finding(Kind.CLOCKS, "", "future events", rule)
 
 
 def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 from sqlalchemy import delete, select
 
-from builders import lodge_bodies
+from builders import lodge_bodies, look_alikes
 from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.kinds.anchors.production import checked_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
@@ -350,6 +350,16 @@ def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     assert max(look.hashed for look in looks) < 7
     assert len(set(read)) == 7, "each file was read in its turn"
     assert len(read[:7]) == len(set(read[:7])), "and none twice before"
+
+
+def test_events_of_the_future_are_told(world: World):
+    """A clock ran ahead while they were recorded: they are in no file until their time comes."""
+    lodge_bodies(world.engine, look_alikes(2, seed=7), datetime.now(UTC) + timedelta(minutes=3))
+    assert world.kinds() == set(), "some minutes are nothing"
+    lodge_bodies(world.engine, look_alikes(3, seed=8), datetime.now(UTC) + timedelta(days=1))
+    assert world.kinds() == {(Kind.CLOCKS, "future events")}
+    (finding,) = world.audit(LATER).findings
+    assert finding.rule.startswith("3 status events")
 
 
 def test_account_of_a_party_that_may_only_read_is_enough(world: World, tmp_path: Path):

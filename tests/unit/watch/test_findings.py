@@ -8,7 +8,8 @@ from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
 from smki.retention.rules import SeenFile
-from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong
+from smki.watch.facts import Clocks
+from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
 from smki.watch.states import DueStatus, due_status
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
@@ -175,3 +176,12 @@ def test_each_kind_says_what_to_do_and_where_to_read_more():
     for kind in Kind:
         finding = Finding(kind, "primary", "item", "rule.")
         assert finding.next_step.endswith(f"(docs/runbook.md#{kind.value.replace(' ', '-')})")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "items"), [(30, []), (-30, []), (90, ["database clock"]), (-90, ["database clock"])]
+)
+def test_clocks_that_differ_are_a_finding(seconds: int, items: list[str]) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    found = find_wrong_clocks(Clocks(now + timedelta(seconds=seconds), 0, None), now)
+    assert [finding.item for finding in found] == items
