@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 from sqlalchemy import Engine, text
 
-from smki.annex_b import reading as annex_b
+from smki.annex_b.reading import Record, decode_body, pybase64
+from smki.annex_b.version import V1, AnnexB
 from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import Status
 from smki.certificates.reading import read_certificate
@@ -34,11 +35,11 @@ from smki.repository.database import libpq_url
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
+from smki.store.gzip_writer import write_segment
 from smki.store.manifest import Manifest
-from smki.store.segment import write_segment
 from smki_demo.generator.volume import volume_bodies
 
-XSD = INCLUDE / "schema" / "annex_b.xsd"
+XSD = INCLUDE / "schema" / V1.schema
 DAILY_DELTA, FULL_EXTRACT = "smki_daily_delta", "smki_full_extract"
 REVOCATION_LISTS, ANCHOR_SLOTS = "smki_revocation_lists", "smki_anchor_slots"
 _SUNDAY = date(2025, 6, 1)  # so that window 7, 14 … ends on a day on which a full extract is due
@@ -120,9 +121,8 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
 def plan_of(segments: int) -> ExtractPlan:
     """The plan of a full extract with so many segments, head and tail included."""
     ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
-    return ExtractPlan(
-        "full", "I", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), cut_off(day(7)), window_seq=7, ranges=ranges
-    )
+    name = "SMKIKR_FULL_2025-06-08.xml.gz"
+    return ExtractPlan("full", "I", name, day(7), cut_off(day(7)), window_seq=7, ranges=ranges, format=V1)
 
 
 def produced(
@@ -140,20 +140,20 @@ def produced(
     return file, produce(libpq_url(engine), plan, file, workers=workers)
 
 
-def records_of(file: Path) -> list[annex_b.Record]:
+def records_of(file: Path, annex_b: AnnexB = V1) -> list[Record]:
     """The records of an extract, read by means that share nothing with the publisher's."""
     with gzip.open(file) as stream:
         root = etree.fromstring(stream.read())
     return [
-        annex_b.Record(*(record.findtext(name) for name in annex_b.RECORD_ELEMENTS))
-        for record in root.iter("CertificateResponse")
+        Record(*(record.findtext(tag) for tag in annex_b.field_tags))
+        for record in root.iter(annex_b.tag(annex_b.record))
     ]
 
 
 def contents_of(file: Path) -> dict[bytes, str]:
     """Bodies (DER) and statuses of an extract, which holds each certificate once."""
     records = records_of(file)
-    contents = {annex_b.decode_body(record.body or ""): record.status or "" for record in records}
+    contents = {decode_body(record.body or ""): record.status or "" for record in records}
     assert len(contents) == len(records)
     return contents
 
@@ -176,51 +176,52 @@ def columns_of(bodies: Sequence[bytes], status: str = "I") -> pa.Table:
     return pa.table(columns)
 
 
-def rendered(bodies: Sequence[bytes], status: str = "I") -> bytes:
+def rendered(bodies: Sequence[bytes], status: str = "I", annex_b: AnnexB = V1) -> bytes:
     """Certificates as our own files hold them."""
-    return b"".join(render_records(columns_of(bodies, status)))
+    return b"".join(render_records(columns_of(bodies, status), annex_b))
 
 
-def assembled(folder: Path, xml: Sequence[bytes], name: str = "SMKIKR_FULL_2025-06-08.xml.gz") -> tuple[Path, Manifest]:
+def assembled(
+    folder: Path, xml: Sequence[bytes], name: str = "SMKIKR_FULL_2025-06-08.xml.gz", annex_b: AnnexB = V1
+) -> tuple[Path, Manifest]:
     """A file of our own make whose segments hold this XML, with a manifest that tells the truth about them."""
-    plan = replace(plan_of(len(xml)), name=name)
+    plan = replace(plan_of(len(xml)), name=name, format=annex_b)
     staged = folder / "segments"
     segments = [
-        write_segment(
-            staged, number, piece.count(b"</CertificateResponse>") if 0 < number < len(xml) - 1 else 0, [piece]
-        )
+        write_segment(staged, number, piece.count(annex_b.record_end) if 0 < number < len(xml) - 1 else 0, [piece])
         for number, piece in enumerate(xml)
     ]
     return folder / name, assemble(plan, segments, staged, folder / name)
 
 
-def record_of(body: bytes, status: str = "I") -> annex_b.Record:
+def record_of(body: bytes, status: str = "I") -> Record:
     """The Annex B record of a certificate."""
     fields = read_certificate(body)
     name = fields.eui64.hex("-").upper() if fields.eui64 else fields.common_name
     is_device = fields.certificate_class == "DEVICE"
-    return annex_b.Record(
+    return Record(
         subject_name=None if is_device else name,
         subject_alt_name=name if is_device else None,
         serial=fields.serial_number.hex().upper(),
         status=status,
-        body=annex_b.pybase64.b64encode(body).decode(),
+        body=pybase64.b64encode(body).decode(),
         role=None if fields.role is None else str(fields.role),
         usage=fields.usage,
         manufacturing="false",
     )
 
 
-def document(records: Sequence[annex_b.Record], *, pretty: bool = False) -> bytes:
-    """An Annex B document as somebody else's program would write it."""
-    root = etree.Element("CertificateDataResponse")
-    for name, value in (("ResponseCode", "200"), ("ResponseMessage", "Success"), ("AuditReference", "by others")):
-        etree.SubElement(root, name).text = value
+def document(records: Sequence[Record], *, pretty: bool = False, annex_b: AnnexB = V1, prefix: str = "") -> bytes:
+    """An Annex B document as somebody else's program would write it; `prefix` stands for the namespace, if there is."""
+    names = {prefix or None: annex_b.namespace} if annex_b.namespace else None
+    root = etree.Element(annex_b.tag(annex_b.root), nsmap=names)
+    for name, value in annex_b.head_texts("by others.xml"):
+        etree.SubElement(root, annex_b.tag(name)).text = value
     for record in records:
-        element = etree.SubElement(root, "CertificateResponse")
-        for name, value in zip(annex_b.RECORD_ELEMENTS, record, strict=True):
-            if value is not None:
-                etree.SubElement(element, name).text = value
+        element = etree.SubElement(root, annex_b.tag(annex_b.record))
+        for one in annex_b.elements:
+            if (value := getattr(record, one.field)) is not None:
+                etree.SubElement(element, annex_b.tag(one.name)).text = value
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=pretty)
 
 
@@ -274,7 +275,7 @@ def self_made(
 
 
 def with_serial(body: bytes, contents: bytes) -> bytes:
-    """A certificate with these content octets (up to 127) of the serial number's INTEGER; it no longer verifies."""
+    """A certificate with these content bytes (up to 127) of the serial number's INTEGER; it no longer verifies."""
     return _replaced(body, (0, 1), bytes([2, len(contents)]) + contents)
 
 

@@ -18,8 +18,7 @@ from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import database_url, libpq_url, open_engine
 from smki.repository.windows import close_windows
 from smki.settings import Settings
-from smki.store.manifest import read_manifest
-from smki.store.segment import Segment
+from smki.store.manifest import Segment, read_manifest
 from smki.store.staging import write_whole
 from smki.verify.marks import Marks
 from smki.verify.verification import check_segments

@@ -18,7 +18,7 @@ from answering import answer
 from isal import isal_zlib
 from lxml import etree
 
-from smki.annex_b import reading as annex_b
+from smki.annex_b.version import V1, Field
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.source import read_columns
 from smki.obligations.user_guide import load_user_guide
@@ -34,16 +34,17 @@ _IN_USE = "FROM certificate WHERE status = 'I' ORDER BY id"
 # long, `regexp_replace` for the subject twice); the embedded server's build has no `xmlelement`.
 _EUI64 = "upper(concat_ws('-', " + ", ".join(f"encode(substr(eui64, {n}, 1), 'hex')" for n in range(1, 9)) + "))"
 _COMMON_NAME = "replace(replace(replace(common_name, '&', '&amp;'), '<', '&lt;'), '>', '&gt;')"
-_SUBJECT = f"CASE class WHEN 'DEVICE' THEN '{annex_b.SUBJECT_ALT_NAME}' ELSE '{annex_b.SUBJECT_NAME}' END"
+_SUBJECT = f"CASE class WHEN 'DEVICE' THEN '{V1.names[Field.SUBJECT_ALT_NAME]}' ELSE '{V1.names[Field.SUBJECT_NAME]}' END"
+_SERIAL, _STATUS, _BODY, _ROLE, _USAGE, _MANUFACTURING = list(V1.names.values())[2:]
 _RECORD = f"""
-'<{annex_b.RECORD}><' || {_SUBJECT} || '>'
+'<{V1.record}><' || {_SUBJECT} || '>'
   || CASE WHEN eui64 IS NULL THEN {_COMMON_NAME} ELSE {_EUI64} END || '</' || {_SUBJECT} || '>'
-  || '<{annex_b.SERIAL}>' || upper(encode(serial_number, 'hex')) || '</{annex_b.SERIAL}>'
-  || '<{annex_b.STATUS}>' || status || '</{annex_b.STATUS}>'
-  || '<{annex_b.BODY}>' || replace(encode(body, 'base64'), E'\\n', '') || '</{annex_b.BODY}>'
-  || CASE WHEN class = 'ORGANISATION' THEN '<{annex_b.ROLE}>' || role || '</{annex_b.ROLE}>' ELSE '' END
-  || coalesce('<{annex_b.USAGE}>' || usage || '</{annex_b.USAGE}>', '')
-  || '<{annex_b.MANUFACTURING}>' || manufacturing || '</{annex_b.MANUFACTURING}></{annex_b.RECORD}>'
+  || '<{_SERIAL}>' || upper(encode(serial_number, 'hex')) || '</{_SERIAL}>'
+  || '<{_STATUS}>' || status || '</{_STATUS}>'
+  || '<{_BODY}>' || replace(encode(body, 'base64'), E'\\n', '') || '</{_BODY}>'
+  || CASE WHEN class = 'ORGANISATION' THEN '<{_ROLE}>' || role || '</{_ROLE}>' ELSE '' END
+  || coalesce('<{_USAGE}>' || usage || '</{_USAGE}>', '')
+  || '<{_MANUFACTURING}>' || manufacturing || '</{_MANUFACTURING}></{V1.record}>'
 """
 
 
@@ -59,7 +60,7 @@ def cursor(url: str, day: str, file: str) -> int:
         rows.itersize = 20_000
         rows.execute(f"SELECT {_COLUMNS} {_IN_USE}")
         xml.write_declaration()
-        with xml.element(annex_b.ROOT):
+        with xml.element(V1.root):
             for name, text in _response(day):
                 xml.write(_element(name, text))
             for row in rows:
@@ -74,11 +75,11 @@ def sql(url: str, day: str, file: str) -> None:
     head = "".join(f"<{name}>{text}</{name}>" for name, text in _response(day))
     with Path(file).open("wb") as out, subprocess.Popen([program, "-6"], stdin=subprocess.PIPE, stdout=out) as packer:
         assert packer.stdin is not None
-        packer.stdin.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{annex_b.ROOT}>{head}\n'.encode())
+        packer.stdin.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{V1.root}>{head}\n'.encode())
         packer.stdin.flush()
         copy = f"COPY (SELECT {_RECORD} {_IN_USE}) TO STDOUT"
         subprocess.run([_PSQL, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", copy, url], stdout=packer.stdin, check=True)
-        packer.stdin.write(f"</{annex_b.ROOT}>\n".encode())
+        packer.stdin.write(f"</{V1.root}>\n".encode())
     if packer.returncode:
         raise subprocess.CalledProcessError(packer.returncode, program)
 
@@ -109,22 +110,22 @@ def bound(url: str, day: str, file: str, xml: str) -> dict[str, int]:
 
 def _response(day: str) -> tuple[tuple[str, str], ...]:
     """Names and texts of the elements before the first record."""
-    return (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, f"measured {day}"))
+    return V1.head_texts(f"measured {day}")
 
 
 def _record(row: tuple[Any, ...]) -> etree._Element:
     certificate_class, eui64, common_name, serial_number, status, body, role, usage, manufacturing = row
-    record = etree.Element(annex_b.RECORD)
-    subject = annex_b.SUBJECT_ALT_NAME if certificate_class == "DEVICE" else annex_b.SUBJECT_NAME
+    record = etree.Element(V1.record)
+    subject = V1.names[Field.SUBJECT_ALT_NAME if certificate_class == "DEVICE" else Field.SUBJECT_NAME]
     etree.SubElement(record, subject).text = common_name if eui64 is None else eui64.hex("-").upper()
-    etree.SubElement(record, annex_b.SERIAL).text = serial_number.hex().upper()
-    etree.SubElement(record, annex_b.STATUS).text = status
-    etree.SubElement(record, annex_b.BODY).text = base64.b64encode(body).decode()
+    etree.SubElement(record, _SERIAL).text = serial_number.hex().upper()
+    etree.SubElement(record, _STATUS).text = status
+    etree.SubElement(record, _BODY).text = base64.b64encode(body).decode()
     if certificate_class == "ORGANISATION":
-        etree.SubElement(record, annex_b.ROLE).text = str(role)
+        etree.SubElement(record, _ROLE).text = str(role)
     if usage is not None:
-        etree.SubElement(record, annex_b.USAGE).text = usage
-    etree.SubElement(record, annex_b.MANUFACTURING).text = "true" if manufacturing else "false"
+        etree.SubElement(record, _USAGE).text = usage
+    etree.SubElement(record, _MANUFACTURING).text = "true" if manufacturing else "false"
     return record
 
 

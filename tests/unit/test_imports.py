@@ -61,7 +61,7 @@ def test_domain_does_not_know_airflow() -> None:
 def test_verifier_does_not_load_the_renderer() -> None:
     """Neither itself nor by way of others."""
     program = (
-        "import sys, smki.verify.verification, smki.verify.record_check, smki.verify.duplicates\n"
+        "import sys, smki.verify.verification, smki.verify.record_check, smki.verify.marks\n"
         "print(*(m for m in sys.modules if m.startswith(('smki.kinds', 'airflow'))))"
     )
     loaded = subprocess.run(

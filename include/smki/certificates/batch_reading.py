@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from asn1crypto import x509
 from numpy.typing import NDArray
 
-from smki.certificates.columns import Octets, column, in_order
+from smki.certificates.columns import ByteArray, put_in_order, to_column
 from smki.certificates.model import CertificateClass, CertificateFields
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
@@ -92,12 +92,12 @@ class BatchReader:
         return FieldBatch(
             profiles=reading.profiles,
             profile=reading.profile,
-            serial_numbers=in_order(reading.serials, reading.rows, pa.binary()),
-            eui64s=in_order(reading.eui64s, reading.rows, pa.binary()),
+            serial_numbers=put_in_order(reading.serials, reading.rows, pa.binary()),
+            eui64s=put_in_order(reading.eui64s, reading.rows, pa.binary()),
             refused=reading.refused,
         )
 
-    def _read_equal_lengths(self, octets: Octets, length: int, rows: NDArray[np.intp], reading: _Reading) -> None:
+    def _read_equal_lengths(self, octets: ByteArray, length: int, rows: NDArray[np.intp], reading: _Reading) -> None:
         words = octets.view(np.uint64)
         templates = self._templates[length]
         left = np.ones(len(rows), dtype=np.bool_)
@@ -111,10 +111,10 @@ class BatchReader:
             reading.add_profile(rows[chosen], template.fields)
             reading.add(
                 rows[chosen],
-                column(octets[chosen, template.serial], pa.binary()),
+                to_column(octets[chosen, template.serial], pa.binary()),
                 pa.nulls(len(chosen), pa.binary())
                 if template.eui64 is None
-                else column(octets[chosen, template.eui64], pa.binary()),
+                else to_column(octets[chosen, template.eui64], pa.binary()),
             )
 
         for template in templates:
@@ -141,7 +141,7 @@ class BatchReader:
         return template if template is not None and _fits(template, template.reference[np.newaxis]).all() else None
 
 
-def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> Octets:
+def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> ByteArray:
     """The rows' octets, (rows, length rounded up to whole 8-octet words), zero-padded."""
     padded = np.zeros((len(rows), -(-max(length, 1) // 8) * 8), dtype=np.uint8)
     if length:

@@ -1,24 +1,22 @@
 """Logs in to a site as a Party does, reads every file back and rebuilds the repository's state from the extracts."""
 
 import hashlib
-import io
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from sqlalchemy import Engine
 
-from smki.annex_b.gzip_reading import GzipReader
+from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import Record, read_records
 from smki.errors import VerificationError
 from smki.obligations.catalogue import UserGuide
 from smki.party.synchronised_copy import SynchronisedCopy, deltas_after
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.windows import find_window, in_use_digest
-from smki.verify.single_file import read_single
+from smki.verify.frame import read_single
 from smki.verify.verification import Verification, verify_file
 
 
@@ -136,4 +134,4 @@ def _checked(engine: Engine, file: OfferedFile, copy: SynchronisedCopy) -> Check
 
 def _records(file: Path) -> list[Record]:
     with file.open("rb") as stream:
-        return list(read_records(cast("BinaryIO", io.BufferedReader(GzipReader(stream, file.name))), file.name))
+        return list(read_records(read_gzip(stream, file.name), file.name))

@@ -4,15 +4,14 @@ folders of all that.
 What a file is shows in its content, not in its name. A file that makes no sense becomes a Refusal; the others go on.
 """
 
-import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from asn1crypto import pem
 
-from smki.annex_b.gzip_reading import GzipReader
+from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import Record, decode_body, read_records
 from smki.certificates.model import Status
 from smki.certificates.reading import is_revocation_list
@@ -40,8 +39,7 @@ def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator
             head = stream.read(1024)
             stream.seek(0)
             if head.startswith(b"\x1f\x8b"):
-                buffered = cast("BinaryIO", io.BufferedReader(GzipReader(stream, origin), 1 << 18))
-                yield from _offers_of_document(buffered, origin)
+                yield from _offers_of_document(read_gzip(stream, origin), origin)
             elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
                 yield from _offers_of_document(stream, origin)
             elif _PEM not in head and file.stat().st_size > _DER_LIMIT:

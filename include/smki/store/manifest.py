@@ -1,4 +1,4 @@
-"""The manifest of an assembled extract: what it is made of, so that it can be checked piece by piece.
+"""The manifest of an extract: the segments that it is made of, so that it can be checked segment by segment.
 
 It is written beside the file while that is staged and is never published. The content digest is the SHA-256 of the
 segments' own SHA-256 values over the XML, in order: equal for equal content, on any machine and processor.
@@ -6,13 +6,31 @@ segments' own SHA-256 values over the XML, in order: equal for equal content, on
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
+
+from smki.annex_b.version import V1, StatedFormat
 from smki.errors import PlanError
-from smki.store.segment import Segment
 from smki.store.staging import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Facts of one segment. Neither assembling nor checking has to inflate what stands before it."""
+
+    number: int
+    records: int
+    xml_bytes: int
+    xml_crc32: int
+    xml_sha256: str  # hex
+    deflate_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +46,11 @@ class Manifest:
     sha256: str  # of the .gz, hex
     header_bytes: int  # of the gzip header, before the first segment
     segments: tuple[Segment, ...]
+    format: StatedFormat = V1  # manifests that state none are older than any other
 
     @property
     def content_digest(self) -> str:
-        """Hex; see above."""
+        """Hex."""
         return hashlib.sha256(b"".join(bytes.fromhex(segment.xml_sha256) for segment in self.segments)).hexdigest()
 
     @property
@@ -41,8 +60,10 @@ class Manifest:
 
     @property
     def xml_bytes(self) -> int:
-        """Size of the XML."""
         return sum(segment.xml_bytes for segment in self.segments)
+
+
+_JSON = TypeAdapter(Manifest)
 
 
 def manifest_path(file: Path) -> Path:
@@ -52,18 +73,7 @@ def manifest_path(file: Path) -> Path:
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
     """Writes the manifest beside its file. Raises StagingError."""
-    stated = {
-        "obligation": manifest.obligation,
-        "name": manifest.name,
-        "business_date": manifest.business_date.isoformat(),
-        "cutoff": manifest.cutoff.isoformat(),
-        "window_seq": manifest.window_seq,
-        "bytes": manifest.bytes,
-        "sha256": manifest.sha256,
-        "header_bytes": manifest.header_bytes,
-        "content_digest": manifest.content_digest,
-        "segments": [segment.as_json() for segment in manifest.segments],
-    }
+    stated = {"content_digest": manifest.content_digest, **_JSON.dump_python(manifest, mode="json")}
     write_whole(manifest_path(file), json.dumps(stated, indent=1).encode())
 
 
@@ -71,22 +81,6 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest beside a file. Raises PlanError when it is missing or is none."""
     path = manifest_path(file)
     try:
-        stated = json.loads(path.read_bytes())
-        return Manifest(
-            obligation=stated["obligation"],
-            name=stated["name"],
-            business_date=date.fromisoformat(stated["business_date"]),
-            cutoff=datetime.fromisoformat(stated["cutoff"]),
-            window_seq=stated["window_seq"],
-            bytes=stated["bytes"],
-            sha256=stated["sha256"],
-            header_bytes=stated["header_bytes"],
-            segments=tuple(Segment(**segment) for segment in stated["segments"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PlanError(
-            str(path),
-            f"the staged file's manifest cannot be read ({error}).",
-            "The file cannot be checked segment by segment and is not published.",
-            "clear the run from its first task on, so that it is produced again.",
-        ) from error
+        return _JSON.validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PlanError(str(path), f"the file's manifest cannot be read ({error}).") from error

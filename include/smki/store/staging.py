@@ -1,9 +1,9 @@
-"""Clears the staging area of what failed runs left, so that its disk does not fill.
+"""The staging area: files are written to it as a whole, and what failed runs left in it is removed.
 
-A run that succeeds empties its own folder, `SMKI_STAGING/<DAG id>/<run id>`. One that fails keeps it, so that a cleared
-task goes on with what is there. After a week without a change it goes: by then the next weekly full extract is out, no
-run works or waits for a person that long, and a run that is cleared later is cleared from its first task and produces
-the same content again.
+A run that succeeds empties its own folder, `SMKI_STAGING/<DAG id>/<run id>`. One that fails keeps it, so that the step
+that failed can be repeated with what is there. After a week without a change the folder is removed: by then the next
+weekly full extract is out, and no run works or waits for a person that long. A run that is repeated later begins with
+its first step and produces the same content again.
 
 Only folders of the given DAGs are looked at; nothing else in the staging area is touched, and no link is followed.
 """
@@ -39,9 +39,9 @@ def remove_stale_runs(staging: Path, dag_ids: Iterable[str], at: datetime) -> li
             log.warning("stale run kept folder=%s error=%s", folder, error)
             problem = problem or StagingError(
                 str(folder),
-                f"the staging area is cleared of runs that are over, and this one cannot be removed ({error}).",
+                f"its run is over, and the folder cannot be removed ({error}).",
                 "It goes on taking room.",
-                "see who owns it; the next run tries again.",
+                "see who owns it, then try again.",
             )
         else:
             log.info("stale run removed folder=%s", folder)
@@ -63,13 +63,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def staging_error(path: Path, error: OSError) -> StagingError:
-    """What an operating system error on a staged file means."""
-    return StagingError(
-        str(path),
-        f"the staging area cannot be used ({error.strerror or error}).",
-        "The file is not there; nothing was published.",
-        "make room or mend the disk (SMKI_STAGING), then clear the task.",
-    )
+    """The StagingError for an operating system's error on a staged file."""
+    return StagingError(str(path), f"the staging area cannot be used ({error.strerror or error}).")
 
 
 def _run_folders(staging: Path, dag_ids: Iterable[str]) -> Iterator[Path]:

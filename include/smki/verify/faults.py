@@ -10,13 +10,12 @@ class Fault(StrEnum):
 
     NAME = "name"  # FNAME is not the file's name without .gz
     GZIP = "gzip"  # not one intact gzip member with nothing after it
-    CONTENT = "content"  # not the octets, or the records, that were produced
+    CONTENT = "content"  # not the bytes, or the records, that were produced
     XML = "xml"  # not well formed, not valid by the schema, or something hidden from those who read it
     BODY = "body"  # a body is no certificate
     PRIVATE_KEY = "private key"  # private key material
     FIELDS = "fields"  # what stands beside a body is not what its certificate says
     DUPLICATE = "duplicate"  # a certificate stands in it twice
-    STATUS = "status"  # a full extract with another status than I
     SIGNATURE = "signature"  # of a revocation list: it does not verify, or the list is none of that kind
     FRESHNESS = "freshness"  # of a revocation list: it is not valid at this time
 
@@ -24,7 +23,7 @@ class Fault(StrEnum):
 class FaultError(VerificationError):
     """A file that is not what it should be, with the kind of its fault."""
 
-    def __init__(self, fault: Fault, item: str, rule: str, consequence: str, next_step: str) -> None:
+    def __init__(self, fault: Fault, item: str, rule: str, consequence: str = "", next_step: str = "") -> None:
         super().__init__(item, rule, consequence, next_step)
         self.fault = fault
 
@@ -32,21 +31,3 @@ class FaultError(VerificationError):
     def text(self) -> str:
         """The item and the rule that it breaks, for reports."""
         return f"{self.item}: {self.rule}"
-
-
-def refused(fault: Fault, item: str, rule: str) -> FaultError:
-    """A file that is not what it should be."""
-    return FaultError(
-        fault,
-        item,
-        rule,
-        "The file is not published.",
-        "find out how it came to be; `smki verify FILE` repeats this check.",
-    )
-
-
-def not_gzip(item: str, rule: str) -> FaultError:
-    """A file that is damaged as gzip."""
-    return FaultError(
-        Fault.GZIP, item, rule, "Its content cannot be trusted; it is not published.", "get or produce it again."
-    )

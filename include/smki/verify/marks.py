@@ -4,7 +4,7 @@ So a file of 17 million certificates is judged in the memory that one of a milli
 processes that share the folder.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from pyarrow import feather
 from smki.verify.record_check import ROWS, Keys, RecordFigures
 
 _HASH_BYTES = 32
+_KEYS_AT_ONCE = 4_000_000
 
 
 class Marks:
@@ -27,8 +28,8 @@ class Marks:
         """Keeps the marks of a checked segment; the same call again replaces them."""
         self._folder.mkdir(parents=True, exist_ok=True)
         pieces = list(pieces)
-        np.save(self._keys(segment), np.sort(_joined([piece.keys for piece in pieces])))
-        np.save(self._bodies(segment), _joined([_first_lane(piece.hashes) for piece in pieces]))
+        np.save(self._keys(segment), np.sort(_join([piece.keys for piece in pieces])))
+        np.save(self._bodies(segment), _join([_first_lane(piece.hashes) for piece in pieces]))
         if rows := [piece.rows for piece in pieces if piece.rows is not None]:
             feather.write_feather(pa.concat_tables(rows), self._rows(segment))
 
@@ -55,7 +56,27 @@ class Marks:
         return self._folder / f"rows-{segment:05d}.arrow"
 
 
-def _joined(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+def repeated_keys(pieces: Sequence[Keys], keys_at_once: int = _KEYS_AT_ONCE) -> Keys:
+    """Keys that occur more than once in all pieces together; each piece is sorted (and may be a memory map).
+
+    Pieces are compared one range of keys at a time, so that only a few million keys are in memory at once.
+    """
+    total = sum(len(piece) for piece in pieces)
+    ranges = max(1, -(-total // keys_at_once))
+    bounds = [(number << 64) // ranges for number in range(ranges)]
+    repeated = []
+    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
+        parts = []
+        for piece in pieces:
+            start = np.searchsorted(piece, np.uint64(low))
+            end = len(piece) if high is None else np.searchsorted(piece, np.uint64(high))
+            parts.append(np.asarray(piece[start:end]))
+        keys = np.sort(_join(parts))
+        repeated.append(np.unique(keys[1:][keys[1:] == keys[:-1]]))
+    return np.concatenate(repeated)
+
+
+def _join(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     return np.concatenate([np.empty(0, np.uint64), *parts])
 
 

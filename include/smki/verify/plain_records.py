@@ -1,8 +1,8 @@
 """Reads plain records column by column, without an XML parser.
 
-Plain is what a parser can only read as it stands: a line of ASCII a record, the elements of Annex B with their texts
-end to end; no attribute, entity, comment, CDATA section or carriage return. Lines of equal length with the same markup
-at the same places are one shape: its first line is held against `_LINE`, and in the others every octet of the markup
+Plain is what a parser can only read as it stands: a line of ASCII a record, the format's elements with their texts end
+to end; no attribute, entity, comment, CDATA section or carriage return. Lines of equal length with the same markup at
+the same places are one shape. Its first line is matched by the format's pattern; in the others every byte of the markup
 has to be the same. The shapes' markup accounts for every `<` there is, so what stands between it are the texts.
 
 What is not plain, or holds a body that is not Base64, is not read here: a parser has to say what it is.
@@ -11,6 +11,7 @@ What is not plain, or holds a body that is not Base64, is not read here: a parse
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +19,21 @@ import pybase64
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from smki.annex_b import reading as annex_b
-from smki.certificates.columns import Octets, column, in_order
+from smki.annex_b.version import AnnexB, Field
+from smki.certificates.columns import ByteArray, put_in_order, to_column
 
-TEXT_ELEMENTS = tuple(name for name in annex_b.RECORD_ELEMENTS if name != annex_b.BODY)
+TEXTS = tuple(field for field in Field if field is not Field.BODY)
+_NAME = "[^<>&\n]+"
+_PATTERNS = {
+    Field.SUBJECT_NAME: _NAME,
+    Field.SUBJECT_ALT_NAME: _NAME,
+    Field.SERIAL: "[0-9A-F]+",
+    Field.STATUS: "[A-Z]",
+    Field.BODY: "(?:[A-Za-z0-9+/=]{4})+",
+    Field.ROLE: "[0-9]+",
+    Field.USAGE: "[A-Z]+",
+    Field.MANUFACTURING: "[a-z0-9]+",
+}
 _MOST_SHAPES = 256  # of a piece; with more, its lines have too little in common to be read together
 
 
@@ -29,15 +41,15 @@ _MOST_SHAPES = 256  # of a piece; with more, its lines have too little in common
 class Columns:
     """What n records say, column by column."""
 
-    texts: dict[str, pa.StringArray]  # of each of TEXT_ELEMENTS, "" where it is absent
+    texts: dict[Field, pa.StringArray]  # each of TEXTS, "" where the element is absent
     bodies: pa.BinaryArray  # (n,) DER
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     rows: NDArray[np.intp]
-    lines: Octets  # (rows, octets of a line)
-    texts: dict[str, slice]  # element name → where its text stands in each line
+    lines: ByteArray  # (rows, bytes of a line)
+    texts: dict[Field, slice]  # where the text of each field stands in each line
     tags: int  # in each line
 
 
@@ -45,61 +57,55 @@ class _NotPlainError(Exception):
     """A parser has to read it."""
 
 
-def read_plain(records: bytes) -> Columns | None:
+def read_plain(records: bytes, annex_b: AnnexB) -> Columns | None:
     """The columns of a piece that holds plain records and nothing else; None for any other piece."""
     if not records.endswith(b"\n") or not records.isascii() or b"&" in records or b"\r" in records:
         return None
-    octets = np.frombuffer(records, np.uint8)
+    letters = np.frombuffer(records, np.uint8)
     try:
-        shapes = list(_shapes(octets))
-        bodies = [part for shape in shapes for part in _bodies(shape.rows, shape.lines[:, shape.texts[annex_b.BODY]])]
+        shapes = list(_find_shapes(letters, _line_pattern(annex_b)))
+        bodies = [
+            part for shape in shapes for part in _decode_bodies(shape.rows, shape.lines[:, shape.texts[Field.BODY]])
+        ]
     except _NotPlainError:
         return None
-    if sum(len(shape.rows) * shape.tags for shape in shapes) != np.count_nonzero(octets == ord("<")):
+    if sum(len(shape.rows) * shape.tags for shape in shapes) != np.count_nonzero(letters == ord("<")):
         return None
     rows = [shape.rows for shape in shapes]
     return Columns(
-        {name: in_order([_texts(shape, name) for shape in shapes], rows, pa.string()) for name in TEXT_ELEMENTS},
-        in_order([body for _, body in bodies], [rows for rows, _ in bodies], pa.binary()),
+        {field: put_in_order([_texts(shape, field) for shape in shapes], rows, pa.string()) for field in TEXTS},
+        put_in_order([body for _, body in bodies], [rows for rows, _ in bodies], pa.binary()),
     )
 
 
-def _line() -> re.Pattern[bytes]:
-    def element(name: str, text: str, *, optional: bool = False) -> str:
-        return f"(?:<{name}>(?P<{name}>{text})</{name}>)" + "?" * optional
+@cache
+def _line_pattern(annex_b: AnnexB) -> re.Pattern[bytes]:
+    """A record on a line of its own; its groups are named as the fields are."""
 
-    pattern = (
-        f"<{annex_b.RECORD}>"
-        + element(annex_b.SUBJECT_NAME, "[^<>&\n]+", optional=True)
-        + element(annex_b.SUBJECT_ALT_NAME, "[^<>&\n]+", optional=True)
-        + element(annex_b.SERIAL, "[0-9A-F]+")
-        + element(annex_b.STATUS, "[A-Z]")
-        + element(annex_b.BODY, "(?:[A-Za-z0-9+/=]{4})+")
-        + element(annex_b.ROLE, "[0-9]+", optional=True)
-        + element(annex_b.USAGE, "[A-Z]+", optional=True)
-        + element(annex_b.MANUFACTURING, "[a-z0-9]+")
-        + f"</{annex_b.RECORD}>\n"
+    def element(name: str, text: str) -> str:
+        return f"<{re.escape(name)}>{text}</{re.escape(name)}>"
+
+    elements = (
+        f"(?:{element(one.name, f'(?P<{one.field}>{_PATTERNS[one.field]})')})" + "?" * one.optional
+        for one in annex_b.elements
     )
-    return re.compile(pattern.encode())
+    return re.compile((element(annex_b.record, "".join(elements)) + "\n").encode())
 
 
-_LINE = _line()
-
-
-def _shapes(octets: Octets) -> Iterator[_Shape]:
+def _find_shapes(letters: ByteArray, line: re.Pattern[bytes]) -> Iterator[_Shape]:
     """All lines, by shape. Raises _NotPlainError."""
-    ends = np.flatnonzero(octets == ord("\n")) + 1
+    ends = np.flatnonzero(letters == ord("\n")) + 1
     lengths = np.diff(ends, prepend=0)
     found = 0
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        lines = sliding_window_view(octets, length)[ends[rows] - length]
+        lines = sliding_window_view(letters, length)[ends[rows] - length]
         while len(rows):
             found += 1
-            first = _LINE.fullmatch(lines[0].tobytes())
+            first = line.fullmatch(lines[0].tobytes())
             if first is None or found > _MOST_SHAPES:
                 raise _NotPlainError
-            texts = {name: slice(*first.span(name)) for name in annex_b.RECORD_ELEMENTS if first[name] is not None}
+            texts = {field: slice(*first.span(field)) for field in Field if first[field] is not None}
             markup = np.ones(length, dtype=np.bool_)
             for text in texts.values():
                 markup[text] = False
@@ -109,30 +115,30 @@ def _shapes(octets: Octets) -> Iterator[_Shape]:
             rows, lines = rows[other], lines[other]
 
 
-def _texts(shape: _Shape, name: str) -> pa.StringArray:
-    text = shape.texts.get(name)
+def _texts(shape: _Shape, field: Field) -> pa.StringArray:
+    text = shape.texts.get(field)
     if text is None:
         return pa.repeat("", len(shape.rows))
-    return column(shape.lines[:, text], pa.string())
+    return to_column(shape.lines[:, text], pa.string())
 
 
-def _bodies(rows: NDArray[np.intp], letters: Octets) -> Iterator[tuple[NDArray[np.intp], pa.BinaryArray]]:
+def _decode_bodies(rows: NDArray[np.intp], letters: ByteArray) -> Iterator[tuple[NDArray[np.intp], pa.BinaryArray]]:
     """What (rows, letters) of Base64 stand for, with the rows, in parts. Raises _NotPlainError.
 
-    Rows with as much padding are decoded in one call: their padding becomes letters that stand for zeros, and the
-    octets that those make are taken away. So bits that belong to no octet have to be zero, too (RFC 4648, 3.5).
+    Rows with as much padding are decoded in one call: their padding becomes letters that stand for zeros, and the bytes
+    that those make are taken away. So bits that belong to no byte have to be zero, too (RFC 4648, 3.5).
     """
     ends = letters[:, -2:] == ord("=")
     padding = np.where(ends[:, 1], ends.sum(axis=1), 0)
     for missing in np.unique(padding):
         chosen = padding == missing
-        whole = letters[chosen]
-        whole[:, whole.shape[1] - missing :] = ord("A")
+        padded = letters[chosen]
+        padded[:, padded.shape[1] - missing :] = ord("A")
         try:
-            octets = np.frombuffer(pybase64.b64decode(whole.data, validate=True), np.uint8).reshape(len(whole), -1)
+            decoded = np.frombuffer(pybase64.b64decode(padded.data, validate=True), np.uint8).reshape(len(padded), -1)
         except ValueError:
             raise _NotPlainError from None
-        octets, rest = np.split(octets, [octets.shape[1] - missing], axis=1)
+        bodies, rest = np.split(decoded, [decoded.shape[1] - missing], axis=1)
         if rest.any():
             raise _NotPlainError
-        yield rows[chosen], column(octets, pa.binary())
+        yield rows[chosen], to_column(bodies, pa.binary())

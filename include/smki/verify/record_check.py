@@ -7,7 +7,7 @@
 
 A plain document (`plain_records`) has elements with texts in ASCII and nothing else, so what a tree would say of it is
 what stands in it. No tree is made of it: the parser says whether it is well formed and valid, the rest is read from its
-octets. Every other document, and every one that is refused, is read from its tree.
+bytes. Every other document, and every one that is refused, is read from its tree.
 """
 
 import hashlib
@@ -25,16 +25,17 @@ import pyarrow.compute as pc
 from lxml import etree
 from numpy.typing import NDArray
 
-from smki.annex_b import reading as annex_b
+from smki.annex_b.reading import decode_body, record_of
+from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
-from smki.certificates.columns import end_to_end, spelled
+from smki.certificates.columns import put_end_to_end, spell
 from smki.certificates.model import CertificateClass, CertificateFields
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
-from smki.verify.faults import Fault, refused
-from smki.verify.plain_records import Columns, read_plain
+from smki.verify.faults import Fault, FaultError
+from smki.verify.plain_records import TEXTS, Columns, read_plain
 
-_WORD = 8  # octets
+_WORD = 8  # bytes
 _MOST_LISTED = 10  # records that an error names
 Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
 
@@ -68,21 +69,9 @@ ROWS = pa.schema(
 )
 
 
-_RECORD_END = f"</{annex_b.RECORD}>".encode()
-_PLAIN_OPENING = re.compile(
-    (
-        """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
-        f"<{annex_b.ROOT}>\\s*"
-        + "".join(
-            f"<{name}>[^<&]*</{name}>\\s*"
-            for name in (annex_b.RESPONSE_CODE, annex_b.RESPONSE_MESSAGE, annex_b.AUDIT_REFERENCE)
-        )
-    ).encode()
-)
-_ROOT_END = f"</{annex_b.ROOT}>".encode()
 _PRIVATE_KEY = b"PRIVATE KEY"
 _HEX, _DASHED_HEX = (
-    np.frombuffer("".join(spelling % octet for octet in range(256)).encode(), np.uint8).reshape(256, -1)
+    np.frombuffer("".join(spelling % byte for byte in range(256)).encode(), np.uint8).reshape(256, -1)
     for spelling in ("%02X", "-%02X")
 )
 _TEXT = pa.string()
@@ -90,11 +79,16 @@ Name = TypeVar("Name", str, bytes)
 
 
 class RecordChecker:
-    """Checks pieces of documents; remembers the schema and the certificate profiles it has seen. One for a thread."""
+    """Checks pieces of documents of one format; `schema` is the XSD of V1. It remembers the certificate profiles that
+    it has seen. One for a thread.
+    """
 
-    def __init__(self, schema: Path, *, keep_rows: bool = False) -> None:
-        self._name = schema.name
-        self._schema = _compiled(schema)
+    def __init__(self, annex_b: AnnexB, schema: Path, *, keep_rows: bool = False) -> None:
+        self.annex_b = annex_b
+        self._plain_opening = _plain_opening(annex_b)
+        path = schema_path(annex_b, schema)
+        self._name = path.name
+        self._schema = _compile(path)
         self._keep_rows = keep_rows
         self._parser = _parser(self._schema)
         self._validator = _parser(self._schema, _Nothing())
@@ -113,11 +107,11 @@ class RecordChecker:
 
     def _plain(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns | None:
         """The columns of a plain document; None for one that a tree has to be made of."""
-        if any(map(_armoured_key, (opening, records, closing))):
-            raise refused(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
+        if any(map(_has_armoured_key, (opening, records, closing))):
+            raise FaultError(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         document = opening + records + closing
-        if _PLAIN_OPENING.fullmatch(opening) and closing.strip() == _ROOT_END:
-            plain = read_plain(records) if records else self._parsed(document, item)
+        if self._plain_opening.fullmatch(opening) and closing.strip() == self.annex_b.root_end:
+            plain = read_plain(records, self.annex_b) if records else self._parsed(document, item)
             if plain is not None and self._is_valid(document):
                 return plain
         return None
@@ -139,35 +133,32 @@ class RecordChecker:
             root = etree.fromstring(document, self._parser)
         except etree.XMLSyntaxError as error:
             self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
-            raise refused(Fault.XML, item, f"it breaks the schema {self._name} or XML ({error.msg}).") from error
+            raise FaultError(Fault.XML, item, f"it breaks the schema {self._name} or XML ({error.msg}).") from error
         if root.getroottree().docinfo.internalDTD is not None:
-            raise refused(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
-        if root.tag != annex_b.ROOT:
-            raise refused(Fault.XML, item, f"its root element is {root.tag}, and Annex B says {annex_b.ROOT}.")
-        records = [annex_b.record_of(element) for element in root.iterchildren(annex_b.RECORD)]
-        if document.count(_RECORD_END) > len(records):
-            raise refused(
+            raise FaultError(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
+        annex_b = self.annex_b
+        if root.tag != annex_b.tag(annex_b.root):
+            raise FaultError(
+                Fault.XML, item, f"its root element is {root.tag}, and Annex B says {annex_b.tag(annex_b.root)}."
+            )
+        records = [record_of(element, annex_b) for element in root.iterchildren(annex_b.tag(annex_b.record))]
+        if document.count(annex_b.record_end) > len(records):
+            raise FaultError(
                 Fault.XML, item, "a comment or a CDATA section in it hides records from those who read it as XML."
             )
-        bodies = [_decoded(record.body or "", item, row) for row, record in enumerate(records)]
-        texts = zip(*records, strict=True) if records else [()] * len(annex_b.RECORD_ELEMENTS)
         return Columns(  # the schema allows no empty texts where elements may be absent
-            {
-                name: pa.array([text or "" for text in column], pa.string())
-                for name, column in zip(annex_b.RECORD_ELEMENTS, texts, strict=True)
-                if name != annex_b.BODY
-            },
-            pa.array(bodies, pa.binary()),
+            {field: pa.array([getattr(record, field) or "" for record in records], _TEXT) for field in TEXTS},
+            pa.array([_decode(record.body or "", item, row) for row, record in enumerate(records)], pa.binary()),
         )
 
     def _check_columns(self, columns: Columns, item: str, *, is_plain: bool) -> RecordFigures:
         fields = self._reader.read(columns.bodies)
         for row, error in sorted(fields.refused.items()):
             kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
-            raise refused(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
-        _compare(columns, fields, item)
+            raise FaultError(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
+        self._compare(columns, fields, item)
         hashes = _hashes(columns.bodies)
-        statuses = columns.texts[annex_b.STATUS]
+        statuses = columns.texts[Field.STATUS]
         return RecordFigures(
             records=len(columns.bodies),
             set_digest=SetDigest.of_hashes(hashes),
@@ -176,13 +167,27 @@ class RecordChecker:
             issuers=_count(fields, lambda profile: profile.issuer),
             keys=_keys(fields),
             hashes=b"".join(hashes),
-            manufacturing=_flagged(columns.texts[annex_b.MANUFACTURING]),
+            manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
             is_plain=is_plain,
             rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
         )
 
+    def _compare(self, columns: Columns, fields: FieldBatch, item: str) -> None:
+        """Raises FaultError where elements are not what their certificates say; it names the first, and how many."""
+        for field, certified in _certified_texts(fields).items():
+            stated = columns.texts[field]
+            if not stated.equals(certified):
+                row, *others = (int(place) + 1 for place in np.flatnonzero(pc.not_equal(stated, certified)))
+                also = f" {len(others):,} more records here differ the same way: {_list(others)}." if others else ""
+                raise FaultError(
+                    Fault.FIELDS,
+                    f"{item}, record {row}",
+                    f"its {self.annex_b.names[field]} is {stated[row - 1].as_py()!r} and its certificate says "
+                    f"{certified[row - 1].as_py()!r}.{also}",
+                )
 
-def _flagged(flags: pa.StringArray) -> int:
+
+def _count_true(flags: pa.StringArray) -> int:
     """How many of a column of xs:boolean are true."""
     return int(pc.sum(pc.is_in(flags, pa.array(["true", "1"], _TEXT))).as_py() or 0)
 
@@ -194,14 +199,21 @@ class _Nothing:
         """What a parser asks of any target."""
 
 
-def _armoured_key(octets: bytes) -> bool:
+def _plain_opening(annex_b: AnnexB) -> re.Pattern[bytes]:
+    """What a plain document says before its records."""
+    declaration = """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
+    head = "".join(f"<{name}>[^<&]*</{name}>\\s*" for name in map(re.escape, dict(annex_b.head)))
+    return re.compile(declaration.encode() + re.escape(annex_b.root_start) + rb"\s*" + head.encode())
+
+
+def _has_armoured_key(content: bytes) -> bool:
     """In letters of any width."""
-    return b" " in octets and (
-        _PRIVATE_KEY in octets or (b"\0" in octets and _PRIVATE_KEY in octets.replace(b"\0", b""))
+    return b" " in content and (
+        _PRIVATE_KEY in content or (b"\0" in content and _PRIVATE_KEY in content.replace(b"\0", b""))
     )
 
 
-def _compiled(schema: Path) -> etree.XMLSchema:
+def _compile(schema: Path) -> etree.XMLSchema:
     try:
         return etree.XMLSchema(etree.parse(schema))
     except (OSError, etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
@@ -223,41 +235,27 @@ def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XM
     )
 
 
-def _compare(columns: Columns, fields: FieldBatch, item: str) -> None:
-    """Raises VerificationError where elements are not what their certificates say; it names the first, and how many."""
-    for name, certified in _certified(fields).items():
-        stated = columns.texts[name]
-        if not stated.equals(certified):
-            differs = pc.not_equal(stated, certified)
-            row, *others = (int(place) + 1 for place in np.flatnonzero(differs))
-            also = f" So it is with {len(others):,} more records here: {_listed(others)}." if others else ""
-            raise refused(
-                Fault.FIELDS,
-                f"{item}, record {row}",
-                f"its {name} is {stated[row - 1].as_py()!r} and its certificate says "
-                f"{certified[row - 1].as_py()!r}.{also}",
-            )
-
-
-def _certified(fields: FieldBatch) -> dict[str, pa.StringArray]:
-    """Texts of a record's elements as the certificates say them, "" where there is no such element."""
+def _certified_texts(fields: FieldBatch) -> dict[Field, pa.StringArray]:
+    """The texts of records as the certificates say them, "" where there is no such element."""
     is_device = _by_profile(fields, lambda profile: profile.certificate_class is CertificateClass.DEVICE, pa.bool_())
-    eui64 = pc.utf8_slice_codeunits(spelled(fields.eui64s, _DASHED_HEX), 1)
+    eui64 = pc.utf8_slice_codeunits(spell(fields.eui64s, _DASHED_HEX), 1)
     name = pc.if_else(fields.eui64s.is_null(), _by_profile(fields, lambda profile: profile.common_name or ""), eui64)
     return {
-        annex_b.SUBJECT_NAME: pc.if_else(is_device, "", name),
-        annex_b.SUBJECT_ALT_NAME: pc.if_else(is_device, name, ""),
-        annex_b.SERIAL: spelled(fields.serial_numbers, _HEX),
-        annex_b.ROLE: _by_profile(fields, lambda profile: "" if profile.role is None else str(profile.role)),
-        annex_b.USAGE: _by_profile(fields, lambda profile: profile.usage or ""),
+        Field.SUBJECT_NAME: pc.if_else(is_device, "", name),
+        Field.SUBJECT_ALT_NAME: pc.if_else(is_device, name, ""),
+        Field.SERIAL: spell(fields.serial_numbers, _HEX),
+        Field.ROLE: _by_profile(fields, lambda profile: "" if profile.role is None else str(profile.role)),
+        Field.USAGE: _by_profile(fields, lambda profile: profile.usage or ""),
     }
 
 
-def _decoded(text: str, item: str, row: int) -> bytes:
+def _decode(text: str, item: str, row: int) -> bytes:
     try:
-        return annex_b.decode_body(text)
+        return decode_body(text)
     except ValueError as error:
-        raise refused(Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error}).") from error
+        raise FaultError(
+            Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error})."
+        ) from error
 
 
 def _by_profile(
@@ -279,8 +277,8 @@ def _count(fields: FieldBatch, value: Callable[[CertificateFields], Name]) -> Co
 
 def _hashes(bodies: pa.BinaryArray) -> list[bytes]:
     """SHA-256 of each."""
-    octets, bounds = end_to_end(bodies)
-    view, sha256 = octets.data, hashlib.sha256
+    content, bounds = put_end_to_end(bodies)
+    view, sha256 = content.data, hashlib.sha256
     return [sha256(view[start:end]).digest() for start, end in pairwise(bounds.tolist())]
 
 
@@ -296,7 +294,7 @@ def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> 
     return pa.table(columns, schema=ROWS)
 
 
-def _listed(numbers: list[int]) -> str:
+def _list(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:_MOST_LISTED])) + (" …" if len(numbers) > _MOST_LISTED else "")
 
 
@@ -307,25 +305,25 @@ def _record_item(item: str, row: int) -> str:
 def _keys(fields: FieldBatch) -> Keys:
     """64 bits mixed from issuer and serial number: equal pairs share them, others hardly ever.
 
-    Serial numbers are taken as words of eight octets, zero-padded; a word counts only where the number reaches it, and
+    Serial numbers are taken as words of eight bytes, zero-padded; a word counts only where the number reaches it, and
     so does the length, so that the rest of the piece has no part in a key.
     """
-    values, bounds = end_to_end(fields.serial_numbers)
+    values, bounds = put_end_to_end(fields.serial_numbers)
     lengths = np.diff(bounds)
     longest = int(lengths.max(initial=0))
     words = -(-longest // _WORD)
-    octets = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
-    octets[np.arange(words * _WORD) < lengths[:, None]] = values
+    padded = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
+    padded[np.arange(words * _WORD) < lengths[:, None]] = values
     salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
-    lengths_spread = _mixed(np.arange(longest + 1, dtype=np.uint64))  # or a length is taken for a part of a number
+    lengths_spread = _mix(np.arange(longest + 1, dtype=np.uint64))  # or a length is taken for a part of a number
     keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths_spread[lengths]
-    for number, word in enumerate(octets.view(np.uint64).T):
+    for number, word in enumerate(padded.view(np.uint64).T):
         reached = lengths > number * _WORD
-        keys[reached] = _mixed(keys[reached] ^ word[reached])
+        keys[reached] = _mix(keys[reached] ^ word[reached])
     return keys
 
 
-def _mixed(words: Keys) -> Keys:
+def _mix(words: Keys) -> Keys:
     """Each word with its bits spread over all of it (the finaliser of splitmix64), one to one."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

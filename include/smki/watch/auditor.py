@@ -28,6 +28,7 @@ from paramiko import SFTPClient
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from smki.annex_b.gzip_reader import read_header
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
 from smki.gate.ledger import waiting_gate_runs
 from smki.kinds.anchors.files import own_certificates
@@ -43,8 +44,7 @@ from smki.repository.database import lost_connections
 from smki.repository.tables import audited_file
 from smki.retention.execution import list_site
 from smki.retention.rules import SeenFile
-from smki.verify.gzip_member import read_header
-from smki.verify.single_file import read_single
+from smki.verify.frame import read_single
 from smki.watch.due import due_on_server
 from smki.watch.facts import load_facts, read_clocks
 from smki.watch.findings import Finding, Kind, Sight, find_held, find_wrong, find_wrong_clocks

@@ -9,7 +9,7 @@ from builders import assembled, day, look_alikes, rendered, state_as_of
 from smki.annex_b.reading import pybase64
 from smki.certificates.model import Status
 from smki.obligations.catalogue import Obligation
-from smki.store.segment import write_segment
+from smki.store.gzip_writer import write_segment
 
 from .extract_files import (
     BODY,

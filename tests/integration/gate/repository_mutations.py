@@ -10,7 +10,7 @@ from smki.gate.model import Verdict
 from smki.kinds.extracts.assembly import assemble
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.obligations.catalogue import Obligation
-from smki.store.segment import segment_path
+from smki.store.gzip_writer import segment_path
 from smki.store.staging import write_whole
 
 from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world, pieces_of

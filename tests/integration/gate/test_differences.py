@@ -16,7 +16,7 @@ from smki.kinds.extracts.differences import confirmed_duplicates, full_differenc
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.repository.holdings import in_use_as_of
 from smki.store.manifest import Manifest, manifest_path
-from smki.verify.faults import Fault, refused
+from smki.verify.faults import Fault, FaultError
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, examine_file
 
@@ -147,7 +147,7 @@ def test_equal_keys_of_different_certificates_are_no_duplicate(world: World, in_
     manifest = extract.manifest if in_segments else None
     verification, marks = examined(extract, manifest)
     key = int(next(keys for keys in marks.keys(one.number for one in verification.segments) if len(keys))[0])
-    fault = refused(Fault.DUPLICATE, extract.file.name, "1 certificates are in it more than once.")
+    fault = FaultError(Fault.DUPLICATE, extract.file.name, "1 certificates are in it more than once.")
     hit = replace(verification, repeated=(key,), faults=(fault,))
     assert confirmed_duplicates(extract.file, manifest, XSD, hit, marks) == ()
     evidence = world.evidence_of(extract, hit, marks)

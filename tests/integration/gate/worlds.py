@@ -31,8 +31,8 @@ from smki.publish.recipe import PublishedFile
 from smki.repository.lodging import RevocationListOffer
 from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
+from smki.store.gzip_writer import write_single
 from smki.store.manifest import Manifest, manifest_path, write_manifest
-from smki.store.single_file import write_single
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, examine_file
 from smki_demo.generator.anchor_slots import write_anchor_slots

@@ -21,7 +21,7 @@ from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import publication
 from smki.repository.windows import close_windows
-from smki.store.single_file import write_single
+from smki.store.gzip_writer import write_single
 from smki.watch import auditor
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind

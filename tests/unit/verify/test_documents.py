@@ -24,6 +24,7 @@ from smki.annex_b.reading import pybase64
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
+from smki.verify.faults import Fault, FaultError
 from smki.verify.verification import Verification, verify_file
 
 Parts = tuple[bytes, bytes, bytes]  # head, records, tail
@@ -116,11 +117,13 @@ def test_document_of_many_pieces_passes_and_a_damage_in_any_is_found(tmp_path: P
     for share in (0.1, 0.999):
         at = xml.index(b"<CertificateUsage>", int(share * len(xml)) - 1_000) + len(b"<CertificateUsage>")
         other = b"KA" if xml[at : at + 2] == b"DS" else b"DS"
-        with pytest.raises(VerificationError, match="its CertificateUsage is"):
+        with pytest.raises(FaultError) as caught:
             verify_file(zipped(tmp_path, xml[:at] + other + xml[at + 2 :]), XSD)
+        assert caught.value.fault is Fault.FIELDS
     half = xml.index(b"<CertificateResponse>", len(xml) // 2)
-    with pytest.raises(VerificationError, match="more than once"):
+    with pytest.raises(FaultError) as caught:
         verify_file(zipped(tmp_path, xml[:half] + rendered(bodies[:1]) + xml[half:]), XSD)
+    assert caught.value.fault is Fault.DUPLICATE
 
 
 Damage = Callable[[Parts], Parts]
@@ -167,76 +170,89 @@ def same_certificate_with_another_signature(parts: Parts) -> Parts:
 
 DOCTYPE = b'<!DOCTYPE CertificateDataResponse [<!ENTITY status "I">]>\n'
 S, D = rb"<CertificateSerial>(\w+)<", rb"<CertificateSubjectAltName>([^<]+)</CertificateSubjectAltName>"
-DAMAGES: dict[str, tuple[Damage, str]] = {
-    "document type": (lambda p: (p[0].replace(ROOT, DOCTYPE + ROOT), p[1], p[2]), "document type"),
+# The damage, its fault, and what the rule names where it is one of the fields.
+DAMAGES: dict[str, tuple[Damage, Fault] | tuple[Damage, Fault, str]] = {
+    "document type": (lambda p: (p[0].replace(ROOT, DOCTYPE + ROOT), p[1], p[2]), Fault.XML),
     "entity": (
         lambda p: (p[0].replace(ROOT, DOCTYPE + ROOT), p[1].replace(b">I<", b">&status;<"), p[2]),
-        "document type|schema",
+        Fault.XML,
     ),
-    "unknown entity": (on_records(b">I<", b">&status;<"), "XML"),
-    "comment that hides all": (lambda p: (p[0] + b"<!--", p[1], b"-->" + p[2]), "hides records|XML"),
-    "comment that hides one": (on_line(1, rb"(?s)(.+)", rb"<!--\1-->"), "hides records"),
-    "instruction that hides all": (lambda p: (p[0] + b"<?x ", p[1], b"?>" + p[2]), "hides records|XML"),
-    "CDATA in the wrong place": (on_line(1, rb"(?s)(.+)", rb"<![CDATA[\1]]>"), "schema"),
-    "comment that changes a text": (on_line(2, S, rb"<CertificateSerial>\1<!-- -->00<"), "its CertificateSerial"),
+    "unknown entity": (on_records(b">I<", b">&status;<"), Fault.XML),
+    "comment that hides all": (lambda p: (p[0] + b"<!--", p[1], b"-->" + p[2]), Fault.XML),
+    "comment that hides one": (on_line(1, rb"(?s)(.+)", rb"<!--\1-->"), Fault.XML),
+    "instruction that hides all": (lambda p: (p[0] + b"<?x ", p[1], b"?>" + p[2]), Fault.XML),
+    "CDATA in the wrong place": (on_line(1, rb"(?s)(.+)", rb"<![CDATA[\1]]>"), Fault.XML),
+    "comment that changes a text": (
+        on_line(2, S, rb"<CertificateSerial>\1<!-- -->00<"),
+        Fault.FIELDS,
+        "CertificateSerial",
+    ),
     "elements in another order": (
         on_records(rb"(<CertificateSerial>\w+</\w+>)(<CertificateStatus>I</\w+>)", rb"\2\1"),
-        "schema",
+        Fault.XML,
     ),
-    "element twice": (on_records(rb"(<CertificateStatus>I</\w+>)", rb"\1\1"), "schema"),
-    "element missing": (on_records(rb"<CertificateStatus>I</\w+>", b""), "schema"),
-    "element unknown": (on_records(rb"</CertificateResponse>", b"<More/></CertificateResponse>"), "schema"),
-    "attribute on a record": (on_records(b"<CertificateResponse>", b'<CertificateResponse a="b">'), "schema"),
-    "namespace": (lambda p: (p[0].replace(ROOT, ROOT[:-1] + b' xmlns="urn:x">'), p[1], p[2]), "schema"),
-    "text between records": (lambda p: (p[0], b"text" + p[1], p[2]), "schema"),
+    "element twice": (on_records(rb"(<CertificateStatus>I</\w+>)", rb"\1\1"), Fault.XML),
+    "element missing": (on_records(rb"<CertificateStatus>I</\w+>", b""), Fault.XML),
+    "element unknown": (on_records(rb"</CertificateResponse>", b"<More/></CertificateResponse>"), Fault.XML),
+    "attribute on a record": (on_records(b"<CertificateResponse>", b'<CertificateResponse a="b">'), Fault.XML),
+    "namespace": (lambda p: (p[0].replace(ROOT, ROOT[:-1] + b' xmlns="urn:x">'), p[1], p[2]), Fault.XML),
+    "text between records": (lambda p: (p[0], b"text" + p[1], p[2]), Fault.XML),
     "other root": (
         lambda p: (p[0].replace(ROOT, b"<Other>"), p[1], p[2].replace(b"CertificateDataResponse", b"Other")),
-        "schema|root element",
+        Fault.XML,
     ),
-    "something after the root": (lambda p: (p[0], p[1], p[2] + b"<x/>"), "XML"),
-    "end missing": (lambda p: (p[0], p[1], b""), "XML"),
-    "body of another certificate": (other_body, "its Certificate(SubjectAltName|Serial|Usage) is"),
+    "something after the root": (lambda p: (p[0], p[1], p[2] + b"<x/>"), Fault.XML),
+    "end missing": (lambda p: (p[0], p[1], b""), Fault.XML),
+    "body of another certificate": (other_body, Fault.FIELDS),
     "body that is no certificate": (
         on_records(rb"(<CertificateBody>)[^<]+<", rb"\1AAAA<"),
-        "its body is no certificate",
+        Fault.BODY,
     ),
-    "body that is empty": (on_records(rb"(<CertificateBody>)[^<]+<", rb"\1<"), "its body is no certificate"),
-    "body that is no Base64": (on_records(rb"(<CertificateBody>)MII", rb"\1MI*"), "schema|not Base64"),
-    "body on two lines": (on_records(rb"(<CertificateBody>)(.{64})", rb"\1\2\n"), "not Base64 on one line"),
-    "wrong serial number": (on_line(2, S, rb"<CertificateSerial>\g<1>00<"), "its CertificateSerial is"),
-    "serial number in lower case": (on_line(2, rb"<CertificateSerial>\w+<", b"<CertificateSerial>ab<"), "schema"),
-    "serial number with a sign octet": (on_line(2, S, rb"<CertificateSerial>00\1<"), "its CertificateSerial is"),
-    "wrong EUI-64": (on_line(4, D, D.replace(b"([^<]+)", b"00-00-00-00-00-00-00-01")), "its CertificateSubjectAltName"),
-    "wrong name of a CA": (on_line(0, b"OCA0", b"OCA1"), "its CertificateSubjectName is 'OCA1'"),
+    "body that is empty": (on_records(rb"(<CertificateBody>)[^<]+<", rb"\1<"), Fault.BODY),
+    "body that is no Base64": (on_records(rb"(<CertificateBody>)MII", rb"\1MI*"), Fault.XML),
+    "body on two lines": (on_records(rb"(<CertificateBody>)(.{64})", rb"\1\2\n"), Fault.BODY),
+    "wrong serial number": (on_line(2, S, rb"<CertificateSerial>\g<1>00<"), Fault.FIELDS, "CertificateSerial"),
+    "serial number in lower case": (on_line(2, rb"<CertificateSerial>\w+<", b"<CertificateSerial>ab<"), Fault.XML),
+    "serial number with a sign byte": (on_line(2, S, rb"<CertificateSerial>00\1<"), Fault.FIELDS, "CertificateSerial"),
+    "wrong EUI-64": (
+        on_line(4, D, D.replace(b"([^<]+)", b"00-00-00-00-00-00-00-01")),
+        Fault.FIELDS,
+        "CertificateSubjectAltName",
+    ),
+    "wrong name of a CA": (on_line(0, b"OCA0", b"OCA1"), Fault.FIELDS, "CertificateSubjectName is 'OCA1'"),
     "subject of the wrong class": (
         on_line(4, D, rb"<CertificateSubjectName>\1</CertificateSubjectName>"),
-        "its CertificateSubjectName is",
+        Fault.FIELDS,
+        "CertificateSubjectName",
     ),
-    "wrong role": (on_line(2, rb"Role>\d+<", b"Role>66<"), "its CertificateRole is '66'"),
-    "no role": (on_line(2, rb"<CertificateRole>\d+</CertificateRole>", b""), "its CertificateRole is ''"),
+    "wrong role": (on_line(2, rb"Role>\d+<", b"Role>66<"), Fault.FIELDS, "CertificateRole is '66'"),
+    "no role": (on_line(2, rb"<CertificateRole>\d+</CertificateRole>", b""), Fault.FIELDS, "CertificateRole is ''"),
     "role of a Device": (
         on_line(4, b"<CertificateUsage>", b"<CertificateRole>2</CertificateRole><CertificateUsage>"),
-        "its CertificateRole is '2'",
+        Fault.FIELDS,
+        "CertificateRole is '2'",
     ),
-    "wrong usage": (on_line(2, b">DS<", b">KA<"), "its CertificateUsage is 'KA'"),
+    "wrong usage": (on_line(2, b">DS<", b">KA<"), Fault.FIELDS, "CertificateUsage is 'KA'"),
     "usage of a CA": (
         on_line(0, b"<ManufacturingFlag>", b"<CertificateUsage>DS</CertificateUsage><ManufacturingFlag>"),
-        "its CertificateUsage is 'DS'",
+        Fault.FIELDS,
+        "CertificateUsage is 'DS'",
     ),
-    "unknown status": (on_records(b">I<", b">X<"), "schema"),
-    "status N in a full extract": (on_records(b">I<", b">N<"), "status I only"),
-    "same record twice": (same_record_twice, "more than once"),
-    "same serial number twice": (same_certificate_with_another_signature, "more than once"),
+    "unknown status": (on_records(b">I<", b">X<"), Fault.XML),
+    "same record twice": (same_record_twice, Fault.DUPLICATE),
+    "same serial number twice": (same_certificate_with_another_signature, Fault.DUPLICATE),
 }
 
 
 @pytest.mark.parametrize("in_segments", [False, True], ids=["in one piece", "in segments"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_document_is_refused(bodies: list[bytes], tmp_path: Path, damage: str, in_segments: bool) -> None:
-    apply, rule = DAMAGES[damage]
+    apply, fault, *named = DAMAGES[damage]
     parts = apply((HEAD, rendered(bodies), TAIL))
-    with pytest.raises(VerificationError, match=rule):
+    with pytest.raises(FaultError) as caught:
         verify_parts(tmp_path, parts, in_segments=in_segments)
+    assert caught.value.fault is fault
+    assert all(text in caught.value.rule for text in named)
 
 
 @pytest.mark.parametrize(("start", "end"), [(b"<!--", b"-->"), (b"<?x ", b"?>")], ids=["comment", "instruction"])
@@ -251,8 +267,9 @@ def test_records_beside_hidden_ones_are_those_that_count(
 
 def test_refusal_names_the_record(bodies: list[bytes], tmp_path: Path) -> None:
     parts = on_line(5, b">DS<", b">KA<")((HEAD, rendered(bodies), TAIL))
-    with pytest.raises(VerificationError, match=f"^{NAME}, segment 1, record 6: its CertificateUsage"):
+    with pytest.raises(FaultError) as caught:
         verify_parts(tmp_path, parts, in_segments=True)
+    assert caught.value.item == f"{NAME}, segment 1, record 6"
 
 
 def test_checker_goes_on_after_a_refusal(bodies: list[bytes], tmp_path: Path) -> None:
@@ -260,8 +277,9 @@ def test_checker_goes_on_after_a_refusal(bodies: list[bytes], tmp_path: Path) ->
     good = rendered(bodies)
     for broken in ((good[:-5], good), (good, good[:-5])):
         file, manifest = assembled(tmp_path, [HEAD, *broken, TAIL])
-        with pytest.raises(VerificationError, match=f"segment {broken.index(good[:-5]) + 1}"):
+        with pytest.raises(VerificationError) as caught:
             verify_file(file, XSD, manifest=manifest)
+        assert caught.value.item == f"{NAME}, segment {broken.index(good[:-5]) + 1}"
 
 
 def test_schema_that_is_none_is_a_configuration_error(bodies: list[bytes], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from smki.verify.record_check import _keys
 from smki_demo.generator.pki import Pki
 
 BODY = look_alikes(1)[0]
-# Content octets of positive serial numbers, of every length around the words that keys are mixed from.
+# Content bytes of positive serial numbers, of every length around the words that keys are mixed from.
 SERIALS = st.builds(lambda first, rest: bytes([first]) + rest, st.integers(1, 0x7F), st.binary(max_size=24))
 
 

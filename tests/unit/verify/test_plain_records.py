@@ -10,10 +10,11 @@ from lxml import etree
 
 from builders import XSD, columns_of, document, look_alikes, name, plan_of, record_of, rendered, self_made
 from smki.annex_b.reading import pybase64
+from smki.annex_b.version import V1, Field
 from smki.errors import VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.verify import plain_records
-from smki.verify.plain_records import Columns, read_plain
+from smki.verify.plain_records import Columns
 from smki.verify.record_check import RecordChecker
 
 HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
@@ -22,13 +23,17 @@ DEVICE = rendered(DEVICES[:1])
 BODY = re.compile(rb"(<CertificateBody>)([^<]+)(<)")
 
 
+def read_plain(records: bytes) -> Columns | None:
+    return plain_records.read_plain(records, V1)
+
+
 def parsed(records: bytes) -> Columns:
-    return RecordChecker(XSD)._parsed(HEAD + records + TAIL, "a piece")
+    return RecordChecker(V1, XSD)._parsed(HEAD + records + TAIL, "a piece")
 
 
 def same(first: Columns, second: Columns) -> bool:
     return first.bodies.equals(second.bodies) and all(
-        column.equals(second.texts[name]) for name, column in first.texts.items()
+        column.equals(second.texts[field]) for field, column in first.texts.items()
     )
 
 
@@ -70,7 +75,7 @@ NOT_PLAIN: dict[str, Callable[[bytes], bytes]] = {
     "padding at the beginning": lambda xml: with_body(xml, lambda text: b"=" + text[1:]),
     "letter after padding": lambda xml: with_body(xml, lambda text: text[:-2] + b"=A"),
     "too much padding": lambda xml: with_body(xml, lambda text: text[:-4] + b"A==="),
-    "bits that belong to no octet": lambda xml: with_body(xml, lambda text: text[:-4] + b"AB=="),
+    "bits that belong to no byte": lambda xml: with_body(xml, lambda text: text[:-4] + b"AB=="),
 }
 
 
@@ -107,7 +112,7 @@ def test_records_with_too_little_in_common_are_left_to_a_parser(monkeypatch: pyt
     bodies = [self_made(name("07", text), serial=number) for number, text in enumerate(names, 1 << 62)]
     assert read_plain(rendered(bodies[:3])) is not None
     assert read_plain(rendered(bodies)) is None
-    RecordChecker(XSD).check(HEAD, rendered(bodies), TAIL, "a piece")
+    RecordChecker(V1, XSD).check(HEAD, rendered(bodies), TAIL, "a piece")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +133,7 @@ def test_changed_records_are_read_as_a_parser_reads_them_or_not_at_all(mixed: by
         at = data.draw(st.integers(0, len(records)))
         records = records[:at] + new + records[at + data.draw(st.sampled_from([len(new), 0, 1])) :]
     plain = read_plain(records)
-    if plain is not None and RecordChecker(XSD)._is_valid(HEAD + records + TAIL):
+    if plain is not None and RecordChecker(V1, XSD)._is_valid(HEAD + records + TAIL):
         assert same(plain, parsed(records))
 
 
@@ -140,7 +145,7 @@ def test_changed_records_are_read_as_a_parser_reads_them_or_not_at_all(mixed: by
 def test_body_is_decoded_only_where_the_schema_has_it_for_base64(text: str) -> None:
     record = with_body(DEVICE, lambda _: text.encode())
     if read_plain(record) is not None:
-        assert RecordChecker(XSD)._is_valid(HEAD + record + TAIL)
+        assert RecordChecker(V1, XSD)._is_valid(HEAD + record + TAIL)
 
 
 BREAKS_THE_SCHEMA = {
@@ -150,7 +155,7 @@ BREAKS_THE_SCHEMA = {
     "usage unknown": (b"<CertificateUsage>", b"<CertificateUsage>K"),
     "EUI-64 too long": (b"<CertificateSubjectAltName>", b"<CertificateSubjectAltName>00-"),
     "flag that is none": (b"<ManufacturingFlag>", b"<ManufacturingFlag>x"),
-    "role beyond an octet": (b"<CertificateUsage>", b"<CertificateRole>256</CertificateRole><CertificateUsage>"),
+    "role beyond a byte": (b"<CertificateUsage>", b"<CertificateRole>256</CertificateRole><CertificateUsage>"),
     "not well formed": (b"</CertificateResponse>", b"</CertificateResponse"),
     "response code that is no number": (b"<ResponseCode>", b"<ResponseCode>x"),
     "no response code": (b"<ResponseCode>200</ResponseCode>\n", b""),
@@ -160,7 +165,7 @@ BREAKS_THE_SCHEMA = {
 @pytest.mark.parametrize("way", BREAKS_THE_SCHEMA)
 def test_document_that_breaks_the_schema_is_invalid_without_a_tree_too(way: str) -> None:
     """Again and again, and a valid one in between is valid."""
-    checker, (old, new) = RecordChecker(XSD), BREAKS_THE_SCHEMA[way]
+    checker, (old, new) = RecordChecker(V1, XSD), BREAKS_THE_SCHEMA[way]
     good = HEAD + rendered(DEVICES[:4]) + TAIL
     broken = new.join(good.rsplit(old, 1))
     assert broken != good
@@ -187,7 +192,7 @@ def test_document_with_another_opening_is_read_from_its_tree(monkeypatch: pytest
     assert HEAD not in openings
     for opening in openings:
         try:
-            RecordChecker(XSD).check(opening, records, TAIL, "a piece")
+            RecordChecker(V1, XSD).check(opening, records, TAIL, "a piece")
         except VerificationError:
             continue
 
@@ -200,7 +205,7 @@ def record_as_others_write_it() -> bytes:
 def test_columns_are_those_that_were_rendered(signed: list[bytes]) -> None:
     made, plain = columns_of(signed), read_plain(rendered(signed))
     assert plain is not None
-    assert plain.texts["CertificateSerial"].to_pylist() == [
+    assert plain.texts[Field.SERIAL].to_pylist() == [
         serial.hex().upper() for serial in made["serial_number"].to_pylist()
     ]
-    assert plain.texts["CertificateUsage"].to_pylist() == [usage or "" for usage in made["usage"].to_pylist()]
+    assert plain.texts[Field.USAGE].to_pylist() == [usage or "" for usage in made["usage"].to_pylist()]

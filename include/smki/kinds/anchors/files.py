@@ -20,9 +20,9 @@ from smki.certificates.set_digest import SetDigest
 from smki.kinds.anchors.problems import Problem, slot_error
 from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, AnchorSet, Region
 from smki.kinds.extracts.rendering import render_head, render_records, render_tail
-from smki.store.single_file import write_single
-from smki.verify.faults import Fault, refused
-from smki.verify.single_file import read_single
+from smki.store.gzip_writer import write_single
+from smki.verify.faults import Fault, FaultError
+from smki.verify.frame import read_single
 from smki.verify.verification import verify_file
 
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +67,7 @@ def write_region(anchor_set: AnchorSet, region: Region, file: Path, schema: Path
     verified = verify_file(file, schema)
     expected = SetDigest.of(certificate.body for certificate in anchor_set.certificates(region))
     if verified.set_digest != expected:
-        raise refused(
+        raise FaultError(
             Fault.CONTENT,
             file.name,
             f"it holds set digest {verified.set_digest} and the configuration says {expected}.",

@@ -17,7 +17,7 @@ from smki.obligations.catalogue import DeltaExtract, FullExtract, is_recovery_st
 from smki.repository.holdings import digest_of_statuses
 from smki.repository.windows import find_window, in_use_digest
 from smki.store.manifest import Manifest
-from smki.verify.faults import Fault, refused
+from smki.verify.faults import Fault, FaultError
 from smki.verify.verification import Verification
 
 
@@ -44,7 +44,7 @@ def check_agreement(
     expected = expected_digest(engine, kind, manifest.business_date)
     if verification.set_digest != expected:
         what = "as of" if isinstance(kind, FullExtract) else "changed by"
-        raise refused(
+        raise FaultError(
             Fault.CONTENT,
             verification.name,
             f"it holds {verification.records} certificates with set digest {verification.set_digest} and those "

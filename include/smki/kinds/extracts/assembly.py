@@ -13,12 +13,10 @@ from isal import isal_zlib
 
 from smki.errors import PlanError
 from smki.kinds.extracts.plan import ExtractPlan
-from smki.store.gzip_frame import gzip_header, gzip_trailer
-from smki.store.manifest import Manifest, write_manifest
-from smki.store.segment import Segment, segment_path
+from smki.store.gzip_writer import FINAL_BLOCK, gzip_header, gzip_trailer, segment_path
+from smki.store.manifest import Manifest, Segment, write_manifest
 from smki.store.staging import staging_error
 
-_FINAL_BLOCK = b"\x03\x00"  # fixed Huffman codes, no data, last one (RFC 1951, 3.2.3)
 _BUFFER = 1 << 20
 
 
@@ -31,8 +29,8 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
     numbers = [segment.number for segment in ordered]
     if numbers != list(range(plan.segments)):
         missing = sorted(set(range(plan.segments)) - set(numbers))
-        raise _refused(
-            plan, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'})."
+        raise PlanError(
+            plan.name, f"the plan has {plan.segments} segments and {len(numbers)} came (missing: {missing or 'none'})."
         )
     header = gzip_header(plan.xml_name, plan.cutoff)
     crc32 = length = 0
@@ -48,19 +46,19 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
             for segment in ordered:
                 path = segment_path(staged, segment.number)
                 if path.stat().st_size != segment.deflate_bytes:
-                    raise _refused(
-                        plan, f"staged {path.name} has {path.stat().st_size} octets, not {segment.deflate_bytes}."
+                    raise PlanError(
+                        plan.name, f"staged {path.name} has {path.stat().st_size} bytes, not {segment.deflate_bytes}."
                     )
                 with path.open("rb") as source:
-                    while octets := source.read(_BUFFER):
-                        sha256.update(octets)
-                        out.write(octets)
-            end = _FINAL_BLOCK + gzip_trailer(crc32, length)
+                    while buffer := source.read(_BUFFER):
+                        sha256.update(buffer)
+                        out.write(buffer)
+            end = FINAL_BLOCK + gzip_trailer(crc32, length)
             sha256.update(end)
             size = out.tell() + out.write(end)
         part.rename(file)
     except FileNotFoundError as error:
-        raise _refused(plan, f"staged {Path(error.filename).name} is gone.") from error
+        raise PlanError(plan.name, f"staged {Path(error.filename).name} is gone.") from error
     except OSError as error:
         raise staging_error(file, error) from error
     manifest = Manifest(
@@ -73,6 +71,7 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
         sha256=sha256.hexdigest(),
         header_bytes=len(header),
         segments=tuple(ordered),
+        format=plan.format,
     )
     write_manifest(file, manifest)
     return manifest
@@ -81,9 +80,3 @@ def assemble(plan: ExtractPlan, segments: Sequence[Segment], staged: Path, file:
 def discard_segments(staged: Path) -> None:
     """Removes the segments of an extract that has been assembled."""
     shutil.rmtree(staged, ignore_errors=True)
-
-
-def _refused(plan: ExtractPlan, rule: str) -> PlanError:
-    return PlanError(
-        plan.name, rule, "The file was not put together.", "clear the run's render tasks, so that they run again."
-    )

@@ -6,21 +6,19 @@ of values at a time. (Two different certificates share them by chance once in 10
 which found the difference, has all 256 bits.)
 """
 
-import gzip
 import tempfile
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
+from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import read_records
 from smki.errors import DocumentRefusedError
 from smki.repository.holdings import in_use_as_of, named, names_of
@@ -143,8 +141,8 @@ def _at(values: Sequence[NDArray[np.int64]], pieces: Sequence[Lanes], wanted: li
 def _records(file: Path, places: list[int]) -> Iterable[str]:
     """Records of a file by their places, in words; the file is read up to the last of them, or to its first damage."""
     wanted = set(places)
-    with suppress(gzip.BadGzipFile, EOFError, zlib.error, DocumentRefusedError), gzip.open(file) as stream:
-        records = islice(read_records(cast("BinaryIO", stream), file.name), max(places, default=-1) + 1)
+    with suppress(DocumentRefusedError), file.open("rb") as stream:
+        records = islice(read_records(read_gzip(stream, file.name), file.name), max(places, default=-1) + 1)
         for place, record in enumerate(records):
             if place in wanted:
                 yield named(record.serial or "", record.subject_name or record.subject_alt_name)

@@ -7,8 +7,6 @@
 * Where a digest does not agree, the certificates are named.
 """
 
-import gzip
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, select
 
-from smki.annex_b import reading as annex_b
+from smki.annex_b.gzip_reader import read_gzip
+from smki.annex_b.version import AnnexB
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
+from smki.errors import DocumentRefusedError
 from smki.gate.evidence import FAULT_TEXT, NEW, Evidence, Source, Table
 from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import past_publications
@@ -37,7 +37,7 @@ from smki.verify.faults import Fault
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification
 
-_HEAD_BYTES = 1 << 16  # octets of XML in which the first record has begun
+_HEAD_BYTES = 1 << 16  # bytes of XML in which the first record has begun
 _OF_THE_FILE = ("bytes", "days_since_previous")  # figures that need no record to have been read
 _BEHIND_THE_WINDOWS = (
     "it has exactly the certificates that the repository has now, which have changed behind the windows"
@@ -66,7 +66,11 @@ def extract_evidence(
     figures = (full_figures if is_full else delta_figures)(source.quality, business_date, verification, past)
     row = xml_row(engine, obligation.file_name(business_date), verification)
     row |= {figure.name: figure.value for figure in figures}
-    row |= {"expected_records": expected.count, "expected_set_digest": str(expected), "head_fault": _head_fault(file)}
+    row |= {
+        "expected_records": expected.count,
+        "expected_set_digest": str(expected),
+        "head_fault": _head_fault(file, verification.format),
+    }
     unread = _unread(verification)
     if unread:
         figures = tuple(figure for figure in figures if figure.name in _OF_THE_FILE)
@@ -145,14 +149,14 @@ def _unread(verification: Verification) -> str:
     return f"{faulty} of {len(verification.segments)} segments {left}" if faulty else ""
 
 
-def _head_fault(file: Path) -> str:
+def _head_fault(file: Path, annex_b: AnnexB) -> str:
     """What is wrong with the document's head; nothing where it cannot be read at all, which other checks say."""
     try:
-        with gzip.open(file) as stream:
-            head, _, _ = stream.read(_HEAD_BYTES).partition(f"<{annex_b.RECORD}>".encode())
-    except (gzip.BadGzipFile, EOFError, zlib.error):
+        with file.open("rb") as stream:
+            head, _, _ = read_gzip(stream, file.name).read(_HEAD_BYTES).partition(annex_b.record_start)
+    except DocumentRefusedError:
         return ""
-    expected = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, file.name.removesuffix(".gz").removesuffix(".xml")))
+    expected = annex_b.head_texts(file.name.removesuffix(".gz"))
     wrong = [
         f"{name} is not {value!r}." for name, value in expected if f"<{name}>{value}</{name}>".encode() not in head
     ]

@@ -1,4 +1,4 @@
-"""Plans an extract: which certificates go into which segment.
+"""Plans an extract: which certificates go into which segment, and in which wire format.
 
 * A segment is a range of certificate ids, so its content depends on the window alone: not on the machine, the number of
   tasks, or when it is read. FULL: every 65,536 ids, wherever ids exist. DELT: 65,536 changed certificates each.
@@ -6,12 +6,14 @@
 * A task renders several segments: at most 256 tasks, whatever the repository's size.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, text
 
+from smki.annex_b.version import CURRENT, AnnexB, StatedFormat
 from smki.errors import PlanError
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
 from smki.repository.database import lost_connections
@@ -22,8 +24,7 @@ _SEGMENTS_PER_TASK = 8
 _MOST_TASKS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
+class IdRange(NamedTuple):
     """Certificates of one segment: first ≤ id ≤ last."""
 
     first: int
@@ -41,6 +42,7 @@ class ExtractPlan:
     cutoff: datetime  # UTC
     window_seq: int
     ranges: tuple[IdRange, ...]
+    format: StatedFormat
 
     @property
     def xml_name(self) -> str:
@@ -58,34 +60,26 @@ class ExtractPlan:
         return [list(range(start, min(start + size, self.segments))) for start in range(0, self.segments, size)]
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as JSON types (for XCom)."""
-        return asdict(self) | {
-            "business_date": self.business_date.isoformat(),
-            "cutoff": self.cutoff.isoformat(),
-            "ranges": [[r.first, r.last] for r in self.ranges],
-        }
+        stated: dict[str, Any] = _JSON.dump_python(self, mode="json")
+        return stated
 
-    @classmethod
-    def from_json(cls, stated: dict[str, Any]) -> "ExtractPlan":
-        """The plan that `as_json` wrote."""
-        return cls(
-            obligation=stated["obligation"],
-            statuses=stated["statuses"],
-            name=stated["name"],
-            business_date=date.fromisoformat(stated["business_date"]),
-            cutoff=datetime.fromisoformat(stated["cutoff"]),
-            window_seq=stated["window_seq"],
-            ranges=tuple(IdRange(first, last) for first, last in stated["ranges"]),
-        )
+    @staticmethod
+    def from_json(stated: dict[str, Any]) -> "ExtractPlan":
+        return _JSON.validate_python(stated)
+
+
+_JSON = TypeAdapter(ExtractPlan)
 
 
 def plan_extract(
-    engine: Engine, obligation: Obligation, business_date: date, *, segment_certificates: int = SEGMENT_CERTIFICATES
+    engine: Engine,
+    obligation: Obligation,
+    business_date: date,
+    *,
+    segment_certificates: int = SEGMENT_CERTIFICATES,
+    annex_b: AnnexB = CURRENT,
 ) -> ExtractPlan:
-    """The plan of the extract of that day.
-
-    Raises WindowError while the day's window is not closed.
-    """
+    """The plan of the extract of that day. Raises WindowError while the day's window is not closed."""
     window = find_window(engine, business_date)
     match obligation.kind:
         case FullExtract(statuses):
@@ -103,6 +97,7 @@ def plan_extract(
         cutoff=window.cutoff,
         window_seq=window.seq,
         ranges=ranges(engine, window, segment_certificates),
+        format=annex_b,
     )
 
 

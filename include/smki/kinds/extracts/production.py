@@ -11,8 +11,8 @@ from smki.kinds.extracts.rendering import render_head, render_records, render_ta
 from smki.kinds.extracts.source import read_columns
 from smki.processes import shared_out
 from smki.repository.database import arrow_connection
-from smki.store.manifest import Manifest
-from smki.store.segment import Segment, write_segment
+from smki.store.gzip_writer import write_segment
+from smki.store.manifest import Manifest, Segment
 
 _SEGMENTS_A_SHARE = 4  # rendered on one connection, which takes about 50 ms to open
 Progress = Callable[[int, int], None]  # segments done, of all
@@ -38,12 +38,12 @@ def render_segments(
     with arrow_connection(url) as connection:
         for number in numbers:
             if number == 0:
-                segments.append(write_segment(staged, number, 0, [render_head(plan.xml_name)]))
+                segments.append(write_segment(staged, number, 0, [render_head(plan.xml_name, plan.format)]))
             elif number == plan.segments - 1:
-                segments.append(write_segment(staged, number, 0, [render_tail()]))
+                segments.append(write_segment(staged, number, 0, [render_tail(plan.format)]))
             else:
                 columns = read_columns(connection, plan, plan.ranges[number - 1])
-                segments.append(write_segment(staged, number, columns.num_rows, render_records(columns)))
+                segments.append(write_segment(staged, number, columns.num_rows, render_records(columns, plan.format)))
             rendered(segments[-1])
     return segments
 
@@ -56,9 +56,7 @@ def produce(
     Raises RepositoryUnavailableError, StagingError, PlanError.
     """
     if file.name != plan.name:
-        raise PlanError(
-            str(file), f"Appendix O names it {plan.name}.", "Nothing was produced.", "give the folder only."
-        )
+        raise PlanError(str(file), f"Appendix O names it {plan.name}.", next_step="give the folder only.")
     staged = staged_segments(file)
     share = max(1, min(_SEGMENTS_A_SHARE, plan.segments // (2 * workers)))
     shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]

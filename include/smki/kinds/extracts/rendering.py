@@ -1,8 +1,9 @@
 """Renders certificates as Annex B XML, column by column.
 
-Records with the same elements, the same constants and the same lengths are one shape: their octets differ in the
+Records with the same elements, the same constants and the same lengths are one shape: their bytes differ in the
 subject, the serial number and the body only. So each shape is a matrix whose constant columns are copied and whose
-other columns are written at once; the records are then put back into lodging order. The result depends on rows alone.
+other columns are written at once; the records are then put back into lodging order. The result depends on the rows and
+the format alone.
 """
 
 from collections.abc import Iterator
@@ -14,36 +15,35 @@ import pyarrow.compute as pc
 import pybase64
 from numpy.typing import NDArray
 
-from smki.annex_b import reading as annex_b
+from smki.annex_b.version import CURRENT, AnnexB, Field
+from smki.certificates.columns import ByteArray
 from smki.certificates.model import CertificateClass
 
-Octets = NDArray[np.uint8]
 _BATCH = 16_384  # records rendered at once: the matrices stay near the processor's caches
-_HEX = np.frombuffer(b"".join(b"%02X" % octet for octet in range(256)), dtype=np.uint8).reshape(256, 2)
+_HEX = np.frombuffer(b"".join(b"%02X" % byte for byte in range(256)), dtype=np.uint8).reshape(256, 2)
 
 
-def render_head(xml_name: str) -> bytes:
-    """The document up to its first certificate. AuditReference is the XML's own name: content is reproducible."""
-    fields = (*annex_b.SUCCESS, (annex_b.AUDIT_REFERENCE, xml_name.removesuffix(".xml")))
-    elements = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in fields)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{annex_b.ROOT}>\n{elements}'.encode()
+def render_head(xml_name: str, annex_b: AnnexB = CURRENT) -> bytes:
+    """The document up to its first certificate. It depends on the XML's own name alone, so content is reproducible."""
+    elements = "".join(f"<{name}>{escape(text)}</{name}>\n" for name, text in annex_b.head_texts(xml_name))
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + annex_b.root_start + b"\n" + elements.encode()
 
 
-def render_tail() -> bytes:
+def render_tail(annex_b: AnnexB = CURRENT) -> bytes:
     """The document after its last certificate."""
-    return f"</{annex_b.ROOT}>\n".encode()
+    return annex_b.root_end + b"\n"
 
 
-def render_records(columns: pa.Table, batch: int = _BATCH) -> Iterator[pa.Buffer]:
-    """The certificates of `columns` (see `read_columns`) as CertificateResponse elements, in the order given."""
+def render_records(columns: pa.Table, annex_b: AnnexB = CURRENT, batch: int = _BATCH) -> Iterator[pa.Buffer]:
+    """The certificates of `columns` (see `read_columns`) as records, a line each, in the order given."""
     for start in range(0, columns.num_rows, batch):
-        yield _render_batch(columns.slice(start, batch))
+        yield _render_batch(columns.slice(start, batch), annex_b)
 
 
-def _render_batch(columns: pa.Table) -> pa.Buffer:
+def _render_batch(columns: pa.Table, annex_b: AnnexB) -> pa.Buffer:
     shapes = _rows_by_shape(columns)
-    octets = columns.select(["serial_number", "eui64", "body"])
-    pieces = [_pieces(columns.slice(int(rows[0]), 1), octets.take(pa.array(rows))) for rows in shapes]
+    varying = columns.select(["serial_number", "eui64", "body"])
+    pieces = [_pieces(columns.slice(int(rows[0]), 1), varying.take(pa.array(rows)), annex_b) for rows in shapes]
     lengths = np.repeat([_width(shape) for shape in pieces], [len(rows) for rows in shapes])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     rendered = np.empty(offsets[-1], dtype=np.uint8)
@@ -76,42 +76,42 @@ def _rows_by_shape(columns: pa.Table) -> list[NDArray[np.intp]]:
     return np.split(by_code, np.cumsum(np.bincount(code))[:-1])
 
 
-def _pieces(example: pa.Table, octets: pa.Table) -> list[bytes | Octets]:
-    """What records of one shape consist of: octets that are the same in each, and (rows, width) matrices, in turn.
+def _pieces(example: pa.Table, varying: pa.Table, annex_b: AnnexB) -> list[bytes | ByteArray]:
+    """What records of one shape consist of: bytes that are the same in each, and (rows, width) matrices, in turn.
 
-    `example` is one of the records, `octets` has what varies of each.
+    `example` is one of the records, `varying` has what differs between them.
     """
     first = example.to_pylist()[0]
     certificate_class = CertificateClass(first["class"])
-    subject = annex_b.subject_element(certificate_class)
-    texts: dict[str, str | Octets | None] = {
-        subject: escape(first["common_name"] or "")
+    is_device = certificate_class is CertificateClass.DEVICE
+    texts: dict[Field, str | ByteArray | None] = {
+        Field.SUBJECT_ALT_NAME if is_device else Field.SUBJECT_NAME: escape(first["common_name"] or "")
         if first["eui64"] is None
-        else _dashed_hex(_octets(octets["eui64"])),
-        annex_b.SERIAL: _hex(_octets(octets["serial_number"])),
-        annex_b.STATUS: first["status"],
-        annex_b.BODY: _base64(_octets(octets["body"])),
-        annex_b.ROLE: str(first["role"]) if certificate_class is CertificateClass.ORGANISATION else None,
-        annex_b.USAGE: first["usage"],
-        annex_b.MANUFACTURING: "true" if first["manufacturing"] else "false",
+        else _dashed_hex(_matrix(varying["eui64"])),
+        Field.SERIAL: _hex(_matrix(varying["serial_number"])),
+        Field.STATUS: first["status"],
+        Field.BODY: _base64(_matrix(varying["body"])),
+        Field.ROLE: str(first["role"]) if certificate_class is CertificateClass.ORGANISATION else None,
+        Field.USAGE: first["usage"],
+        Field.MANUFACTURING: "true" if first["manufacturing"] else "false",
     }
-    constant, pieces = f"<{annex_b.RECORD}>", list[bytes | Octets]()
-    for name in annex_b.RECORD_ELEMENTS:
-        text = texts.get(name)
+    constant, pieces = f"<{annex_b.record}>", list[bytes | ByteArray]()
+    for element in annex_b.elements:
+        name, text = element.name, texts.get(element.field)
         if isinstance(text, str):
             constant += f"<{name}>{text}</{name}>"
         elif text is not None:
             pieces += [f"{constant}<{name}>".encode(), text]
             constant = f"</{name}>"
-    pieces.append(f"{constant}</{annex_b.RECORD}>\n".encode())
+    pieces.append(f"{constant}</{annex_b.record}>\n".encode())
     return pieces
 
 
-def _width(pieces: list[bytes | Octets]) -> int:
+def _width(pieces: list[bytes | ByteArray]) -> int:
     return sum(len(piece) if isinstance(piece, bytes) else piece.shape[1] for piece in pieces)
 
 
-def _side_by_side(pieces: list[bytes | Octets], records: Octets) -> None:
+def _side_by_side(pieces: list[bytes | ByteArray], records: ByteArray) -> None:
     """Writes the pieces next to each other into each row of `records`."""
     start = 0
     for piece in pieces:
@@ -126,14 +126,14 @@ def _constant_subject(columns: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(pc.is_null(columns["eui64"]), columns["common_name"], pa.scalar(None, pa.string()))
 
 
-def _dashed_hex(octets: Octets) -> Octets:
-    """(rows, 8) octets as (rows, 23) letters: `90-B3-D5-1F-30-00-00-02`."""
-    dashed = np.full((*octets.shape, 3), ord("-"), dtype=np.uint8)
-    dashed[:, :, :2] = _HEX[octets]
-    return dashed.reshape(len(octets), -1)[:, :-1]
+def _dashed_hex(values: ByteArray) -> ByteArray:
+    """(rows, 8) bytes as (rows, 23) letters: `90-B3-D5-1F-30-00-00-02`."""
+    dashed = np.full((*values.shape, 3), ord("-"), dtype=np.uint8)
+    dashed[:, :, :2] = _HEX[values]
+    return dashed.reshape(len(values), -1)[:, :-1]
 
 
-def _octets(column: pa.ChunkedArray) -> Octets:
+def _matrix(column: pa.ChunkedArray) -> ByteArray:
     """Binary values of one length as a (rows, length) matrix."""
     values = column.combine_chunks()
     rows, offset = len(values), values.offset
@@ -141,18 +141,18 @@ def _octets(column: pa.ChunkedArray) -> Octets:
     return np.frombuffer(values.buffers()[2], np.uint8, count=end - start, offset=start).reshape(rows, -1)
 
 
-def _hex(octets: Octets) -> Octets:
-    return _HEX[octets].reshape(len(octets), -1)
+def _hex(values: ByteArray) -> ByteArray:
+    return _HEX[values].reshape(len(values), -1)
 
 
-def _base64(octets: Octets) -> Octets:
-    """Base64 of each row, in one call: rows are padded to whole groups of three octets, and the padding's letters
+def _base64(values: ByteArray) -> ByteArray:
+    """Base64 of each row, in one call: rows are padded to whole groups of three bytes, and the padding's letters
     become `=` (the zero bits before them are those that RFC 4648, 4 asks for).
     """
-    rows, length = octets.shape
+    rows, length = values.shape
     missing = -length % 3
     padded = np.zeros((rows, length + missing), dtype=np.uint8)
-    padded[:, :length] = octets
+    padded[:, :length] = values
     encoded = np.frombuffer(pybase64.b64encode(padded.data), np.uint8).reshape(rows, -1)
     if missing:
         encoded = encoded.copy()

@@ -1,6 +1,6 @@
 """Examines a produced revocation list from its own bytes.
 
-* One gzip member, intact, under its name (`single_file`); no private key material.
+* One gzip member, intact, under its name (`frame`); no private key material.
 * What it holds is, octet for octet, a list that is lodged.
 * Its signature verifies, now and from these bytes, under a lodged certificate of its issuer, and its kind is the one
   that its name promises.
@@ -21,7 +21,7 @@ from smki.kinds.revocation.lodging import CLOCK_SKEW, LodgedList, kind_of
 from smki.kinds.revocation.reading import RevocationListFields, read_revocation_list
 from smki.repository.database import lost_connections
 from smki.verify.faults import Fault, FaultError
-from smki.verify.single_file import read_single
+from smki.verify.frame import read_single
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
 from smki.repository.database import lost_connections
-from smki.store.single_file import write_single
+from smki.store.gzip_writer import write_single
 
 
 def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:

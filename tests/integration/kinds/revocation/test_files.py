@@ -26,7 +26,7 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
-from smki.store.single_file import write_single
+from smki.store.gzip_writer import write_single
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, issue_lists
 

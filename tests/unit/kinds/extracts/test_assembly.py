@@ -2,7 +2,7 @@ import gzip
 import json
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from builders import plan_of
 from conftest import Program
 from smki.errors import PlanError, StagingError
 from smki.kinds.extracts.assembly import assemble
-from smki.store.manifest import manifest_path, read_manifest
-from smki.store.segment import Segment, segment_path, write_segment
+from smki.store.gzip_writer import segment_path, write_segment
+from smki.store.manifest import Segment, manifest_path, read_manifest
 
 NAME = "SMKIKR_FULL_2025-06-08.xml.gz"
 
@@ -33,7 +33,7 @@ def staged(tmp_path: Path) -> tuple[Path, list[Segment]]:
 
 
 @settings(max_examples=40)
-@given(pieces=st.lists(st.binary(max_size=300).map(lambda octets: octets * 9), min_size=2, max_size=8))
+@given(pieces=st.lists(st.binary(max_size=300).map(lambda content: content * 9), min_size=2, max_size=8))
 def test_one_gzip_member_holds_the_segments_in_order_whatever_order_they_come_in(pieces: list[bytes]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -85,7 +85,7 @@ def test_segment_that_is_missing_or_comes_twice_is_refused(
 
 def test_staged_segment_that_is_gone_is_refused_by_name(staged: tuple[Path, list[Segment]], tmp_path: Path) -> None:
     segment_path(staged[0], 3).unlink()
-    with pytest.raises(PlanError, match=r"staged segment-00003\.deflate is gone"):
+    with pytest.raises(PlanError, match="segment-00003"):
         assemble(plan_of(5), staged[1], staged[0], tmp_path / NAME)
     assert not (tmp_path / NAME).exists()
 
@@ -93,7 +93,7 @@ def test_staged_segment_that_is_gone_is_refused_by_name(staged: tuple[Path, list
 def test_staged_segment_of_another_size_is_refused(staged: tuple[Path, list[Segment]], tmp_path: Path) -> None:
     with segment_path(staged[0], 1).open("ab") as stream:
         stream.write(b"\0")
-    with pytest.raises(PlanError, match=r"has \d+ octets, not"):
+    with pytest.raises(PlanError, match="segment-00001"):
         assemble(plan_of(5), staged[1], staged[0], tmp_path / NAME)
     assert not (tmp_path / NAME).exists()
 
@@ -171,14 +171,21 @@ def test_device_that_is_full_is_a_staging_error_and_leaves_no_file(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "damage",
-    ["", "{", "[]", "{}", "null", '{"obligation": "neither"}'],
+    [
+        *(lambda _, text=text: text for text in ("", "{", "[]", "{}", "null", '{"obligation": "neither"}')),
+        lambda text: text.replace('"annex_b-1"', '"annex_b-0"'),
+    ],
 )
-def test_manifest_that_is_damaged_is_refused(staged: tuple[Path, list[Segment]], tmp_path: Path, damage: str) -> None:
+def test_manifest_that_is_damaged_is_refused(
+    staged: tuple[Path, list[Segment]], tmp_path: Path, damage: Callable[[str], str]
+) -> None:
     file = tmp_path / NAME
     assemble(plan_of(5), staged[1], staged[0], file)
-    manifest_path(file).write_text(damage)
-    with pytest.raises(PlanError, match="manifest cannot be read"):
+    path = manifest_path(file)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(PlanError) as caught:
         read_manifest(file)
+    assert caught.value.item == str(manifest_path(file))
 
 
 def test_manifest_states_the_content_digest_for_those_who_read_it_elsewhere(
@@ -189,5 +196,5 @@ def test_manifest_states_the_content_digest_for_those_who_read_it_elsewhere(
 
 
 def test_manifest_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="manifest cannot be read"):
+    with pytest.raises(PlanError):
         read_manifest(tmp_path / NAME)

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.annex_b.gzip_reading import GzipReader
+from smki.annex_b.gzip_reader import GzipReader
 from smki.errors import DocumentRefusedError
 
-MEMBERS = st.lists(st.binary(max_size=400).map(lambda octets: octets * 7), min_size=1, max_size=4)
+MEMBERS = st.lists(st.binary(max_size=400).map(lambda content: content * 7), min_size=1, max_size=4)
 
 
-def member(octets: bytes, level: int) -> bytes:
+def member(content: bytes, level: int) -> bytes:
     compressor = zlib.compressobj(level, wbits=31)
-    return compressor.compress(octets) + compressor.flush()
+    return compressor.compress(content) + compressor.flush()
 
 
 def read_all(stream: bytes, size: int = 1 << 16) -> bytes:
@@ -28,19 +28,19 @@ def read_all(stream: bytes, size: int = 1 << 16) -> bytes:
 
 @given(members=MEMBERS, level=st.integers(0, 9), size=st.integers(1, 3_000))
 def test_all_members_are_read_in_portions_of_any_size(members: list[bytes], level: int, size: int) -> None:
-    assert read_all(b"".join(member(octets, level) for octets in members), size) == b"".join(members)
+    assert read_all(b"".join(member(content, level) for content in members), size) == b"".join(members)
 
 
 @pytest.mark.parametrize("level", [0, 1, 6])
 def test_large_member_is_read_whole(level: int) -> None:
-    octets = b"".join(number.to_bytes(8) for number in range(200_000))
+    content = b"".join(number.to_bytes(8) for number in range(200_000))
     for size in (4_096, 1 << 20):
-        assert read_all(member(octets, level), size) == octets
+        assert read_all(member(content, level), size) == content
 
 
 @given(members=MEMBERS, data=st.data())
 def test_truncated_stream_is_refused_unless_it_ends_with_a_member(members: list[bytes], data: st.DataObject) -> None:
-    parts = [member(octets, 6) for octets in members]
+    parts = [member(content, 6) for content in members]
     stream = b"".join(parts)
     cut = data.draw(st.integers(0, len(stream) - 1))
     ends = {sum(map(len, parts[:count])) for count in range(1, len(parts))}
@@ -51,24 +51,24 @@ def test_truncated_stream_is_refused_unless_it_ends_with_a_member(members: list[
             read_all(stream[:cut])
 
 
-@given(octets=st.binary(min_size=50, max_size=400), data=st.data())
-def test_damaged_stream_is_refused_or_gives_the_same(octets: bytes, data: st.DataObject) -> None:
-    stream = bytearray(member(octets, 6))
+@given(content=st.binary(min_size=50, max_size=400), data=st.data())
+def test_damaged_stream_is_refused_or_gives_the_same(content: bytes, data: st.DataObject) -> None:
+    stream = bytearray(member(content, 6))
     at = data.draw(st.integers(0, len(stream) - 1))
     stream[at] ^= 1 << data.draw(st.integers(0, 7))
     try:
         read = read_all(bytes(stream))
     except DocumentRefusedError:
         return
-    assert read == octets  # a flipped bit of the time or of a hint
+    assert read == content  # a flipped bit of the time or of a hint
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"garbage", b"\0" * 40]
+    "content", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"garbage", b"\0" * 40]
 )
-def test_what_is_no_gzip_is_refused(octets: bytes) -> None:
+def test_what_is_no_gzip_is_refused(content: bytes) -> None:
     with pytest.raises(DocumentRefusedError):
-        read_all(octets)
+        read_all(content)
 
 
 def test_bomb_is_refused_and_takes_little_memory() -> None:
@@ -89,6 +89,6 @@ def test_small_file_may_expand_by_any_ratio() -> None:
 
 @given(members=MEMBERS)
 def test_members_are_counted(members: list[bytes]) -> None:
-    reader = GzipReader(io.BytesIO(b"".join(member(octets, 6) for octets in members)), "x")
+    reader = GzipReader(io.BytesIO(b"".join(member(content, 6) for content in members)), "x")
     reader.readall()
     assert reader.members == len(members)

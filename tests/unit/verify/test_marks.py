@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.verify.duplicates import repeated_keys
+from smki.verify.marks import repeated_keys
 
 TOP = (1 << 64) - 1
 KEYS = st.sampled_from([0, 1, 1 << 62, 1 << 63, (1 << 63) - 1, TOP - 1, TOP]) | st.integers(0, TOP)
