@@ -34,7 +34,9 @@ _IN_USE = "FROM certificate WHERE status = 'I' ORDER BY id"
 # long, `regexp_replace` for the subject twice); the embedded server's build has no `xmlelement`.
 _EUI64 = "upper(concat_ws('-', " + ", ".join(f"encode(substr(eui64, {n}, 1), 'hex')" for n in range(1, 9)) + "))"
 _COMMON_NAME = "replace(replace(replace(common_name, '&', '&amp;'), '<', '&lt;'), '>', '&gt;')"
-_SUBJECT = f"CASE class WHEN 'DEVICE' THEN '{V1.names[Field.SUBJECT_ALT_NAME]}' ELSE '{V1.names[Field.SUBJECT_NAME]}' END"
+_SUBJECT = (
+    f"CASE class WHEN 'DEVICE' THEN '{V1.names[Field.SUBJECT_ALT_NAME]}' ELSE '{V1.names[Field.SUBJECT_NAME]}' END"
+)
 _SERIAL, _STATUS, _BODY, _ROLE, _USAGE, _MANUFACTURING = list(V1.names.values())[2:]
 _RECORD = f"""
 '<{V1.record}><' || {_SUBJECT} || '>'

@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
 )
 PLAN = ExtractPlan(
     "delta",
+    None,
     "SMKIKR_DELT_2025-06-02.xml.gz",
     date(2025, 6, 2),
     datetime(2025, 6, 2, tzinfo=UTC),
