@@ -22,7 +22,7 @@ from smki.certificates.model import Status
 from smki.errors import VerificationError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.rendering import render_head, render_tail
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import FullExtract, UserGuide
 from smki.repository.windows import close_windows
 from smki.verify.verification import verify_file
 
@@ -37,10 +37,10 @@ def filled(repository: Engine) -> Engine:
     return repository
 
 
-def check(engine: Engine, folder: Path, bodies: list[bytes]) -> None:
+def check(engine: Engine, kind: FullExtract, folder: Path, bodies: list[bytes]) -> None:
     """A file that is whole in itself and holds these certificates as the full extract of window 7."""
     file, manifest = assembled(folder, [render_head(plan_of(3).xml_name), rendered(bodies), render_tail()])
-    check_agreement(engine, manifest, verify_file(file, XSD, manifest=manifest))
+    check_agreement(engine, kind, manifest, verify_file(file, XSD, manifest=manifest))
 
 
 def test_extracts_agree_with_the_windows(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
@@ -51,27 +51,29 @@ def test_extracts_agree_with_the_windows(filled: Engine, user_guide: UserGuide, 
         (user_guide.delta, 4),
     ]:
         file, manifest = produced(filled, obligation, day(window), tmp_path)
-        check_agreement(filled, manifest, verify_file(file, XSD, manifest=manifest))
-    check(filled, tmp_path, in_use(state_as_of(filled, 7)))
+        check_agreement(filled, obligation.kind, manifest, verify_file(file, XSD, manifest=manifest))
+    check(filled, user_guide.full.kind, tmp_path, in_use(state_as_of(filled, 7)))
 
 
-def test_full_that_lacks_one_certificate_is_refused(filled: Engine, tmp_path: Path) -> None:
+def test_full_that_lacks_one_certificate_is_refused(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match=r" 34 .* 35:"):
-        check(filled, tmp_path, in_use(state_as_of(filled, 7))[:-1])
+        check(filled, user_guide.full.kind, tmp_path, in_use(state_as_of(filled, 7))[:-1])
 
 
-def test_full_with_one_certificate_too_many_is_refused(filled: Engine, tmp_path: Path) -> None:
+def test_full_with_one_certificate_too_many_is_refused(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match=" 36 "):
-        check(filled, tmp_path, [*in_use(state_as_of(filled, 7)), look_alikes(1)[0]])
+        check(filled, user_guide.full.kind, tmp_path, [*in_use(state_as_of(filled, 7)), look_alikes(1)[0]])
 
 
-def test_full_with_another_certificate_in_the_place_of_one_is_refused(filled: Engine, tmp_path: Path) -> None:
+def test_full_with_another_certificate_in_the_place_of_one_is_refused(
+    filled: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
     with pytest.raises(VerificationError, match=" 35 "):
-        check(filled, tmp_path, [*in_use(state_as_of(filled, 7))[:-1], look_alikes(1, seed=9)[0]])
+        check(filled, user_guide.full.kind, tmp_path, [*in_use(state_as_of(filled, 7))[:-1], look_alikes(1, seed=9)[0]])
 
 
 def test_delta_of_another_window_is_refused(filled: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     file, manifest = produced(filled, user_guide.delta, day(1), tmp_path)
     _, other = produced(filled, user_guide.delta, day(7), tmp_path)
     with pytest.raises(VerificationError, match="window 7"):
-        check_agreement(filled, other, verify_file(file, XSD, manifest=manifest))
+        check_agreement(filled, user_guide.delta.kind, other, verify_file(file, XSD, manifest=manifest))
