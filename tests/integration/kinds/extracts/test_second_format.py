@@ -1,0 +1,196 @@
+"""A second wire format is one more value: it is planned, rendered, assembled, verified, judged and read by it alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from builders import (
+    XSD,
+    assembled,
+    change,
+    cut_off,
+    day,
+    document,
+    during,
+    in_use,
+    lodge_bodies,
+    look_alikes,
+    record_of,
+    records_of,
+    rendered,
+    state_as_of,
+    zipped,
+)
+from smki.annex_b.reading import read_records
+from smki.annex_b.version import FORMATS, V1, AnnexB, Element, Field
+from smki.certificates.model import Status
+from smki.certificates.set_digest import SetDigest
+from smki.errors import DocumentRefusedError
+from smki.kinds.extracts.plan import ExtractPlan, plan_extract
+from smki.kinds.extracts.production import produce
+from smki.kinds.extracts.rendering import render_head, render_tail
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.repository.database import libpq_url
+from smki.repository.windows import close_windows
+from smki.store.manifest import read_manifest
+from smki.verify.faults import Fault, FaultError
+from smki.verify.marks import Marks
+from smki.verify.verification import examine_file, verify_file
+
+SCHEMA = """\
+<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn:example:smki" targetNamespace="urn:example:smki"
+           elementFormDefault="qualified">
+  <xs:element name="Extract">
+    <xs:complexType>
+      <xs:sequence>
+        <xs:element name="File.Name" type="xs:string"/>
+        <xs:element name="Made-By" type="xs:string"/>
+        <xs:element name="Entry" minOccurs="0" maxOccurs="unbounded">
+          <xs:complexType>
+            <xs:sequence>
+              <xs:element name="State" type="xs:string"/>
+              <xs:element name="Key.Usage" type="xs:string" minOccurs="0"/>
+              <xs:element name="Role" type="xs:unsignedByte" minOccurs="0"/>
+              <xs:element name="Der" type="xs:base64Binary"/>
+              <xs:element name="Manufacturing" type="xs:boolean"/>
+              <xs:element name="Serial-Number" type="xs:string"/>
+              <xs:element name="Device" type="xs:string" minOccurs="0"/>
+              <xs:element name="Subject" type="xs:string" minOccurs="0"/>
+            </xs:sequence>
+          </xs:complexType>
+        </xs:element>
+      </xs:sequence>
+    </xs:complexType>
+  </xs:element>
+</xs:schema>
+"""
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AnnexB:
+    """Another order, other names, a namespace, a schema of its own."""
+    schema = tmp_path / "second.xsd"
+    schema.write_text(SCHEMA)
+    value = AnnexB(
+        version="second",
+        namespace="urn:example:smki",
+        root="Extract",
+        head=(("File.Name", "{name}"), ("Made-By", "a test")),
+        record="Entry",
+        elements=(
+            Element("State", Field.STATUS),
+            Element("Key.Usage", Field.USAGE, optional=True),
+            Element("Role", Field.ROLE, optional=True),
+            Element("Der", Field.BODY),
+            Element("Manufacturing", Field.MANUFACTURING),
+            Element("Serial-Number", Field.SERIAL),
+            Element("Device", Field.SUBJECT_ALT_NAME, optional=True),
+            Element("Subject", Field.SUBJECT_NAME, optional=True),
+        ),
+        schema=str(schema),
+    )
+    monkeypatch.setitem(FORMATS, value.version, value)
+    return value
+
+
+@pytest.fixture
+def filled(repository: Engine, signed: list[bytes]) -> Engine:
+    """Window 8 is closed: certificates of all classes, some of which it took out of use."""
+    bodies = [*signed, *look_alikes(60)]
+    lodge_bodies(repository, bodies, during(1))
+    change(repository, bodies[-10:], Status.NOT_IN_USE, during(8))
+    close_windows(repository, day(8), cut_off)
+    return repository
+
+
+def planned(engine: Engine, obligation: Obligation, annex_b: AnnexB) -> ExtractPlan:
+    plan = plan_extract(engine, obligation, day(8), segment_certificates=30, annex_b=annex_b)
+    return ExtractPlan.from_json(plan.as_json())  # as one task hands it to the next
+
+
+def test_extracts_are_produced_verified_and_read_by_their_own_format(
+    filled: Engine, second: AnnexB, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    for obligation, expected, status in (
+        (user_guide.full, in_use(state_as_of(filled, 8)), "I"),
+        (user_guide.delta, look_alikes(60)[-10:], "N"),
+    ):
+        plan = planned(filled, obligation, second)
+        file = tmp_path / plan.name
+        produce(libpq_url(filled), plan, file)
+        manifest = read_manifest(file)
+        assert manifest.format is second
+        assert records_of(file, second) == [record_of(body, status) for body in expected]
+        for verified in (
+            verify_file(file, XSD, manifest=manifest),
+            verify_file(file, XSD, manifest=manifest, workers=2),
+            verify_file(file, XSD),
+        ):
+            assert (verified.format, verified.set_digest) == (second, SetDigest.of(expected))
+            assert not any(segment.parsed for segment in verified.segments), "it is plain in its own format"
+
+
+def test_second_format_changes_nothing_of_the_first(
+    filled: Engine, second: AnnexB, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    plan = planned(filled, user_guide.full, V1)
+    produce(libpq_url(filled), plan, tmp_path / plan.name)
+    assert verify_file(tmp_path / plan.name, XSD).format == V1 != second
+    assert records_of(tmp_path / plan.name) == [record_of(body) for body in in_use(state_as_of(filled, 8))]
+
+
+@pytest.mark.parametrize("prefix", ["", "smki"])
+@pytest.mark.parametrize("pretty", [False, True], ids=["one line", "many lines"])
+def test_document_of_others_is_verified_and_read_from_its_tree(
+    second: AnnexB, signed: list[bytes], tmp_path: Path, prefix: str, pretty: bool
+) -> None:
+    records = [record_of(body) for body in signed]
+    xml = document(records, annex_b=second, prefix=prefix, pretty=pretty).replace(b"\n", b"\n<!-- by others -->", 1)
+    file = zipped(tmp_path, xml)
+    verified = verify_file(file, XSD)
+    assert (verified.format, verified.set_digest) == (second, SetDigest.of(signed))
+    assert any(segment.parsed for segment in verified.segments)
+    (tmp_path / "x.xml").write_bytes(xml)
+    with (tmp_path / "x.xml").open("rb") as stream:
+        assert list(read_records(stream, "x.xml")) == records
+
+
+@pytest.mark.parametrize("in_segments", [False, True], ids=["in one piece", "in segments"])
+def test_what_breaks_the_second_format_is_refused_by_it(
+    second: AnnexB, signed: list[bytes], tmp_path: Path, in_segments: bool
+) -> None:
+    head, records, tail = render_head("x.xml", second), rendered(signed, annex_b=second), render_tail(second)
+    in_another_order = replace(second, elements=second.elements[::-1])
+    first_device = records.index(b"<Device>") + len(b"<Device>")
+    damages = [
+        ((head, rendered(signed, annex_b=in_another_order), tail), Fault.XML),
+        ((head.replace(b"urn:example:smki", b"urn:example:other"), records, tail), Fault.XML),
+        ((head, rendered(signed), tail), Fault.XML),
+        ((head, records[:first_device] + b"F" + records[first_device + 1 :], tail), Fault.FIELDS),
+        ((head, records + rendered(signed[:1], annex_b=second), tail), Fault.DUPLICATE),
+        ((head, records[: records.index(b"<Der>")] + b"<!--" + records, tail), Fault.XML),
+    ]
+    for parts, fault in damages:
+        file, manifest = assembled(tmp_path, parts, annex_b=second)
+        with pytest.raises(FaultError) as caught:
+            verify_file(file, XSD, manifest=manifest if in_segments else None)
+        assert caught.value.fault is fault
+
+
+def test_file_of_one_format_is_not_verified_by_the_other(second: AnnexB, signed: list[bytes], tmp_path: Path) -> None:
+    parts = [render_head("x.xml", second), rendered(signed, annex_b=second), render_tail(second)]
+    file, manifest = assembled(tmp_path, parts, annex_b=second)
+    examined = examine_file(file, XSD, Marks(tmp_path / "marks"), manifest=replace(manifest, format=V1))
+    assert {segment.fault for segment in examined.segments} == {Fault.XML}
+
+
+def test_document_of_no_known_format_is_refused(second: AnnexB, tmp_path: Path) -> None:
+    xml = document([record_of(look_alikes(1)[0])], annex_b=replace(second, namespace="urn:example:third"))
+    with pytest.raises(FaultError) as caught:
+        verify_file(zipped(tmp_path, xml), XSD)
+    assert caught.value.fault is Fault.XML
+    (tmp_path / "x.xml").write_bytes(xml)
+    with (tmp_path / "x.xml").open("rb") as stream, pytest.raises(DocumentRefusedError):
+        list(read_records(stream, "x.xml"))
