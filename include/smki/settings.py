@@ -9,7 +9,7 @@
 | SMKI_ANCHOR_SLOTS | which certificates go into which Device anchor slots | `SMKI_CONFIG/anchor_slots.toml` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
 | SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
-| SMKI_SITE_NAME | site NAME for the command line (`publish.site_settings`) | AIRFLOW_CONN_SMKI_SFTP_NAME |
+| SMKI_SITE_NAME | site NAME for the command line (`publish.login`) | AIRFLOW_CONN_SMKI_SFTP_NAME |
 | SMKI_AUDIT_NAME | the same for the auditor, with a Party's account | AIRFLOW_CONN_SMKI_AUDIT_NAME |
 | SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
 | SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |

@@ -15,7 +15,7 @@ from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import render_segments, staged_segments
 from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import database_url, libpq_url, open_engine
+from smki.repository.database import ensure_server, libpq_url, open_engine
 from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki.store.manifest import Segment, read_manifest
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 def close_window(run: Run) -> int:
     """Closes the window of the run's day, and those before it that are still open; returns how many it closed."""
     settings = Settings.from_environment()
-    engine = open_engine(database_url(settings))
+    engine = open_engine(ensure_server(settings))
     guide = load_user_guide(settings.config)
     closed = close_windows(engine, run.business_date, guide.delta.cut_off.at)
     for window in closed:
@@ -44,7 +44,7 @@ def close_window(run: Run) -> int:
 def plan(run: Run, obligation: str) -> list[list[int]]:
     """Plans the run's extract; returns the segment numbers of each task."""
     settings = Settings.from_environment()
-    engine = open_engine(database_url(settings))
+    engine = open_engine(ensure_server(settings))
     one = load_user_guide(settings.config).obligation(obligation)
     extract_plan = plan_extract(engine, one, run.business_date)
     write_whole(_plan_path(settings, run), json.dumps(extract_plan.as_json()).encode())
@@ -57,7 +57,7 @@ def render(run: Run, numbers: list[int]) -> list[Json]:
     """Renders and stages some segments; returns their facts."""
     settings = Settings.from_environment()
     extract_plan, file = _plan(settings, run)
-    url = libpq_url(open_engine(database_url(settings)))
+    url = libpq_url(open_engine(ensure_server(settings)))
 
     def say(segment: Segment) -> None:
         log.info("segment rendered number=%d of=%d records=%d", segment.number, extract_plan.segments, segment.records)

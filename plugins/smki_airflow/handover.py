@@ -12,7 +12,7 @@ from smki.errors import PlanError
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.artefact import Artefact
-from smki.repository.database import database_url, open_engine
+from smki.repository.database import ensure_server, open_engine
 from smki.settings import Settings
 from smki_airflow.runs import Run
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 def opened() -> tuple[Settings, Engine, UserGuide]:
     """What nearly every step begins with."""
     settings = Settings.from_environment()
-    return settings, open_engine(database_url(settings)), load_user_guide(settings.config)
+    return settings, open_engine(ensure_server(settings)), load_user_guide(settings.config)
 
 
 def recorded(run: Run, files: int, published: Sequence[Json]) -> list[Json]:

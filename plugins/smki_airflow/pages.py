@@ -21,7 +21,7 @@ from smki.errors import SmkiError, TransportError, UnknownGateRunError
 from smki.gate.ledger import find_gate_run
 from smki.gate.report.page import render_report
 from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import database_url, open_engine
+from smki.repository.database import ensure_server, open_engine
 from smki.settings import Settings
 from smki_airflow.board.routes import router
 from smki_airflow.links import login_path, report_path, run_path
@@ -91,4 +91,4 @@ def _page(status: int, said: str) -> HTMLResponse:
 
 @cache
 def _repository() -> Engine:
-    return open_engine(database_url(Settings.from_environment()))
+    return open_engine(ensure_server(Settings.from_environment()))

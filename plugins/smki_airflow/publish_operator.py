@@ -38,7 +38,7 @@ class PublishOperator(BaseOperator):
         """Publishes; returns what the ledger has."""
         # Loaded by the task, not by the DAG processor.
         from smki.publish.ledger import publish_artefact
-        from smki.repository.database import database_url, open_engine
+        from smki.repository.database import ensure_server, open_engine
         from smki_airflow.handover import artefact_from_json
         from smki_airflow.sites import open_site
 
@@ -46,7 +46,7 @@ class PublishOperator(BaseOperator):
         artefact = artefact_from_json(self.artefact)
         obligation = load_user_guide(settings.config).obligation(artefact.obligation, artefact.subject)
         publication = publish_artefact(
-            open_engine(database_url(settings)),
+            open_engine(ensure_server(settings)),
             open_site(self.site, obligation.folder),
             artefact,
             run.staging(settings) / artefact.name,

@@ -11,7 +11,7 @@ from typing import Any
 from smki.gate.bounds import load_quality
 from smki.gate.quarantine import clear_quarantine as clear_quarantined
 from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import database_url, open_engine
+from smki.repository.database import ensure_server, open_engine
 from smki.retention.execution import apply_retention
 from smki.retention.rules import Action
 from smki.settings import PROJECT, Settings
@@ -28,7 +28,7 @@ def remove_files(site: str, run: str) -> dict[str, Any]:
     """
     settings = Settings.from_environment()
     guide = load_user_guide(settings.config)
-    report = apply_retention(open_engine(database_url(settings)), open_site(site, "/"), guide, run)
+    report = apply_retention(open_engine(ensure_server(settings)), open_site(site, "/"), guide, run)
     for plan in report.plans:
         log.info("retention %s path=%s rule=%s", plan.action, plan.path, plan.rule)
     report.raise_problems()

@@ -3,20 +3,21 @@
 import typer
 
 from smki.cli import anchors, audit, extract, gate, repository, retention, revocation, status
+from smki.cli.exit_codes import Commands
 
 app = typer.Typer(
     name="smki",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     help="Publisher of SMKI Repository extracts.\n\n"
     "Exit codes: 0 done · 1 the data break a rule · 2 wrong usage · 3 a setting has to be changed · "
-    "4 a disk, network or server failed, try again · 5 the gate holds the file.",
+    "4 a disk, network or server failed, try again · 5 the gate holds the file · 70 a mistake in this program.",
 )
 app.command()(repository.lodge)
 app.command()(repository.rejected)
-repository.status_app.callback(invoke_without_command=True)(status.report)
-app.add_typer(repository.status_app, name="status")
+app.add_typer(repository.certificate_app, name="certificate")
 app.add_typer(repository.windows_app, name="windows")
 app.command()(extract.produce)
 app.command()(extract.verify)
@@ -25,3 +26,4 @@ app.add_typer(revocation.app, name="revocation")
 app.add_typer(anchors.app, name="anchors")
 app.add_typer(retention.app, name="retention")
 app.command()(audit.audit)
+app.command(context_settings=status.BEFORE_ARGUMENTS)(status.status)

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, open_repository, out, print_json, reported_errors
+from smki.cli.terminal import AsJson, err, open_project, out, print_json
 from smki.errors import SmkiError
-from smki.obligations.user_guide import load_user_guide
 from smki.publish.login import audited_site_from_environment
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Finding
@@ -32,32 +31,31 @@ def audit(
     """
     now = datetime.now(UTC)
     audits, failures = [], []
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        guide = load_user_guide(settings.config)
-        for name in site or settings.sites:
-            try:
-                audits.append(audit_site(engine, audited_site_from_environment(name), guide, now, record=not dry_run))
-            except SmkiError as error:  # the other sites are looked at all the same
-                failures.append(error)
-        mailer = Mailer.from_environment(os.environ)
-        if mailer and not dry_run:
-            links = Links(os.environ.get("SMKI_AIRFLOW_URL", ""), settings.runbook)
-            tell(engine, guide, mailer.send, now, links)
-        if as_json and not failures:
-            print_json([_as_json(one) for one in audits])
-        elif not as_json:
-            for one in audits:
-                _print(one)
-            if not (mailer or dry_run) and any(one.reconciled and one.reconciled.opened for one in audits):
-                err.print("Nobody is told by this command, as SMKI_SMTP_URL is not set; the auditor in Airflow will.")
-        if failures:
-            raise failures[0]
-    if any(_open(one) for one in audits):
+    project = open_project()
+    for name in site or project.settings.sites:
+        try:
+            login = audited_site_from_environment(name)
+            audits.append(audit_site(project.engine, login, project.guide, now, record=not dry_run))
+        except SmkiError as error:  # the other sites are looked at all the same
+            failures.append(error)
+    mailer = Mailer.from_environment(os.environ)
+    if mailer and not dry_run:
+        links = Links(os.environ.get("SMKI_AIRFLOW_URL", ""), project.settings.runbook)
+        tell(project.engine, project.guide, mailer.send, now, links)
+    if as_json and not failures:
+        print_json([_audit_facts(one) for one in audits])
+    elif not as_json:
+        for one in audits:
+            _print(one)
+        if not (mailer or dry_run) and any(one.reconciled and one.reconciled.opened for one in audits):
+            err.print("Nobody is told by this command, as SMKI_SMTP_URL is not set; the auditor in Airflow will.")
+    if failures:
+        raise failures[0]
+    if any(_open_findings(one) for one in audits):
         raise typer.Exit(1)
 
 
-def _open(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
+def _open_findings(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
     """What is wrong on the site now; with what the ledger has of it, where that was asked."""
     if audit.reconciled is None:
         return [(finding, None) for finding in audit.findings]
@@ -65,7 +63,7 @@ def _open(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
 
 
 def _print(audit: Audit) -> None:
-    wrong = _open(audit)
+    wrong = _open_findings(audit)
     out.print(
         f"site {audit.site}: {audit.files} files, {audit.hashed} of them read back whole, {len(wrong)} findings",
         style="bold",
@@ -81,27 +79,27 @@ def _print(audit: Audit) -> None:
         out.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def _as_json(audit: Audit) -> dict[str, Any]:
+def _audit_facts(audit: Audit) -> dict[str, Any]:
     return {
         "site": audit.site,
         "files": audit.files,
         "read_back": audit.hashed,
-        "findings": [_finding_as_json(finding, known) for finding, known in _open(audit)],
+        "findings": [_finding_facts(finding, known) for finding, known in _open_findings(audit)],
         "closed": [
-            _finding_as_json(known.finding, known) for known in (audit.reconciled.closed if audit.reconciled else ())
+            _finding_facts(known.finding, known) for known in (audit.reconciled.closed if audit.reconciled else ())
         ],
     }
 
 
-def _finding_as_json(finding: Finding, known: KnownFinding | None) -> dict[str, Any]:
+def _finding_facts(finding: Finding, known: KnownFinding | None) -> dict[str, Any]:
     return {
         "kind": finding.kind,
         "item": finding.item,
         "obligation": finding.obligation,
-        "business_date": finding.business_date and finding.business_date.isoformat(),
+        "business_date": finding.business_date,
         "rule": finding.rule,
         "next_step": finding.next_step,
         "runbook": finding.kind.section,
-        "since": known and known.first_seen.isoformat(),
-        "closed_at": known and known.closed_at and known.closed_at.isoformat(),
+        "since": known and known.first_seen,
+        "closed_at": known and known.closed_at,
     }

@@ -1,35 +1,24 @@
 """`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from smki.cli.repository import parsed_date
-from smki.cli.terminal import (
-    AsJson,
-    BusinessDate,
-    existing,
-    open_repository,
-    print_facts,
-    print_json,
-    progress_bar,
-    reported_errors,
-)
+from smki.cli.terminal import AsJson, BusinessDate, Workers, find_obligation, open_project, progress_bar, show
 from smki.errors import PlanError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce as produce_extract
 from smki.obligations.catalogue import DeltaExtract, FullExtract
-from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki.store.manifest import manifest_path, read_manifest
 from smki.verify.verification import verify_file
 
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 _CORES = os.cpu_count() or 1
 
 
@@ -37,7 +26,7 @@ def produce(
     extract: Annotated[
         str, typer.Argument(metavar="OBLIGATION", help="full, delta, or another extract of the user guide.")
     ],
-    date: BusinessDate,
+    day: BusinessDate,
     folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
     workers: Workers = _CORES,
     any_day: Annotated[
@@ -49,79 +38,64 @@ def produce(
     as_json: AsJson = False,
 ) -> None:
     """Produce a full extract or a delta, and verify it. The day's window is closed first if it is open."""
-    day = parsed_date(date)
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        guide = load_user_guide(settings.config)
-        obligation = guide.obligation(extract)
-        if not isinstance(obligation.kind, FullExtract | DeltaExtract):
-            raise PlanError(extract, "it is no extract of certificates.", next_step="name one, such as full or delta.")
-        if not any_day and not obligation.cut_off.falls_on(day):
-            raise PlanError(
-                obligation.file_name(day),
-                f"by user_guide.toml a {extract} is due at {obligation.cut_off.cron!r}, not on a {day:%A}.",
-                "Nothing was produced.",
-                "ask for a day on which one is due, or add --any-day.",
-            )
-        if not dry_run:
-            close_windows(engine, day, guide.delta.cut_off.at)
-        plan = plan_extract(engine, obligation, day)
-        facts: dict[str, object] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
-        if not dry_run:
-            file = folder / plan.name
-            with progress_bar("producing", plan.segments) as progress:
-                manifest = produce_extract(libpq_url(engine), plan, file, workers=workers, progress=progress)
-            with progress_bar("verifying", plan.segments) as progress:
-                verified = verify_file(
-                    file, settings.annex_b_xsd, manifest=manifest, workers=workers, progress=progress
-                )
-            check_agreement(engine, obligation.kind, manifest, verified)
-            facts |= {
-                "records": verified.records,
-                "bytes": verified.bytes,
-                "XML bytes": verified.xml_bytes,
-                "SHA-256": verified.sha256,
-                "content digest": manifest.content_digest,
-                "set digest": str(verified.set_digest),
-            }
-    print_json(facts) if as_json else print_facts(facts)
+    project = open_project()
+    engine, schema = project.engine, project.settings.annex_b_xsd
+    obligation = find_obligation(project.guide, extract)
+    if not isinstance(obligation.kind, FullExtract | DeltaExtract):
+        raise PlanError(extract, "it is no extract of certificates.", next_step="name one, such as full or delta.")
+    if not any_day and not obligation.cut_off.falls_on(day):
+        raise PlanError(
+            obligation.file_name(day),
+            f"by user_guide.toml a {extract} is due at {obligation.cut_off.cron!r}, not on a {day:%A}.",
+            next_step="ask for a day on which one is due, or add --any-day.",
+        )
+    if not dry_run:
+        close_windows(engine, day, project.guide.delta.cut_off.at)
+    plan = plan_extract(engine, obligation, day)
+    facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
+    if not dry_run:
+        file = folder / plan.name
+        with progress_bar("producing", plan.segments) as progress:
+            manifest = produce_extract(libpq_url(engine), plan, file, workers=workers, progress=progress)
+        with progress_bar("verifying", plan.segments) as progress:
+            verified = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
+        check_agreement(engine, obligation.kind, manifest, verified)
+        facts |= {
+            "records": verified.records,
+            "bytes": verified.bytes,
+            "XML bytes": verified.xml_bytes,
+            "SHA-256": verified.sha256,
+            "content digest": manifest.content_digest,
+            "set digest": verified.set_digest,
+        }
+    show(facts, as_json=as_json)
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Annex B .xml.gz files, ours or anybody's.")],
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="Annex B .xml.gz files, ours or anybody's.")
+    ],
     workers: Workers = _CORES,
     as_json: AsJson = False,
 ) -> None:
     """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used."""
-    settings = Settings.from_environment()
-    results = []
-    for folder in filter(Path.is_dir, existing(files)):
-        raise typer.BadParameter(f"{folder} is a folder, not a file")
-    with reported_errors(as_json=as_json):
+    schema = Settings.from_environment().annex_b_xsd
+
+    def verified() -> Iterator[dict[str, Any]]:
         for file in files:
             manifest = read_manifest(file) if manifest_path(file).exists() else None
             with progress_bar(f"verifying {file.name}") as progress:
-                verified = verify_file(
-                    file, settings.annex_b_xsd, manifest=manifest, workers=workers, progress=progress
-                )
-            results.append(
-                {
-                    "file": verified.name,
-                    "verdict": "as it should be",
-                    "records": verified.records,
-                    "statuses": _counts(verified.statuses),
-                    "classes": _counts(verified.classes),
-                    "bytes": verified.bytes,
-                    "XML bytes": verified.xml_bytes,
-                    "SHA-256": verified.sha256,
-                    "set digest": str(verified.set_digest),
-                }
-            )
-            if not as_json:
-                print_facts(results[-1])
-    if as_json:
-        print_json(results)
+                found = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
+            yield {
+                "file": found.name,
+                "verdict": "as it should be",
+                "records": found.records,
+                "statuses": found.statuses,
+                "classes": found.classes,
+                "bytes": found.bytes,
+                "XML bytes": found.xml_bytes,
+                "SHA-256": found.sha256,
+                "set digest": found.set_digest,
+            }
 
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
+    show(verified(), as_json=as_json)

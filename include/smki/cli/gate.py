@@ -8,20 +8,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
 
-from smki.cli.extract import Workers
-from smki.cli.repository import parsed_date
+from smki.cli.exit_codes import HELD
 from smki.cli.terminal import (
     AsJson,
+    Workers,
     err,
-    existing,
-    open_repository,
+    find_obligation,
+    open_project,
     out,
+    parse_date,
     print_json,
-    print_rows,
     progress_bar,
-    reported_errors,
+    show,
 )
 from smki.errors import PlanError
 from smki.gate.bounds import load_quality
@@ -35,61 +34,62 @@ from smki.kinds.anchors.production import checked_set
 from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.revocation.evidence import list_evidence
 from smki.obligations.catalogue import AnchorSlots, DeltaExtract, Obligation, RevocationList, UserGuide
-from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki.store.manifest import manifest_path, read_manifest
 from smki.verify.marks import Marks
 from smki.verify.verification import examine_file
 
-_HELD = 5  # exit code
 _SHOWN = 10  # things concerned that the terminal shows of a check
 _COLOUR = {Verdict.PASS: "green", Verdict.HOLD: "yellow", Verdict.FAIL: "red"}
-Report = Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="Write the report as a page.")]
 
 
-class _FileFirst(TyperGroup):
-    """`smki gate FILE` means `smki gate judge FILE`."""
+def _writable(file: Path | None) -> Path | None:
+    """Judging takes minutes: whether its report can be written is asked before."""
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}")
+    return file
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """A first word that is no command is the file."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            args = ["judge", *args]
-        return super().resolve_command(ctx, args)
+
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="OUT.html", callback=_writable, help="Write the report as a page."),
+]
 
 
 app = typer.Typer(
-    cls=_FileFirst,
     no_args_is_help=True,
-    help="Judge a file as the DAG does before it publishes: `smki gate FILE`. And what the gate has said so far.",
+    help="Judge a file as the DAG does before it publishes, and see what the gate has said so far.",
 )
 
 
 @app.command()
 def judge(
-    file: Annotated[Path, typer.Argument(help="A produced file; its manifest beside it is used.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A produced file; its manifest beside it is used.")
+    ],
     kind: Annotated[str | None, typer.Option("--kind", help="Its obligation; by its name if not given.")] = None,
-    date_: Annotated[
-        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Its business date; by its name if not given.")
+    day: Annotated[
+        date | None,
+        typer.Option(
+            "--date", metavar="YYYY-MM-DD", parser=parse_date, help="Its business date; by its name if not given."
+        ),
     ] = None,
     workers: Workers = 1,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a file against the repository and the ledger. Exit code 0: PASS, 5: HOLD, 1: FAIL."""
-    existing([file])
     now = datetime.now(UTC)
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        guide = load_user_guide(settings.config)
-        obligation, day = _meant(guide, file, kind, parsed_date(date_) if date_ else None, now)
-        source = Source(engine, guide, load_quality(settings.config), settings.annex_b_xsd)
-        evidence = _evidence(source, settings, obligation, day, file, workers, now)
-        with err.status("judging …"):
-            from smki.gate.judging import judge as judge_evidence  # noqa: PLC0415  # takes seconds to load
+    project = open_project()
+    obligation, day = _obligation_and_day(project.guide, file, kind, day, now)
+    source = Source(project.engine, project.guide, load_quality(project.settings.config), project.settings.annex_b_xsd)
+    evidence = _evidence(source, project.settings, obligation, day, file, workers, now)
+    with err.status("judging …"):
+        from smki.gate.judging import judge as judge_evidence  # noqa: PLC0415  # takes seconds to load
 
-            judgement = judge_evidence(evidence, f"smki gate by {getpass.getuser()}", now)
-    _show(judgement, None, report, as_json=as_json)
-    raise typer.Exit({Verdict.PASS: 0, Verdict.HOLD: _HELD, Verdict.FAIL: 1}[judgement.verdict])
+        judgement = judge_evidence(evidence, f"smki gate by {getpass.getuser()}", now)
+    _report(judgement, None, report, as_json=as_json)
+    raise typer.Exit({Verdict.PASS: 0, Verdict.HOLD: HELD, Verdict.FAIL: 1}[judgement.verdict])
 
 
 @app.command()
@@ -100,44 +100,39 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List what the gate has said, newest first; `smki gate show NUMBER` has the rest."""
-    with reported_errors(as_json=as_json):
-        engine, _ = open_repository()
-        runs = list_gate_runs(engine, obligation=kind, verdict=verdict, limit=limit)
-    if as_json:
-        print_json([_in_short(run) for run in runs])
-        return
-    print_rows(
-        ["run", "verdict", "file", "judged (UTC)", "did not pass", "decision"],
+    show(
         [
-            [
-                run.id,
-                str(run.judgement.verdict),
-                run.judgement.name,
-                f"{run.judgement.judged_at:%Y-%m-%d %H:%M}",
-                ", ".join(result.id for result in run.judgement.failed),
-                _decided(run.decision),
-            ]
-            for run in runs
+            _run_facts(run)
+            for run in list_gate_runs(open_project().engine, obligation=kind, verdict=verdict, limit=limit)
         ],
+        {
+            "run": "gate_run",
+            "verdict": "verdict",
+            "file": "name",
+            "judged": "judged_at",
+            "did not pass": "did_not_pass",
+            "decision": lambda run: run["decision"] and _decision_in_words(run["decision"]),
+        },
+        as_json=as_json,
     )
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_run(
     number: Annotated[int, typer.Argument(help="Of the gate run.")],
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one gate run from the ledger."""
-    with reported_errors(as_json=as_json):
-        engine, _ = open_repository()
-        run = find_gate_run(engine, number)
-    _show(run.judgement, run.decision, report, as_json=as_json)
+    run = find_gate_run(open_project().engine, number)
+    _report(run.judgement, run.decision, report, as_json=as_json)
 
 
-def _meant(guide: UserGuide, file: Path, kind: str | None, day: date | None, now: datetime) -> tuple[Obligation, date]:
+def _obligation_and_day(
+    guide: UserGuide, file: Path, kind: str | None, day: date | None, now: datetime
+) -> tuple[Obligation, date]:
     """Which obligation and day a file is to be judged as. Raises PlanError where that cannot be told."""
-    obligation = guide.obligation(kind) if kind else guide.of_file(file.name)
+    obligation = find_obligation(guide, kind) if kind else guide.of_file(file.name)
     if obligation is None:
         raise PlanError(
             file.name,
@@ -175,16 +170,18 @@ def _evidence(
         return extract_evidence(source, obligation, day, file, verification, marks)
 
 
-def _show(judgement: Judgement, decision: Decision | None, report: Path | None, *, as_json: bool) -> None:
+def _report(judgement: Judgement, decision: Decision | None, report: Path | None, *, as_json: bool) -> None:
     if report is not None:
         report.write_text(render_report(judgement, decision), encoding="utf-8")
     if as_json:
-        print_json(judgement.as_json() | {"verdict": judgement.verdict, "decision": decision and _as_json(decision)})
+        print_json(
+            judgement.as_json() | {"verdict": judgement.verdict, "decision": decision and _decision_facts(decision)}
+        )
         return
     colour = _COLOUR[judgement.verdict]
     out.print(f"[bold {colour}]{judgement.verdict}[/] {escape(sentence(judgement, decision))}", highlight=False)
     for result in judgement.failed:
-        _show_failed(result)
+        _print_failed(result)
     if unjudged := judgement.unjudged:
         out.print(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}", highlight=False)
     passed = sum(result.passed for result in judgement.results)
@@ -193,7 +190,7 @@ def _show(judgement: Judgement, decision: Decision | None, report: Path | None, 
         out.print(f"report: {escape(str(report))}", highlight=False)
 
 
-def _show_failed(result: CheckResult) -> None:
+def _print_failed(result: CheckResult) -> None:
     colour = "red" if result.severity is Severity.FAIL else "yellow"
     lines = [
         f"[bold {colour}]{result.severity}[/] [bold]{result.id}[/]: {escape(result.observed)}",
@@ -206,7 +203,7 @@ def _show_failed(result: CheckResult) -> None:
     out.print("\n".join(lines), highlight=False)
 
 
-def _in_short(run: GateRun) -> dict[str, object]:
+def _run_facts(run: GateRun) -> dict[str, Any]:
     judgement = run.judgement
     return {
         "gate_run": run.id,
@@ -218,11 +215,11 @@ def _in_short(run: GateRun) -> dict[str, object]:
         "run": judgement.run,
         "judged_at": judgement.judged_at,
         "did_not_pass": [result.id for result in judgement.failed],
-        "decision": run.decision and _as_json(run.decision),
+        "decision": run.decision and _decision_facts(run.decision),
     }
 
 
-def _as_json(decision: Decision) -> dict[str, object]:
+def _decision_facts(decision: Decision) -> dict[str, Any]:
     return {
         "released": decision.released,
         "reason": decision.reason,
@@ -231,7 +228,5 @@ def _as_json(decision: Decision) -> dict[str, object]:
     }
 
 
-def _decided(decision: Decision | None) -> str:
-    if decision is None:
-        return ""
-    return f"{'released' if decision.released else 'rejected'} by {decision.decided_by}: {decision.reason}"
+def _decision_in_words(decision: dict[str, Any]) -> str:
+    return f"{'released' if decision['released'] else 'rejected'} by {decision['decided_by']}: {decision['reason']}"

@@ -1,18 +1,18 @@
 """`smki revocation`: the Organisation ARL and CRL. `smki lodge` takes the lists in."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from smki.certificates.model import ListKind
-from smki.cli.terminal import AsJson, err, open_repository, print_facts, print_json, print_rows, reported_errors
+from smki.cli.terminal import AsJson, err, open_project, show
 from smki.errors import PlanError
 from smki.kinds.revocation.file import lists_without_successor, newest_list, produce_revocation_file
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
-from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 
 app = typer.Typer(
     no_args_is_help=True, help="The revocation lists: what is lodged, and the files of SEC 2.3.3 (c), (d)."
@@ -26,45 +26,36 @@ def list_(
 ) -> None:
     """List the newest revocation lists, with a warning for each that nears its nextUpdate while none follows it."""
     now = datetime.now(UTC)
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        guide = load_user_guide(settings.config)
-        with lost_connections(), engine.connect() as connection:
-            lists = all_lists(connection) if everything else newest_lists(connection)
-        ending = {lodged.id for lodged in lists_without_successor(engine, guide, now)}
-    if as_json:
-        print_json(
-            [
-                {
-                    "kind": lodged.kind,
-                    "number": lodged.number,
-                    "issuer": lodged.issuer_display,
-                    "this_update": lodged.this_update,
-                    "next_update": lodged.next_update,
-                    "entries": lodged.entries,
-                    "lodged_at": lodged.lodged_at,
-                    "successor_missing": lodged.id in ending,
-                }
-                for lodged in lists
-            ]
-        )
-        return
-    print_rows(
-        ["kind", "number", "issuer", "thisUpdate (UTC)", "nextUpdate (UTC)", "entries", "lodged (UTC)"],
+    project = open_project()
+    with reading(project.engine) as connection:
+        lists = all_lists(connection) if everything else newest_lists(connection)
+    ending = {lodged.id for lodged in lists_without_successor(project.engine, project.guide, now)}
+    show(
         [
-            [
-                str(lodged.kind),
-                str(lodged.number),
-                lodged.issuer_display,
-                f"{lodged.this_update:%Y-%m-%d %H:%M}",
-                f"{lodged.next_update:%Y-%m-%d %H:%M}",
-                lodged.entries,
-                f"{lodged.lodged_at:%Y-%m-%d %H:%M}",
-            ]
+            {
+                "kind": lodged.kind,
+                "number": lodged.number,
+                "issuer": lodged.issuer_display,
+                "this_update": lodged.this_update,
+                "next_update": lodged.next_update,
+                "entries": lodged.entries,
+                "lodged_at": lodged.lodged_at,
+                "successor_missing": lodged.id in ending,
+            }
             for lodged in lists
         ],
+        {
+            "kind": "kind",
+            "number": lambda lodged: str(lodged["number"]),
+            "issuer": "issuer",
+            "thisUpdate": "this_update",
+            "nextUpdate": "next_update",
+            "entries": "entries",
+            "lodged": "lodged_at",
+        },
+        as_json=as_json,
     )
-    for lodged in lists:
+    for lodged in () if as_json else lists:
         if lodged.id in ending:
             says = "has passed" if lodged.next_update <= now else "comes near"
             err.print(
@@ -80,41 +71,36 @@ def produce(
     as_json: AsJson = False,
 ) -> None:
     """Produce the files of the newest ARL and CRL, and verify them, as the DAG does before it publishes."""
-    results = []
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        guide = load_user_guide(settings.config)
+    project = open_project()
+    engine = project.engine
+
+    def produced() -> Iterator[dict[str, Any]]:
         for kind in ListKind:
-            obligation = guide.revocation_list(kind)
+            obligation = project.guide.revocation_list(kind)
             lodged = newest_list(engine, obligation)
             if lodged is None:
                 raise PlanError(
                     obligation.file,
                     f"no {kind} is lodged ({obligation.clause}).",
-                    "It was not produced.",
-                    "lodge the list of the CA: `smki lodge FILE`.",
+                    next_step="lodge the list of the CA: `smki lodge FILE`.",
                 )
             artefact = produce_revocation_file(engine, obligation, lodged, folder, datetime.now(UTC), "command line")
-            results.append(
-                {
-                    "file": artefact.name,
-                    "list": str(lodged),
-                    "nextUpdate": lodged.next_update,
-                    "entries": artefact.records,
-                    "bytes": artefact.bytes,
-                    "SHA-256": artefact.sha256,
-                    "content digest": artefact.content_digest,
-                }
-            )
-            if not as_json:
-                print_facts(results[-1])
-    if as_json:
-        print_json(results)
+            yield {
+                "file": artefact.name,
+                "list": str(lodged),
+                "nextUpdate": lodged.next_update,
+                "entries": artefact.records,
+                "bytes": artefact.bytes,
+                "SHA-256": artefact.sha256,
+                "content digest": artefact.content_digest,
+            }
+
+    show(produced(), as_json=as_json)
 
 
-def lodgement_facts(lodgement: ListLodgement) -> dict[str, object]:
-    """What lodging one list did, as JSON types."""
-    facts: dict[str, object] = {"list": str(lodgement.lodged), "origin": lodgement.origin}
+def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
+    """What lodging one list did."""
+    facts: dict[str, Any] = {"list": str(lodgement.lodged), "origin": lodgement.origin}
     if lodgement.already_there:
         return facts | {"already there": True}
     serials = {"expired": lodgement.expired, "not lodged": lodgement.unknown, "no longer listed": lodgement.dropped}
@@ -124,9 +110,3 @@ def lodgement_facts(lodgement: ListLodgement) -> dict[str, object]:
         "revoked before": lodgement.revoked_before,
         **{name: [serial.hex().upper() for serial in found] for name, found in serials.items()},
     }
-
-
-def print_lodgement(lodgement: ListLodgement) -> None:
-    """What lodging one list did, for people; serial numbers only where there are any."""
-    facts = lodgement_facts(lodgement)
-    print_facts({n: ", ".join(v) if isinstance(v, list) else v for n, v in facts.items() if v != []})

@@ -4,22 +4,25 @@ from datetime import UTC, datetime
 
 import typer
 
-from smki.cli.terminal import AsJson, open_repository, out, print_json, print_rows, reported_errors
-from smki.obligations.user_guide import load_user_guide
+from smki.cli.terminal import AsJson, open_project, out, print_json, print_table
 from smki.watch.states import span
-from smki.watch.status_report import Chain, Standing, StatusReport, status_report
+from smki.watch.status_report import Chain, StatusReport, status_report
+
+BEFORE_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False}  # so that `status set` is answered
 
 
-def report(context: typer.Context, as_json: AsJson = False) -> None:
-    """Say how every obligation stands; `set` and `expire` change the status of lodged certificates.
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Say how every obligation stands.
 
     Exit code 0 when nothing is late, missed or held and no finding is open, else 1.
     """
-    if context.invoked_subcommand is not None:
-        return
-    with reported_errors(as_json=as_json):
-        engine, settings = open_repository()
-        found = status_report(engine, load_user_guide(settings.config), settings.sites, datetime.now(UTC))
+    if context.args:
+        raise typer.BadParameter(
+            f"it takes no argument ({context.args[0]}): it shows obligations. "
+            "`smki certificate set-status` and `smki certificate expire` change certificates"
+        )
+    project = open_project()
+    found = status_report(project.engine, project.guide, project.settings.sites, datetime.now(UTC))
     if as_json:
         print_json(found.as_json())
     else:
@@ -30,36 +33,33 @@ def report(context: typer.Context, as_json: AsJson = False) -> None:
 
 def _print(found: StatusReport) -> None:
     out.print(f"{', '.join(found.sites)} at {found.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
-    print_rows(
-        ["obligation", "state", "last file", "octets", "records", "published (UTC)", "next publish-by (UTC)"],
-        [_row(standing) for standing in found.standings],
+    print_table(
+        found.standings,
+        {
+            "obligation": lambda one: one.obligation.name,
+            "state": lambda one: one.words,
+            "last file": lambda one: one.last and one.last.name,
+            "bytes": lambda one: one.last and one.last.bytes,
+            "records": lambda one: one.last and one.last.records,
+            "published": lambda one: one.last and one.last.first_published_at,
+            "next publish-by": lambda one: one.next.publish_by,
+        },
     )
     out.print(_chain_in_words(found.chain), highlight=False, markup=False)
     if found.findings:
-        print_rows(
-            ["open finding", "site", "item", "since", "what is wrong", "what to do"],
-            [
-                [
-                    known.finding.kind.value,
-                    known.finding.site,
-                    known.finding.item,
-                    f"{known.first_seen:%Y-%m-%d %H:%M} ({span(found.at - known.first_seen)})",
-                    known.finding.rule,
-                    known.finding.next_step,
-                ]
-                for known in found.findings
-            ],
+        print_table(
+            found.findings,
+            {
+                "open finding": lambda known: known.finding.kind.value,
+                "site": lambda known: known.finding.site,
+                "item": lambda known: known.finding.item,
+                "since": lambda known: f"{known.first_seen:%Y-%m-%d %H:%M} ({span(found.at - known.first_seen)})",
+                "what is wrong": lambda known: known.finding.rule,
+                "what to do": lambda known: known.finding.next_step,
+            },
         )
     else:
         out.print("no finding is open")
-
-
-def _row(standing: Standing) -> list[object]:
-    last = standing.last
-    facts: list[object] = ["", "", "", ""]
-    if last is not None:
-        facts = [last.name, f"{last.bytes:,}", f"{last.records:,}", f"{last.first_published_at:%Y-%m-%d %H:%M}"]
-    return [standing.obligation.name, standing.words, *facts, f"{standing.next.publish_by:%Y-%m-%d %H:%M}"]
 
 
 def _chain_in_words(chain: Chain) -> str:

@@ -1,21 +1,14 @@
-"""What all commands share: results as text or JSON, progress on stderr, errors with an exit code.
+"""What all commands share: the project they work on, results as text or JSON, progress on stderr, common options.
 
-| exit code | meaning |
-|---|---|
-| 0 | done |
-| 1 | the data break a rule: the same command gives the same answer |
-| 2 | wrong usage |
-| 3 | a setting has to be changed first |
-| 4 | a disk, a network or a server failed: the same command may succeed later |
-| 5 | the gate holds the file: a person may release it |
+A command states its facts once and hands them to `show`, which prints JSON for programs and a text for people.
 """
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -23,12 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import Engine
 
-from smki.errors import ConfigurationError, DataError, SmkiError
-from smki.repository.database import database_url, open_engine
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.repository import project
 from smki.repository.migrate import migrate
-from smki.settings import Settings
+from smki.watch.states import span
+
+Facts = Mapping[str, Any]  # instants as datetime, lengths of time as timedelta
+Columns = Mapping[str, str | Callable[[Any], object]]  # heading → the fact's name, or what makes the cell of a row
 
 _WIDE = 240  # columns where nobody looks at a terminal, as in a pipe, a log, or a container's `exec`
 
@@ -41,74 +36,76 @@ def _width(stream: TextIO) -> int | None:
 out = Console(width=_width(sys.stdout))
 err = Console(width=_width(sys.stderr), stderr=True)
 
+
+def parse_date(text: str) -> date:
+    """A date, or a usage error."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date of the form YYYY-MM-DD") from None
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 BusinessDate = Annotated[
-    str, typer.Option("--date", metavar="YYYY-MM-DD", help="Business date: the day of the cut-off.")
+    date,
+    typer.Option("--date", metavar="YYYY-MM-DD", parser=parse_date, help="Business date: the day of the cut-off."),
 ]
 
 
-def exit_code(error: SmkiError) -> int:
-    """The exit code that an error ends a command with."""
-    if isinstance(error, DataError):
-        return 1
-    return 3 if isinstance(error, ConfigurationError) else 4
+def open_project() -> project.Project:
+    """The installation that the environment describes; its repository's schema is brought up to date first."""
+    opened = project.open_project()
+    migrate(opened.engine)
+    return opened
 
 
-@contextmanager
-def reported_errors(*, as_json: bool = False) -> Iterator[None]:
-    """Prints a SmkiError in its four parts and ends the command with its exit code."""
-    try:
-        yield
-    except SmkiError as error:
-        if as_json:
-            print_json(
-                {
-                    "error": type(error).__name__,
-                    "item": error.item,
-                    "rule": error.rule,
-                    "consequence": error.consequence,
-                    "next_step": error.next_step,
-                }
-            )
-        else:
-            item, rule, consequence, next_step = (escape(part) for part in error.args)
-            err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
-            err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
-        raise typer.Exit(exit_code(error)) from None
+def find_obligation(guide: UserGuide, name: str) -> Obligation:
+    """The obligation of that name, or a usage error."""
+    if (found := guide.find(name)) is None:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(guide.names)}")
+    return found
 
 
-def open_repository() -> tuple[Engine, Settings]:
-    """The repository that the environment names, migrated."""
-    settings = Settings.from_environment()
-    engine = open_engine(database_url(settings))
-    migrate(engine)
-    return engine, settings
+def show(facts: Facts | Iterable[Facts], columns: Columns | None = None, *, as_json: bool) -> None:
+    """Prints one thing's facts, or those of several: as JSON, as a table with these columns, or one after the other."""
+    if as_json:
+        print_json(facts if isinstance(facts, Mapping) else list(facts))
+    elif isinstance(facts, Mapping):
+        print_facts(facts)
+    elif columns is not None:
+        print_table(facts, columns)
+    else:
+        for one in facts:
+            print_facts(one)
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout."""
-    json.dump(value, sys.stdout, indent=2, default=str, ensure_ascii=False)
+    """One JSON document on stdout; instants are RFC 3339, lengths of time seconds."""
+    json.dump(value, sys.stdout, indent=2, default=_json, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
-def print_facts(facts: Mapping[str, Any]) -> None:
-    """Names and values, one a line."""
+def print_facts(facts: Facts) -> None:
+    """Names and values, one a line; what is an empty list is left out."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else escape(str(value)))
+        if value != []:
+            table.add_row(name.replace("_", " "), escape(_text(value)))
     out.print(table)
 
 
-def print_rows(columns: list[str], rows: list[list[object]]) -> None:
+def print_table(rows: Iterable[Any], columns: Columns) -> None:
     """A table; numbers to the right."""
+    cells = [[row[of] if isinstance(of, str) else of(row) for of in columns.values()] for row in rows]
     table = Table()
-    for number, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+    for number, heading in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[number], int) for row in cells)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(escape(_text(cell)) for cell in row))
     out.print(table)
 
 
@@ -119,15 +116,38 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int,
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(what, total=total)
 
-        def show(done: int, of: int | None = None) -> None:
+        def show_progress(done: int, of: int | None = None) -> None:
             progress.update(task, completed=done, total=of or total)
 
-        yield show
+        yield show_progress
 
 
-def existing(paths: list[Path]) -> list[Path]:
-    """The paths, or a usage error that names the first one that is not there."""
-    for path in paths:
-        if not path.exists():
-            raise typer.BadParameter(f"{path} does not exist")
-    return paths
+def _json(value: object) -> object:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return int(value.total_seconds())
+        case _:
+            return str(value)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            text = "–"
+        case bool():
+            text = "yes" if value else "no"
+        case int():
+            text = f"{value:,}"
+        case datetime():
+            text = f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        case timedelta():
+            text = span(value)
+        case Mapping():
+            text = ", ".join(f"{name} {_text(one)}" for name, one in sorted(value.items())) or "none"
+        case list() | tuple():
+            text = ", ".join(map(_text, value))
+        case _:
+            text = str(value)
+    return text

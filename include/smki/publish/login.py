@@ -1,4 +1,4 @@
-"""A site from what an Airflow connection, an environment variable or a command line states of it.
+"""A site from what an Airflow connection or an environment variable states of it.
 
 Outside Airflow the variable `SMKI_SITE_PRIMARY` describes the site `primary`, with the same JSON as the environment
 variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY; `conn_type` is not looked at. Where Airflow's own variable is there, as in its
@@ -10,14 +10,14 @@ containers, it does:
 `SMKI_AUDIT_PRIMARY` describes in the same way how the auditor logs in there, with a Party's read-only account; its
 Airflow connection is `smki_audit_primary` (AIRFLOW_CONN_SMKI_AUDIT_PRIMARY).
 
-What a command line states goes before the variable, value by value. Passwords are not used.
+Passwords are not used.
 """
 
 import json
 import os
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from smki.errors import ConfigurationError
@@ -29,7 +29,7 @@ class SiteLogin:
     """What is stated of a site; all of it may be missing."""
 
     host: str | None = None
-    port: int | None = None
+    port: int | None = None  # 22 if stated nowhere
     login: str | None = None
     key_file: str | None = None  # private key, without a passphrase
     host_key: str | None = None  # the pinned one: "ssh-ed25519 AAAA…"
@@ -43,8 +43,7 @@ class SiteLogin:
             raise ConfigurationError(
                 stated_in,
                 f"a site needs a pinned host key and a key login, and {', '.join(missing)} is missing.",
-                "Nothing was done there.",
-                next_step,
+                next_step=next_step,
             )
         return Site(
             name=name,
@@ -57,35 +56,28 @@ class SiteLogin:
         )
 
 
-def site_from_environment(name: str, stated: SiteLogin, environment: Mapping[str, str] = os.environ) -> Site:
-    """The site that `stated`, and for what it leaves open the variable SMKI_SITE_NAME, describe.
-
-    Raises ConfigurationError when something is missing or the variable is no such JSON.
-    """
-    variable = f"SMKI_SITE_{name.upper()}"
-    described = _described(variable, f"AIRFLOW_CONN_SMKI_SFTP_{name.upper()}", environment)
-    login = SiteLogin(*(getattr(stated, f.name) or getattr(described, f.name) for f in fields(SiteLogin)))
-    return login.site(
-        name, "/", stated_in=f"site {name}", next_step=f"set {variable}, or give what is missing as an option."
-    )
+def site_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> Site:
+    """The site as the variable SMKI_SITE_NAME describes it. Raises ConfigurationError."""
+    return _site(name, f"SMKI_SITE_{name.upper()}", f"AIRFLOW_CONN_SMKI_SFTP_{name.upper()}", environment)
 
 
 def audited_site_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> Site:
-    """The site as the auditor logs in to it: what the variable SMKI_AUDIT_NAME describes. Raises ConfigurationError."""
-    variable = f"SMKI_AUDIT_{name.upper()}"
-    described = _described(variable, f"AIRFLOW_CONN_SMKI_AUDIT_{name.upper()}", environment)
-    return described.site(name, "/", stated_in=f"the auditor's login of site {name}", next_step=f"set {variable}.")
+    """The site as the auditor logs in to it, by the variable SMKI_AUDIT_NAME. Raises ConfigurationError."""
+    return _site(name, f"SMKI_AUDIT_{name.upper()}", f"AIRFLOW_CONN_SMKI_AUDIT_{name.upper()}", environment)
 
 
-def _described(variable: str, connection: str, environment: Mapping[str, str]) -> SiteLogin:
-    """What the variable says; where it is not set, what Airflow's says, which may also be a URL that is left to it."""
-    if stated := environment.get(variable):
-        return _parsed(variable, stated)
-    stated = environment.get(connection, "")
-    return _parsed(connection, stated if stated.lstrip().startswith("{") else "{}")
+def _site(name: str, variable: str, connection: str, environment: Mapping[str, str]) -> Site:
+    """What the variable describes; where it is not set, what Airflow's does, unless that is a URL."""
+    if text := environment.get(variable):
+        login = _parse(variable, text)
+    elif (text := environment.get(connection, "")).lstrip().startswith("{"):
+        login = _parse(connection, text)
+    else:
+        login = SiteLogin()
+    return login.site(name, "/", stated_in=variable, next_step=f"set {variable}.")
 
 
-def _parsed(variable: str, text: str) -> SiteLogin:
+def _parse(variable: str, text: str) -> SiteLogin:
     try:
         stated = json.loads(text)
         extra = stated.get("extra") or {}
@@ -104,6 +96,5 @@ def _parsed(variable: str, text: str) -> SiteLogin:
         raise ConfigurationError(
             variable,
             f"it has to be the JSON of an Airflow connection ({error}).",
-            "The site is not known.",
-            'write {"host": …, "port": …, "login": …, "extra": {"key_file": …, "host_key": …}}.',
+            next_step='write {"host": …, "port": …, "login": …, "extra": {"key_file": …, "host_key": …}}.',
         ) from error

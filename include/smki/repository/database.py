@@ -11,7 +11,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg
 import sqlalchemy.exc
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -29,8 +29,8 @@ _LOST = (
 )
 
 
-def database_url(settings: Settings) -> str:
-    """The repository's DSN; the embedded server is started when the settings name no other."""
+def ensure_server(settings: Settings) -> str:
+    """The repository's DSN. Starts the embedded PostgreSQL where SMKI_DATABASE_URL is empty."""
     if settings.database_url:
         return settings.database_url
     url = embedded.start(settings.embedded_postgres)
@@ -46,8 +46,7 @@ def open_engine(url: str) -> Engine:
         raise ConfigurationError(
             "SMKI_DATABASE_URL",
             "it is not of the form postgresql://user:password@host:port/database.",
-            "The repository cannot be reached.",
-            "correct it, or empty it to use the embedded server.",
+            next_step="correct it, or empty it to use the embedded server.",
         ) from None
     return create_engine(parsed, pool_pre_ping=True)
 
@@ -71,6 +70,20 @@ def ensure_database(url: str) -> None:
 
 
 @contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read by: nothing is committed. Raises RepositoryUnavailableError."""
+    with lost_connections(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed at the end, undone by an error. Raises RepositoryUnavailableError."""
+    with lost_connections(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
 def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connection]:
     """An ADBC connection; what its statements return is Arrow."""
     with lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
@@ -89,6 +102,4 @@ def lost_connections() -> Iterator[None]:
         raise RepositoryUnavailableError(
             "repository",
             f"PostgreSQL refused or lost the connection ({detail}).",
-            "What was not committed is as if it had not begun.",
-            "check that the server runs and that SMKI_DATABASE_URL names it, then try again or clear the task.",
         ) from error

@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote
 
-from smki.errors import RepositoryUnavailableError
+from smki.errors import ConfigurationError, RepositoryUnavailableError
 
 with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR is set, and uses /tmp as we do
     warnings.simplefilter("ignore")
@@ -80,10 +80,17 @@ def socket_folder(data: Path) -> Path:
 def start(data: Path, database: str = "smki") -> str:
     """Starts (or joins) the server whose data are in `data`, and returns the DSN of `database`, made if missing.
 
-    Raises RepositoryUnavailableError when it does not start.
+    Raises RepositoryUnavailableError when it does not start, ConfigurationError when the folder cannot be made.
     """
     data = data.resolve()
-    data.mkdir(parents=True, exist_ok=True)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            str(data),
+            f"the embedded PostgreSQL keeps its data there, and the folder cannot be made ({error.strerror}).",
+            next_step="name another folder in SMKI_VAR, or a PostgreSQL of your own in SMKI_DATABASE_URL.",
+        ) from error
     try:
         server = PostgresServer._instances.get(data)  # noqa: SLF001  # the wheel's own registry of this process
         if server is None:
@@ -95,8 +102,7 @@ def start(data: Path, database: str = "smki") -> str:
         raise RepositoryUnavailableError(
             f"embedded PostgreSQL in {data}",
             f"it did not start ({(tail or [str(error)])[0]}).",
-            "Nothing was read or written.",
-            f"read {log}, or set SMKI_DATABASE_URL to a PostgreSQL of your own.",
+            next_step=f"read {log}, or set SMKI_DATABASE_URL to a PostgreSQL of your own.",
         ) from error
     return dsn(data, database)
 

@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from smki.errors import SmkiError, TransportError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import database_url, open_engine
+from smki.repository.database import ensure_server, open_engine
 from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
@@ -246,7 +246,7 @@ def _opened() -> tuple[datetime, Settings, Engine, UserGuide]:
 @cache
 def repository() -> Engine:
     """The repository, as the API server reads it."""
-    url = make_url(database_url(Settings.from_environment()))
+    url = make_url(ensure_server(Settings.from_environment()))
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": _CONNECT_TIMEOUT_S})
     return open_engine(url.render_as_string(hide_password=False))

@@ -53,9 +53,9 @@ def test_every_command_answers_in_json(repository: Engine, tmp_path: Path) -> No
     assert (rejected["origin"], rejected["offers"]) == (str(tmp_path / "new" / "bad [x].der"), 1)
 
     serial = read_certificate(body).serial_number.hex()
-    changed = as_json(environment, "status", "set", "I", serial, "--reason", "installed")
+    changed = as_json(environment, "certificate", "set-status", "I", serial, "--reason", "installed")
     assert changed == {"changed": 1, "unchanged": 0}
-    assert as_json(environment, "status", "expire")["expired"] >= 0
+    assert as_json(environment, "certificate", "expire")["expired"] >= 0
 
     closed = as_json(environment, "windows", "close", "--to", day(6))
     assert [window["business_date"] for window in closed] == [str(day(number)) for number in range(1, 7)]
@@ -65,6 +65,7 @@ def test_every_command_answers_in_json(repository: Engine, tmp_path: Path) -> No
     assert full["window"] == 7
     assert len(as_json(environment, "windows", "list")) == 7
     (verified,) = as_json({"SMKI_VAR": str(tmp_path)}, "verify", out / f"SMKIKR_FULL_{day(7)}.xml.gz")
+    assert sum(verified["classes"].values()) == verified["records"] == verified["statuses"]["I"]
     assert (verified["SHA-256"], verified["verdict"]) == (full["SHA-256"], "as it should be")
 
 

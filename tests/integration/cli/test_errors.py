@@ -1,15 +1,17 @@
-"""Exit codes and messages of the commands: 1 data, 2 usage, 3 setting, 4 transport."""
+"""Exit codes and messages of the commands: 1 data, 2 usage, 3 setting, 4 transport, 70 a mistake in the program."""
 
 import json
 from pathlib import Path
 
 import pytest
+import typer
 from click.testing import Result
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from builders import cut_off, day, document, during, lodge_bodies, look_alikes, record_of, zipped
 from smki.cli.application import app
+from smki.cli.exit_codes import Commands
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 
@@ -46,16 +48,22 @@ def filled(repository: Engine) -> Engine:
         (["produce", "delta", "--date", day(3), "--dry-run"], 1, "needs a closed window"),
         (["produce", "full", "--date", day(2)], 1, "add --any-day"),
         (["produce", "weekly", "--date", day(2)], 2, "weekly"),
+        (["produce", "crl", "--date", day(2)], 1, "no extract"),
+        (["gate", "judge", __file__, "--kind", "weekly"], 2, "weekly"),
+        (["gate", "judge", __file__, "--report", "/nowhere/report.html"], 2, "/nowhere"),
         (["produce", "full", "--date", day(7), "--workers", 0], 2, "workers"),
-        (["verify", "gone.xml.gz"], 2, "gone.xml.gz does not exist"),
-        (["verify", "/"], 2, "is a folder"),
+        (["verify", "gone.xml.gz"], 2, "gone.xml.gz"),
+        (["verify", "/"], 2, "is a directory"),
         (["verify"], 2, "Missing argument"),
-        (["lodge", "gone.der"], 2, "gone.der does not exist"),
+        (["lodge", "gone.der"], 2, "gone.der"),
         (["lodge", ".", "--status", "X"], 2, "status"),
-        (["status", "set", "R", "0102", "--reason", "x"], 1, "no certificate has it"),
-        (["status", "set", "R", "xyz", "--reason", "x"], 2, "pairs of hex digits"),
-        (["status", "set", "Q", "0102", "--reason", "x"], 2, "STATUS"),
-        (["status", "set", "R", "0102"], 2, "--reason"),
+        (["certificate", "set-status", "R", "0102", "--reason", "x"], 1, "certificate 0102"),
+        (["certificate", "set-status", "R", "xyz", "--reason", "x"], 2, "pairs of hex digits"),
+        (["certificate", "set-status", "Q", "0102", "--reason", "x"], 2, "STATUS"),
+        (["certificate", "set-status", "R", "0102"], 2, "--reason"),
+        (["status", "set", "R", "0102", "--reason", "x"], 2, "smki certificate set-status"),
+        (["status", "expire"], 2, "smki certificate expire"),
+        (["status", "--jsn"], 2, "--jsn"),
         (["no-such-command"], 2, "No such command"),
     ],
 )
@@ -145,3 +153,37 @@ def test_staging_that_is_full_has_exit_code_4(filled: Engine, tmp_path: Path) ->
     (tmp_path / f".SMKIKR_DELT_{day(2)}.xml.gz.part").symlink_to("/dev/full")
     result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--workers", 1)
     assert (result.exit_code, "No space left on device" in result.stderr) == (4, True)
+
+
+def test_folder_that_cannot_be_made_is_a_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run(None, "windows", "list", "--json", SMKI_VAR=str(tmp_path / "file" / "var"))
+    assert (result.exit_code, json.loads(result.stdout)["error"]) == (3, "ConfigurationError")
+    assert "SMKI_VAR" in json.loads(result.stdout)["next_step"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    application = typer.Typer(cls=Commands)
+
+    @application.command()
+    def fail(json_: bool = typer.Option(False, "--json")) -> None:
+        raise KeyError(json_)
+
+    @application.command()
+    def other() -> None: ...
+
+    result = CliRunner().invoke(application, ["fail", *(["--json"] if as_json else [])])
+    (report,) = tmp_path.glob("smki-*.traceback")
+    assert result.exit_code == 70
+    assert "KeyError" in report.read_text()
+    if as_json:
+        assert set(error := json.loads(result.stdout)) == {"error", "item", "rule", "consequence", "next_step"}
+        assert (error["error"], error["item"]) == ("UnforeseenError", "KeyError")
+        assert str(report) in error["next_step"]
+    else:
+        assert str(report) in result.stderr.replace("\n", "")
+        assert "Traceback" not in result.stderr

@@ -34,7 +34,7 @@ def delta(environment: dict[str, str], user_guide: UserGuide, tmp_path: Path) ->
 
 
 def judged(environment: dict[str, str], *arguments: object, code: int) -> Any:
-    return json.loads(run(environment, "gate", *arguments, "--json", code=code).stdout)
+    return json.loads(run(environment, "gate", "judge", *arguments, "--json", code=code).stdout)
 
 
 def test_right_file_passes_by_its_name_alone_and_nothing_is_recorded(
@@ -48,7 +48,7 @@ def test_right_file_passes_by_its_name_alone_and_nothing_is_recorded(
 
 
 def test_delta_of_another_day_fails_and_the_terminal_says_why(environment: dict[str, str], delta: Path) -> None:
-    said = run(environment, "gate", delta, "--date", day(1), code=1).stdout
+    said = run(environment, "gate", "judge", delta, "--date", day(1), code=1).stdout
     assert said.startswith("FAIL")
     for words in ("delta.belongs", "delta.complete: 30 certificates are missing", "why it matters:", "20 more:"):
         assert words in said
@@ -64,7 +64,7 @@ def test_one_wrong_record_is_named_and_is_no_lack_of_all_the_others(environment:
     assert [check for check, is_judged in wrong.items() if is_judged] == ["xml.fields"]
     assert {"delta.count", "delta.complete", "delta.volume"} < wrong.keys()
     assert "not judged: 1 of 1 segments was left at what is wrong there: records.manufacturing," in " ".join(
-        run(environment, "gate", delta, code=1).stdout.split()
+        run(environment, "gate", "judge", delta, code=1).stdout.split()
     )
 
 
@@ -73,8 +73,8 @@ def test_kind_or_date_that_cannot_be_told_is_asked_for(
 ) -> None:
     other = tmp_path / "copy.xml.gz"
     other.write_bytes(delta.read_bytes())
-    assert "--kind" in run(environment, "gate", other, code=1).stderr
-    assert "--date" in run(environment, "gate", other, "--kind", "delta", code=1).stderr
+    assert "--kind" in run(environment, "gate", "judge", other, code=1).stderr
+    assert "--date" in run(environment, "gate", "judge", other, "--kind", "delta", code=1).stderr
     said = judged(environment, other, "--kind", "delta", "--date", day(2), code=1)
     assert {result["id"] for result in said["results"] if not result["passed"]} == {
         "all.name",
@@ -84,12 +84,12 @@ def test_kind_or_date_that_cannot_be_told_is_asked_for(
 
 
 def test_day_without_a_window_is_refused(environment: dict[str, str], delta: Path) -> None:
-    said = run(environment, "gate", delta, "--date", day(5), code=1).stderr
+    said = run(environment, "gate", "judge", delta, "--date", day(5), code=1).stderr
     assert "a delta or full extract needs a closed window" in said
 
 
 def test_file_that_is_not_there_is_wrong_usage(environment: dict[str, str]) -> None:
-    assert "does not exist" in run(environment, "gate", "nothing.xml.gz", code=2).stderr
+    assert "nothing.xml.gz" in run(environment, "gate", "judge", "nothing.xml.gz", code=2).stderr
 
 
 def test_gate_run_of_the_ledger_is_listed_and_shown(

@@ -32,10 +32,10 @@ def test_it_ends_with_1_while_a_finding_is_open_and_says_what_to_do(
     fill_ledger(repository, datetime.now(UTC), 20)
     assert as_json(environment, "status")["in_order"]
 
-    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_FULL.xml.gz", "other octets are there.", "full")
+    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_FULL.xml.gz", "other bytes are there.", "full")
     open_finding(repository, finding, datetime.now(UTC))
     said = run(environment, "status", code=1).stdout
-    assert "other octets are there." in said
+    assert "other bytes are there." in said
     assert "docs/runbook.md#altered" in said
     assert [entry["kind"] for entry in as_json(environment, "status", code=1)["findings"]] == ["altered"]
 
@@ -43,7 +43,3 @@ def test_it_ends_with_1_while_a_finding_is_open_and_says_what_to_do(
 def test_a_repository_that_does_not_answer_is_no_statement(tmp_path: Path) -> None:
     nobody = {"SMKI_DATABASE_URL": f"postgresql://postgres@/smki?host={tmp_path}", "SMKI_VAR": str(tmp_path)}
     assert "RepositoryUnavailableError" in run(nobody, "status", code=4).stderr
-
-
-def test_certificates_still_change_status_below_it(environment: dict[str, str]) -> None:
-    assert as_json(environment, "status", "expire") == {"expired": 0}

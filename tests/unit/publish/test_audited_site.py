@@ -5,7 +5,7 @@ import json
 import pytest
 
 from smki.errors import ConfigurationError
-from smki.publish.login import SiteLogin, audited_site_from_environment, site_from_environment
+from smki.publish.login import audited_site_from_environment, site_from_environment
 
 from .test_login import STATED
 
@@ -31,7 +31,7 @@ def test_where_airflows_own_variable_is_there_it_does():
         "AIRFLOW_CONN_SMKI_AUDIT_DR": "sftp://party@dr.example",  # Airflow takes URLs, too
     }
     assert audited_site_from_environment("primary", environment).username == "party"
-    assert site_from_environment("primary", SiteLogin(), environment).username == "publisher"
+    assert site_from_environment("primary", environment).username == "publisher"
     own = {"SMKI_AUDIT_PRIMARY": json.dumps(STATED | {"login": "other"})}
     assert audited_site_from_environment("primary", environment | own).username == "other"
     with pytest.raises(ConfigurationError, match="set SMKI_AUDIT_DR"):

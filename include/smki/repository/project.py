@@ -1,0 +1,35 @@
+"""One installation of the publisher, as its environment describes it: settings, repository and user guide."""
+
+from functools import cached_property
+
+from sqlalchemy import Engine
+
+from smki.obligations.catalogue import UserGuide
+from smki.obligations.user_guide import load_user_guide
+from smki.repository.database import ensure_server, open_engine
+from smki.settings import Settings
+
+
+class Project:
+    """Settings of an installation, and what they name; each thing is opened at its first use and then kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The repository. Starts the embedded PostgreSQL if no URL is set.
+
+        Raises ConfigurationError, RepositoryUnavailableError.
+        """
+        return open_engine(ensure_server(self.settings))
+
+    @cached_property
+    def guide(self) -> UserGuide:
+        """What user_guide.toml states. Raises ObligationError."""
+        return load_user_guide(self.settings.config)
+
+
+def open_project() -> Project:
+    """The installation that the environment describes."""
+    return Project(Settings.from_environment())
