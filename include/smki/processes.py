@@ -1,4 +1,4 @@
-"""Shares work between processes on the command line; under Airflow mapped tasks do the same."""
+"""Shares work between processes on the command line; under Airflow mapped tasks do the same. And says how far it is."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +10,17 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Progress = Callable[[int, int], object]  # hears what is done, and of how many: segments, or bytes
 
-def shared_out(
+
+def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, module: str
 ) -> Iterator[Result]:
     """Yields function(item) of each item, in no particular order; `workers` processes work, and this is one of them.
 
-    The others start from a process that has imported `module` already. They are not forked from this one, which may
-    hold database connections and threads; and as that takes most of a second, this one begins at once. Each takes the
-    next item when it is done with one, so that all end together.
+    The others start from a process that has imported `module` already. They are not forked from this one, because it
+    may hold database connections and threads. Starting them takes most of a second, so this one begins at once. Each
+    process takes the next item when it is done with one, so that all end together.
     """
     if workers == 1:
         return map(function, items)
@@ -32,7 +34,8 @@ def _with_others(
 ) -> Iterator[Result]:
     waiting, done = deque(items), SimpleQueue[Future[Result]]()
 
-    def next_one() -> list[Item]:
+    def take() -> list[Item]:
+        """The next item; none where there is none."""
         try:
             return [waiting.popleft()]
         except IndexError:
@@ -41,7 +44,7 @@ def _with_others(
     def hand_out(finished: Future[Result] | None = None) -> None:
         if finished is not None:
             done.put(finished)
-        for item in next_one():
+        for item in take():
             pool.submit(function, item).add_done_callback(hand_out)
 
     with pool:
@@ -49,7 +52,7 @@ def _with_others(
             for _ in range(others):
                 hand_out()
             for _ in items:
-                if done.empty() and (item := next_one()):
+                if done.empty() and (item := take()):
                     yield function(*item)
                 else:
                     yield done.get().result()

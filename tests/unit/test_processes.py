@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from smki.processes import shared_out
+from smki.processes import map_in_processes
 
 PREPARED = "smki.errors"  # what the other processes import beforehand: something small
 
@@ -26,21 +26,21 @@ def fail(process: int, only_here: bool, number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_each_item_is_worked_on_once_and_every_process_works(workers: int) -> None:
-    results = list(shared_out(square, range(300), workers, PREPARED))
+    results = list(map_in_processes(square, range(300), workers, PREPARED))
     assert sorted(number for number, _ in results) == [number * number for number in range(300)]
     assert len({process for _, process in results}) == workers
 
 
 def test_fewer_items_than_processes_are_worked_on_too() -> None:
-    assert [number for number, _ in shared_out(square, [3], 3, PREPARED)] == [9]
-    assert list(shared_out(square, [], 2, PREPARED)) == []
+    assert [number for number, _ in map_in_processes(square, [3], 3, PREPARED)] == [9]
+    assert list(map_in_processes(square, [], 2, PREPARED)) == []
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "in another one"])
 def test_error_ends_the_work_and_is_raised(here: bool) -> None:
     begun, finished = time.monotonic(), 0
     with pytest.raises(ValueError, match=r"\d+"):  # noqa: PT012  # the results before it are counted
-        for _ in shared_out(partial(fail, os.getpid(), here), range(3_000), 2, PREPARED):
+        for _ in map_in_processes(partial(fail, os.getpid(), here), range(3_000), 2, PREPARED):
             finished += 1
     assert finished < 3_000
     assert time.monotonic() - begun < 10
@@ -48,7 +48,7 @@ def test_error_ends_the_work_and_is_raised(here: bool) -> None:
 
 def test_caller_that_wants_no_more_is_let_go() -> None:
     begun = time.monotonic()
-    results = shared_out(square, range(3_000), 2, PREPARED)
+    results = map_in_processes(square, range(3_000), 2, PREPARED)
     next(results)
     results.close()  # type: ignore[attr-defined]  # it is a generator
     assert time.monotonic() - begun < 10

@@ -1,8 +1,8 @@
 """Reads certificates in bulk: the same fields as `read_certificate`, at a hundred times its speed.
 
 Certificates of one profile differ in a few places only: serial number, notBefore, EUI-64, key, key identifier and
-signature. So the first one of a profile is read in full and becomes a template: which octets may vary, and which have
-to be the same. A certificate whose other octets all equal the template's has the same structure, names and extensions,
+signature. So the first one of a profile is read in full and becomes a template: which bytes may vary, and which have
+to be the same. A certificate whose other bytes all equal the template's has the same structure, names and extensions,
 and its own serial number and EUI-64 stand at the template's offsets. Whatever fits no template is read in full, so
 nothing is ever guessed:
 
@@ -48,7 +48,7 @@ class _Template:
     reference: NDArray[np.uint64]  # the first certificate, zero-padded to whole words
     fixed: NDArray[np.uint64]  # 1 bits where a certificate has to equal the reference
     serial: slice
-    sign_octet: bool  # whether a zero octet stands before the serial number
+    sign_byte: bool  # whether a zero byte stands before the serial number
     eui64: slice | None
     date: slice  # digits of notBefore
 
@@ -97,8 +97,8 @@ class BatchReader:
             refused=reading.refused,
         )
 
-    def _read_equal_lengths(self, octets: ByteArray, length: int, rows: NDArray[np.intp], reading: _Reading) -> None:
-        words = octets.view(np.uint64)
+    def _read_equal_lengths(self, matrix: ByteArray, length: int, rows: NDArray[np.intp], reading: _Reading) -> None:
+        words = matrix.view(np.uint64)
         templates = self._templates[length]
         left = np.ones(len(rows), dtype=np.bool_)
 
@@ -111,10 +111,10 @@ class BatchReader:
             reading.add_profile(rows[chosen], template.fields)
             reading.add(
                 rows[chosen],
-                to_column(octets[chosen, template.serial], pa.binary()),
+                to_column(matrix[chosen, template.serial], pa.binary()),
                 pa.nulls(len(chosen), pa.binary())
                 if template.eui64 is None
-                else to_column(octets[chosen, template.eui64], pa.binary()),
+                else to_column(matrix[chosen, template.eui64], pa.binary()),
             )
 
         for template in templates:
@@ -122,7 +122,7 @@ class BatchReader:
         while left.any():
             row = int(left.argmax())
             left[row] = False
-            new = self._read_one(octets[row, :length].tobytes(), rows[[row]], words.shape[1], reading)
+            new = self._read_one(matrix[row, :length].tobytes(), rows[[row]], words.shape[1], reading)
             if new is not None and len(templates) < _TEMPLATES_PER_LENGTH:
                 templates.append(new)
                 read_by(new)
@@ -142,7 +142,7 @@ class BatchReader:
 
 
 def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> ByteArray:
-    """The rows' octets, (rows, length rounded up to whole 8-octet words), zero-padded."""
+    """The rows' bytes, (rows, length rounded up to whole 8-byte words), zero-padded."""
     padded = np.zeros((len(rows), -(-max(length, 1) // 8) * 8), dtype=np.uint8)
     if length:
         values = pc.take(bodies, pa.array(rows)).buffers()[2]
@@ -152,11 +152,11 @@ def _matrix(bodies: pa.BinaryArray, rows: NDArray[np.intp], length: int) -> Byte
 
 def _fits(template: _Template, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Which rows have the template's structure, a positive minimal serial number and a plain calendar date."""
-    octets = words.view(np.uint8)
+    matrix = words.view(np.uint8)
     same = np.logical_not(((words ^ template.reference) & template.fixed).any(axis=1))
-    first = octets[:, template.serial.start]
-    positive = first >= 0x80 if template.sign_octet else (first > 0) & (first < 0x80)
-    digits = octets[:, template.date] - np.uint8(ord("0"))
+    first = matrix[:, template.serial.start]
+    positive = first >= 0x80 if template.sign_byte else (first > 0) & (first < 0x80)
+    digits = matrix[:, template.date] - np.uint8(ord("0"))
     parts = (digits[:, 0::2] * 10 + digits[:, 1::2])[:, -5:]  # month, day, hour, minute, second
     dated = (
         (digits <= 9).all(axis=1)
@@ -201,7 +201,7 @@ def _template(der: bytes, fields: CertificateFields, words: int) -> _Template | 
         reference=np.frombuffer(der.ljust(words * 8, b"\0"), dtype=np.uint64),
         fixed=fixed.view(np.uint64),
         serial=serial,
-        sign_octet=der[serial.start - 1] == 0,
+        sign_byte=der[serial.start - 1] == 0,
         eui64=eui64,
         date=date,
     )

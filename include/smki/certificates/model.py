@@ -61,8 +61,8 @@ class CertificateFields:
 
     certificate_class: CertificateClass
     issuer: bytes  # the issuer's Name, DER
-    serial_number: bytes  # big-endian magnitude, no sign octet
-    eui64: bytes | None  # 8 octets; CA certificates may have none
+    serial_number: bytes  # big-endian magnitude, no sign byte
+    eui64: bytes | None  # 8 bytes; CA certificates may have none
     common_name: str | None  # of the subject
     role: int | None  # remote party role (Organisation and CA certificates)
     usage: Usage | None  # none for CA certificates

@@ -17,14 +17,12 @@ from smki.certificates.model import CertificateClass, CertificateFields, Usage
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
 
 HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4"
-_NOT_LODGED = "It is not lodged; its bytes and this reason are kept."
-_ASK_ISSUER = "ask its issuer for the certificate as DER or PEM and lodge that."
 # What asn1crypto raises on malformed input, by experiment (a property test feeds it arbitrary bytes).
 _PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
 # How a private key starts: a SEQUENCE that begins with a version (PKCS #8, SEC 1, PKCS #1 and #12) or with an algorithm
-# of password-based encryption (encrypted PKCS #8), or the label of any armour. No certificate starts so, and a key
+# of password-based encryption (encrypted PKCS #8), or the label of an armour. No certificate starts so, and a key
 # whose end is missing or has something after it still does.
 _LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...)"
 _PRIVATE_KEY = re.compile(
@@ -33,7 +31,7 @@ _PRIVATE_KEY = re.compile(
 )
 _ROLE = re.compile("[0-9A-Fa-f]{2}")
 _SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 16, 2, 23, 24  # ASN.1 tags
-_ARMOURED = b"PRIVATE KEY-----"
+_ARMOURED = b"PRIVATE KEY"  # PEM has dashes after it, PGP " BLOCK", SSH2 a blank
 
 
 class _HardwareModuleName(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
@@ -54,25 +52,25 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
         return _fields(certificate, der, ca_class)
     except _PARSE_ERRORS as error:
         if is_private_key(der):
-            raise PrivateKeyRefusedError(
-                "a private key",
-                "a repository holds certificates only.",
-                "Nothing of it is stored.",
-                "treat the key as disclosed if it was sent to you, and lodge the certificate instead.",
-            ) from None
+            raise PrivateKeyRefusedError("a private key", "a repository holds certificates only.") from None
         detail = "it is empty" if not der else str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _refused(f"it is no X.509 certificate ({detail}).") from error
+        raise CertificateRefusedError("certificate", f"it is no X.509 certificate ({detail}).") from error
 
 
-def is_private_key(octets: bytes) -> bool:
-    """Whether the bytes are a private key or its remains: DER or armoured (letters of any width), encrypted or not."""
-    return _PRIVATE_KEY.match(octets) is not None or _ARMOURED in octets.replace(b"\0", b"")
+def is_private_key(content: bytes) -> bool:
+    """Whether the bytes are a private key or its remains: DER or armoured, encrypted or not."""
+    return _PRIVATE_KEY.match(content) is not None or holds_armoured_key(content)
 
 
-def is_revocation_list(octets: bytes) -> bool:
+def holds_armoured_key(content: bytes) -> bool:
+    """Whether the words that every armour of a private key begins with stand in the bytes, in letters of any width."""
+    return b" " in content and (_ARMOURED in content or (b"\0" in content and _ARMOURED in content.replace(b"\0", b"")))
+
+
+def is_revocation_list(der: bytes) -> bool:
     """Whether DER bytes are built like a revocation list: a time, not a pair of them, follows the Name."""
     try:
-        contents = parser.parse(parser.parse(octets)[4])[4]
+        contents = parser.parse(parser.parse(der)[4])[4]
         tags: list[int] = []
         while contents and len(tags) < 4:
             _, _, tag, header, content, trailer = parser.parse(contents)
@@ -84,10 +82,6 @@ def is_revocation_list(octets: bytes) -> bool:
     return after_version[:2] == [_SEQUENCE, _SEQUENCE] and after_version[2:3] in ([_UTC_TIME], [_GENERALIZED_TIME])
 
 
-def _refused(rule: str, next_step: str = _ASK_ISSUER) -> CertificateRefusedError:
-    return CertificateRefusedError("certificate", rule, _NOT_LODGED, next_step)
-
-
 def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClass | None) -> CertificateFields:
     subject = certificate.subject.native
     usages = certificate.key_usage_value.native if certificate.key_usage_value is not None else set()
@@ -97,16 +91,18 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
         eui64 = _hardware_serial(certificate)
     not_after = certificate.not_valid_after
     if not isinstance(not_after, datetime):  # asn1crypto's own type for the year 0
-        raise _refused(f"it ends in the year {not_after.year}, which no calendar has.")
+        raise CertificateRefusedError("certificate", f"it ends in the year {not_after.year}, which no calendar has.")
     is_ca = certificate_class in (CertificateClass.OCA, CertificateClass.DCA)
     common_name = _text(subject.get("common_name"))
     if eui64 is None and not common_name:
-        raise _refused("it has neither an EUI-64 nor a common name, and Annex B wants one of them as its subject.")
+        raise CertificateRefusedError(
+            "certificate", "it has neither an EUI-64 nor a common name, and Annex B wants one of them as its subject."
+        )
     if eui64 is not None and (not isinstance(eui64, bytes) or len(eui64) != 8):
-        raise _refused(f"its identifier {eui64!r} is not an EUI-64 of 8 octets.")
+        raise CertificateRefusedError("certificate", f"its identifier {eui64!r} is not an EUI-64 of 8 bytes.")
     serial = certificate["tbs_certificate"]["serial_number"].contents
     if not serial.strip(b"\0") or serial[0] & 0x80:
-        raise _refused("its serial number is not a positive integer (RFC 5280, 4.1.2.2).")
+        raise CertificateRefusedError("certificate", "its serial number is not a positive integer (RFC 5280, 4.1.2.2).")
     return CertificateFields(
         certificate_class=certificate_class,
         issuer=certificate.issuer.dump(),
@@ -124,7 +120,7 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     if not (text := str(value)).isprintable():
-        raise _refused(f"its common name {text!r} has characters that XML cannot carry.")
+        raise CertificateRefusedError("certificate", f"its common name {text!r} has characters that XML cannot carry.")
     return text
 
 
@@ -139,35 +135,44 @@ def _class_of(
                 return certificate_class
         if ca_class is not None:
             return ca_class
-        raise _refused(
+        raise CertificateRefusedError(
+            "certificate",
             f"it is a CA certificate whose common name {name!r} says neither OCA nor DCA.",
-            "lodge it with --ca-class OCA or --ca-class DCA.",
+            next_step="lodge it with --ca-class OCA or --ca-class DCA.",
         )
     if "unique_identifier" in subject:
         return CertificateClass.ORGANISATION
     if not subject:
         return CertificateClass.DEVICE
-    raise _refused("its subject has no x500UniqueIdentifier and is not empty, so it is of none of the four classes.")
+    raise CertificateRefusedError(
+        "certificate", "its subject has no x500UniqueIdentifier and is not empty, so it is of none of the four classes."
+    )
 
 
 def _hardware_serial(certificate: x509.Certificate) -> bytes:
     for name in certificate.subject_alt_name_value or ():
         if name.name == "other_name" and name.chosen["type_id"].dotted == HARDWARE_MODULE_NAME:
             return bytes(name.chosen["value"].parse(_HardwareModuleName, {"explicit": 0})["hw_serial_num"].native)
-    raise _refused("its subject is empty and it has no hardwareModuleName, so it names no Device.")
+    raise CertificateRefusedError(
+        "certificate", "its subject is empty and it has no hardwareModuleName, so it names no Device."
+    )
 
 
 def _role(subject: dict[str, object]) -> int:
     unit = str(subject.get("organizational_unit_name"))
     if not _ROLE.fullmatch(unit):
-        raise _refused(f"its organizationalUnitName {unit!r} is not a remote party role (two hex digits).")
+        raise CertificateRefusedError(
+            "certificate", f"its organizationalUnitName {unit!r} is not a remote party role (two hex digits)."
+        )
     return int(unit, 16)
 
 
 def _usage(usages: set[str]) -> Usage:
     signs, agrees = "digital_signature" in usages, "key_agreement" in usages
     if signs == agrees:
-        raise _refused("its key usage is not exactly one of digitalSignature and keyAgreement.")
+        raise CertificateRefusedError(
+            "certificate", "its key usage is not exactly one of digitalSignature and keyAgreement."
+        )
     return Usage.DIGITAL_SIGNATURE if signs else Usage.KEY_AGREEMENT
 
 

@@ -112,15 +112,15 @@ def check_against_repository(engine: Engine, guide: UserGuide, offered: list[Off
     for full in sorted(day for obligation, day in files if obligation == guide.full.name):
         copy = SynchronisedCopy()
         copy.load_full(_records(files[guide.full.name, full].local))
-        states = [_checked(engine, files[guide.full.name, full], copy)]
+        states = [_check_state(engine, files[guide.full.name, full], copy)]
         for day in deltas_after(full, deltas):
             copy.apply_delta(_records(files[guide.delta.name, day].local))
-            states.append(_checked(engine, files[guide.delta.name, day], copy))
+            states.append(_check_state(engine, files[guide.delta.name, day], copy))
         chains.append(states)
     return chains
 
 
-def _checked(engine: Engine, file: OfferedFile, copy: SynchronisedCopy) -> CheckedState:
+def _check_state(engine: Engine, file: OfferedFile, copy: SynchronisedCopy) -> CheckedState:
     expected, reached = in_use_digest(engine, find_window(engine, file.business_date).seq), copy.in_use()
     if reached != expected:
         raise VerificationError(

@@ -25,24 +25,22 @@ def deltas_after(full: date, deltas: Iterable[date]) -> list[date]:
                 f"DELT of {due}",
                 f"a Party reaches today by a FULL and each delta after it; after FULL of {full} this is missing.",
                 "A Party cannot synchronise.",
-                "backfill the missing day.",
+                "publish the missing day.",
             )
     return after
 
 
 @dataclass(slots=True)
 class SynchronisedCopy:
-    """Status of each certificate, by its SHA-256. Memory grows with the repository: about 150 octets a certificate."""
+    """Status of each certificate, by its SHA-256. Memory grows with the repository: about 150 bytes a certificate."""
 
     statuses: dict[bytes, str] = field(default_factory=dict)
 
     def load_full(self, records: Iterable[Record]) -> None:
-        """Starts the copy with a FULL's records."""
         self.statuses.clear()
         self.apply_delta(records)
 
     def apply_delta(self, records: Iterable[Record]) -> None:
-        """Goes on with a delta's records."""
         for record in records:
             self.statuses[hashlib.sha256(decode_body(record.body or "")).digest()] = record.status or ""
 

@@ -40,5 +40,4 @@ class Publication:
 
     @property
     def name(self) -> str:
-        """Final name of the file."""
         return self.artefact.name

@@ -2,7 +2,7 @@
 
 * A dated name is written once on a site, for ever. The same content (equal content digest) under a recorded name is
   published already, which is no error; other content is refused before the site is even called.
-* Only octets that the gate cleared are sent; what is read back from the server has their hash.
+* Only bytes that the gate cleared are sent; what is read back from the server has their hash.
 * A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
   backfill, is superseded and leaves the site alone.
 * One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record.
@@ -26,10 +26,10 @@ from sqlalchemy.exc import DBAPIError
 from smki.certificates.set_digest import SetDigest
 from smki.errors import PublicationRefusedError
 from smki.gate.ledger import check_cleared
+from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
-from smki.publish.upload import Progress
 from smki.repository.database import lost_connections
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
@@ -37,8 +37,8 @@ from smki.repository.tables import publication as publication_table
 log = logging.getLogger(__name__)
 
 
-class Decision(StrEnum):
-    """What the ledger says of an offered artefact."""
+class Move(StrEnum):
+    """What becomes of an offered artefact, by what the ledger has under its name."""
 
     PUBLISH = "publish"
     REPLACE = "replace"
@@ -47,52 +47,43 @@ class Decision(StrEnum):
     REMOVED = "was published and has been removed"
 
 
-def decide(history: Sequence[Publication], offered: Artefact) -> Decision:
-    """Whether an artefact may be published under a name with this history (oldest first).
+def choose_move(history: Sequence[Publication], offered: Artefact) -> Move:
+    """What to do with an artefact that is offered under a name with this history (oldest first).
 
     Raises PublicationRefusedError for other content under a name that is written once.
     """
     if not history:
-        return Decision.PUBLISH
+        return Move.PUBLISH
     latest = history[-1]
     if latest.artefact.content_digest == offered.content_digest:
-        return Decision.ALREADY_PUBLISHED if latest.ended_at is None else Decision.REMOVED
+        return Move.ALREADY_PUBLISHED if latest.ended_at is None else Move.REMOVED
     if offered.version is None or latest.artefact.version is None:
         raise _refused(latest.site, latest.name)
-    return Decision.REPLACE if offered.version > latest.artefact.version else Decision.SUPERSEDED
+    return Move.REPLACE if offered.version > latest.artefact.version else Move.SUPERSEDED
 
 
 def publish_artefact(
     engine: Engine, site: Site, artefact: Artefact, local_path: Path, run: str, progress: Progress
 ) -> Publication:
-    """Publishes an artefact on a site and records it; the same call again finds it done.
+    """Publishes an artefact on a site and records it; `run` is who does it.
 
-    Returns what the ledger has under the name now: where the artefact is superseded, its successor. `run` is who
-    publishes. Raises PublicationRefusedError for other content under a name that is written once and for what the gate
-    did not clear, and what
-    `publish_file` and `open_sftp` raise, and RepositoryUnavailableError; after each of them the call can be repeated.
+    Returns the publication that the ledger now has under this name: where the artefact is superseded, its successor's.
+    Safe to repeat after any error. Raises PublicationRefusedError (other content under a write-once name; not cleared
+    by the gate), RepositoryUnavailableError, and whatever `open_sftp` and `publish_file` raise.
     """
     with lost_connections(), engine.connect() as connection, site_lock(connection, site.name):
         with connection.begin():
             history = publication_history(connection, site.name, artefact.name)
-            decision = decide(history, artefact)
+            move = choose_move(history, artefact)
             check_cleared(connection, artefact.name, artefact.sha256)
             record_artefact(connection, artefact)
             known = _known_files(connection, artefact)
-        log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, decision)
-        if decision in (Decision.SUPERSEDED, Decision.REMOVED):
+        log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, move)
+        if move in (Move.SUPERSEDED, Move.REMOVED):
             return history[-1]
         with open_sftp(site) as sftp:
-            published = publish_file(
-                sftp,
-                local_path,
-                artefact.name,
-                site.folder,
-                artefact.sha256,
-                progress,
-                known,
-            )
-        if decision is Decision.ALREADY_PUBLISHED:
+            published = publish_file(sftp, local_path, artefact.name, site.folder, artefact.sha256, progress, known)
+        if move is Move.ALREADY_PUBLISHED:
             if published.already_there:
                 return history[-1]
             log.warning("publication restored site=%s name=%s: the server had lost it", site.name, artefact.name)
@@ -243,6 +234,5 @@ def _refused(site: str, name: str) -> PublicationRefusedError:
     return PublicationRefusedError(
         f"{name} on site {site}",
         "a published name keeps its content for ever, and the ledger has other content under it.",
-        "The published file stays; this one was not published.",
-        "find out why the content changed; a correction goes out with the next window.",
+        next_step="find out why the content changed; a correction goes out with the next window.",
     )

@@ -86,9 +86,7 @@ def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:
     try:
         handle = Message(wire.ask(CMD_OPENDIR, folder)).get_binary()
     except RequestRefusedError as refused:
-        raise OSError(
-            refused.errno, refused.strerror
-        ) from refused  # FileNotFoundError and its like, as paramiko has it
+        raise OSError(refused.errno, refused.strerror) from refused  # of the subclass that the number has
     try:
         while True:
             answer = Message(wire.ask(CMD_READDIR, handle))

@@ -1,5 +1,16 @@
 """How one file gets its final name on a site: whole, as it was judged, and never over one that it may not replace.
 
+What goes over the wire when nothing has gone wrong before; the two lines around it are the ledger's (`ledger`):
+
+  PostgreSQL: lock the site · history of the name, the gate's word, record the artefact · commit
+
+    STAT final · STAT folder · STAT .part · STATVFS · OPEN .part w,excl · WRITE×n · CLOSE
+    OPEN .part r+ · FSYNC · CLOSE
+    OPEN .part r · FSTAT · READ×n · CLOSE
+    STAT final · POSIX-RENAME · STAT final
+
+  PostgreSQL: record the publication · commit · unlock the site
+
 `publish_file` takes these steps. Below each stands what a crash, or an answer that is lost, leaves behind; the next try
 starts at step 1 and comes right from there.
 
@@ -10,7 +21,7 @@ starts at step 1 and comes right from there.
    → an empty folder
 3. Upload into `.NAME.part` beside the final name.
    → a part, which the next try goes on with
-4. Have it synced to the server's disk.
+4. Have it synced to the server's disk, if the server offers fsync.
    → a whole part, of which nothing is sent again
 5. Read it back and hash it. With another hash it is removed, and the local file's hash tells who is to blame.
    → a whole part, or none
@@ -23,6 +34,10 @@ starts at step 1 and comes right from there.
 
 Step 5 hashes what the server holds. So nothing has to be trusted: not that the local file is still the one that was
 judged, not what an earlier try left, not the writer.
+
+Not covered: a power failure of the server. Where it does not offer fsync, step 4 is left out without a word, and the
+bytes that step 5 read may have come from its memory. The rename itself is never synced: SFTP has no fsync of a folder.
+After such a failure the file may be gone, or be damaged under its final name; the auditor finds both.
 """
 
 import logging
@@ -42,9 +57,10 @@ from smki.errors import (
     UploadDamagedError,
     VerificationError,
 )
+from smki.processes import Progress
 from smki.publish.readback import remote_sha256
 from smki.publish.site import site_errors
-from smki.publish.upload import Progress, local_bytes, local_sha256, sync, upload
+from smki.publish.upload import local_bytes, local_sha256, sync, upload
 from smki.publish.wire import RequestRefusedError, Wire
 
 log = logging.getLogger(__name__)
@@ -94,24 +110,23 @@ def publish_file(
     final = posixpath.join(folder, name)
     part = part_path(folder, name)
     with site_errors(final):
-        standing = _standing(sftp, final, sha256, known)
-        if standing:
-            return standing
+        if found := _find_published(sftp, final, sha256, known):
+            return found
         _need_folder(sftp, folder)
         _upload(sftp, local, part, progress)
         sync(sftp, part)
         _need_hash(sftp, part, local, sha256)
-        standing = _standing(sftp, final, sha256, known)
-        if standing:
+        if found := _find_published(sftp, final, sha256, known):
             sftp.remove(part)
-            return standing
+            return found
         _rename(sftp, part, final)
         published = PublishedFile(final, _need_size(sftp, final, local), sha256, already_there=False)
     log.info("file published path=%s bytes=%d sha256=%s", final, published.bytes, sha256)
     return published
 
 
-def _standing(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles) -> PublishedFile | None:
+def _find_published(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles) -> PublishedFile | None:
+    """What has the final name already; none where the upload may go on."""
     try:
         size = sftp.stat(final).st_size or 0
     except FileNotFoundError:
@@ -122,9 +137,8 @@ def _standing(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles) -> P
     if found != sha256 and found not in known.equal:
         raise PublicationRefusedError(
             final,
-            f"only what the ledger knows is ever replaced, and the server holds other content (SHA-256 {found}).",
-            "It stays as it is; nothing was published.",
-            "find out where the file on the server comes from, have it moved away and kept, then clear the task.",
+            f"the server already has another file under this name (SHA-256 {found}).",
+            next_step="find out where it comes from, have it moved away and kept, then try again.",
         )
     log.info("file already there path=%s bytes=%d sha256=%s", final, size, found)
     return PublishedFile(final, size, found, already_there=True)
@@ -146,8 +160,7 @@ def _need_folder(sftp: SFTPClient, folder: str) -> None:
     raise ConfigurationError(
         folder,
         f"the site's folder has to exist, and {found}.",
-        "Nothing was published.",
-        "have the folder made on the server, or correct it in user_guide.toml.",
+        next_step="have the folder made on the server, or correct it in user_guide.toml.",
     )
 
 
@@ -168,16 +181,10 @@ def _need_hash(sftp: SFTPClient, part: str, local: Path, sha256: str) -> None:
     if local_sha256(local) != sha256:
         raise VerificationError(
             str(local),
-            f"only the file that was judged is published, and its SHA-256 is no longer {sha256}.",
-            "It was not published.",
-            "find out what changed the file in the staging area, then produce and verify it again.",
+            f"it is not the file that was judged: its SHA-256 is no longer {sha256}.",
+            next_step="find out what changed the file in the staging area, then produce and verify it again.",
         )
-    raise UploadDamagedError(
-        part,
-        f"what the server gives back (SHA-256 {found}) is not what was sent.",
-        "It was removed and not published.",
-        "try again; if it comes back, have the server's disk looked at.",
-    )
+    raise UploadDamagedError(part, f"what the server gives back (SHA-256 {found}) is not what was sent.")
 
 
 def _rename(sftp: SFTPClient, part: str, final: str) -> None:
@@ -188,8 +195,8 @@ def _rename(sftp: SFTPClient, part: str, final: str) -> None:
             raise
         raise ConfigurationError(
             final,
-            "the server has to offer posix-rename@openssh.com, and does not.",
-            "The whole file waits beside its name; it was not published.",
+            "the server does not offer posix-rename@openssh.com.",
+            "The whole file waits beside its name.",
             "have the extension enabled on the server.",
         ) from refused
 

@@ -49,12 +49,7 @@ class Site:
 
     def __post_init__(self) -> None:
         if min(self.connect_timeout_s, self.answer_timeout_s) <= 0:
-            raise ConfigurationError(
-                f"site {self.name}",
-                "timeouts are longer than 0 s.",
-                "Nothing can be published there.",
-                "set both timeouts of the site.",
-            )
+            raise ConfigurationError(f"site {self.name}", "timeouts are longer than 0 s.")
         try:
             known = self.host_key_blob.startswith(_ssh_string(self.host_key_type))
         except (ValueError, binascii.Error):
@@ -63,13 +58,11 @@ class Site:
             raise ConfigurationError(
                 f"site {self.name}",
                 f"its host key reads like 'ssh-ed25519 AAAA…', not {self.host_key[:40]!r}.",
-                "Nothing can be published there.",
-                "put the server's public host key, as its operator gives it, into the site's connection.",
+                next_step="put the server's public host key there, as its operator gives it.",
             )
 
     @property
     def host_key_type(self) -> str:
-        """First word of the host key."""
         return self.host_key.split()[0] if self.host_key.strip() else ""
 
     @property
@@ -110,27 +103,20 @@ def site_errors(item: str) -> Iterator[None]:
     The one place that knows these exceptions. Typed errors pass through. OSErrors of local files do not belong inside:
     a server's "no such file" and a local one are the same exception.
     """
-    consequence = "What has its final name stays as it was."
     try:
         yield
     except SmkiError:
         raise
     except TimeoutError as error:
-        raise SiteUnavailableError(
-            item, "the server gave no answer in time.", consequence, "try again; see whether the server hangs."
-        ) from error
+        raise SiteUnavailableError(item, "the server gave no answer in time.") from error
     except (EOFError, SSHException, SFTPError, ConnectionError, socket.gaierror) as error:
-        raise SiteUnavailableError(
-            item,
-            f"the connection failed ({type(error).__name__}: {error}).",
-            consequence,
-            "try again; see whether the server runs and is reachable.",
-        ) from error
+        raise SiteUnavailableError(item, f"the connection failed ({type(error).__name__}: {error}).") from error
     except OSError as error:
-        raise _typed(error, item, consequence) from error
+        raise _typed_error(error, item) from error
 
 
-def _typed(error: OSError, item: str, consequence: str) -> SmkiError:
+def _typed_error(error: OSError, item: str) -> SmkiError:
+    consequence = SiteUnavailableError.CONSEQUENCE
     if error.errno == errno.EACCES:
         return ConfigurationError(
             item,
@@ -147,12 +133,7 @@ def _typed(error: OSError, item: str, consequence: str) -> SmkiError:
         return TransportError(
             item, f"the server refused a request ({error}).", consequence, "try again; see the server's log."
         )
-    return SiteUnavailableError(
-        item,
-        f"the connection failed ({error}).",
-        consequence,
-        "try again; see whether the server runs and is reachable.",
-    )
+    return SiteUnavailableError(item, f"the connection failed ({error}).")
 
 
 def _log_in(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> SFTPClient:
@@ -185,12 +166,7 @@ def _check_server(transport: Transport, site: Site, item: str) -> None:
         shown = f"{server_key.get_name()} {server_key.fingerprint}"
     except IncompatiblePeer as error:
         shown = f"no key that can be used ({error})"
-    raise SiteLoginError(
-        item,
-        f"the server has to show the pinned host key, and showed {shown}.",
-        "Nothing was sent to it.",
-        "ask the server's operator; only if the key was really changed, pin the new one.",
-    )
+    raise SiteLoginError(item, f"the server has to show the pinned host key, and showed {shown}.")
 
 
 def _offer_key(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> None:
@@ -203,8 +179,7 @@ def _offer_key(transport: Transport, site: Site, key: paramiko.PKey, item: str) 
         raise SiteLoginError(
             item,
             f"the server refuses the key {key.fingerprint} for {site.username!r}.",
-            "Nothing was sent to it.",
-            "have the key put into the account's authorized keys.",
+            next_step="have the key put into the account's authorized keys.",
         ) from error
 
 
@@ -215,8 +190,7 @@ def _private_key(site: Site) -> paramiko.PKey:
         raise ConfigurationError(
             f"site {site.name}, key file {site.key_file}",
             f"it has to hold a private key without a passphrase ({type(error).__name__}: {error}).",
-            "Nothing can be published there.",
-            "put the key into place, readable for the account that Airflow runs as.",
+            next_step="put the key into place, readable for the account that the publisher runs as.",
         ) from error
 
 

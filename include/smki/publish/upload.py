@@ -10,7 +10,7 @@ import hashlib
 import logging
 import posixpath
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -19,12 +19,11 @@ from paramiko import SFTPClient, SFTPFile
 from paramiko.sftp import SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
 
 from smki.errors import SiteFullError, StagingError, UploadDamagedError
+from smki.processes import Progress
 from smki.publish.readback import handle_of, read_range
 from smki.publish.wire import CHUNK, WINDOW, Request, RequestRefusedError, Wire, write_request
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]  # bytes that the server has confirmed, bytes of the whole file
 
 PROGRESS_BYTES = 32_000_000  # at least so far apart are the calls of a Progress on the way
 
@@ -35,7 +34,8 @@ OVERLAP_BYTES = WINDOW * CHUNK
 def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
     """Puts the bytes of `local` into the remote file `part`, from where an earlier try stopped.
 
-    `progress` is called at the start (with what was there already), on the way, and at the end. Raises SiteFullError
+    `progress` hears how many bytes the server has confirmed: at the start (what was there already), on the way, and at
+    the end. Raises SiteFullError
     before the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError
     when it refuses a write for another reason; StagingError when `local` cannot be read.
     """
@@ -119,12 +119,7 @@ def _resume(sftp: SFTPClient, local: Path, source: FileIO, part: str) -> int:
 def _need_room(sftp: SFTPClient, part: str, needed: int) -> None:
     free = _free_bytes(sftp, part)
     if free is not None and free < needed:
-        raise SiteFullError(
-            part,
-            f"{needed} bytes have to fit, and the server has room for {free}.",
-            "Nothing was published.",
-            "have room made on the server, then try again.",
-        )
+        raise SiteFullError(part, f"{needed} bytes have to fit, and the server has room for {free}.")
 
 
 def _raise_for_write(sftp: SFTPClient, part: str, total: int, refused: RequestRefusedError) -> None:
@@ -136,16 +131,11 @@ def _raise_for_write(sftp: SFTPClient, part: str, total: int, refused: RequestRe
     full = (free is not None and free < total - refused.offset) or "space" in words.lower() or "quota" in words.lower()
     if full:
         raise SiteFullError(
-            part,
-            f"{total} bytes have to fit; the server refused those at {refused.offset} ({words}).",
-            "Nothing was published.",
-            "have room made on the server, then try again.",
+            part, f"{total} bytes have to fit; the server refused those at {refused.offset} ({words})."
         ) from refused
     raise UploadDamagedError(
         part,
         f"the server refused the bytes at {refused.offset} of {total} ({words}), though it has room ({free} bytes).",
-        "Nothing was published.",
-        "try again; if it comes back, have the server's disk and the account's quota looked at.",
     ) from refused
 
 
@@ -181,6 +171,5 @@ def _staging_errors(local: Path) -> Iterator[None]:
         raise StagingError(
             str(local),
             f"it has to be readable until it is published ({error}).",
-            "Nothing was published.",
-            "see whether the staging area is mounted; if the file is gone, produce it again.",
+            next_step="see whether the staging area is mounted; if the file is gone, produce it again.",
         ) from error

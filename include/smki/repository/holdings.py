@@ -1,6 +1,6 @@
 """What the repository says that a file has to hold, certificate by certificate: for the gate, which names differences.
 
-These statements are not those that extracts are made from (`extract.columns`): an error there is not made here again.
+These statements are not those that extracts are made from (`kinds.extracts`): an error there is not made here again.
 Certificates are told apart by the SHA-256 of their DER.
 """
 
@@ -84,7 +84,7 @@ def manufacturing_in_use(engine: Engine, seq: int) -> int:
 
 
 def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
-    """The certificates with status I as of a window, some at a time: id, lane (the first 8 octets of the SHA-256).
+    """The certificates with status I as of a window, some at a time: id, lane (the first 8 bytes of the SHA-256).
 
     Raises RepositoryUnavailableError.
     """

@@ -73,7 +73,6 @@ class LodgingReport:
 
     @property
     def offered(self) -> int:
-        """All of them."""
         return self.lodged + self.already_there + self.refused
 
 
@@ -178,8 +177,7 @@ def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None
             fields.refused[row] = CertificateRefusedError(
                 "certificate",
                 "a Device Certificate is not revocable, and it is offered with status R.",
-                "It is not lodged; its bytes and this reason are kept.",
-                "find out what became of the Device and lodge it with that status.",
+                next_step="find out what became of the Device and lodge it with that status.",
             )
 
 
@@ -263,7 +261,7 @@ def _conflict(offer: Lodgement) -> Refusal:
         "certificate",
         "another certificate is lodged under the same issuer and serial number (RFC 5280, 4.1.2.2).",
         "The lodged one stands; these bytes and this reason are kept.",
-        "ask the issuer which of the two it issued.",
+        next_step="ask the issuer which of the two it issued.",
     )
     return Refusal(offer.body, offer.origin, error)
 

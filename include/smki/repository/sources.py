@@ -14,13 +14,13 @@ from asn1crypto import pem
 from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import Record, decode_body, read_records
 from smki.certificates.model import Status
-from smki.certificates.reading import is_revocation_list
-from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
+from smki.certificates.reading import holds_armoured_key, is_revocation_list
+from smki.errors import CertificateRefusedError, DocumentRefusedError, PrivateKeyRefusedError
 from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer
 
 Offer = Lodgement | Refusal | RevocationListOffer
 _PEM = b"-----BEGIN "
-_KEPT = 1 << 16  # octets of a senseless file that are kept with the refusal
+_KEPT = 1 << 16  # bytes of a senseless file that are kept with the refusal
 _DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
 
 
@@ -43,13 +43,13 @@ def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator
             elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
                 yield from _offers_of_document(stream, origin)
             elif _PEM not in head and file.stat().st_size > _DER_LIMIT:
-                raise _no_certificate(origin, f"it has {file.stat().st_size} octets and is neither XML, gzip nor PEM.")
-            elif _PEM in (octets := stream.read()):  # text may stand before its first block
-                yield from _offers_of_pem(octets, origin, status, manufacturing)
-            elif is_revocation_list(octets):
-                yield RevocationListOffer(octets, origin)
+                raise _no_certificate(origin, f"it has {file.stat().st_size} bytes and is neither XML, gzip nor PEM.")
+            elif _PEM in (content := stream.read()):  # text may stand before its first block
+                yield from _offers_of_pem(content, origin, status, manufacturing)
+            elif is_revocation_list(content):
+                yield RevocationListOffer(content, origin)
             else:
-                yield Lodgement(octets, origin, status, manufacturing)
+                yield Lodgement(content, origin, status, manufacturing)
     except (DocumentRefusedError, CertificateRefusedError) as error:
         yield Refusal(head, origin, error)
     except OSError as error:
@@ -82,11 +82,12 @@ def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) 
         except StopIteration:
             return
         except ValueError as error:
-            kept = b"" if b"PRIVATE KEY" in text else text[:_KEPT]
+            kept = b"" if holds_armoured_key(text) else text[:_KEPT]
             yield Refusal(kept, origin, _no_certificate(origin, f"it is not PEM ({error})."))
             return
-        if "PRIVATE KEY" in kind:
-            yield Refusal(b"", origin, _private_key(origin))
+        if holds_armoured_key(kind.encode()):
+            rule = "a repository holds certificates only, and this is a private key."
+            yield Refusal(b"", origin, PrivateKeyRefusedError(origin, rule))
         elif kind in ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"):
             yield Lodgement(der, origin, status, manufacturing)
         elif kind in ("X509 CRL", "CRL"):
@@ -95,19 +96,10 @@ def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) 
             yield Refusal(der, origin, _no_certificate(origin, f"it is a {kind}."))
 
 
-def _no_certificate(item: object, rule: str) -> CertificateRefusedError:
+def _no_certificate(origin: str, rule: str) -> CertificateRefusedError:
     return CertificateRefusedError(
-        str(item),
+        origin,
         rule,
         "It is not lodged.",
         "offer certificates as DER, PEM or Annex B XML, revocation lists as DER or PEM.",
-    )
-
-
-def _private_key(item: object) -> DataError:
-    return PrivateKeyRefusedError(
-        str(item),
-        "a repository holds certificates only, and this is a private key.",
-        "Nothing of it is stored.",
-        "treat the key as disclosed if it was sent to you.",
     )

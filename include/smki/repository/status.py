@@ -66,15 +66,10 @@ def check_transition(item: str, certificate_class: CertificateClass, old: Status
     """Raises TransitionRefusedError unless a certificate of that class may go from `old` to `new`."""
     if new not in LEGAL[old]:
         allowed = ", ".join(sorted(LEGAL[old])) or "nothing: it is final"
-        raise TransitionRefusedError(
-            item, f"status {old} may become {allowed}, not {new}.", "No status was changed.", "check the serial number."
-        )
+        raise TransitionRefusedError(item, f"status {old} may become {allowed}, not {new}.")
     if new is Status.REVOKED and certificate_class is CertificateClass.DEVICE:
         raise TransitionRefusedError(
-            item,
-            "a Device Certificate is not revocable.",
-            "No status was changed.",
-            "set N when the Device is removed.",
+            item, "a Device Certificate is not revocable.", next_step="set N when the Device is removed."
         )
 
 
@@ -89,7 +84,7 @@ def set_statuses(engine: Engine, changes: Sequence[StatusChange]) -> int:
 
 
 def apply_changes(connection: Connection, changes: Sequence[StatusChange]) -> int:
-    """The same within the caller's transaction, which an error has to end."""
+    """Like `set_statuses`, within the caller's transaction, which an error has to end."""
     found = _lock(connection, {change.reference.serial_number for change in changes})
     events: list[_Event] = []
     for change in changes:
@@ -160,9 +155,7 @@ def _only(reference: CertificateReference, found: dict[bytes, list[_Lodged]]) ->
     ]
     if len(candidates) != 1:
         problem = f"{len(candidates)} issuers used this serial number" if candidates else "no certificate has it"
-        raise UnknownCertificateError(
-            str(reference), f"{problem}.", "No status was changed.", "check the serial number, or name the issuer too."
-        )
+        raise UnknownCertificateError(str(reference), f"{problem}.")
     return candidates[0]
 
 

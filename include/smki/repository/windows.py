@@ -90,8 +90,7 @@ def find_window(engine: Engine, business_date: date) -> Window:
         raise WindowError(
             f"window of {business_date}",
             "a delta or full extract needs a closed window.",
-            "Nothing was produced.",
-            f"run `smki windows close --to {business_date}`; `smki windows list` shows which days have windows.",
+            next_step=f"run `smki windows close --to {business_date}`; `smki windows list` shows all that are closed.",
         )
     return _window(row)
 
@@ -117,8 +116,7 @@ def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date:
         raise WindowError(
             "repository",
             "nothing has ever been lodged in it, and a window of nothing would be published as the truth.",
-            "No window was closed.",
-            "see whether SMKI_DATABASE_URL names the right repository, then lodge certificates.",
+            next_step="see whether SMKI_DATABASE_URL names the right repository, then lodge certificates.",
         )
     day = oldest.date()
     return day if oldest <= cut_off(day) else day + timedelta(days=1)
@@ -131,8 +129,7 @@ def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
             f"window of {day}",
             f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come "
             f"(the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
-            "No window was closed.",
-            "close it after its cut-off, or ask for an earlier day.",
+            next_step="close it after its cut-off, or ask for an earlier day.",
         )
 
 

@@ -21,7 +21,7 @@ raises the first one, `examine_file` returns them all.
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
@@ -36,7 +36,7 @@ from smki.annex_b.gzip_reader import GzipReader, read_gzip, read_header
 from smki.annex_b.version import CURRENT, AnnexB, find_by_root
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
-from smki.processes import shared_out
+from smki.processes import Progress, map_in_processes
 from smki.store.manifest import Manifest
 from smki.verify.faults import Fault, FaultError
 from smki.verify.frame import damage_as_fault, frame_faults, name_faults, read_segment
@@ -46,7 +46,6 @@ from smki.verify.record_check import RecordChecker, RecordFigures
 _PIECE = 4 << 20  # bytes of XML that are parsed at once
 _READ = 1 << 20
 Name = TypeVar("Name", str, bytes)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def examine_file(
         return _examine_stream(file, schema, marks, keep_rows, progress)
     figures: list[SegmentFigures] = []
     check = partial(_check_one, file, manifest, schema, marks, keep_rows, uuid4().hex)
-    for checked in shared_out(check, range(len(manifest.segments)), workers, __name__):
+    for checked in map_in_processes(check, range(len(manifest.segments)), workers, __name__):
         figures.append(checked)
         progress(len(figures), len(manifest.segments))
     return conclude(file, manifest, figures, marks)

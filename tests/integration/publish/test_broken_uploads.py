@@ -109,7 +109,7 @@ def test_part_with_damage_far_from_its_end_is_never_published(site_server, stage
 def test_refused_write_among_the_last_in_flight_is_noticed(faulty, staged, publish):
     faulty.faults.refuse_write_at = {staged.path.stat().st_size - 1}
 
-    with pytest.raises(UploadDamagedError, match="the server refused the bytes"):
+    with pytest.raises(UploadDamagedError, match=str(staged.path.stat().st_size)):
         publish(faulty.site, staged)
     assert names(faulty) == [PART]
 
@@ -131,7 +131,7 @@ def test_hole_that_a_refused_write_left_is_found_by_the_next_try(faulty, staged,
 def test_wrong_bytes_on_reading_back_are_not_published(faulty, staged, publish):
     faulty.faults.flip_read = True
 
-    with pytest.raises(UploadDamagedError, match="is not what was sent"):
+    with pytest.raises(UploadDamagedError, match="SHA-256"):
         publish(faulty.site, staged)
     assert names(faulty) == []
 
@@ -139,7 +139,7 @@ def test_wrong_bytes_on_reading_back_are_not_published(faulty, staged, publish):
 def test_full_server_is_asked_before_anything_is_sent(faulty, staged, publish, progress):
     faulty.faults.free_bytes = staged.path.stat().st_size - 1
 
-    with pytest.raises(SiteFullError, match="bytes have to fit"):
+    with pytest.raises(SiteFullError, match=str(staged.path.stat().st_size)):
         publish(faulty.site, staged, progress=progress)
     assert progress == []
     assert names(faulty) == []
@@ -164,10 +164,10 @@ def test_real_disk_that_runs_full_keeps_nothing_of_the_file(sshd, staged, publis
             if not done:
                 (sshd.published / "other").write_bytes(bytes(6_000_000))
 
-        with pytest.raises(SiteFullError, match="have room made on the server"):
+        with pytest.raises(SiteFullError):
             publish(sshd.site, staged, progress=somebody_else_writes)
         assert names(sshd) == ["other"]
-        with pytest.raises(SiteFullError, match="bytes have to fit"):
+        with pytest.raises(SiteFullError, match=str(staged.path.stat().st_size)):
             publish(sshd.site, staged)
         (sshd.published / "other").unlink()
         publish(sshd.site, staged)
@@ -180,7 +180,7 @@ def test_limit_of_the_account_is_noticed_and_lifted(sshd, staged, publish):
     sshd.stop()
     sshd.start(limits="trap '' XFSZ; ulimit -f 4096;")
 
-    with pytest.raises(TransportError, match="the server refused the bytes"):
+    with pytest.raises(TransportError, match=str(staged.path.stat().st_size)):
         publish(sshd.site, staged)
     assert names(sshd) == [PART]
 
@@ -193,7 +193,7 @@ def test_limit_of_the_account_is_noticed_and_lifted(sshd, staged, publish):
 def test_server_that_freezes_is_unavailable_after_the_timeout(sshd, staged, publish):
     begun = time.monotonic()
 
-    with pytest.raises(SiteUnavailableError, match="no answer in time"):
+    with pytest.raises(SiteUnavailableError):
         publish(replace(sshd.site, answer_timeout_s=0.5), staged, progress=lambda _done, _total: sshd.freeze_sessions())
     assert time.monotonic() - begun < 5
     assert names(sshd) == [PART]
@@ -211,5 +211,5 @@ def test_rename_whose_answer_is_lost_is_found_done(faulty, staged, publish):
 def test_staged_file_that_is_gone_is_a_staging_error(site_server, staged, publish):
     staged.path.unlink()
 
-    with pytest.raises(StagingError, match="readable until it is published"):
+    with pytest.raises(StagingError, match=str(staged.path)):
         publish(site_server.site, staged)

@@ -1,5 +1,6 @@
 """The ledger is write-once by site and name, and comes right after a crash at any step."""
 
+import hashlib
 import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -88,7 +89,7 @@ def test_other_content_is_refused_before_the_site_is_called(repository, sshd, st
     first = publish(repository, sshd.site, stage(seed=1))
     sshd.stop()
 
-    with pytest.raises(PublicationRefusedError, match="keeps its content for ever"):
+    with pytest.raises(PublicationRefusedError, match=f"{NAME} on site primary"):
         publish(repository, sshd.site, stage(seed=2), content="decaf")
     assert ledger_of(repository) == [first]
 
@@ -109,7 +110,7 @@ def test_other_content_of_an_unknown_origin_on_the_site_is_refused(repository, s
     sshd.published.mkdir()
     (sshd.published / NAME).write_bytes(b"unknown")
 
-    with pytest.raises(PublicationRefusedError, match="server holds other content"):
+    with pytest.raises(PublicationRefusedError, match=hashlib.sha256(b"unknown").hexdigest()):
         publish(repository, sshd.site, staged)
     assert ledger_of(repository) == []
 
@@ -118,7 +119,7 @@ def test_published_file_that_was_changed_on_the_site_is_refused(repository, sshd
     publish(repository, sshd.site, staged)
     (sshd.published / NAME).write_bytes(b"changed")
 
-    with pytest.raises(PublicationRefusedError, match="server holds other content"):
+    with pytest.raises(PublicationRefusedError, match=hashlib.sha256(b"changed").hexdigest()):
         publish(repository, sshd.site, staged)
 
 
@@ -244,7 +245,7 @@ def test_database_that_is_down_is_a_clear_error(sshd, staged):
 
 def test_what_the_gate_did_not_clear_is_refused_before_the_site_is_called(repository, sshd, staged):
     artefact = artefact_of(staged)
-    with pytest.raises(PublicationRefusedError, match="no gate run has judged it"):
+    with pytest.raises(PublicationRefusedError, match=NAME):
         publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
     cleared(repository, replace(artefact, sha256="0" * 64))
     with pytest.raises(PublicationRefusedError, match=staged.sha256):
@@ -253,7 +254,7 @@ def test_what_the_gate_did_not_clear_is_refused_before_the_site_is_called(reposi
     assert ledger_of(repository) == []
 
 
-def test_octets_that_changed_after_the_gate_are_not_published(repository, sshd, staged):
+def test_bytes_that_changed_after_the_gate_are_not_published(repository, sshd, staged):
     artefact = cleared(repository, artefact_of(staged))
     staged.path.write_bytes(staged.path.read_bytes()[:-1] + b"!")
     with pytest.raises(SmkiError):

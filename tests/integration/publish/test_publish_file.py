@@ -58,7 +58,7 @@ def test_same_content_again_is_already_there(site_server, staged, publish):
 def test_other_content_under_the_same_name_is_refused(site_server, stage, publish):
     publish(site_server.site, stage(seed=1))
 
-    with pytest.raises(PublicationRefusedError, match="only what the ledger knows"):
+    with pytest.raises(PublicationRefusedError, match=stage(seed=1).sha256):
         publish(site_server.site, stage(seed=2))
     assert (site_server.published / NAME).read_bytes() == stage(seed=1).path.read_bytes()
     assert names(site_server) == [NAME]
@@ -78,7 +78,7 @@ def test_file_that_changed_after_it_was_judged_is_refused(site_server, staged, p
     content[1_000_000] ^= 1
     staged.path.write_bytes(content)
 
-    with pytest.raises(VerificationError, match="only the file that was judged is published"):
+    with pytest.raises(VerificationError, match=staged.sha256):
         publish(site_server.site, staged)
     assert names(site_server) == []
 
@@ -121,21 +121,21 @@ def test_missing_folder_is_created(sshd, staged, publish):
 
 
 def test_folder_below_a_missing_one_is_a_clear_error(site_server, staged, publish):
-    with pytest.raises(ConfigurationError, match="the folder above it is missing too"):
+    with pytest.raises(ConfigurationError, match="missing"):
         publish(replace(site_server.site, folder="missing/outgoing"), staged)
 
 
 def test_folder_that_is_a_file_is_a_clear_error(site_server, staged, publish):
     site_server.published.write_bytes(b"")
 
-    with pytest.raises(ConfigurationError, match="something else has its name"):
+    with pytest.raises(ConfigurationError, match=site_server.site.folder):
         publish(site_server.site, staged)
 
 
 def test_server_without_posix_rename_is_a_clear_error(faulty, staged, publish):
     faulty.faults.extensions = False
 
-    with pytest.raises(ConfigurationError, match="has to offer posix-rename"):
+    with pytest.raises(ConfigurationError, match="posix-rename@openssh.com"):
         publish(faulty.site, staged)
     assert names(faulty) == [f".{NAME}.part"]
 

@@ -207,5 +207,5 @@ def test_several_processes_lodge_the_same_at_once(repository: Engine) -> None:
 
 def test_server_that_is_not_there_is_a_transport_error(tmp_path: Path) -> None:
     engine = open_engine(f"postgresql://postgres@/smki?host={tmp_path}")
-    with pytest.raises(RepositoryUnavailableError, match="Next: check that the server runs"):
+    with pytest.raises(RepositoryUnavailableError, match="SMKI_DATABASE_URL"):
         lodge_bodies(engine, look_alikes(1))

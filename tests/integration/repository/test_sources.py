@@ -163,8 +163,8 @@ def test_document_that_is_not_safe_to_read_is_refused(
 def test_document_that_breaks_off_loses_nothing_that_stands_before(repository: Engine, tmp_path: Path) -> None:
     offered = look_alikes(2_000)
     whole = zipped(tmp_path, document([record_of(body) for body in offered]))
-    octets = whole.read_bytes()
-    whole.write_bytes(octets[: len(octets) // 2])
+    content = whole.read_bytes()
+    whole.write_bytes(content[: len(content) // 2])
     report = lodge_paths(repository, whole)
     assert 0 < report.lodged < 2_000
     assert "ends in the middle" in str(report.refusals[0].error)
@@ -204,7 +204,7 @@ def test_file_that_cannot_be_read_is_named(repository: Engine, tmp_path: Path) -
 
 
 def test_file_whose_name_is_no_text_is_named_legibly(repository: Engine, tmp_path: Path) -> None:
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.der", "wb") as stream:  # noqa: PTH123  # a name in octets
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.der", "wb") as stream:  # noqa: PTH123  # a name in bytes
         stream.write(b"garbage")
     assert lodge_paths(repository, tmp_path).refused == 1
     assert list(kept(repository)) == [f"{tmp_path}/caf\\xe9.der"]

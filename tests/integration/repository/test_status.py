@@ -43,7 +43,7 @@ def test_certificate_that_has_the_status_already_is_left_alone(repository: Engin
 def test_one_refused_change_refuses_all(repository: Engine, signed: list[bytes]) -> None:
     lodge_bodies(repository, signed)
     before = events(repository)
-    with pytest.raises(TransitionRefusedError, match="not revocable"):
+    with pytest.raises(TransitionRefusedError, match="Device"):
         change(repository, signed, Status.REVOKED)
     assert (statuses(repository), events(repository)) == (["I"] * len(signed), before)
 
@@ -54,12 +54,12 @@ def test_changes_of_one_certificate_apply_in_order(repository: Engine) -> None:
     steps = [Status.IN_USE, Status.NOT_IN_USE, Status.IN_USE, Status.EXPIRED]
     assert set_statuses(repository, [StatusChange(reference(body), step, "test") for step in steps]) == 4
     assert [status for _, status, _ in events(repository)] == list("PINIE")
-    with pytest.raises(TransitionRefusedError, match="status E may become nothing: it is final"):
+    with pytest.raises(TransitionRefusedError, match="status E"):
         change(repository, [body], Status.IN_USE)
 
 
 def test_unknown_serial_number_is_refused_by_name(repository: Engine) -> None:
-    with pytest.raises(UnknownCertificateError, match="certificate 0102: no certificate has it"):
+    with pytest.raises(UnknownCertificateError, match="certificate 0102"):
         set_statuses(repository, [StatusChange(CertificateReference(b"\1\2"), Status.REVOKED, "test")])
 
 
@@ -68,7 +68,7 @@ def test_serial_number_of_two_issuers_wants_the_issuer_too(repository: Engine, s
     serial = reference(first).serial_number
     second = with_serial(signed[10], serial)
     lodge_bodies(repository, [first, second])
-    with pytest.raises(UnknownCertificateError, match="2 issuers used this serial number"):
+    with pytest.raises(UnknownCertificateError, match="2 issuers"):
         set_statuses(repository, [StatusChange(CertificateReference(serial), Status.REVOKED, "test")])
     assert change(repository, [second], Status.REVOKED) == 1
     assert statuses(repository) == ["I", "R"]

@@ -47,7 +47,7 @@ def check_digests(engine: Engine) -> None:
 
 
 def test_window_of_a_repository_in_which_nothing_was_ever_lodged_is_refused(repository: Engine) -> None:
-    with pytest.raises(WindowError, match="nothing has ever been lodged"):
+    with pytest.raises(WindowError, match="repository"):
         close(repository, 1)
     assert list_windows(repository) == []
     assert in_use_digest(repository, 1) == SetDigest()
@@ -103,14 +103,14 @@ def test_day_before_the_first_window_is_refused_by_name(repository: Engine) -> N
 def test_cut_off_that_has_not_come_is_refused_and_nothing_is_closed(repository: Engine) -> None:
     lodge_bodies(repository, look_alikes(1))
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    with pytest.raises(WindowError, match="has not come"):
+    with pytest.raises(WindowError, match=f"window of {tomorrow}"):
         close_windows(repository, tomorrow, cut_off)
     assert list_windows(repository) == []
 
 
 def test_clock_is_the_databases(repository: Engine) -> None:
     lodge_bodies(repository, look_alikes(1), during(1))
-    with pytest.raises(WindowError, match="the database's clock says"):
+    with pytest.raises(WindowError, match=f"window of {day(1)}"):
         close_windows(repository, day(1), lambda _day: datetime.now(UTC) + timedelta(minutes=1))
 
 

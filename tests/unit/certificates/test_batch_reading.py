@@ -64,17 +64,17 @@ def test_certificates_of_one_profile_share_it() -> None:
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_any_changed_octet_of_a_follower_is_read_or_refused_as_by_the_single_reader(
+def test_any_changed_byte_of_a_follower_is_read_or_refused_as_by_the_single_reader(
     signed: list[bytes], data: st.DataObject
 ) -> None:
     leader, follower = data.draw(st.sampled_from([(signed[-1], signed[-3]), (DEVICES[0], DEVICES[0])]))
     at = data.draw(st.integers(0, len(follower) - 1))
-    octet = data.draw(st.integers(0, 255))
-    check(BatchReader(), [leader, follower[:at] + bytes([octet]) + follower[at + 1 :], follower])
+    byte = data.draw(st.integers(0, 255))
+    check(BatchReader(), [leader, follower[:at] + bytes([byte]) + follower[at + 1 :], follower])
 
 
 @pytest.mark.parametrize("which", [0, 10, -1], ids=["CA", "Organisation", "Device"])
-def test_every_octet_of_a_certificate_may_be_another(signed: list[bytes], which: int) -> None:
+def test_every_byte_of_a_certificate_may_be_another(signed: list[bytes], which: int) -> None:
     body = signed[which]
     flipped = [body[:at] + bytes([body[at] ^ 0x41]) + body[at + 1 :] for at in range(len(body))]
     check(BatchReader(), [body, *flipped])

@@ -14,9 +14,9 @@ DIGESTS = BODIES.map(SetDigest.of)
 def test_lanes_are_the_sums_of_the_hashes_lanes(bodies: list[bytes]) -> None:
     lanes = [0, 0, 0, 0]
     for body in bodies:
-        octets = hashlib.sha256(body).digest()
+        sha256 = hashlib.sha256(body).digest()
         for lane in range(4):
-            lanes[lane] += int.from_bytes(octets[8 * lane : 8 * lane + 8], "little")
+            lanes[lane] += int.from_bytes(sha256[8 * lane : 8 * lane + 8], "little")
     assert SetDigest.of(bodies) == SetDigest(len(bodies), tuple(lane % 2**64 for lane in lanes))  # type: ignore[arg-type]  # four
 
 

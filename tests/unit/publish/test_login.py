@@ -35,12 +35,12 @@ def test_extra_may_be_text_and_port_and_folder_may_be_missing():
 
 
 def test_each_site_has_its_own_variable():
-    with pytest.raises(ConfigurationError, match="set SMKI_SITE_DR"):
+    with pytest.raises(ConfigurationError, match="SMKI_SITE_DR"):
         site_from_environment("dr", environment())
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(ConfigurationError, match="login, key_file is missing"):
+    with pytest.raises(ConfigurationError, match="login, key_file"):
         site_from_environment("primary", environment(login="", extra={"host_key": HOST_KEY}))
 
 

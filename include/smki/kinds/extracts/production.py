@@ -9,13 +9,12 @@ from smki.kinds.extracts.assembly import assemble, discard_segments
 from smki.kinds.extracts.plan import ExtractPlan
 from smki.kinds.extracts.rendering import render_head, render_records, render_tail
 from smki.kinds.extracts.source import read_columns
-from smki.processes import shared_out
+from smki.processes import Progress, map_in_processes
 from smki.repository.database import arrow_connection
 from smki.store.gzip_writer import write_segment
 from smki.store.manifest import Manifest, Segment
 
 _SEGMENTS_A_SHARE = 4  # rendered on one connection, which takes about 50 ms to open
-Progress = Callable[[int, int], None]  # segments done, of all
 
 
 def staged_segments(file: Path) -> Path:
@@ -61,7 +60,7 @@ def produce(
     share = max(1, min(_SEGMENTS_A_SHARE, plan.segments // (2 * workers)))
     shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]
     segments: list[Segment] = []
-    for rendered in shared_out(partial(render_segments, url, plan, staged), shares, workers, __name__):
+    for rendered in map_in_processes(partial(render_segments, url, plan, staged), shares, workers, __name__):
         segments += rendered
         progress(len(segments), plan.segments)
     manifest = assemble(plan, segments, staged, file)
