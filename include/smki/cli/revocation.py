@@ -99,7 +99,6 @@ def produce(
 
 
 def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
-    """What lodging one list did."""
     facts: dict[str, Any] = {"list": str(lodgement.lodged), "origin": lodgement.origin}
     if lodgement.already_there:
         return facts | {"already there": True}

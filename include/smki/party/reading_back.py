@@ -101,7 +101,7 @@ def fetch_current_files(site: Site, guide: UserGuide, schema: Path, folder: Path
 
 
 def check_against_repository(engine: Engine, guide: UserGuide, offered: list[OfferedFile]) -> list[list[CheckedState]]:
-    """Rebuilds the state from each FULL and the deltas after it, and holds it against the repository's windows.
+    """Rebuilds the state from each FULL and the deltas after it, and compares it with the repository's windows.
 
     Returns the states of each FULL's chain, oldest FULL first. Raises VerificationError for a gap, or the first file
     after which the Party's copy is not the repository's state.

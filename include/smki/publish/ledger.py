@@ -30,7 +30,7 @@ from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
-from smki.repository.database import lost_connections
+from smki.repository.database import session
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
 
@@ -71,7 +71,7 @@ def publish_artefact(
     Safe to repeat after any error. Raises PublicationRefusedError (other content under a write-once name; not cleared
     by the gate), RepositoryUnavailableError, and whatever `open_sftp` and `publish_file` raise.
     """
-    with lost_connections(), engine.connect() as connection, site_lock(connection, site.name):
+    with session(engine) as connection, site_lock(connection, site.name):
         with connection.begin():
             history = publication_history(connection, site.name, artefact.name)
             move = choose_move(history, artefact)

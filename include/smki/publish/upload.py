@@ -1,7 +1,7 @@
 """Bytes to a server: a windowed writer that goes on where an earlier try stopped.
 
-Rules: every answer is read; a refused write is never overlooked. What an earlier try left is gone on with if its end
-equals ours, otherwise it is replaced. Whether the whole file arrived is for the hash of what is read back to say.
+Rules: every answer is read; a refused write is never overlooked. A part that an earlier try left is continued if its
+end equals ours, otherwise it is replaced. Only the hash of what is read back says whether the whole file arrived.
 
 Errors of the connection leave these functions as paramiko raises them: call them inside `site_errors`.
 """

@@ -70,15 +70,22 @@ def ensure_database(url: str) -> None:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to read by: nothing is committed. Raises RepositoryUnavailableError."""
+def session(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transactions the caller begins and ends. Raises RepositoryUnavailableError."""
     with lost_connections(), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that nothing is written in. Raises RepositoryUnavailableError."""
+    with session(engine) as connection:
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed at the end, undone by an error. Raises RepositoryUnavailableError."""
+    """One transaction, committed at the end and undone by an error. Raises RepositoryUnavailableError."""
     with lost_connections(), engine.begin() as connection:
         yield connection
 

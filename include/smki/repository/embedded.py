@@ -108,5 +108,4 @@ def start(data: Path, database: str = "smki") -> str:
 
 
 def dsn(data: Path, database: str) -> str:
-    """The DSN of a database of the embedded server."""
     return f"postgresql://postgres@/{database}?host={quote(str(socket_folder(data)), safe='')}"

@@ -26,7 +26,7 @@ from smki.certificates.batch_reading import REFUSED, BatchReader, FieldBatch
 from smki.certificates.model import CertificateClass, Status
 from smki.certificates.reading import is_private_key
 from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError
-from smki.repository.database import lost_connections
+from smki.repository.database import session
 
 _BATCH = 20_000  # certificates a transaction: tens of MB, whatever is lodged
 _ANALYSE_FROM = 100_000  # certificates after which the planner's statistics are renewed at once
@@ -46,8 +46,6 @@ class Lodgement:
 
 @dataclass(frozen=True, slots=True)
 class RevocationListOffer:
-    """A list that is offered to the repository."""
-
     body: bytes  # DER
     origin: str  # where it came from, for reports
 
@@ -131,7 +129,7 @@ def lodge(
     reader = BatchReader(ca_class)
     issuers: dict[bytes, int] = {}
     remaining = iter(offers)
-    with lost_connections(), engine.connect() as connection:
+    with session(engine) as connection:
         connection.exec_driver_sql(_SESSION)
         connection.commit()
         database: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]

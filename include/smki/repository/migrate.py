@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-from smki.repository.database import lost_connections
+from smki.repository.database import writing
 
 _LOCK = 0x534D4B49  # "SMKI": the advisory lock of migrations
 
@@ -21,6 +21,6 @@ def alembic_config(connection: Connection) -> Config:
 
 def migrate(engine: Engine) -> None:
     """Applies all migrations that the repository lacks. Raises RepositoryUnavailableError."""
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         command.upgrade(alembic_config(connection), "head")

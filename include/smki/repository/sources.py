@@ -1,7 +1,8 @@
 """Finds certificates and revocation lists in what people have: DER, PEM with several in a file, Annex B XML and XML.gz,
 folders of all that.
 
-What a file is shows in its content, not in its name. A file that makes no sense becomes a Refusal; the others go on.
+A file's content decides what it is, not its name. A file that is none of these becomes a Refusal, and the others are
+offered all the same.
 """
 
 import os
@@ -20,7 +21,7 @@ from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer
 
 Offer = Lodgement | Refusal | RevocationListOffer
 _PEM = b"-----BEGIN "
-_KEPT = 1 << 16  # bytes of a senseless file that are kept with the refusal
+_KEPT = 1 << 16  # bytes of an unreadable file that are kept with the refusal
 _DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
 
 

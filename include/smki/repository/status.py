@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
-from smki.repository.database import lost_connections
+from smki.repository.database import writing
 from smki.repository.tables import certificate, issuer, status_event
 
 LEGAL: dict[Status, frozenset[Status]] = {
@@ -54,8 +54,6 @@ class CertificateReference:
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """A certificate's new status."""
-
     reference: CertificateReference
     status: Status
     reason: str
@@ -79,7 +77,7 @@ def set_statuses(engine: Engine, changes: Sequence[StatusChange]) -> int:
     A certificate that has the status already is left alone. Raises UnknownCertificateError, TransitionRefusedError,
     RepositoryUnavailableError.
     """
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         return apply_changes(connection, changes)
 
 
@@ -170,7 +168,7 @@ def expire(engine: Engine, now: datetime) -> int:
     )
     expired = 0
     while True:
-        with lost_connections(), engine.begin() as connection:
+        with writing(engine) as connection:
             ids = connection.execute(due).scalars().all()
             if not ids:
                 return expired

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, text
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import WindowError
-from smki.repository.database import lost_connections
+from smki.repository.database import reading, session
 from smki.repository.tables import delta_window, status_event
 
 _BATCH = 20_000
@@ -31,8 +31,6 @@ CutOff = Callable[[date], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A closed window."""
-
     seq: int
     business_date: date
     cutoff: datetime  # UTC
@@ -60,7 +58,7 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
     `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future, a day before the
     first window and an empty repository, RepositoryUnavailableError.
     """
-    with lost_connections(), engine.connect() as connection:
+    with session(engine) as connection:
         closed: list[Window] = []
         while True:
             with connection.begin():
@@ -82,7 +80,7 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
 
 def find_window(engine: Engine, business_date: date) -> Window:
     """The closed window of that day. Raises WindowError when there is none."""
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(
             select(delta_window).where(delta_window.c.business_date == business_date)
         ).one_or_none()
@@ -97,7 +95,7 @@ def find_window(engine: Engine, business_date: date) -> Window:
 
 def list_windows(engine: Engine) -> list[Window]:
     """All closed windows, oldest first."""
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return [_window(row) for row in connection.execute(select(delta_window).order_by(delta_window.c.seq))]
 
 

@@ -135,7 +135,7 @@ def test_folder_that_is_a_file_is_a_clear_error(site_server, staged, publish):
 def test_server_without_posix_rename_is_a_clear_error(faulty, staged, publish):
     faulty.faults.extensions = False
 
-    with pytest.raises(ConfigurationError, match="posix-rename@openssh.com"):
+    with pytest.raises(ConfigurationError, match="posix-rename"):
         publish(faulty.site, staged)
     assert names(faulty) == [f".{NAME}.part"]
 
