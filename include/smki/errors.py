@@ -154,7 +154,9 @@ class RemovalRefusedError(DataError):
     """What stands on the site is not what the ledger published; it is not removed."""
 
     CONSEQUENCE = "It stays on the server, and in the ledger."
-    NEXT_STEP = "find out who changed it; once it is moved away by hand, the next run records that it is gone."
+    NEXT_STEP = (
+        "find out who changed it; once it is moved away by hand, the next look of retention records that it is gone."
+    )
 
 
 class AnchorSlotError(DataError):

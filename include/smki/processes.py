@@ -1,4 +1,7 @@
-"""Shares work between processes on the command line; under Airflow mapped tasks do the same. And says how far it is."""
+"""Work that is shared between processes on the command line, and what hears how far it is.
+
+Under Airflow mapped tasks do the same.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

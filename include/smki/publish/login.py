@@ -1,8 +1,8 @@
 """A site from what an Airflow connection or an environment variable states of it.
 
 Outside Airflow the variable `SMKI_SITE_PRIMARY` describes the site `primary`, with the same JSON as the environment
-variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY; `conn_type` is not looked at. If it is not set, Airflow's own variable is taken,
-as it is there in Airflow's containers:
+variable AIRFLOW_CONN_SMKI_SFTP_PRIMARY; `conn_type` is not looked at. If it is not set, Airflow's own variable
+is taken, which is there in Airflow's containers:
 
     {"host": "sftp.example", "port": 22, "login": "publisher",
      "extra": {"key_file": "/run/secrets/publisher_key", "host_key": "ssh-ed25519 AAAA…", "folder": "/"}}

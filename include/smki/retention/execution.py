@@ -35,7 +35,7 @@ from smki.publish.artefact import Publication
 from smki.publish.ledger import end_publication, list_publications, site_lock
 from smki.publish.readback import list_folder, remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
-from smki.repository.database import lost_connections
+from smki.repository.database import session
 from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def look_at_site(engine: Engine, site: Site, guide: UserGuide, at: datetime | No
     Changes nothing and takes no lock, so it may see a file whose publication is under way, and shows it as foreign.
     `site.folder` is what the folders of the user guide are below. Raises as `apply_retention` does.
     """
-    with lost_connections(), engine.connect() as connection, open_sftp(site) as sftp:
+    with session(engine) as connection, open_sftp(site) as sftp:
         return _look(connection, sftp, site, guide, at)
 
 
@@ -82,7 +82,7 @@ def apply_retention(engine: Engine, site: Site, guide: UserGuide, run: str) -> R
     report's problems. Raises what `open_sftp` raises, SiteUnavailableError when the server goes away or lacks a folder
     that the ledger has files in, and RepositoryUnavailableError; after each of them the call can be repeated.
     """
-    with lost_connections(), engine.connect() as connection, site_lock(connection, site.name):
+    with session(engine) as connection, site_lock(connection, site.name):
         with open_sftp(site) as sftp:
             report = _look(connection, sftp, site, guide, None)
             problems = []

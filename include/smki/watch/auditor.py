@@ -40,7 +40,7 @@ from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
-from smki.repository.database import lost_connections
+from smki.repository.database import reading, writing
 from smki.repository.tables import audited_file
 from smki.retention.execution import list_site
 from smki.retention.rules import SeenFile
@@ -264,14 +264,14 @@ def _is_known(file: SeenFile, audited: Audited | None, published: Mapping[str, s
 
 
 def _list_offered(engine: Engine, site: str) -> list[Publication]:
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return list_publications(connection, site)
 
 
 def _load_audited(engine: Engine, site: str) -> dict[str, Audited]:
     columns = audited_file.c
     query = select(columns.path, columns.bytes, columns.modified_at, columns.sha256, columns.hashed_at)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query.where(columns.site == site)).all()
     return {
         row.path: Audited(row.path, row.bytes, row.modified_at.astimezone(UTC), row.sha256, row.hashed_at)
@@ -282,14 +282,14 @@ def _load_audited(engine: Engine, site: str) -> dict[str, Audited]:
 def _forget_others(engine: Engine, site: str, listed: Sequence[SeenFile]) -> None:
     """Forgets what was read of files that are gone."""
     columns = audited_file.c
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         gone = columns.path.not_in([file.path for file in listed])
         connection.execute(delete(audited_file).where(columns.site == site, gone))
 
 
 def _keep(engine: Engine, site: str, one: Audited) -> None:
     values = {"bytes": one.bytes, "modified_at": one.modified_at, "sha256": one.sha256, "hashed_at": one.hashed_at}
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(
             insert(audited_file)
             .values(site=site, path=one.path, **values)

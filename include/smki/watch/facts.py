@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, or_, select
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.tables import (
     artefact,
     delta_window,
@@ -100,7 +100,7 @@ def read_clocks(engine: Engine) -> Clocks:
     unclaimed = select(func.clock_timestamp(), func.count(), func.max(events.recorded_at)).where(
         events.window_seq.is_(None), events.recorded_at > func.clock_timestamp() + _AHEAD
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         database, count, newest = connection.execute(unclaimed).one()
     return Clocks(database.astimezone(UTC), count, newest and newest.astimezone(UTC))
 
@@ -108,7 +108,7 @@ def read_clocks(engine: Engine) -> Clocks:
 def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: date) -> Facts:
     """What is known of all that is due from the business date `first` on. Raises RepositoryUnavailableError."""
     begin = datetime.combine(first - timedelta(days=1), datetime.min.time(), UTC)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         windows = connection.execute(select(func.min(delta_window.c.business_date))).scalar_one()
         oldest = None
         if windows is None:  # else a look at every event there ever was
@@ -218,7 +218,7 @@ def past_files(engine: Engine, obligation: Obligation, count: int) -> list[PastF
         .order_by(artefact.c.business_date.desc())
         .limit(count)
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query).all()
     return [
         PastFile(

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from smki.repository.database import lost_connections
+from smki.repository.database import reading, writing
 from smki.repository.tables import finding as finding_table
 from smki.repository.tables import task_failure
 from smki.watch.findings import Finding, Kind
@@ -53,7 +53,7 @@ def record_look(
     whole of it, nothing closes.
     Raises RepositoryUnavailableError.
     """
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
         before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
         kept = {_open(connection, finding, now) for finding in seen}
@@ -76,7 +76,7 @@ def record_look(
 
 def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFinding:
     """Records one finding; the same call again only changes when it was seen last."""
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
         if finding.kind is Kind.MISSING:
             connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=now))
@@ -85,14 +85,14 @@ def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFindin
 
 def list_open_findings(engine: Engine) -> list[KnownFinding]:
     """All that are open, oldest first."""
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _known(connection, finding_table.c.closed_at.is_(None))
 
 
 def list_findings_since(engine: Engine, since: datetime) -> list[KnownFinding]:
     """Those that are open or were so at or after `since` (UTC), oldest first."""
     still = or_(finding_table.c.closed_at.is_(None), finding_table.c.closed_at >= since)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _known(connection, still)
 
 
@@ -107,7 +107,7 @@ def list_untold(engine: Engine, now: datetime) -> list[KnownFinding]:
     was_told = columns.opening_told_at.is_not(None)
     is_news = and_(columns.kind != Kind.AT_RISK, columns.closed_at >= now - _NEWS)
     closing = and_(columns.closed_at.is_not(None), columns.closing_told_at.is_(None), or_(was_told, is_news))
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _known(connection, or_(opening, closing))
 
 
@@ -119,7 +119,7 @@ def claim_telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterato
     the block raises, nothing is recorded and the message is sent later.
     """
     told_at = finding_table.c.opening_told_at if known.closed_at is None else finding_table.c.closing_told_at
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         claimed = connection.execute(
             update(finding_table)
             .where(finding_table.c.id == known.id, told_at.is_(None))
@@ -140,7 +140,7 @@ def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
         columns.item == finding.item,
         columns.first_seen >= known.first_seen,
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return connection.execute(query.limit(1)).one_or_none() is not None
 
 
@@ -209,7 +209,7 @@ class Failure:
 def record_failure(engine: Engine, failure: Failure) -> None:
     """Keeps an error, for some months. Raises RepositoryUnavailableError."""
     row = asdict(failure) | {"dag": failure.dag, "error": failure.error[:_LONGEST]}
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(delete(task_failure).where(task_failure.c.failed_at < failure.failed_at - _KEPT))
         connection.execute(insert(task_failure).values(row))
 
@@ -229,6 +229,6 @@ def last_failure(engine: Engine, dag: str, business_date: date, since: datetime)
         .order_by(columns.failed_at.desc(), columns.id.desc())
         .limit(1)
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else Failure(*row)
