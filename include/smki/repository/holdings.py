@@ -1,6 +1,6 @@
 """What the repository says that a file has to hold, certificate by certificate: for the gate, which names differences.
 
-These statements are not those that extracts are made from (`kinds.extracts`): an error there is not made here again.
+These statements are not those that extracts are made from (`extract.columns`): an error there is not made here again.
 Certificates are told apart by the SHA-256 of their DER.
 """
 
@@ -14,7 +14,7 @@ from sqlalchemy.types import BigInteger
 
 from smki.certificates.model import CertificateClass, Status, eui64_text
 from smki.certificates.set_digest import SetDigest
-from smki.repository.database import arrow_connection, libpq_url, reading
+from smki.repository.database import arrow_connection, libpq_url, lost_connections
 from smki.repository.tables import certificate, issuer
 from smki.repository.windows import BEFORE_AND_AFTER, MOVED
 
@@ -60,7 +60,7 @@ _MANUFACTURING = text(
 
 def known_issuers(engine: Engine) -> frozenset[bytes]:
     """Names (DER) of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         return frozenset(connection.execute(select(issuer.c.name)).scalars())
 
 
@@ -79,12 +79,12 @@ def manufacturing_in_use(engine: Engine, seq: int) -> int:
 
     Raises RepositoryUnavailableError.
     """
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         return int(connection.execute(_MANUFACTURING, {"seq": seq}).scalar_one())
 
 
 def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
-    """The certificates with status I as of a window, some at a time: id, lane (the first 8 bytes of the SHA-256).
+    """The certificates with status I as of a window, some at a time: id, lane (the first 8 octets of the SHA-256).
 
     Raises RepositoryUnavailableError.
     """
@@ -112,7 +112,7 @@ def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
 
     Raises RepositoryUnavailableError.
     """
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         ids = connection.execute(_AFTER_FINAL, {"first": first, "last": last}).scalars().all()
     return names_of(engine, ids)
 
@@ -128,7 +128,7 @@ def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[byt
             columns.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))),
         )
     )
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         return {row.serial_number: Status(row.status) for row in connection.execute(query)}
 
 
@@ -148,7 +148,7 @@ def revoked_of(engine: Engine, issuer_name: bytes, valid_at: datetime) -> frozen
             columns.not_after >= valid_at,
         )
     )
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         return frozenset(connection.execute(query).scalars())
 
 
@@ -160,7 +160,7 @@ def names_of(engine: Engine, ids: Iterable[int]) -> Sequence[str]:
         .where(columns.id == any_(bindparam("ids", list(ids), ARRAY(BigInteger))))
         .order_by(columns.id)
     )
-    with reading(engine) as connection:
+    with lost_connections(), engine.connect() as connection:
         return [
             named(row.serial_number.hex().upper(), eui64_text(row.eui64) if row.eui64 else row.common_name)
             for row in connection.execute(query)
