@@ -30,6 +30,7 @@ from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
 from smki.certificates.model import CertificateClass, CertificateFields
+from smki.certificates.reading import holds_armoured_key
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
 from smki.verify.faults import Fault, FaultError
@@ -69,7 +70,6 @@ ROWS = pa.schema(
 )
 
 
-_PRIVATE_KEY = b"PRIVATE KEY"
 _HEX, _DASHED_HEX = (
     np.frombuffer("".join(spelling % byte for byte in range(256)).encode(), np.uint8).reshape(256, -1)
     for spelling in ("%02X", "-%02X")
@@ -107,7 +107,7 @@ class RecordChecker:
 
     def _plain(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns | None:
         """The columns of a plain document; None for one that a tree has to be made of."""
-        if any(map(_has_armoured_key, (opening, records, closing))):
+        if any(map(holds_armoured_key, (opening, records, closing))):
             raise FaultError(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         document = opening + records + closing
         if self._plain_opening.fullmatch(opening) and closing.strip() == self.annex_b.root_end:
@@ -204,13 +204,6 @@ def _plain_opening(annex_b: AnnexB) -> re.Pattern[bytes]:
     declaration = """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
     head = "".join(f"<{name}>[^<&]*</{name}>\\s*" for name in map(re.escape, dict(annex_b.head)))
     return re.compile(declaration.encode() + re.escape(annex_b.root_start) + rb"\s*" + head.encode())
-
-
-def _has_armoured_key(content: bytes) -> bool:
-    """In letters of any width."""
-    return b" " in content and (
-        _PRIVATE_KEY in content or (b"\0" in content and _PRIVATE_KEY in content.replace(b"\0", b""))
-    )
 
 
 def _compile(schema: Path) -> etree.XMLSchema:

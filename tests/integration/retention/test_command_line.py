@@ -52,7 +52,7 @@ def test_a_run_removes_what_is_due(smki, sshd, published):
     assert {file.name for file in sshd.published.iterdir()} == {published[6].name, published[1].name}
 
 
-def test_a_site_that_nothing_describes_is_a_setting_to_change(smki, sshd, monkeypatch):
+def test_a_site_that_nothing_describes_is_a_setting_to_change(smki, monkeypatch):
     monkeypatch.delenv("SMKI_SITE_PRIMARY")
     done = smki("plan")
     assert done.exit_code == 3
