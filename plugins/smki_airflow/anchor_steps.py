@@ -9,7 +9,7 @@ import shutil
 from datetime import UTC, datetime
 
 from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError
-from smki.kinds.anchors.production import checked_set, content_digests, produce_set
+from smki.kinds.anchors.production import content_digests, load_anchor_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set, set_state
 from smki.kinds.anchors.set_ledger import unpublished as unpublished_files
 from smki.settings import Settings
@@ -26,7 +26,7 @@ def unpublished() -> list[str]:
     """
     settings, engine, guide = opened()
     try:
-        digests = content_digests(checked_set(engine, settings.anchor_slots, datetime.now(UTC)), guide)
+        digests = content_digests(load_anchor_set(engine, settings.anchor_slots, datetime.now(UTC)), guide)
         return unpublished_files(engine, digests, settings.sites)
     except AnchorSlotsUnsetError:
         return []
@@ -37,21 +37,21 @@ def unpublished() -> list[str]:
 
 
 def produce(run: Run) -> list[Json]:
-    """Checks the configuration, writes and verifies the four files, and records them; returns their artefacts."""
+    """Checks the configuration, writes the four files, and records them; returns their artefacts."""
     settings, engine, guide = opened()
     now = datetime.now(UTC)
-    anchor_set = checked_set(engine, settings.anchor_slots, now)
-    produced = produce_set(anchor_set, guide, run.staging(settings), settings.annex_b_xsd)
+    anchor_set = load_anchor_set(engine, settings.anchor_slots, now)
+    produced = produce_set(anchor_set, guide, run.staging(settings))
     artefacts = record_set(engine, produced, run.label, now)
     configuration = anchor_set.configuration
     log.info(
-        "anchor set verified version=%s revision=%s configuration=%s",
+        "anchor set produced version=%s revision=%s configuration=%s",
         artefacts[0].version,
         configuration.revision,
         configuration.digest,
     )
     for artefact in artefacts:
-        log.info("file verified name=%s sha256=%s records=%d", artefact.name, artefact.sha256, artefact.records)
+        log.info("file produced name=%s sha256=%s records=%d", artefact.name, artefact.sha256, artefact.records)
     return [artefact_as_json(artefact) for artefact in artefacts]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from smki.errors import PlanError
 from smki.kinds.extracts.assembly import assemble as assemble_file
+from smki.kinds.extracts.evidence import has_rows
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import render_segments, staged_segments
-from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, libpq_url, open_engine
 from smki.repository.windows import close_windows
@@ -82,10 +82,9 @@ def verify(run: Run, numbers: list[int], name: str) -> list[Json]:
     file = run.staging(settings) / name
     manifest = read_manifest(file)
     kind = load_user_guide(settings.config).obligation(manifest.obligation).kind
-    keep_rows = isinstance(kind, DeltaExtract)  # its records are judged one by one
     figures = []
     for segment in check_segments(
-        file, manifest, numbers, settings.annex_b_xsd, staged_marks(file), keep_rows=keep_rows
+        file, manifest, numbers, settings.annex_b_xsd, staged_marks(file), keep_rows=has_rows(kind)
     ):
         if segment.fault:
             log.warning("segment wrong number=%d fault=%s: %s", segment.number, segment.fault, segment.fault_text)

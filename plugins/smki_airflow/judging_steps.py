@@ -7,12 +7,11 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from smki.gate.bounds import load_quality
-from smki.gate.evidence import Source
 from smki.gate.judging import judge
 from smki.gate.model import Verdict
+from smki.kinds import Source
 from smki.kinds.anchors.evidence import set_evidence
-from smki.kinds.anchors.production import checked_set
+from smki.kinds.anchors.production import load_anchor_set
 from smki.kinds.extracts.assembly import discard_segments
 from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.production import staged_segments
@@ -66,14 +65,14 @@ def judge_set(run: Run, produced: list[Json]) -> list[Judged]:
     artefacts = {stated["name"]: artefact_from_json(stated) for stated in produced}
     day = next(iter(artefacts.values())).business_date
     folder, now = run.staging(settings), datetime.now(UTC)
-    anchor_set = checked_set(source.engine, settings.anchor_slots, now)
+    anchor_set = load_anchor_set(source.engine, settings.anchor_slots, now)
     judgements = [judge(evidence, run.label, now) for evidence in set_evidence(source, folder, anchor_set, day)]
     return [Judged(one, replace(artefacts[one.name], verified_at=now), folder / one.name) for one in judgements]
 
 
 def _source() -> tuple[Settings, Source]:
     settings, engine, guide = opened()
-    return settings, Source(engine, guide, load_quality(settings.config), settings.annex_b_xsd)
+    return settings, Source.of(engine, guide, settings)
 
 
 def _extract(manifest: Manifest, verification: Verification, verified_at: datetime, run: Run) -> Artefact:

@@ -46,5 +46,5 @@ def clear_staging() -> list[str]:
 def clear_quarantine() -> list[str]:
     """Removes what failed the gate and has been kept long enough (quality.toml); returns the folders."""
     settings = Settings.from_environment()
-    kept_for = load_quality(settings.config).quarantine
+    kept_for = load_quality(settings.config).quarantine.kept_for
     return [str(folder) for folder in clear_quarantined(settings.staging, kept_for, datetime.now(UTC))]

@@ -7,9 +7,8 @@ from typing import Any
 
 from answering import answer
 
-from smki.gate.bounds import load_quality
-from smki.gate.evidence import Source
 from smki.gate.judging import judge
+from smki.kinds import Source
 from smki.kinds.extracts.evidence import extract_evidence
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import open_engine
@@ -22,11 +21,11 @@ from smki.verify.verification import examine_file
 def gate(url: str, day: str, file: str, workers: int) -> dict[str, Any]:
     """Verifies the file in that many processes, gathers the evidence from repository and ledger, and judges it."""
     settings, path, engine = Settings.from_environment(), Path(file), open_engine(url)
-    source = Source(engine, load_user_guide(settings.config), load_quality(settings.config), settings.annex_b_xsd)
+    source = Source.of(engine, load_user_guide(settings.config), settings)
     with TemporaryDirectory(prefix="smki-") as folder:
         marks = Marks(Path(folder))
         verification = examine_file(path, source.schema, marks, manifest=read_manifest(path), workers=workers)
-        evidence = extract_evidence(source, "full", date.fromisoformat(day), path, verification, marks)
+        evidence = extract_evidence(source, source.guide.full, date.fromisoformat(day), path, verification, marks)
         judgement = judge(evidence, "bench", datetime.now(UTC))
     return {
         "records": verification.records,

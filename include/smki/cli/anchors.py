@@ -8,9 +8,10 @@ import typer
 from rich.markup import escape
 
 from smki.cli.terminal import AsJson, err, open_project, out, print_json, print_table, show
-from smki.kinds.anchors.production import checked_set, judge_configured, produce_set
-from smki.kinds.anchors.rules import Verdict
+from smki.kinds.anchors.production import check_configured, load_anchor_set, produce_set
+from smki.kinds.anchors.rules import SlotResult
 from smki.kinds.anchors.set_ledger import SetState, set_state
+from smki.verify.verification import verify_file
 
 app = typer.Typer(no_args_is_help=True, help="Certificates for Device anchor slots, by region, and their document.")
 
@@ -20,9 +21,9 @@ def check(as_json: AsJson = False) -> None:
     """Show each slot with its certificate and whether it fits; exit code 1 where one does not."""
     project = open_project()
     configuration = project.settings.anchor_slots
-    verdicts = judge_configured(project.engine, configuration, datetime.now(UTC))
+    results = check_configured(project.engine, configuration, datetime.now(UTC))
     show(
-        [_place_facts(verdict) for verdict in verdicts],
+        [_place_facts(result) for result in results],
         {
             "slot": "slot",
             "region": lambda place: place["region"].words if place["region"] else "both",
@@ -35,12 +36,12 @@ def check(as_json: AsJson = False) -> None:
         as_json=as_json,
     )
     if not as_json:
-        problems = [problem for verdict in verdicts for problem in verdict.problems]
+        problems = [problem for result in results for problem in result.problems]
         for problem in problems:
             place, rule, next_step = map(escape, (problem.place, problem.rule, problem.next_step))
             err.print(f"[bold red]✗[/] {place}\n  {rule}\n  [bold]Next:[/] {next_step}", highlight=False)
-        out.print(f"{len(verdicts)} places, {len(problems)} problems in {configuration}", soft_wrap=True)
-    if not all(verdict.fits for verdict in verdicts):
+        out.print(f"{len(results)} places, {len(problems)} problems in {configuration}", soft_wrap=True)
+    if not all(result.fits for result in results):
         raise typer.Exit(1)
 
 
@@ -51,8 +52,11 @@ def produce(
 ) -> None:
     """Produce and verify both regions' files, the document and its table; publishes and records nothing."""
     project = open_project()
-    anchor_set = checked_set(project.engine, project.settings.anchor_slots, datetime.now(UTC))
-    files = produce_set(anchor_set, project.guide, folder, project.settings.annex_b_xsd)
+    anchor_set = load_anchor_set(project.engine, project.settings.anchor_slots, datetime.now(UTC))
+    files = produce_set(anchor_set, project.guide, folder)
+    for file in files:
+        if file.name.endswith(".gz"):
+            verify_file(folder / file.name, project.settings.annex_b_xsd)
     show(
         [
             {
@@ -92,8 +96,8 @@ def state(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _place_facts(verdict: Verdict) -> dict[str, Any]:
-    place, certificate = verdict.placement, verdict.certificate
+def _place_facts(result: SlotResult) -> dict[str, Any]:
+    place, certificate = result.placement, result.certificate
     return {
         "slot": place.slot,
         "region": place.region,
@@ -110,8 +114,8 @@ def _place_facts(verdict: Verdict) -> dict[str, Any]:
             "valid_to": certificate.not_after,
             "sha256": certificate.sha256,
         },
-        "fits": verdict.fits,
-        "problems": [{"rule": problem.rule, "next_step": problem.next_step} for problem in verdict.problems],
+        "fits": result.fits,
+        "problems": [{"rule": problem.rule, "next_step": problem.next_step} for problem in result.problems],
     }
 
 

@@ -1,7 +1,6 @@
 """`smki gate`: judges a file as the DAG does, and shows what the gate has said. A look records no verdict."""
 
 import getpass
-import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,21 +22,13 @@ from smki.cli.terminal import (
     show,
 )
 from smki.errors import PlanError
-from smki.gate.bounds import load_quality
-from smki.gate.evidence import Evidence, Source
 from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.report.page import render_report
 from smki.gate.report.wording import sentence
-from smki.kinds.anchors.evidence import file_evidence
-from smki.kinds.anchors.production import checked_set
-from smki.kinds.extracts.evidence import extract_evidence
-from smki.kinds.revocation.evidence import list_evidence
-from smki.obligations.catalogue import AnchorSlots, DeltaExtract, Obligation, RevocationList, UserGuide
-from smki.settings import Settings
-from smki.store.manifest import manifest_path, read_manifest
-from smki.verify.marks import Marks
-from smki.verify.verification import examine_file
+from smki.kinds import Source
+from smki.kinds.evidence import gather_evidence
+from smki.obligations.catalogue import Obligation, UserGuide
 
 _SHOWN = 10  # things concerned that the terminal shows of a check
 _COLOUR = {Verdict.PASS: "green", Verdict.HOLD: "yellow", Verdict.FAIL: "red"}
@@ -82,8 +73,9 @@ def judge(
     now = datetime.now(UTC)
     project = open_project()
     obligation, day = _obligation_and_day(project.guide, file, kind, day, now)
-    source = Source(project.engine, project.guide, load_quality(project.settings.config), project.settings.annex_b_xsd)
-    evidence = _evidence(source, project.settings, obligation, day, file, workers, now)
+    source = Source.of(project.engine, project.guide, project.settings)
+    with progress_bar("reading") as progress:
+        evidence = gather_evidence(source, obligation, day, file, now, workers, progress)
     with err.status("judging …"):
         from smki.gate.judging import judge as judge_evidence  # noqa: PLC0415  # takes seconds to load
 
@@ -146,28 +138,6 @@ def _obligation_and_day(
             file.name, f"a {obligation.name} is of one day.", "It is not judged.", "say which day it is: --date."
         )
     return obligation, day or now.date()
-
-
-def _evidence(
-    source: Source, settings: Settings, obligation: Obligation, day: date, file: Path, workers: int, now: datetime
-) -> Evidence:
-    if isinstance(obligation.kind, RevocationList):
-        return list_evidence(source, obligation, file, now)
-    if isinstance(obligation.kind, AnchorSlots):
-        return file_evidence(source, obligation, file, checked_set(source.engine, settings.anchor_slots, now), day)
-    manifest = read_manifest(file) if manifest_path(file).exists() else None
-    with tempfile.TemporaryDirectory(prefix="smki-") as folder, progress_bar("reading") as progress:
-        marks = Marks(Path(folder))
-        verification = examine_file(
-            file,
-            source.schema,
-            marks,
-            manifest=manifest,
-            workers=workers,
-            keep_rows=isinstance(obligation.kind, DeltaExtract),
-            progress=progress,
-        )
-        return extract_evidence(source, obligation, day, file, verification, marks)
 
 
 def _report(judgement: Judgement, decision: Decision | None, report: Path | None, *, as_json: bool) -> None:

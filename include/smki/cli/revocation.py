@@ -10,7 +10,8 @@ import typer
 from smki.certificates.model import ListKind
 from smki.cli.terminal import AsJson, err, open_project, show
 from smki.errors import PlanError
-from smki.kinds.revocation.file import lists_without_successor, newest_list, produce_revocation_file
+from smki.kinds.revocation.evidence import examine_list
+from smki.kinds.revocation.file import lists_without_successor, newest_list, write_revocation_file
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.repository.database import reading
 
@@ -84,7 +85,10 @@ def produce(
                     f"no {kind} is lodged ({obligation.clause}).",
                     next_step="lodge the list of the CA: `smki lodge FILE`.",
                 )
-            artefact = produce_revocation_file(engine, obligation, lodged, folder, datetime.now(UTC), "command line")
+            now = datetime.now(UTC)
+            artefact = write_revocation_file(obligation, lodged, folder, now, "command line")
+            for fault in examine_list(engine, folder / artefact.name, lodged, now).faults:
+                raise fault
             yield {
                 "file": artefact.name,
                 "list": str(lodged),

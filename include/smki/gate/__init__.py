@@ -1,4 +1,5 @@
 """Between produced and published: judges a file, keeps the verdict, and lets a person release what only looks unusual.
 
-Imports nothing of Airflow. `expectations` and `judging` load Great Expectations (seconds); the rest does not.
+It knows no kind of file: a kind hands over `evidence` with the `checks` on it. `judging` loads Great Expectations
+(seconds); nothing else here does.
 """

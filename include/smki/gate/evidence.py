@@ -1,52 +1,55 @@
-"""What an artefact is judged on: small tables of figures from its own bytes, beside what they have to be."""
+"""What a kind hands to the gate about one file: rows of facts from its own bytes, beside what they have to be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
-from enum import StrEnum
-from pathlib import Path
 
 import pandas as pd
-from sqlalchemy import Engine
+import pyarrow as pa
 
-from smki.gate.bounds import Quality
+from smki.gate.checks import Check, FileRow, Row
 from smki.gate.model import Figure
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation
 
-FAULT_TEXT = "fault_text"  # the column of SEGMENTS that says what is wrong with each
-NEW = "–"  # in the place of the status before a change, where a certificate had none
-
-
-class Table(StrEnum):
-    """The tables; the value says what a row is."""
-
-    FILE = "file"  # one row
-    SEGMENTS = "segments"
-    RECORDS = "records"
-    ENTRIES = "entries"  # of a revocation list
-    REGIONS = "certificates of both regions"
+Rows = Sequence[Row] | pd.DataFrame  # of millions: columns, named as the row type's fields are
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of it, for one artefact."""
+    """All that one file is judged on."""
 
     obligation: Obligation
     name: str  # of the file
     business_date: date
     bytes: int  # of the file
     sha256: str  # of the file, hex
-    tables: Mapping[Table, pd.DataFrame]  # those that the obligation's suite looks at
+    checks: tuple[Check, ...]  # that it has to pass
+    file: tuple[FileRow, ...]  # the parts of its one row
+    rows: Mapping[type[Row], Rows] = field(default_factory=dict)  # a field `item` names a row in reports
     figures: tuple[Figure, ...] = ()  # breakers have bounds
-    named: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, where it is known
+    concerned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, if it is known
     unread: str = ""  # which parts could not be read, in words: of the whole file nothing can be said then
 
+    def table(self, name: str) -> pd.DataFrame:
+        """The table that checks call by this name; the file's has its figures, too."""
+        if name == FileRow.TABLE:
+            values: dict[str, object] = {figure.name: figure.value for figure in self.figures}
+            for part in self.file:
+                values |= _values(part)
+            return pd.DataFrame([values])
+        row_type, rows = {one.TABLE: (one, rows) for one, rows in self.rows.items()}[name]
+        if isinstance(rows, pd.DataFrame):
+            return rows
+        return pd.DataFrame([_values(row) for row in rows], columns=[one.name for one in fields(row_type)])
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where facts about a file come from."""
 
-    engine: Engine
-    guide: UserGuide
-    quality: Quality
-    schema: Path  # XSD of Annex B
+def as_columns(row_type: type[Row], **values: pa.Array | pa.ChunkedArray) -> pd.DataFrame:
+    """Rows of a type as columns, for millions of them. Raises TypeError unless there is one for each field."""
+    if list(values) != [one.name for one in fields(row_type)]:
+        raise TypeError(f"{', '.join(values)} are not the fields of {row_type.__name__}")
+    columns: pd.DataFrame = pa.table(values).to_pandas()
+    return columns
+
+
+def _values(row: Row) -> dict[str, object]:
+    return {one.name: getattr(row, one.name) for one in fields(row)}

@@ -1,38 +1,47 @@
-"""Runs an obligation's suite over an artefact's evidence, and says in words what came out.
+"""Has Great Expectations run the checks over the evidence on a file, and says in words what came out.
 
-Great Expectations is loaded with this module (seconds, 270 MB). It runs on the tables in memory, calls nobody, and
-keeps nothing.
+Great Expectations is loaded with this module (seconds, 270 MB). It runs on tables in memory, calls nobody, and keeps
+nothing.
 """
 
+import hashlib
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 import great_expectations as gx
+import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
 
 from smki.certificates.set_digest import SetDigest
 from smki.gate.bounds import Bounds
-from smki.gate.checks import Check
-from smki.gate.evidence import FAULT_TEXT, Evidence, Table
-from smki.gate.expectations import suite_of, suite_version
-from smki.gate.model import CheckResult, Figure, Judgement
+from smki.gate.checks import AtLeast, Bounded, Check, FileRow, NoneOf, OneOf, Present, SameAs, column_of
+from smki.gate.evidence import Evidence
+from smki.gate.model import CheckResult, Figure, Judgement, Severity
 from smki.gate.report.wording import quantity, reach
 
 _SHOWN = 5  # values that a sentence shows
 _MOST_DETAILS = 220  # lines: 100 on each side of a comparison, with what they are held against
+_SEVERITY = {Severity.FAIL: FailureSeverity.CRITICAL, Severity.HOLD: FailureSeverity.WARNING}
+_ANY = Bounds(0, 1)  # for a version, which bounds are no part of
+Figures = Mapping[str, Figure]  # by name
+Tables = Mapping[str, pd.DataFrame]  # by name
 
 
 def judge(evidence: Evidence, run: str, now: datetime) -> Judgement:
-    """The judgement of an artefact at `now` (UTC); `run` is who judges."""
+    """The judgement of a file at `now` (UTC); `run` is who judges."""
     begun = time.monotonic()
-    checks = suite_of(evidence.obligation.kind)
     figures = {figure.name: figure for figure in evidence.figures}
-    results = _validate(checks, evidence, figures)
+    judged = [check for check in evidence.checks if not (check.of_all and evidence.unread)]
+    tables = {name: evidence.table(name) for name in dict.fromkeys(check.table for check in judged)}
+    found = _validate(judged, tables, figures)
     return Judgement(
         obligation=evidence.obligation.name,
         subject=evidence.obligation.subject,
@@ -42,32 +51,71 @@ def judge(evidence: Evidence, run: str, now: datetime) -> Judgement:
         sha256=evidence.sha256,
         run=run,
         judged_at=now,
-        suite_version=suite_version(checks),
-        results=tuple(_result(check, results[check.id], evidence, figures) for check in checks),
+        suite_version=suite_version(evidence.checks),
+        results=tuple(
+            _result(check, found[check.id], evidence, tables[check.table], figures)
+            if check in judged
+            else _unjudged(check, evidence)
+            for check in evidence.checks
+        ),
         figures=evidence.figures,
         seconds=round(time.monotonic() - begun, 3),
     )
 
 
-def _validate(
-    checks: tuple[Check, ...], evidence: Evidence, figures: dict[str, Figure]
-) -> dict[str, ExpectationValidationResult]:
+def suite_version(checks: Sequence[Check]) -> str:
+    """Says which checks judged: their digest, and the version of what ran them."""
+    stated = "\n".join(
+        f"{check.id} {check.severity} {check.table} {_expectation(check, _ANY).configuration.to_json_dict()}"
+        for check in checks
+    )
+    return f"{hashlib.sha256(stated.encode()).hexdigest()[:8]} on Great Expectations {gx.__version__}"
+
+
+def _expectation(check: Check, bounds: Bounds) -> Expectation:
+    """The check as Great Expectations states it; a breaker has its bounds."""
+    match check.rule:
+        case OneOf(values):
+            expectation: Expectation = gxe.ExpectColumnValuesToBeInSet(column=check.column, value_set=list(values))
+        case NoneOf(values):
+            expectation = gxe.ExpectColumnValuesToNotBeInSet(column=check.column, value_set=list(values))
+        case SameAs(other):
+            expectation = gxe.ExpectColumnPairValuesToBeEqual(
+                column_A=check.column, column_B=column_of(other), ignore_row_if="either_value_is_missing"
+            )
+        case Present():
+            expectation = gxe.ExpectColumnValuesToNotBeNull(column=check.column)
+        case AtLeast(least):
+            expectation = gxe.ExpectColumnValuesToBeBetween(column=check.column, min_value=least)
+        case Bounded():
+            expectation = gxe.ExpectColumnValuesToBeBetween(
+                column=check.column,
+                min_value=float("-inf") if bounds.low is None else bounds.low,
+                max_value=float("inf") if bounds.high is None else bounds.high,
+            )
+        case never:
+            assert_never(never)
+    expectation.severity = _SEVERITY[check.severity]
+    expectation.meta = {"id": check.id}
+    expectation.description = check.protects
+    return expectation
+
+
+def _validate(checks: Sequence[Check], tables: Tables, figures: Figures) -> dict[str, ExpectationValidationResult]:
     """What Great Expectations says, by check."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(enable=False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_pandas("artefact")
+    source = context.data_sources.add_pandas("file")
     found: dict[str, ExpectationValidationResult] = {}
-    for table in {check.table for check in checks}:
+    for name, table in tables.items():
         batch = (
-            source.add_dataframe_asset(str(table))
-            .add_batch_definition_whole_dataframe("all")
-            .get_batch({"dataframe": evidence.tables[table]})
+            source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
         )
         suite = gx.ExpectationSuite(
-            name=str(table),
-            expectations=[check.expectation(_bounds(check, figures)) for check in checks if check.table is table],
+            name=name,
+            expectations=[_expectation(check, _bounds(check, figures)) for check in checks if check.table == name],
         )
         for result in batch.validate(suite, result_format="SUMMARY").results:
             configuration = result.expectation_config
@@ -76,69 +124,91 @@ def _validate(
     return found
 
 
+def _bounds(check: Check, figures: Figures) -> Bounds:
+    figure = figures.get(check.measure.name) if check.measure else None
+    return Bounds() if figure is None else Bounds(figure.low, figure.high, figure.basis)
+
+
+def _unjudged(check: Check, evidence: Evidence) -> CheckResult:
+    """Of what nobody can tell while a part of the file cannot be read."""
+    expected, observed = check.expected or "within the bounds of quality.toml", f"not judged: {evidence.unread}"
+    return CheckResult(check.id, check.protects, check.severity, False, expected, observed, judged=False)
+
+
 def _result(
-    check: Check, result: ExpectationValidationResult, evidence: Evidence, figures: dict[str, Figure]
+    check: Check, result: ExpectationValidationResult, evidence: Evidence, table: pd.DataFrame, figures: Figures
 ) -> CheckResult:
-    if check.whole and evidence.unread:
-        expected, said = check.expected or "within the bounds of quality.toml", f"not judged: {evidence.unread}"
-        return CheckResult(check.id, check.protects, check.severity, False, expected, said, judged=False)
-    table = evidence.tables[check.table]
-    figure = figures.get(check.figure or "")
+    figure = figures.get(check.measure.name) if check.measure else None
     passed = bool(result.success)
-    details = [] if passed else [*evidence.named.get(check.id, ()), *_concerned(check, result, table)]
+    details = [] if passed else [*evidence.concerned.get(check.id, ()), *_failed_rows(check, result, table)]
     return CheckResult(
         id=check.id,
         protects=check.protects,
         severity=check.severity,
         passed=passed,
-        expected=check.expected if figure is None else _between(figure),
-        observed=_observed(check, result, evidence, table, figure),
+        expected=check.expected if figure is None else _allowed(figure),
+        observed=_observed(check, result, table, figure, evidence.unread),
         details=tuple(dict.fromkeys(details))[:_MOST_DETAILS],
-        figure=check.figure,
+        figure=check.measure.name if check.measure else None,
     )
+
+
+def _failed_rows(check: Check, result: ExpectationValidationResult, table: pd.DataFrame) -> list[str]:
+    """The rows that do not pass, by the text that names them."""
+    if check.table == FileRow.TABLE:
+        return []
+    rows = table.loc[list(result.result.get("partial_unexpected_index_list") or ())]
+    return [text for text in rows["item"] if text]
 
 
 def _observed(
-    check: Check, result: ExpectationValidationResult, evidence: Evidence, table: pd.DataFrame, figure: Figure | None
+    check: Check, result: ExpectationValidationResult, table: pd.DataFrame, figure: Figure | None, unread: str
 ) -> str:
-    if result.exception_info.get("raised_exception", not result.result and not result.success):
-        return "the check itself could not be run: " + _exception(result.exception_info)
+    if crash := _crash(result):
+        return f"the check itself could not be run: {crash}"
     if figure is not None:
         return quantity(figure.value, figure.unit)
+    if check.table == FileRow.TABLE:
+        return _observed_of_file(check, result, table)
+    return _observed_of_rows(check, result, table, unread)
+
+
+def _crash(result: ExpectationValidationResult) -> str:
+    """The last line of what Great Expectations stumbled over; empty where the check ran.
+
+    It states one exception of the check, raised or not, or one by each metric that could not be computed.
+    """
+    stated = result.exception_info
+    if "raised_exception" not in stated:
+        stated = next(iter(stated.values()))
+    if not stated["raised_exception"]:
+        return ""
+    return str(stated["exception_message"] or "no reason given").strip().splitlines()[-1]
+
+
+def _observed_of_file(check: Check, result: ExpectationValidationResult, table: pd.DataFrame) -> str:
+    value = (result.result.get("partial_unexpected_list") or [table[check.column].iloc[0]])[0]
+    return "as it should be" if result.success and value == "" else _words(value)
+
+
+def _observed_of_rows(check: Check, result: ExpectationValidationResult, table: pd.DataFrame, unread: str) -> str:
     wrong = int(result.result.get("unexpected_count", 0))
-    if check.table is Table.FILE:
-        shown = result.result.get("partial_unexpected_list") or [table[check.column].iloc[0]]
-        return "as it should be" if result.success and shown == [""] else _words(shown[0])
     if not wrong:
-        return f"all {len(table):,} {check.table}" + (f", but {evidence.unread}" if evidence.unread else "")
-    if check.column == FAULT_TEXT:  # the details say it
-        return f"{wrong:,} of {len(table):,} {check.table}"
-    shown = list(dict.fromkeys(_words(value) for value in result.result.get("partial_unexpected_list", ())))
-    return (
-        f"{wrong:,} of {len(table):,} {check.table}: {'; '.join(shown[:_SHOWN])}{' …' if len(shown) > _SHOWN else ''}"
-    )
+        return f"all {len(table):,} {check.table}" + (f", but {unread}" if unread else "")
+    found = f"{wrong:,} of {len(table):,} {check.table}"
+    if isinstance(check.rule, NoneOf):
+        return found
+    values = list(dict.fromkeys(_words(value) for value in result.result.get("partial_unexpected_list", ())))
+    return f"{found}: {'; '.join(values[:_SHOWN])}{' …' if len(values) > _SHOWN else ''}"
 
 
-def _concerned(check: Check, result: ExpectationValidationResult, table: pd.DataFrame) -> list[str]:
-    """The rows that do not pass, by the text that names them."""
-    if check.table is Table.FILE:
-        return []
-    column = FAULT_TEXT if check.table is Table.SEGMENTS else "item"
-    rows = table.loc[list(result.result.get("partial_unexpected_index_list") or ())]
-    return [text for text in rows[column] if text]
-
-
-def _bounds(check: Check, figures: dict[str, Figure]) -> Bounds:
-    figure = figures.get(check.figure or "")
-    return Bounds() if figure is None else Bounds(figure.low, figure.high, figure.basis)
-
-
-def _between(figure: Figure) -> str:
+def _allowed(figure: Figure) -> str:
     allowed = reach(figure)
     return f"{allowed} ({figure.basis})" if allowed else figure.basis
 
 
 def _words(value: Any) -> str:
+    """A value as people read it; of two that should be the same, both."""
     if isinstance(value, tuple):
         return ", not ".join(map(_words, value)) + _by_how_many(*value)
     text = "nothing" if pd.isna(value) or value == "" else str(value)
@@ -154,9 +224,3 @@ def _by_how_many(found: Any, expected: Any) -> str:
     if not all(isinstance(value, int | np.integer) for value in (found, expected)):
         return ""
     return f": {abs(found - expected):,} too {'many' if found > expected else 'few'}"
-
-
-def _exception(information: dict[str, Any]) -> str:
-    """The last line of what Great Expectations says it stumbled over."""
-    nested = information if "exception_message" in information else next(iter(information.values()), {})
-    return str(nested.get("exception_message") or "no reason given").strip().splitlines()[-1]

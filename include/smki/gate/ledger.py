@@ -1,9 +1,9 @@
 """What the gate said and what people decided, in the ledger.
 
-* Every gate run is kept, whatever its verdict. Of several runs over the same octets the newest counts.
-* An artefact is cleared if its newest run says PASS, or HOLD and a person released it. Nothing else is published.
-* A HOLD is decided once, with a reason; the same decision again (a task that is tried again) changes nothing.
-* A figure's history is that of published artefacts: what was held or failed is no measure for what comes.
+* Every gate run is kept, whatever its verdict. Of several runs over the same bytes the newest counts.
+* A file is cleared if its newest run says PASS, or HOLD and a person released it. Nothing else is published.
+* A HOLD is decided once, with a reason; the same decision again changes nothing.
+* A figure's history is that of published files: what was held or failed is no measure for what comes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, f
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from smki.errors import PublicationRefusedError, UnknownGateRunError
-from smki.gate.model import Judgement, Past, Verdict
+from smki.gate.model import Judgement, Past, Verdict, is_cleared
 from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.tables import artefact, gate_decision, gate_run, publication
@@ -23,7 +23,7 @@ from smki.repository.tables import artefact, gate_decision, gate_run, publicatio
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about an artefact that was held."""
+    """What a person decided about a file that was held."""
 
     released: bool  # false: rejected
     reason: str
@@ -40,16 +40,14 @@ class GateRun:
     decision: Decision | None
 
     @property
-    def cleared(self) -> bool:
-        """Whether the artefact may be published."""
-        if self.judgement.verdict is Verdict.HOLD:
-            return self.decision is not None and self.decision.released
-        return self.judgement.verdict is Verdict.PASS
+    def is_cleared(self) -> bool:
+        """Whether the file may be published."""
+        return is_cleared(self.judgement.verdict, None if self.decision is None else self.decision.released)
 
 
 @dataclass(frozen=True, slots=True)
 class PastPublication:
-    """The figures of an artefact that was published."""
+    """The figures of a file that was published."""
 
     business_date: date
     figures: dict[str, float]  # by name
@@ -75,13 +73,14 @@ def record_judgement(engine: Engine, judgement: Judgement) -> int:
 
 
 def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> None:
-    """Records what a person decided about a held artefact.
+    """Records what a person decided about a held file.
 
     Raises UnknownGateRunError where there is nothing to decide: no such run, not held, or decided otherwise before.
     """
     found = find_gate_run(engine, gate_run_id)
     if found.judgement.verdict is not Verdict.HOLD:
-        raise _nothing_to_decide(gate_run_id, f"its verdict is {found.judgement.verdict}, and only a HOLD is decided.")
+        rule = f"its verdict is {found.judgement.verdict}, and only a HOLD is decided."
+        raise UnknownGateRunError(f"gate run {gate_run_id}", rule)
     values = {
         "gate_run_id": gate_run_id,
         "released": decision.released,
@@ -93,21 +92,20 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
         connection.execute(insert(gate_decision).values(values).on_conflict_do_nothing())
     before = find_gate_run(engine, gate_run_id).decision  # this one, unless somebody was faster
     if before is not None and before.released is not decision.released:
-        said = "released" if before.released else "rejected"
-        raise _nothing_to_decide(gate_run_id, f"{before.decided_by} {said} it before: {before.reason}")
+        did = "released" if before.released else "rejected"
+        raise UnknownGateRunError(f"gate run {gate_run_id}", f"{before.decided_by} {did} it before: {before.reason}")
 
 
 def check_cleared(connection: Connection, name: str, sha256: str) -> None:
-    """Raises PublicationRefusedError unless the gate cleared these octets under this name."""
+    """Raises PublicationRefusedError unless the gate cleared these bytes under this name."""
     newest = _newest(connection, gate_run.c.name == name, gate_run.c.sha256 == sha256)
-    if newest is not None and newest.cleared:
+    if newest is not None and newest.is_cleared:
         return
     state = f"the newest gate run over it says {newest.judgement.verdict}" if newest else "no gate run has judged it"
     raise PublicationRefusedError(
         name,
         f"only what the gate cleared is published, and {state} (SHA-256 {sha256}).",
-        "Nothing on the server changes.",
-        "see `smki gate history`; clear the run from its gate on.",
+        next_step="see `smki gate history`, and have it judged again.",
     )
 
 
@@ -116,17 +114,15 @@ def find_gate_run(engine: Engine, gate_run_id: int) -> GateRun:
     with lost_connections(), engine.connect() as connection:
         found = _gate_runs(connection, _SELECT.where(gate_run.c.id == gate_run_id))
     if not found:
-        raise UnknownGateRunError(
-            f"gate run {gate_run_id}", "the ledger has none of that number.", "Nothing was done.", _SEE
-        )
+        raise UnknownGateRunError(f"gate run {gate_run_id}", "the ledger has none of that number.")
     return found[0]
 
 
 def newest_gate_run(engine: Engine, name: str, sha256: str | None = None) -> GateRun | None:
-    """The newest over a file of this name; with a hash (hex) the newest over these octets."""
-    octets = () if sha256 is None else (gate_run.c.sha256 == sha256,)
+    """The newest over a file of this name; with a hash (hex) the newest over these bytes."""
+    of_bytes = () if sha256 is None else (gate_run.c.sha256 == sha256,)
     with lost_connections(), engine.connect() as connection:
-        return _newest(connection, gate_run.c.name == name, *octets)
+        return _newest(connection, gate_run.c.name == name, *of_bytes)
 
 
 def waiting_gate_runs(engine: Engine, since: datetime) -> list[GateRun]:
@@ -153,9 +149,9 @@ def list_gate_runs(
 def past_publications(
     connection: Connection, obligation: Obligation, until: date, sha256: str, count: int
 ) -> list[PastPublication]:
-    """The newest `count` published artefacts of an obligation with a business date up to `until`, oldest first.
+    """The newest `count` published files of an obligation with a business date up to `until`, oldest first.
 
-    The artefact with this hash is left out: nothing is its own history.
+    The file with this hash is left out: nothing is its own history.
     """
     published = exists(
         select(publication.c.id)
@@ -189,7 +185,6 @@ def past_values(past: Sequence[PastPublication], figure: str) -> tuple[Past, ...
     return tuple(Past(one.business_date, one.figures[figure]) for one in past if figure in one.figures)
 
 
-_SEE = "see `smki gate history`."
 _SELECT = select(
     gate_run.c.id,
     gate_run.c.judgement,
@@ -214,7 +209,3 @@ def _gate_run(row: Row[Any]) -> GateRun:
     if row.reason is not None:
         decision = Decision(row.released, row.reason, row.decided_by, row.decided_at)
     return GateRun(row.id, Judgement.from_json(row.judgement), decision)
-
-
-def _nothing_to_decide(gate_run_id: int, rule: str) -> UnknownGateRunError:
-    return UnknownGateRunError(f"gate run {gate_run_id}", rule, "No decision was recorded.", _SEE)

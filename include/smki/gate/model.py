@@ -1,15 +1,16 @@
-"""The words of the gate: checks, results, figures with their history, and the judgement of one artefact.
+"""What the gate says: the results of checks, figures with their history, and the judgement of one file.
 
-* FAIL: a rule is broken; nobody may release it. HOLD: a breaker tripped; a person may. PASS: neither.
-* A judgement belongs to the artefact's hash: other octets under the same name have to be judged themselves.
+* FAIL: a rule is broken, and nobody may release the file. HOLD: a breaker tripped, and a person may. PASS: neither.
+* A judgement belongs to the file's hash: other bytes under the same name have to be judged themselves.
 * It is kept as JSON, whole, so that its report can be made again from the ledger alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 
 class Severity(StrEnum):
@@ -20,7 +21,7 @@ class Severity(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the gate says of an artefact."""
+    """What the gate says of a file."""
 
     PASS = "PASS"  # noqa: S105  # no password
     HOLD = "HOLD"
@@ -29,7 +30,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check of a suite, and how it came out."""
+    """How one check came out."""
 
     id: str  # of the check, such as full.closure
     protects: str  # a sentence: what it guards against
@@ -38,12 +39,11 @@ class CheckResult:
     expected: str  # in words
     observed: str  # in words
     details: tuple[str, ...] = ()  # what is concerned, by name; at most 100 on each side of a comparison
-    figure: str | None = None  # the figure that it bounds
+    figure: str | None = None  # name of the one that it bounds
     judged: bool = True  # False: parts of the file could not be read, so nobody can tell; it did not pass either
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """A figure of an earlier publication."""
 
     business_date: date
@@ -52,11 +52,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the artefact beside those of the publications before it."""
+    """A figure of the file beside those of the publications before it."""
 
     name: str  # such as records
     title: str  # such as Certificates
-    unit: str  # such as octets; empty for a count
+    unit: str  # such as bytes; empty for a count
     value: float
     history: tuple[Past, ...] = ()  # oldest first
     low: float | None = None  # bounds of its breaker; None where it has none
@@ -66,7 +66,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the gate says of one artefact, with all that it is based on."""
+    """What the gate says of one file, with all that it is based on."""
 
     obligation: str  # its name
     name: str  # of the file
@@ -84,7 +84,10 @@ class Judgement:
     @property
     def verdict(self) -> Verdict:
         """FAIL if any rule is broken, else HOLD if any breaker tripped, else PASS."""
-        return verdict_of(self.results)
+        severities = {result.severity for result in self.results if not result.passed}
+        if Severity.FAIL in severities:
+            return Verdict.FAIL
+        return Verdict.HOLD if severities else Verdict.PASS
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -98,40 +101,19 @@ class Judgement:
         return tuple(result for result in self.results if not result.judged)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON types."""
-        stated = asdict(self)
-        stated["business_date"] = self.business_date.isoformat()
-        stated["judged_at"] = self.judged_at.isoformat()
-        for figure in stated["figures"]:
-            figure["history"] = [[past["business_date"].isoformat(), past["value"]] for past in figure["history"]]
+        """JSON types, as the ledger keeps them."""
+        stated: dict[str, Any] = _JSON.dump_python(self, mode="json")
         return stated
 
     @classmethod
     def from_json(cls, stated: dict[str, Any]) -> "Judgement":
         """The judgement that `as_json` wrote."""
-        return cls(
-            **stated
-            | {
-                "business_date": date.fromisoformat(stated["business_date"]),
-                "judged_at": datetime.fromisoformat(stated["judged_at"]),
-                "results": tuple(_result(result) for result in stated["results"]),
-                "figures": tuple(_figure(figure) for figure in stated["figures"]),
-            }
-        )
+        return _JSON.validate_python(stated)
 
 
-def verdict_of(results: Sequence[CheckResult]) -> Verdict:
-    """FAIL if any rule is broken, else HOLD if any breaker tripped, else PASS."""
-    severities = {result.severity for result in results if not result.passed}
-    if Severity.FAIL in severities:
-        return Verdict.FAIL
-    return Verdict.HOLD if severities else Verdict.PASS
+_JSON = TypeAdapter(Judgement)
 
 
-def _result(stated: dict[str, Any]) -> CheckResult:
-    return CheckResult(**stated | {"severity": Severity(stated["severity"]), "details": tuple(stated["details"])})
-
-
-def _figure(stated: dict[str, Any]) -> Figure:
-    history = tuple(Past(date.fromisoformat(day), value) for day, value in stated["history"])
-    return Figure(**stated | {"history": history})
+def is_cleared(verdict: Verdict, released: bool | None) -> bool:
+    """Whether a file may be published: it passed, or it was held and a person released it (None: nobody decided)."""
+    return verdict is Verdict.PASS or (verdict is Verdict.HOLD and released is True)

@@ -1,6 +1,6 @@
 """Keeps what failed the gate, with its report, so that somebody can find out how it came to be.
 
-`SMKI_STAGING/quarantine/<name>-<first octets of its hash>/` holds the file, its manifest if it has one, the report and
+`SMKI_STAGING/quarantine/<name>-<first bytes of its hash>/` holds the file, its manifest if it has one, the report and
 the judgement as JSON. The run's own staged file stays where it is; both are one file on disk where the file system can.
 """
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 QUARANTINE = "quarantine"
 
 
-def keep(staging: Path, file: Path, judgement: Judgement, report: str) -> Path:
+def keep_failed(staging: Path, file: Path, judgement: Judgement, report: str) -> Path:
     """Keeps a judged file with its report (HTML); returns the folder. The same call again finds it kept.
 
     Raises StagingError.
@@ -54,7 +54,7 @@ def clear_quarantine(staging: Path, kept_for: timedelta, at: datetime) -> list[P
 
 
 def _link(file: Path, kept: Path) -> None:
-    """A second name for the octets; what is staged again later is written as a new file and leaves this one alone."""
+    """A second name for the same bytes; what is staged again later is a new file and leaves this one alone."""
     kept.unlink(missing_ok=True)
     try:
         os.link(file, kept)

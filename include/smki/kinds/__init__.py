@@ -1,1 +1,29 @@
-"""The kinds of file: each makes its files, fills evidence, states its checks, and says how its files are retired."""
+"""The kinds of file, three folders of one shape: each makes its files, fills evidence on them, and states its checks.
+
+`evidence.gather_evidence` says which evidence belongs to which obligation.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from smki.gate.bounds import Quality, load_quality
+from smki.obligations.catalogue import UserGuide
+from smki.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where facts about a file come from, other than its own bytes."""
+
+    engine: Engine
+    guide: UserGuide
+    quality: Quality
+    schema: Path  # XSD of Annex B
+    anchor_slots: Path  # the configuration of the base set
+
+    @classmethod
+    def of(cls, engine: Engine, guide: UserGuide, settings: Settings) -> "Source":
+        """Those of an installation. Raises QualityError."""
+        return cls(engine, guide, load_quality(settings.config), settings.annex_b_xsd, settings.anchor_slots)

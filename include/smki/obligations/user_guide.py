@@ -32,7 +32,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from smki.certificates.model import ListKind, Status
 from smki.errors import ObligationError
@@ -50,6 +49,7 @@ from smki.obligations.catalogue import (
     UserGuide,
     is_recovery_start,
 )
+from smki.toml_files import rule_of, wrong
 
 _FILE_NAME = "user_guide.toml"
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -62,24 +62,20 @@ _MOST_KEPT = 366
 _LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
 
 
-def _wrong(rule: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{rule}", {"rule": rule})
-
-
 def _text(stated: object) -> str:
     if not isinstance(stated, str):
-        raise _wrong(f"{stated!r} is no text.")
+        raise wrong(f"{stated!r} is no text.")
     return stated
 
 
 def _read_cut_off(cron: object) -> CutOff:
     parts = _CRON.fullmatch(_text(cron))
     if not parts or int(parts[1]) > 59 or int(parts[2]) > 23 or (parts[3] != "*" and parts[4] != "*"):
-        raise _wrong(f"{cron!r} is none of `M H * * *`, `M H * * DAY` and `M H D * *`.")
+        raise wrong(f"{cron!r} is none of `M H * * *`, `M H * * DAY` and `M H D * *`.")
     if parts[4] not in ("*", *_WEEKDAYS):
-        raise _wrong(f"{parts[4]!r} is none of {', '.join(_WEEKDAYS)}.")
+        raise wrong(f"{parts[4]!r} is none of {', '.join(_WEEKDAYS)}.")
     if parts[3] != "*" and not 1 <= int(parts[3]) <= 28:
-        raise _wrong(f"day {parts[3]} is not in every month: 1 to 28 are.")
+        raise wrong(f"day {parts[3]} is not in every month: 1 to 28 are.")
     return CutOff(
         parts[0],
         time(int(parts[2]), int(parts[1])),
@@ -92,7 +88,7 @@ def _read_lead(stated: object) -> timedelta:
     parts = _LEAD.fullmatch(_text(stated))
     lead = timedelta(hours=int(parts[1]), minutes=int(parts[2])) if parts and int(parts[2]) < 60 else timedelta()
     if lead <= timedelta():
-        raise _wrong(f"{stated!r} is no time before publish-by, `HH:MM`.")
+        raise wrong(f"{stated!r} is no time before publish-by, `HH:MM`.")
     return lead
 
 
@@ -121,13 +117,13 @@ class _Section(BaseModel):
     def _read_publish_by(cls, stated: object, info: ValidationInfo) -> timedelta:
         due = _PUBLISH_BY.fullmatch(_text(stated))
         if not due or int(due[2]) > 23 or int(due[3]) > 59:
-            raise _wrong(f"{stated!r} is neither `HH:MM` nor `+1 HH:MM`.")
+            raise wrong(f"{stated!r} is neither `HH:MM` nor `+1 HH:MM`.")
         delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3]))
         if (cut_off := info.data.get("cut_off")) is None:
             return delay  # what is wrong with the cut-off is said already
         delay -= timedelta(hours=cut_off.time.hour, minutes=cut_off.time.minute)
         if delay <= timedelta():
-            raise _wrong(f"{stated} does not come after the cut-off {cut_off.time:%H:%M}.")
+            raise wrong(f"{stated} does not come after the cut-off {cut_off.time:%H:%M}.")
         return delay
 
     @field_validator("warning")
@@ -135,7 +131,7 @@ class _Section(BaseModel):
     def _check_warning(cls, lead: timedelta, info: ValidationInfo) -> timedelta:
         delay = info.data.get("publish_by")
         if delay is not None and lead >= delay:
-            raise _wrong(f"a warning {lead} before publish-by is not after the cut-off.")
+            raise wrong(f"a warning {lead} before publish-by is not after the cut-off.")
         return lead
 
 
@@ -144,7 +140,7 @@ class _Extract(_Section):
     @classmethod
     def _check_file(cls, file: str) -> str:
         if not _FILE.fullmatch(file) or "{date}" not in file or not file.endswith(".xml.gz"):
-            raise _wrong(f"{file!r} is no ASCII file name with {{date}} that ends in .xml.gz.")
+            raise wrong(f"{file!r} is no ASCII file name with {{date}} that ends in .xml.gz.")
         return file
 
 
@@ -166,14 +162,14 @@ class _Delta(_Extract):
     @classmethod
     def _check_days(cls, days: int) -> int:
         if not 7 <= days <= _MOST_KEPT:
-            raise _wrong(f"{days} is not from 7 to {_MOST_KEPT}; a delta is available for 7 days (2.3.3 (b)).")
+            raise wrong(f"{days} is not from 7 to {_MOST_KEPT}; a delta is available for 7 days (2.3.3 (b)).")
         return days
 
     @field_validator("cut_off")
     @classmethod
     def _check_daily(cls, cut_off: CutOff) -> CutOff:
         if cut_off.weekday is not None or cut_off.month_day is not None:
-            raise _wrong("a delta is daily (Appendix O 2.3.3 (b)).")
+            raise wrong("a delta is daily (Appendix O 2.3.3 (b)).")
         return cut_off
 
     def record_kind(self) -> Kind:
@@ -185,7 +181,7 @@ class _InPlace(_Section):
     @classmethod
     def _check_file(cls, file: str) -> str:
         if not _FILE.fullmatch(file) or "{date}" in file:
-            raise _wrong(f"{file!r} is no ASCII file name without {{date}}.")
+            raise wrong(f"{file!r} is no ASCII file name without {{date}}.")
         return file
 
 
@@ -198,7 +194,7 @@ class _List(_InPlace):
     @classmethod
     def _check_gz(cls, file: str) -> str:
         if not file.endswith(".gz"):
-            raise _wrong(f"{file!r} does not end in .gz (Appendix O 2.3.3 (c), (d)).")
+            raise wrong(f"{file!r} does not end in .gz (Appendix O 2.3.3 (c), (d)).")
         return file
 
     def record_kind(self) -> Kind:
@@ -231,7 +227,7 @@ class _Retention(BaseModel):
     def _check_daily(cls, cron: str) -> str:
         cut_off = _read_cut_off(cron)
         if cut_off.weekday is not None or cut_off.month_day is not None:
-            raise _wrong(f"{cron!r} is not `M H * * *`: a delta is due for removal every day.")
+            raise wrong(f"{cron!r} is not `M H * * *`: a delta is due for removal every day.")
         return cron
 
 
@@ -244,7 +240,7 @@ class _Auditor(BaseModel):
     @classmethod
     def _check_minutes(cls, minutes: int) -> int:
         if not 1 <= minutes <= 60 or 60 % minutes:
-            raise _wrong(f"{minutes} is no number of minutes that divides an hour.")
+            raise wrong(f"{minutes} is no number of minutes that divides an hour.")
         return minutes
 
 
@@ -313,20 +309,7 @@ def _validated(section: str, stated: dict[str, Any], model: TypeAdapter[Any]) ->
         first = error.errors()[0]
         key = next((str(part) for part in reversed(first["loc"]) if part in stated[section]), "")
         key = key or next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), "kind")
-        raise ObligationError(f"[{section}] {key}", _rule(first)) from None
-
-
-def _rule(error: Any) -> str:
-    match error["type"]:
-        case "rule":
-            return str(error["msg"])
-        case "missing" | "union_tag_not_found":
-            return "it is missing."
-        case "extra_forbidden":
-            return "it means nothing here."
-        case "union_tag_invalid":
-            return f"{error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
-    return f"{error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."
+        raise ObligationError(f"[{section}] {key}", rule_of(first)) from None
 
 
 def _check_complete(obligations: Iterable[Obligation]) -> None:

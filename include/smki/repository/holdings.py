@@ -1,6 +1,6 @@
 """What the repository says that a file has to hold, certificate by certificate: for the gate, which names differences.
 
-These statements are not those that extracts are made from (`extract.columns`): an error there is not made here again.
+These statements are not those that extracts are made from (`kinds.extracts`): an error there is not made here again.
 Certificates are told apart by the SHA-256 of their DER.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Engine, LargeBinary, any_, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
@@ -20,23 +21,15 @@ from smki.repository.windows import BEFORE_AND_AFTER, MOVED
 
 # Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
 _CHANGED = f"SELECT sha256(c.body) AS sha256, c.class, c.serial_number, c.manufacturing, {BEFORE_AND_AFTER} {MOVED}"
-_IN_USE = """
-SELECT c.id, substring(sha256(c.body) FOR 8) AS lane
-FROM (
-  SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
-  WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
-) state JOIN certificate c ON c.id = state.certificate_id
-WHERE state.status = 'I'
-"""
-
-_OF_STATUSES = """
-SELECT sha256(c.body) AS sha256
+_AS_OF = """
 FROM (
   SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
   WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
 ) state JOIN certificate c ON c.id = state.certificate_id
 WHERE state.status IN ({statuses})
 """
+_LANES = f"SELECT c.id, substring(sha256(c.body) FOR 8) AS lane {_AS_OF}"
+_HASHES = f"SELECT state.status, sha256(c.body) AS sha256 {_AS_OF}"
 
 _AFTER_FINAL = text(
     """
@@ -50,10 +43,10 @@ _AFTER_FINAL = text(
 _MANUFACTURING = text(
     """
     SELECT count(*) FROM certificate c
-    WHERE c.manufacturing AND 'I' = (
+    WHERE c.manufacturing AND (
       SELECT status FROM status_event
       WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
-    )
+    ) = ANY(:statuses)
     """
 )
 
@@ -74,37 +67,39 @@ def changed_by(engine: Engine, seq: int) -> pa.Table:
     return table
 
 
-def manufacturing_in_use(engine: Engine, seq: int) -> int:
-    """How many certificates with the manufacturing flag have status I as of a window.
+def count_manufacturing(engine: Engine, seq: int, statuses: Collection[Status]) -> int:
+    """How many certificates with the manufacturing flag have one of some statuses as of a window.
 
     Raises RepositoryUnavailableError.
     """
     with lost_connections(), engine.connect() as connection:
-        return int(connection.execute(_MANUFACTURING, {"seq": seq}).scalar_one())
+        values = {"seq": seq, "statuses": [str(status) for status in statuses]}
+        return int(connection.execute(_MANUFACTURING, values).scalar_one())
 
 
-def in_use_as_of(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
-    """The certificates with status I as of a window, some at a time: id, lane (the first 8 octets of the SHA-256).
+def held_as_of(engine: Engine, seq: int, statuses: Collection[Status]) -> Iterator[pa.RecordBatch]:
+    """The certificates with one of some statuses as of a window, some at a time: id, lane (SHA-256, first 8 bytes).
 
     Raises RepositoryUnavailableError.
     """
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
-        cursor.execute(_IN_USE.format(seq=int(seq)))
+        cursor.execute(_LANES.format(seq=int(seq), statuses=_listed(statuses)))
         yield from cursor.fetch_record_batch()
 
 
-def digest_of_statuses(engine: Engine, seq: int, statuses: Collection[Status]) -> SetDigest:
-    """Set digest of the certificates that have one of some statuses as of a window; reads the whole repository.
+def digests_of_statuses(engine: Engine, seq: int, statuses: Collection[Status]) -> dict[Status, SetDigest]:
+    """Set digest of the certificates that have each of some statuses as of a window; reads the whole repository.
 
     Raises RepositoryUnavailableError.
     """
-    total = SetDigest()
-    letters = ", ".join(f"'{status}'" for status in sorted(statuses))
+    digests = dict.fromkeys(sorted(statuses), SetDigest())
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
-        cursor.execute(_OF_STATUSES.format(seq=int(seq), statuses=letters))
+        cursor.execute(_HASHES.format(seq=int(seq), statuses=_listed(statuses)))
         for batch in cursor.fetch_record_batch():
-            total += SetDigest.of_hashes(batch["sha256"].to_pylist())
-    return total
+            for status in digests:
+                of_status = batch.filter(pc.equal(batch["status"], str(status)))
+                digests[status] += SetDigest.of_hashes(of_status["sha256"].to_pylist())
+    return digests
 
 
 def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
@@ -170,3 +165,7 @@ def names_of(engine: Engine, ids: Iterable[int]) -> Sequence[str]:
 def named(serial: str, subject: str | None) -> str:
     """One certificate in words: its serial number (hex) and its subject as Annex B writes it."""
     return f"certificate {serial} of {subject}" if subject else f"certificate {serial}"
+
+
+def _listed(statuses: Collection[Status]) -> str:
+    return ", ".join(f"'{status}'" for status in sorted(statuses))

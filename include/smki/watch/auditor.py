@@ -31,9 +31,8 @@ from sqlalchemy.dialects.postgresql import insert
 from smki.annex_b.gzip_reader import read_header
 from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
 from smki.gate.ledger import waiting_gate_runs
-from smki.kinds.anchors.files import own_certificates
+from smki.kinds.anchors.files import own_certificates, read_region
 from smki.kinds.anchors.production import REGION_OF
-from smki.kinds.anchors.slots import REGIONAL_SLOT
 from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
@@ -231,8 +230,8 @@ def _read_small_files(
         regions = {region: fetch(anchors[part].file) for part, region in REGION_OF.items()}
         if all(regions.values()):
             try:
-                own = own_certificates({region: path for region, path in regions.items() if path})
-                wrong = [fields for held in own.values() for fields in held if fields.role != REGIONAL_SLOT.terms.role]
+                own = own_certificates({region: read_region(path) for region, path in regions.items() if path})
+                wrong = [one for held in own.values() for one in held if not one.is_regional]
                 if wrong:
                     unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
             except DataError as error:

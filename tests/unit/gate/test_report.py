@@ -10,7 +10,8 @@ from lxml import html
 
 from smki.gate.ledger import Decision
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
-from smki.gate.report.page import hold_summary, render_report, summarise
+from smki.gate.report.page import render_report
+from smki.gate.report.wording import hold_summary, summarise
 
 DAY = date(2026, 3, 1)
 PASSED = CheckResult("gzip.member", "Why.", Severity.FAIL, True, "one member", "as it should be")

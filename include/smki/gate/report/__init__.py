@@ -1,1 +1,1 @@
-"""The gate's report: for people on a page, in lines of a log, where they approve."""
+"""The gate's report on one file."""

@@ -1,13 +1,19 @@
-"""How the gate says things: to people in the report and the terminal, in logs, and where they approve."""
+"""How the gate says things: in the report, on a terminal, in lines of a log, and in Markdown where people approve."""
+
+from collections.abc import Sequence
 
 from smki.gate.ledger import Decision
 from smki.gate.model import Figure, Judgement, Severity, Verdict
 
+_LINES = 5  # failed checks that a summary spells out
+_PAST = 8  # values of a history that the approval page shows
+_SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]<>|#"})
+
 NEXT_STEP = {
-    Severity.FAIL: "Find out how the file came to be so: what is named here is where to begin. Put that right, then "
-    "run the DAG again from its first task, so that a new file is made and judged.",
-    Severity.HOLD: "Find out whether it has a reason, such as a mass installation or a migration. If it has, release "
-    "the file and state that reason. If it has none, reject it, put right what is behind it, and run the DAG again.",
+    Severity.FAIL: "Find out how the file came to be so, beginning with what is named here. Put that right, then have "
+    "a new file made and judged.",
+    Severity.HOLD: "Find out whether there is a reason, such as a mass installation or a migration. If there is one, "
+    "release the file and state that reason. If not, reject it, put right what is behind it, and have a new file made.",
 }
 
 
@@ -50,3 +56,57 @@ def sentence(judgement: Judgement, decision: Decision | None = None) -> str:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def summarise(judgement: Judgement) -> str:
+    """A few lines of plain text."""
+    failed = judgement.failed
+    lines = [f"{judgement.verdict}: {sentence(judgement)}"]
+    for result in failed[:_LINES]:
+        named = f" First of {len(result.details)}: {result.details[0]}" if result.details else ""
+        lines.append(f"{result.severity} {result.id}: {result.observed}; expected: {result.expected}.{named}")
+    if len(failed) > _LINES:
+        lines.append(f"… and {len(failed) - _LINES} more.")
+    return "\n".join(lines)
+
+
+def hold_summary(judgement: Judgement) -> str:
+    """Markdown for the person who releases or rejects a held file."""
+    figures = {figure.name: figure for figure in judgement.figures}
+    parts = [_markdown(sentence(judgement))]
+    for result in judgement.failed:
+        figure = figures.get(result.figure or "")
+        parts.append(
+            f"### {_markdown(figure.title if figure else result.id)}: {_markdown(result.observed)}\n\n"
+            f"* Expected: {_markdown(result.expected)}\n* Why it matters: {_markdown(result.protects)}"
+            + _named_in_markdown(result.details)
+        )
+        if figure and figure.history:
+            parts.append(_history_in_markdown(figure, judgement))
+    parts.append(
+        f"**Approve** publishes this very file (SHA-256 `{judgement.sha256}`); **Reject** leaves on the server what is "
+        "there. Either needs a reason, which the ledger keeps."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _named_in_markdown(details: Sequence[str]) -> str:
+    """What a result is about, such as serial numbers: the first few, the report has all."""
+    if not details:
+        return ""
+    more = f", and {len(details) - _LINES} more in the report" if len(details) > _LINES else ""
+    return f"\n* What it is about: {', '.join(map(_markdown, details[:_LINES]))}{more}"
+
+
+def _history_in_markdown(figure: Figure, judgement: Judgement) -> str:
+    """The newest values, this file's last."""
+    rows = [
+        *(f"| {past.business_date} | {quantity(past.value, figure.unit)} |" for past in figure.history[-_PAST:]),
+        f"| **this file, {judgement.business_date}** | **{quantity(figure.value, figure.unit)}** |",
+    ]
+    return "\n".join([f"| business date | {_markdown(figure.title)} |", "|---|---:|", *rows])
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return " ".join(text.split()).translate(_SPECIAL)

@@ -1,8 +1,10 @@
 """Produces the whole set: two files, the document and its table, all from one checked configuration.
 
-Either all four are there, each as its rules want it, or the call raises: there is never half a set.
+Either all four are there or the call raises: there is never half a set. Whether each is as its rules want it is for the
+gate to say.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +13,13 @@ from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.anchors.configuration import load_anchor_configuration
-from smki.kinds.anchors.document import DescribedFile, render_document
-from smki.kinds.anchors.files import WrittenFile, check_regions, digest_of, render_region, write_region
+from smki.kinds.anchors.document import DescribedFile, render_document, render_table
+from smki.kinds.anchors.files import NO_TIME, WrittenFile, render_region
 from smki.kinds.anchors.lodged import find_lodged
-from smki.kinds.anchors.rules import Verdict, approved, judge
+from smki.kinds.anchors.rules import SlotResult, build_set, check_places
 from smki.kinds.anchors.slots import AnchorSet, Region
-from smki.kinds.anchors.table import render_table
 from smki.obligations.catalogue import AnchorPart, Obligation, UserGuide
+from smki.store.gzip_writer import write_single
 from smki.store.staging import write_whole
 
 REGION_OF = {AnchorPart.NORTH: Region.NORTH, AnchorPart.CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
@@ -36,68 +38,70 @@ class ProducedFile:
         return self.obligation.file
 
 
-def judge_configured(engine: Engine, configuration: Path, now: datetime) -> tuple[Verdict, ...]:
-    """A verdict for each place of a configuration file at `now` (UTC).
+def check_configured(engine: Engine, configuration: Path, now: datetime) -> tuple[SlotResult, ...]:
+    """A result for each place of a configuration file at `now` (UTC).
 
     Raises AnchorConfigurationError, RepositoryUnavailableError.
     """
     read = load_anchor_configuration(configuration)
-    return judge(read, find_lodged(engine, read), now)
+    return check_places(read, find_lodged(engine, read), now)
 
 
-def checked_set(engine: Engine, configuration: Path, now: datetime) -> AnchorSet:
+def load_anchor_set(engine: Engine, configuration: Path, now: datetime) -> AnchorSet:
     """The base set of a configuration file. Raises also AnchorSlotError, with all that is wrong at `now` (UTC)."""
     read = load_anchor_configuration(configuration)
-    return approved(read, judge(read, find_lodged(engine, read), now), configuration.name)
+    return build_set(read, check_places(read, find_lodged(engine, read), now), configuration.name)
 
 
-def produce_set(anchor_set: AnchorSet, guide: UserGuide, folder: Path, schema: Path) -> tuple[ProducedFile, ...]:
-    """Writes the four files into `folder` and verifies them; a repeated call replaces them.
+def produce_set(anchor_set: AnchorSet, guide: UserGuide, folder: Path) -> tuple[ProducedFile, ...]:
+    """Writes the four files into `folder`; a repeated call replaces them. Raises PlanError, StagingError."""
+    contents = render_set(anchor_set, guide)
+    return tuple(
+        ProducedFile(one, _write(anchor_set, REGION_OF.get(part), folder / one.file, contents[part]))
+        for part, one in guide.anchors().items()
+    )
 
-    Raises AnchorSlotError, VerificationError, PlanError, StagingError.
-    """
+
+def render_set(anchor_set: AnchorSet, guide: UserGuide) -> dict[AnchorPart, bytes]:
+    """What the four hold: the XML of a region's file, and the document and its table as they are."""
     files = guide.anchors()
-    written = {
-        part: write_region(anchor_set, region, folder / files[part].file, schema) for part, region in REGION_OF.items()
-    }
-    check_regions({region: folder / files[part].file for part, region in REGION_OF.items()})
-    for part, content in _documents(anchor_set, guide).items():
-        write_whole(folder / files[part].file, content)
-        written[part] = _plain(content, anchor_set)
-    return tuple(ProducedFile(obligation, written[part]) for part, obligation in files.items())
-
-
-def content_digests(anchor_set: AnchorSet, guide: UserGuide) -> dict[str, str]:
-    """File name → content digest of what `produce_set` would write."""
-    files = guide.anchors()
-    contents = {
-        part: render_region(anchor_set, region, files[part].file) for part, region in REGION_OF.items()
-    } | _documents(anchor_set, guide)
-    return {files[part].file: digest_of(content) for part, content in contents.items()}
-
-
-def _documents(anchor_set: AnchorSet, guide: UserGuide) -> dict[AnchorPart, bytes]:
-    described = {}
-    for part, region in REGION_OF.items():
-        obligation = guide.anchors()[part]
-        xml = render_region(anchor_set, region, obligation.file)
-        described[region] = DescribedFile(
-            obligation.file, obligation.clause, digest_of(xml), len(anchor_set.certificates(region))
+    xml = {part: render_region(anchor_set, region, files[part].file) for part, region in REGION_OF.items()}
+    described = {
+        region: DescribedFile(
+            files[part].file, files[part].clause, digest_of(xml[part]), len(anchor_set.certificates(region))
         )
-    return {
+        for part, region in REGION_OF.items()
+    }
+    return xml | {
         AnchorPart.DOCUMENT: render_document(anchor_set, described),
         AnchorPart.TABLE: render_table(anchor_set),
     }
 
 
-def _plain(content: bytes, anchor_set: AnchorSet) -> WrittenFile:
-    """Facts of a file that is published as it is."""
-    certificates = anchor_set.certificates()
-    digest = digest_of(content)
+def content_digests(anchor_set: AnchorSet, guide: UserGuide) -> dict[str, str]:
+    """File name → content digest of what `produce_set` would write."""
+    files = guide.anchors()
+    return {files[part].file: digest_of(content) for part, content in render_set(anchor_set, guide).items()}
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(anchor_set: AnchorSet, region: Region | None, file: Path, content: bytes) -> WrittenFile:
+    """Writes one of the four: a region's compressed, the others as they are."""
+    certificates = anchor_set.certificates(region)
+    if region:
+        written = write_single(file, content, NO_TIME)
+        size, sha256 = written.bytes, written.sha256
+    else:
+        write_whole(file, content)
+        size, sha256 = len(content), digest_of(content)
     return WrittenFile(
-        bytes=len(content),
-        sha256=digest,
-        content_digest=digest,
+        bytes=size,
+        sha256=sha256,
+        content_digest=digest_of(content),
         content_bytes=len(content),
         records=len(certificates),
         set_digest=SetDigest.of(certificate.body for certificate in certificates),

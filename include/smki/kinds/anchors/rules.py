@@ -8,7 +8,7 @@ A reference has exactly one certificate in the repository, and that certificate
 * has no other slot, unless it stands there, or here, as a placeholder.
 
 Regions differ in the WAN provider slot: no certificate is in both regions' slot. That they differ nowhere else is how
-`AnchorConfiguration` is made, and `files.check_regions` checks it on the finished files.
+`AnchorConfiguration` is made, and the gate checks it on the finished files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smki.certificates.model import Role, Status
+from smki.errors import AnchorSlotError
+from smki.kinds.anchors.configuration import Problem, error_of
 from smki.kinds.anchors.lodged import Lodged, is_named_by
-from smki.kinds.anchors.problems import Problem, slot_error
 from smki.kinds.anchors.slots import (
     AnchorCertificate,
     AnchorConfiguration,
@@ -38,7 +39,7 @@ _NAME_ANOTHER = "name a certificate that fits."
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SlotResult:
     """What became of one place."""
 
     placement: Placement
@@ -51,22 +52,21 @@ class Verdict:
         return not self.problems
 
 
-def judge(configuration: AnchorConfiguration, lodged: Lodged, now: datetime) -> tuple[Verdict, ...]:
-    """A verdict for each place, with all that is wrong at `now` (UTC)."""
+def check_places(configuration: AnchorConfiguration, lodged: Lodged, now: datetime) -> tuple[SlotResult, ...]:
+    """A result for each place, with all that is wrong at `now` (UTC)."""
     found = [(place, _candidates(place, lodged)) for place in configuration.placements()]
     places: dict[AnchorCertificate, list[Placement]] = {}
     for place, candidates in found:
         if len(candidates) == 1:
             places.setdefault(candidates[0], []).append(place)
-    return tuple(_verdict(place, candidates, lodged, places, now) for place, candidates in found)
+    return tuple(_result(place, candidates, lodged, places, now) for place, candidates in found)
 
 
-def approved(configuration: AnchorConfiguration, verdicts: Sequence[Verdict], item: str) -> AnchorSet:
-    """The base set that the verdicts are of; `item` names it in errors. Raises AnchorSlotError with all problems."""
-    problems = [problem for verdict in verdicts for problem in verdict.problems]
-    if problems:
-        raise slot_error(item, problems)
-    placed = [PlacedCertificate(v.placement, v.certificate) for v in verdicts if v.certificate is not None]
+def build_set(configuration: AnchorConfiguration, results: Sequence[SlotResult], item: str) -> AnchorSet:
+    """The base set that the results are of; `item` names it in errors. Raises AnchorSlotError with all problems."""
+    if problems := [problem for result in results for problem in result.problems]:
+        raise error_of(AnchorSlotError, item, problems)
+    placed = [PlacedCertificate(one.placement, one.certificate) for one in results if one.certificate is not None]
     return AnchorSet(configuration, tuple(placed))
 
 
@@ -74,22 +74,22 @@ def _candidates(place: Placement, lodged: Lodged) -> list[AnchorCertificate]:
     return [one for one in lodged.get(place.reference.serial_number, ()) if is_named_by(place.reference, one)]
 
 
-def _verdict(
+def _result(
     place: Placement,
     candidates: list[AnchorCertificate],
     lodged: Lodged,
     places: Mapping[AnchorCertificate, list[Placement]],
     now: datetime,
-) -> Verdict:
+) -> SlotResult:
     if len(candidates) != 1:
-        return Verdict(place, None, (_not_found(place, candidates, lodged),))
+        return SlotResult(place, None, (_not_found(place, candidates, lodged),))
     (certificate,) = candidates
     rules = [
         *_state_rules(certificate, now),
         *_slot_rules(place, certificate),
         *_sharing_rules(place, places[certificate]),
     ]
-    return Verdict(place, certificate, tuple(Problem(str(place), rule, next_step) for rule, next_step in rules))
+    return SlotResult(place, certificate, tuple(Problem(str(place), rule, next_step) for rule, next_step in rules))
 
 
 def _not_found(place: Placement, candidates: list[AnchorCertificate], lodged: Lodged) -> Problem:

@@ -52,6 +52,11 @@ class Slot(StrEnum):
         """What the slot takes."""
         return _TERMS[self]
 
+    @property
+    def words(self) -> str:
+        """As people read it, with its usage."""
+        return f"{self.terms.title} {self.terms.usage}" if self.terms.usage else self.terms.title
+
 
 @dataclass(frozen=True, slots=True)
 class SlotTerms:

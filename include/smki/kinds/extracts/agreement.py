@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
 from smki.obligations.catalogue import DeltaExtract, FullExtract, is_recovery_start
-from smki.repository.holdings import digest_of_statuses
+from smki.repository.holdings import digests_of_statuses
 from smki.repository.windows import find_window, in_use_digest
 from smki.store.manifest import Manifest
 from smki.verify.faults import Fault, FaultError
@@ -28,11 +28,9 @@ def expected_digest(engine: Engine, kind: FullExtract | DeltaExtract, business_d
         case DeltaExtract():
             return window.changed
         case FullExtract(statuses):
-            return (
-                in_use_digest(engine, window.seq)
-                if is_recovery_start(kind)
-                else digest_of_statuses(engine, window.seq, statuses)
-            )
+            if is_recovery_start(kind):
+                return in_use_digest(engine, window.seq)
+            return sum(digests_of_statuses(engine, window.seq, statuses).values(), SetDigest())
         case never:
             assert_never(never)
 

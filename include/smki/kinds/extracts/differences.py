@@ -7,7 +7,7 @@ which found the difference, has all 256 bits.)
 """
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -20,8 +20,9 @@ from sqlalchemy import Engine
 
 from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import read_records
+from smki.certificates.model import Status
 from smki.errors import DocumentRefusedError
-from smki.repository.holdings import in_use_as_of, named, names_of
+from smki.repository.holdings import held_as_of, named, names_of
 from smki.store.manifest import Manifest
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, check_segments, examine_file
@@ -50,11 +51,13 @@ class Differences:
         )
 
 
-def full_differences(engine: Engine, seq: int, file: Path, verification: Verification, marks: Marks) -> Differences:
-    """In what a full extract, read to its end, differs from the repository as of window `seq`."""
+def full_differences(
+    engine: Engine, seq: int, statuses: Collection[Status], file: Path, verification: Verification, marks: Marks
+) -> Differences:
+    """In what a full extract of some statuses, read to its end, differs from the repository as of window `seq`."""
     held = marks.bodies(segment.number for segment in verification.segments)
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
-        lanes, ids = _spooled(engine, seq, Path(folder))
+        lanes, ids = _spool(engine, seq, statuses, Path(folder))
         surplus: list[int] = []
         missing: list[int] = []
         counts = [0, 0]
@@ -75,11 +78,12 @@ def full_differences(engine: Engine, seq: int, file: Path, verification: Verific
     )
 
 
-def confirmed_duplicates(
+def confirm_duplicates(
     file: Path, manifest: Manifest | None, schema: Path, verification: Verification, marks: Marks
 ) -> tuple[str, ...]:
-    """The certificates that really stand in the file more than once: of equal keys, those of equal issuer and serial
-    number. At most 100, one line each.
+    """The certificates that stand in the file more than once: of equal keys, those of equal issuer and serial number.
+
+    At most 100, one line each.
     """
     repeated = np.array(verification.repeated, np.uint64)
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
@@ -100,13 +104,15 @@ def confirmed_duplicates(
     return (*lines[:MOST_NAMED], *_more(len(lines), min(len(lines), MOST_NAMED), "more than once in the file"))
 
 
-def _spooled(engine: Engine, seq: int, folder: Path) -> tuple[list[Lanes], list[NDArray[np.int64]]]:
+def _spool(
+    engine: Engine, seq: int, statuses: Collection[Status], folder: Path
+) -> tuple[list[Lanes], list[NDArray[np.int64]]]:
     """The repository's side on disk: lanes and ids, piece by piece in the same order."""
     lanes: list[Lanes] = []
     ids: list[NDArray[np.int64]] = []
-    for number, batch in enumerate(in_use_as_of(engine, seq)):
-        octets = b"".join(batch["lane"].to_pylist())
-        np.save(folder / f"lanes-{number}.npy", np.frombuffer(octets, "<u8"))
+    for number, batch in enumerate(held_as_of(engine, seq, statuses)):
+        lane_bytes = b"".join(batch["lane"].to_pylist())
+        np.save(folder / f"lanes-{number}.npy", np.frombuffer(lane_bytes, "<u8"))
         np.save(folder / f"ids-{number}.npy", batch["id"].to_numpy())
         lanes.append(np.load(folder / f"lanes-{number}.npy", mmap_mode="r"))
         ids.append(np.load(folder / f"ids-{number}.npy", mmap_mode="r"))

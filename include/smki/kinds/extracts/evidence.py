@@ -1,152 +1,329 @@
 """The evidence on a full extract or a delta: what the verifier found in its bytes, beside repository and ledger.
 
 * FULL of window n: its set digest is Σ entered − Σ departed over the windows 1 … n; and, closure, that of the newest
-  full extract published before (of window m) + Σ entered − Σ departed over m+1 … n.
+  full extract published before (of window m) + Σ entered − Σ departed over m+1 … n. A full extract of other statuses is
+  held against the repository as of window n, and has no closure; of several statuses each is held against it apart.
 * DELT of window n: each record is of a certificate that the window changed, with the status that it had at the window's
   end; and each of those is there.
 * Where a digest does not agree, the certificates are named.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.version import AnnexB
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import DocumentRefusedError
-from smki.gate.evidence import FAULT_TEXT, NEW, Evidence, Source, Table
-from smki.gate.figures import delta_figures, full_figures
-from smki.gate.ledger import past_publications
+from smki.errors import DocumentRefusedError, PlanError
+from smki.gate.checks import Check, FileRow, GzipRow, NameRow, Row
+from smki.gate.evidence import Evidence, Rows, as_columns
+from smki.gate.ledger import PastPublication, past_publications
+from smki.gate.model import Figure
+from smki.kinds import Source
 from smki.kinds.extracts.agreement import expected_digest
-from smki.kinds.extracts.differences import MOST_NAMED, confirmed_duplicates, full_differences
-from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
+from smki.kinds.extracts.checks import (
+    DELTA,
+    NEW,
+    DeltaRow,
+    ExtractRow,
+    FullRow,
+    RecordRow,
+    SegmentRow,
+    StatusRow,
+    XmlRow,
+    full_checks,
+    words_of,
+)
+from smki.kinds.extracts.differences import MOST_NAMED, confirm_duplicates, full_differences
+from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
 from smki.repository.database import lost_connections
-from smki.repository.holdings import changed_after_final, changed_by, known_issuers, manufacturing_in_use, named
+from smki.repository.holdings import (
+    changed_after_final,
+    changed_by,
+    count_manufacturing,
+    digests_of_statuses,
+    known_issuers,
+    named,
+)
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
 from smki.store.manifest import manifest_path, read_manifest
 from smki.verify.faults import Fault
 from smki.verify.marks import Marks
-from smki.verify.verification import Verification
+from smki.verify.verification import Verification, examine_file
 
+_BATCH = 1 << 16
 _HEAD_BYTES = 1 << 16  # bytes of XML in which the first record has begun
-_OF_THE_FILE = ("bytes", "days_since_previous")  # figures that need no record to have been read
 _BEHIND_THE_WINDOWS = (
     "it has exactly the certificates that the repository has now, which have changed behind the windows"
 )
 _EARLIER = "the windows agree among themselves, so the earlier full extract was published with other certificates"
 
 
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """An extract whose bytes have been read, and where what it is held against comes from."""
+
+    source: Source
+    obligation: Obligation
+    window: Window
+    file: Path
+    verification: Verification
+    marks: Marks
+    past: Sequence[PastPublication]  # oldest first
+
+    @property
+    def unread(self) -> str:
+        """What could not be read, in words; empty where all was."""
+        segments = self.verification.segments
+        if not segments:
+            return "nothing of it could be read"
+        faulty = sum(bool(segment.fault) for segment in segments)
+        left = "was left at what is wrong there" if faulty == 1 else "were left at what is wrong in each"
+        return f"{faulty} of {len(segments)} segments {left}" if faulty else ""
+
+
+def has_rows(kind: Kind) -> bool:
+    """Whether a file of this kind has to be examined with a row a record: the status beside each is judged."""
+    return isinstance(kind, DeltaExtract) or (isinstance(kind, FullExtract) and len(kind.statuses) > 1)
+
+
+def examine_extract(
+    source: Source,
+    obligation: Obligation,
+    business_date: date,
+    file: Path,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Evidence:
+    """What an extract is judged on that nobody has examined yet; its manifest beside it is used. Raises the same."""
+    manifest = read_manifest(file) if manifest_path(file).exists() else None
+    with TemporaryDirectory(prefix="smki-") as folder:
+        marks = Marks(Path(folder))
+        verification = examine_file(
+            file,
+            source.schema,
+            marks,
+            manifest=manifest,
+            workers=workers,
+            keep_rows=has_rows(obligation.kind),
+            progress=progress,
+        )
+        return extract_evidence(source, obligation, business_date, file, verification, marks)
+
+
 def extract_evidence(
     source: Source, obligation: Obligation, business_date: date, file: Path, verification: Verification, marks: Marks
 ) -> Evidence:
-    """What an examined extract is judged on; a delta has to be examined with its rows.
+    """What an examined extract is judged on; where `has_rows` says so, it has to be examined with its rows.
 
-    Raises WindowError while the day's window is not closed, RepositoryUnavailableError.
+    Raises WindowError while the day's window is not closed, RepositoryUnavailableError, PlanError for no extract.
     """
-    engine = source.engine
-    window = find_window(engine, business_date)
-    kind = obligation.kind
-    assert isinstance(kind, FullExtract | DeltaExtract)  # noqa: S101  # whoever calls has matched it
-    expected = expected_digest(engine, kind, business_date)
+    window = find_window(source.engine, business_date)
+    with lost_connections(), source.engine.connect() as connection:
+        yesterday, newest = business_date - timedelta(days=1), source.quality.history.publications
+        past = past_publications(connection, obligation, yesterday, verification.sha256, newest)
+    examined = _Examined(source, obligation, window, file, verification, marks, past)
+    match obligation.kind:
+        case FullExtract():
+            return full_evidence(examined, obligation.kind)
+        case DeltaExtract():
+            return delta_evidence(examined)
+        case _:
+            raise PlanError(obligation.name, "it is no extract of certificates.")
+
+
+def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
+    """What a full extract is judged on."""
+    engine, window, verification = examined.source.engine, examined.window, examined.verification
+    several = digests_of_statuses(engine, window.seq, kind.statuses) if len(kind.statuses) > 1 else {}
+    expected = sum(several.values(), SetDigest()) if several else expected_digest(engine, kind, window.business_date)
     with lost_connections(), engine.connect() as connection:
-        past = past_publications(
-            connection, obligation, business_date - timedelta(days=1), verification.sha256, source.quality.publications
-        )
-        closure = _closure(connection, engine, obligation, window, expected)
-    is_full = isinstance(kind, FullExtract)
-    figures = (full_figures if is_full else delta_figures)(source.quality, business_date, verification, past)
-    row = xml_row(engine, obligation.file_name(business_date), verification)
-    row |= {figure.name: figure.value for figure in figures}
-    row |= {
-        "expected_records": expected.count,
-        "expected_set_digest": str(expected),
-        "head_fault": _head_fault(file, verification.format),
-    }
-    unread = _unread(verification)
-    if unread:
-        figures = tuple(figure for figure in figures if figure.name in _OF_THE_FILE)
-    tables = {Table.SEGMENTS: segment_table(verification)}
-    resurrected = changed_after_final(engine, closure.since if is_full else window.seq, window.seq)
-    row["final_fault"] = f"{len(resurrected):,} certificates were changed after E or R" if resurrected else ""
-    named_items: dict[str, Sequence[str]] = {"windows.final": resurrected[:MOST_NAMED]}
-    if verification.repeated:
-        in_segments = any(segment.deflate_bytes for segment in verification.segments)
-        manifest = read_manifest(file) if in_segments and manifest_path(file).exists() else None
-        twice = confirmed_duplicates(file, manifest, source.schema, verification, marks)
-        row["duplicate_fault"] = row["duplicate_fault"] if twice else ""
-        named_items["xml.unique"] = twice
-    row["manufacturing"] = sum(segment.manufacturing for segment in verification.segments)
-    if is_full:
-        row["closure_set_digest"] = str(closure.digest)
-        row["expected_manufacturing"] = manufacturing_in_use(engine, window.seq)
-        differing: tuple[str, ...] = ()
-        if not unread and verification.set_digest != expected:
-            state = f"in use as of window {window.seq}"
-            differing = full_differences(engine, window.seq, file, verification, marks).in_words(state)
-            if not differing and not verification.repeated:
-                differing = (_BEHIND_THE_WINDOWS,)
-        named_items |= dict.fromkeys(("full.count", "full.set-digest"), differing)
-        named_items["full.closure"] = (closure.basis, *(differing if closure.digest == expected else (_EARLIER,)))
-    else:
-        changed = changed_by(engine, window.seq)
-        row["expected_manufacturing"] = int(pc.sum(changed["manufacturing"]).as_py() or 0)
-        records, missing = _against_window(
-            marks.rows(segment.number for segment in verification.segments if not segment.fault), changed
-        )
-        tables[Table.RECORDS] = records
-        row["missing_fault"] = f"{len(missing):,} certificates are missing" if missing else ""
-        named_items["delta.complete"] = missing[:MOST_NAMED]
-    tables[Table.FILE] = pd.DataFrame([row])
-    return Evidence(
-        obligation=obligation,
-        name=verification.name,
-        business_date=business_date,
-        bytes=verification.bytes,
-        sha256=verification.sha256,
-        tables=tables,
-        figures=figures,
-        named=named_items,
-        unread=unread,
+        closure = _closure(connection, examined, expected if is_recovery_start(kind) else None)
+    figures = full_figures(
+        examined.source.quality,
+        examined.obligation.cut_off,
+        window.business_date,
+        verification,
+        examined.past,
     )
+    final = changed_after_final(engine, closure.since, window.seq)
+    twice = _duplicates(examined)
+    manufacturing = count_manufacturing(engine, window.seq, kind.statuses)
+    file = (
+        *_file_rows(examined, final, twice, expected, manufacturing),
+        FullRow(None if closure.digest is None else str(closure.digest)),
+    )
+    differing = _differences(examined, kind, expected)
+    rows: dict[type[Row], Rows] = {SegmentRow: segment_rows(verification, kind.statuses)}
+    if several:
+        rows[StatusRow] = _status_rows(examined, several)
+    concerned = {
+        "windows.final": final[:MOST_NAMED],
+        "xml.unique": twice,
+        "full.count": differing,
+        "full.set-digest": differing,
+        "full.closure": (closure.basis, *(differing if closure.digest == expected else (_EARLIER,))),
+    }
+    return _evidence(examined, full_checks(kind), file, rows, figures, concerned)
 
 
-def xml_row(engine: Engine, expected_name: str, verification: Verification) -> dict[str, object]:
-    """What the table FILE says of any examined Annex B file."""
-    known = known_issuers(engine)
+def delta_evidence(examined: _Examined) -> Evidence:
+    """What a delta is judged on."""
+    engine, window, verification = examined.source.engine, examined.window, examined.verification
+    changed = changed_by(engine, window.seq)
+    readable = (segment.number for segment in verification.segments if not segment.fault)
+    records, missing = _against_window(examined.marks.rows(readable), changed)
+    figures = delta_figures(examined.source.quality, window.business_date, verification, examined.past)
+    final = changed_after_final(engine, window.seq, window.seq)
+    twice = _duplicates(examined)
+    manufacturing = int(pc.sum(changed["manufacturing"]).as_py() or 0)
+    file = (
+        *_file_rows(examined, final, twice, window.changed, manufacturing),
+        DeltaRow(f"{len(missing):,} certificates are missing" if missing else ""),
+    )
+    rows: dict[type[Row], Rows] = {SegmentRow: segment_rows(verification), RecordRow: records}
+    concerned = {
+        "windows.final": final[:MOST_NAMED],
+        "xml.unique": twice,
+        "delta.complete": missing[:MOST_NAMED],
+    }
+    return _evidence(examined, DELTA, file, rows, figures, concerned)
+
+
+def xml_rows(source: Source, expected_name: str, verification: Verification) -> tuple[NameRow, GzipRow, XmlRow]:
+    """What is said of any examined Annex B file as a whole."""
+    known = known_issuers(source.engine)
     unknown = {name: count for name, count in verification.issuers.items() if bytes.fromhex(name) not in known}
 
     def faults(kind: Fault) -> str:
         return " ".join(fault.rule for fault in verification.faults if fault.fault is kind)
 
-    return {
-        "name": verification.name,
-        "expected_name": expected_name,
-        "name_fault": faults(Fault.NAME),
-        "gzip_fault": faults(Fault.GZIP),
-        "content_fault": faults(Fault.CONTENT),
-        "duplicate_fault": faults(Fault.DUPLICATE),
-        "issuer_fault": f"{sum(unknown.values()):,} records of {len(unknown)} unknown issuers" if unknown else "",
-        "records": verification.records,
-        "set_digest": str(verification.set_digest),
-    }
+    return (
+        NameRow(verification.name, expected_name),
+        GzipRow(faults(Fault.NAME), faults(Fault.GZIP)),
+        XmlRow(
+            content_fault=faults(Fault.CONTENT),
+            duplicate_fault=faults(Fault.DUPLICATE),
+            issuer_fault=f"{sum(unknown.values()):,} records of {len(unknown)} unknown issuers" if unknown else "",
+            records=verification.records,
+            set_digest=str(verification.set_digest),
+        ),
+    )
 
 
-def _unread(verification: Verification) -> str:
-    """What could not be read, in words; empty where all was."""
-    if not verification.segments:
-        return "nothing of it could be read"
-    faulty = sum(bool(segment.fault) for segment in verification.segments)
-    left = "was left at what is wrong there" if faulty == 1 else "were left at what is wrong in each"
-    return f"{faulty} of {len(verification.segments)} segments {left}" if faulty else ""
+def segment_rows(verification: Verification, statuses: Collection[Status] = (Status.IN_USE,)) -> tuple[SegmentRow, ...]:
+    """The verifier's rows, with the count of records that have one of some statuses in a column of its own."""
+    return tuple(
+        SegmentRow(
+            number=segment.number,
+            records=segment.records,
+            in_use=sum(segment.statuses.get(status, 0) for status in statuses),
+            fault=segment.fault,
+            parsed=segment.parsed,
+            item=segment.fault_text or f"segment {segment.number}: {_mix(segment.statuses)}",
+        )
+        for segment in verification.segments
+    )
+
+
+def _evidence(
+    examined: _Examined,
+    checks: tuple[Check, ...],
+    file: tuple[FileRow, ...],
+    rows: Mapping[type[Row], Rows],
+    figures: tuple[Figure, ...],
+    concerned: Mapping[str, Sequence[str]],
+) -> Evidence:
+    verification, unread = examined.verification, examined.unread
+    return Evidence(
+        obligation=examined.obligation,
+        name=verification.name,
+        business_date=examined.window.business_date,
+        bytes=verification.bytes,
+        sha256=verification.sha256,
+        checks=checks,
+        file=file,
+        rows=rows,
+        figures=tuple(figure for figure in figures if not unread or figure.name in OF_THE_FILE),
+        concerned=concerned,
+        unread=unread,
+    )
+
+
+def _file_rows(
+    examined: _Examined, final: Sequence[str], twice: Sequence[str], expected: SetDigest, manufacturing: int
+) -> tuple[FileRow, ...]:
+    """What is said of any extract as a whole, the figures expected by the repository beside its own."""
+    verification = examined.verification
+    name, gzip_row, xml = xml_rows(
+        examined.source, examined.obligation.file_name(examined.window.business_date), verification
+    )
+    return (
+        name,
+        gzip_row,
+        xml if twice else replace(xml, duplicate_fault=""),
+        ExtractRow(
+            head_fault=_head_fault(examined.file, verification.format),
+            final_fault=f"{len(final):,} certificates were changed after E or R" if final else "",
+            expected_records=expected.count,
+            expected_set_digest=str(expected),
+            manufacturing=sum(segment.manufacturing for segment in verification.segments),
+            expected_manufacturing=manufacturing,
+        ),
+    )
+
+
+def _duplicates(examined: _Examined) -> tuple[str, ...]:
+    """What really stands in it twice; equal keys alone may be chance."""
+    verification, file = examined.verification, examined.file
+    if not verification.repeated:
+        return ()
+    in_segments = any(segment.deflate_bytes for segment in verification.segments)
+    manifest = read_manifest(file) if in_segments and manifest_path(file).exists() else None
+    return confirm_duplicates(file, manifest, examined.source.schema, verification, examined.marks)
+
+
+def _differences(examined: _Examined, kind: FullExtract, expected: SetDigest) -> tuple[str, ...]:
+    """In which certificates a full extract differs from the repository, one line each."""
+    verification, window = examined.verification, examined.window
+    if examined.unread or verification.set_digest == expected:
+        return ()
+    found = full_differences(
+        examined.source.engine, window.seq, kind.statuses, examined.file, verification, examined.marks
+    ).in_words(f"{words_of(kind)} as of window {window.seq}")
+    return found if found or verification.repeated else (_BEHIND_THE_WINDOWS,)
+
+
+def _status_rows(examined: _Examined, expected: Mapping[Status, SetDigest]) -> tuple[StatusRow, ...]:
+    """The certificates of each status in the file, beside those that have it as of the window."""
+    found = dict.fromkeys(expected, SetDigest())
+    for segment in examined.verification.segments:
+        if not segment.fault:
+            records = examined.marks.rows([segment.number])
+            for status in found:
+                of_status = records.filter(pc.equal(records["status"], str(status)))
+                found[status] += SetDigest.of_hashes(of_status["sha256"].to_pylist())
+    return tuple(
+        StatusRow(
+            set_digest=str(found[status]),
+            expected_set_digest=str(digest),
+            item=f"status {status}: {found[status].count:,} in the file, {digest.count:,} in the repository",
+        )
+        for status, digest in expected.items()
+    )
 
 
 def _head_fault(file: Path, annex_b: AnnexB) -> str:
@@ -163,76 +340,65 @@ def _head_fault(file: Path, annex_b: AnnexB) -> str:
     return " ".join(wrong)
 
 
-def segment_table(verification: Verification) -> pd.DataFrame:
-    """The table SEGMENTS: the verifier's rows, with the count of records in use in a column of its own."""
-    rows = [
-        {
-            "number": segment.number,
-            "records": segment.records,
-            "in_use": segment.statuses.get(Status.IN_USE, 0),
-            "fault": segment.fault,
-            "parsed": segment.parsed,
-            FAULT_TEXT: segment.fault_text or f"segment {segment.number}: {_mix(segment.statuses)}",
-        }
-        for segment in verification.segments
-    ]
-    return pd.DataFrame(rows, columns=["number", "records", "in_use", "fault", "parsed", FAULT_TEXT])
-
-
 def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table RECORDS, and the certificates that the window changed and no record has, by name."""
-    held = records.select(["status", "class", "serial_number", "sha256"]).to_pandas().astype(object)
+    """The rows of RecordRow as columns, and the certificates that the window changed and no record has, by name."""
     # Two certificates with one body: it was written over another one, and the fields beside it say so.
-    window = changed.to_pandas().astype(object).drop_duplicates("sha256").set_index("sha256")
-    beside = window[["before", "after"]].reindex(held["sha256"])
-    before = beside["before"].fillna(NEW)
-    moves = [
-        f"{one_class} {old}→{new}" for one_class, old, new in zip(held["class"], before, held["status"], strict=True)
-    ]
-    items = [
+    place = pc.index_in(records["sha256"], value_set=changed["sha256"])  # of the first; null for none
+    before = pc.fill_null(pc.take(changed["before"], place), NEW)
+    moves = pc.binary_join_element_wise(
+        records["class"], pc.binary_join_element_wise(before, records["status"], "→"), " "
+    )
+    items = (
         f"{named(serial.hex().upper(), None)}: {move}"
-        for serial, move in zip(held["serial_number"], moves, strict=True)
-    ]
-    table = pd.DataFrame(
-        {
-            "status": held["status"],
-            "expected_status": beside["after"].to_numpy(),
-            "move": pd.Series(moves, dtype=object),
-            "item": pd.Series(items, dtype=object),
-        }
+        for serial, move in zip(_values(records["serial_number"]), _values(moves), strict=True)
     )
-    missing = window.loc[~window.index.isin(held["sha256"])]
-    named_missing = tuple(
-        f"{named(serial.hex().upper(), None)}: {old or NEW}→{new}"
-        for serial, old, new in zip(missing["serial_number"], missing["before"], missing["after"], strict=True)
+    rows = as_columns(
+        RecordRow,
+        status=records["status"],
+        expected_status=pc.take(changed["after"], place),
+        move=moves,
+        item=pa.array(items, pa.string()),
     )
-    return table, named_missing
+    is_first = pc.equal(pc.index_in(changed["sha256"], value_set=changed["sha256"]), np.arange(changed.num_rows))
+    missing = changed.filter(pc.and_not(is_first, pc.is_in(changed["sha256"], value_set=records["sha256"])))
+    return rows, tuple(
+        f"{named(one['serial_number'].hex().upper(), None)}: {one['before'] or NEW}→{one['after']}"
+        for one in missing.select(["serial_number", "before", "after"]).to_pylist()
+    )
+
+
+def _values(column: pa.ChunkedArray) -> Iterator[Any]:
+    """Some thousands at a time as Python's, of a column of millions."""
+    for start in range(0, len(column), _BATCH):
+        yield from column.slice(start, _BATCH).to_pylist()
 
 
 @dataclass(frozen=True, slots=True)
 class _Closure:
-    digest: SetDigest
+    digest: SetDigest | None  # none: of its statuses there is no sum
     basis: str
     since: int  # the first window that no full extract before holds
 
 
-def _closure(
-    connection: Connection, engine: Engine, obligation: Obligation, window: Window, expected: SetDigest
-) -> _Closure:
-    """What a full extract of that window has to be, from the one published before it."""
-    columns = artefact.c
+def _closure(connection: Connection, examined: _Examined, expected: SetDigest | None) -> _Closure:
+    """What a full extract has to be, from the one published before it; `expected` is what it is without one."""
+    columns, window = artefact.c, examined.window
     before = connection.execute(
         select(columns.name, columns.window_seq, columns.set_digest)
         .join_from(publication, artefact, columns.id == publication.c.artefact_id)
-        .where(columns.obligation == obligation.name, columns.window_seq < window.seq)
+        .where(
+            columns.obligation == examined.obligation.name,
+            columns.subject == examined.obligation.subject,
+            columns.window_seq < window.seq,
+        )
         .order_by(columns.window_seq.desc(), publication.c.id.desc())
         .limit(1)
     ).one_or_none()
     if before is None:
         return _Closure(expected, "no full extract was published before; it is held against the sum of all windows", 1)
-    digest = SetDigest.parse(before.set_digest)
-    for one in list_windows(engine):
-        if before.window_seq < one.seq <= window.seq:
+    digest = None if expected is None else SetDigest.parse(before.set_digest)
+    for one in list_windows(examined.source.engine):
+        if digest is not None and before.window_seq < one.seq <= window.seq:
             digest = digest + one.entered - one.departed
     return _Closure(
         digest,

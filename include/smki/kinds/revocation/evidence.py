@@ -1,146 +1,210 @@
 """The evidence on a revocation list's file: what its bytes hold, beside the lodged list and the one published before.
 
-A list has to be the newest lodged one of its kind, to the octet (SEC Appendix O 2.3.3 (c), (d)). Number and nextUpdate
-that go back, entries that are gone and revocations that it does not list trip a breaker: its issuer signed it, so a
-person decides.
+* It is one gzip member, intact, under its name, without private key material.
+* It holds the newest lodged list of its kind, byte for byte (SEC Appendix O 2.3.3 (c), (d)).
+* Its signature verifies, now and from these bytes, under a lodged certificate of its issuer, and its kind is the one
+  that its name promises. Its thisUpdate has come and its nextUpdate has not passed.
+* Number and nextUpdate that go back, entries that are gone and revocations that it does not list trip a breaker: its
+  issuer signed it, so a person decides.
 """
 
-from collections.abc import Sequence
-from datetime import date, datetime
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import pandas as pd
 from sqlalchemy import Engine
 
 from smki.certificates.reading import is_private_key
-from smki.errors import VerificationError
-from smki.gate.bounds import Bounds
-from smki.gate.evidence import Evidence, Source, Table
-from smki.gate.figures import figure, silence
+from smki.errors import RevocationListRefusedError, VerificationError
+from smki.gate.bounds import Bounds, Quality
+from smki.gate.checks import GzipRow, KeyRow, NameRow
+from smki.gate.evidence import Evidence
+from smki.gate.figures import BYTES, silence
 from smki.gate.ledger import PastPublication, past_publications
 from smki.gate.model import Figure
-from smki.kinds.revocation.examination import ListExamination, examine_revocation_file
-from smki.kinds.revocation.lodging import latest_list
-from smki.kinds.revocation.reading import RevocationListFields
-from smki.obligations.catalogue import Obligation, RevocationList
+from smki.kinds import Source
+from smki.kinds.revocation.checks import (
+    ENTRIES,
+    ENTRIES_LOST,
+    LIST,
+    NEXT_UPDATE,
+    NEXT_UPDATE_STEP,
+    NUMBER,
+    NUMBER_STEP,
+    UNLISTED,
+    EntryRow,
+    ListRow,
+)
+from smki.kinds.revocation.file import newest_list
+from smki.kinds.revocation.lodging import CLOCK_SKEW, LodgedList, kind_of
+from smki.kinds.revocation.reading import RevocationListFields, read_revocation_list
+from smki.obligations.catalogue import Obligation
 from smki.repository.database import lost_connections
 from smki.repository.holdings import named, revoked_of, statuses_of
-from smki.verify.faults import Fault
+from smki.verify.faults import Fault, FaultError
+from smki.verify.frame import read_single
 
-_SHOWN = 100
+_MOST_NAMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListExamination:
+    """What a list's file holds, and what is wrong with it."""
+
+    name: str
+    bytes: int  # of the file
+    sha256: str  # of the file, hex
+    fields: RevocationListFields | None  # none where it cannot be read
+    faults: tuple[FaultError, ...]
+    key_in_frame: bool  # a private key stands in the bytes around the list: a comment in the gzip header goes out, too
+
+    def fault(self, kind: Fault) -> str:
+        """What of this kind is wrong, in words."""
+        return " ".join(fault.rule for fault in self.faults if fault.fault is kind)
 
 
 def list_evidence(source: Source, obligation: Obligation, file: Path, now: datetime) -> Evidence:
     """What a list's file is judged on at `now` (UTC).
 
-    Raises VerificationError while no list of the kind is lodged, RepositoryUnavailableError, StagingError.
+    Raises VerificationError while no list of the kind is lodged, PlanError for no list, RepositoryUnavailableError and
+    StagingError.
     """
-    engine, kind = source.engine, obligation.kind
-    assert isinstance(kind, RevocationList)  # noqa: S101  # whoever calls has matched it
-    with lost_connections(), engine.connect() as connection:
-        lodged = latest_list(connection, kind.list_kind)
-        if lodged is None:
-            raise VerificationError(
-                file.name,
-                f"no {kind.list_kind} is lodged that it could be.",
-                "It cannot be judged.",
-                "lodge the list; `smki revocation list` shows what is there.",
-            )
-        day = lodged.this_update.date()
-        examined = examine_revocation_file(engine, file, lodged, now)
+    lodged = newest_list(source.engine, obligation)
+    if lodged is None:
+        raise VerificationError(
+            file.name,
+            "no list is lodged that it could be.",
+            next_step="lodge the list; `smki revocation list` shows what is there.",
+        )
+    examined = examine_list(source.engine, file, lodged, now)
+    with lost_connections(), source.engine.connect() as connection:
         # Whatever its day: a list that went back is older than the published one.
-        past = past_publications(connection, obligation, date.max, examined.sha256, source.quality.publications)
-    unlisted = _unlisted(engine, examined.fields, now)
-    figures = (
-        *_list_figures(source, examined, past, len(unlisted)),
-        silence(day, past, source.quality.revocation_silent),
-    )
-    row = {
-        "name": examined.name,
-        "expected_name": obligation.file_name(day),
-        "name_fault": _faults(examined, Fault.NAME),
-        "gzip_fault": _faults(examined, Fault.GZIP),
-        "octets_fault": _faults(examined, Fault.CONTENT),
-        "private_key_fault": _faults(examined, Fault.PRIVATE_KEY) or _key_in_header(file),
-        "signature_fault": _faults(examined, Fault.SIGNATURE),
-        "freshness_fault": _faults(examined, Fault.FRESHNESS),
-    }
+        newest = source.quality.history.publications
+        past = past_publications(connection, obligation, date.max, examined.sha256, newest)
+    day = lodged.this_update.date()
+    unlisted = _find_unlisted(source.engine, examined.fields, now)
     return Evidence(
         obligation=obligation,
         name=examined.name,
         business_date=day,
         bytes=examined.bytes,
         sha256=examined.sha256,
-        tables={
-            Table.FILE: pd.DataFrame([row | {one.name: one.value for one in figures}]),
-            Table.ENTRIES: _entries(engine, examined.fields),
-        },
-        figures=figures,
-        named={"list.unlisted": [named(serial.hex().upper(), None) for serial in sorted(unlisted)[:_SHOWN]]},
+        checks=LIST,
+        file=(
+            NameRow(examined.name, obligation.file_name(day)),
+            GzipRow(examined.fault(Fault.NAME), examined.fault(Fault.GZIP)),
+            KeyRow(
+                examined.fault(Fault.PRIVATE_KEY)
+                or ("its gzip header holds a private key." if examined.key_in_frame else "")
+            ),
+            ListRow(
+                octets_fault=examined.fault(Fault.CONTENT),
+                signature_fault=examined.fault(Fault.SIGNATURE),
+                freshness_fault=examined.fault(Fault.FRESHNESS),
+            ),
+        ),
+        rows={EntryRow: _entry_rows(source.engine, examined.fields)},
+        figures=_figures(source.quality, examined, day, past, len(unlisted)),
+        concerned={"list.unlisted": [named(serial.hex().upper(), None) for serial in sorted(unlisted)[:_MOST_NAMED]]},
     )
 
 
-def _faults(examined: ListExamination, kind: Fault) -> str:
-    return " ".join(fault.rule for fault in examined.faults if fault.fault is kind)
+def examine_list(engine: Engine, file: Path, expected: LodgedList, now: datetime) -> ListExamination:
+    """What `file` holds, held against the lodged list that it has to be, at `now` (UTC). Raises StagingError."""
+    fields, faults = None, []
+    try:
+        content = read_single(file)
+    except FaultError as fault:
+        faults.append(fault)
+    else:
+        faults += _content_faults(file, content, expected)
+        try:
+            fields = read_revocation_list(content)
+            faults += _list_faults(engine, file, fields, content, expected, now)
+        except RevocationListRefusedError as error:
+            faults.append(FaultError(Fault.SIGNATURE, file.name, f"{error.item}: {error.rule}", "", error.next_step))
+    file_bytes = file.read_bytes()
+    return ListExamination(
+        name=file.name,
+        bytes=len(file_bytes),
+        sha256=hashlib.sha256(file_bytes).hexdigest(),
+        fields=fields,
+        faults=tuple(faults),
+        key_in_frame=is_private_key(file_bytes),
+    )
 
 
-def _key_in_header(file: Path) -> str:
-    """A comment in the gzip header is no part of what the file holds, and goes out with it."""
-    return "its gzip header holds a private key." if is_private_key(file.read_bytes()) else ""
+def _content_faults(file: Path, content: bytes, expected: LodgedList) -> Iterator[FaultError]:
+    if is_private_key(content):
+        next_step = "have the key replaced wherever it is in use."
+        yield FaultError(Fault.PRIVATE_KEY, file.name, "it holds a private key.", "", next_step)
+    if content != expected.body:
+        yield FaultError(Fault.CONTENT, file.name, f"it does not hold the bytes of {expected}.", "", "")
 
 
-def _entries(engine: Engine, fields: RevocationListFields | None) -> pd.DataFrame:
-    """The table ENTRIES: a row a listed certificate with its status in the repository, "" where it is not lodged."""
-    serials = [entry.serial_number for entry in fields.entries] if fields else []
-    statuses = statuses_of(engine, fields.issuer, serials) if fields else {}
-    rows = [
-        {"status": statuses.get(serial, ""), "item": f"{named(serial.hex().upper(), None)}: {statuses.get(serial, '')}"}
+def _list_faults(
+    engine: Engine, file: Path, fields: RevocationListFields, content: bytes, expected: LodgedList, now: datetime
+) -> Iterator[FaultError]:
+    """Raises RevocationListRefusedError for a list without an issuer or whose signature does not verify."""
+    if not fields.this_update - CLOCK_SKEW <= now < fields.next_update:
+        what = "nextUpdate" if fields.next_update <= now else "thisUpdate"
+        yield FaultError(
+            Fault.FRESHNESS,
+            file.name,
+            f"the {what} of {expected} {'has passed' if what == 'nextUpdate' else 'has not come'}: it is valid from "
+            f"{fields.this_update:%Y-%m-%d %H:%M:%S} to {fields.next_update:%Y-%m-%d %H:%M:%S} UTC and it is "
+            f"{now:%Y-%m-%d %H:%M:%S}.",
+            "",
+            "have its issuer issue the next list and lodge it; it is published at once.",
+        )
+    with lost_connections(), engine.connect() as connection:
+        kind = kind_of(connection, fields, content)
+    if kind is not expected.kind:
+        rule = f"it holds an {kind} and is to be an {expected.kind}."
+        yield FaultError(Fault.SIGNATURE, file.name, rule, "", "see `smki revocation list`.")
+
+
+def _entry_rows(engine: Engine, fields: RevocationListFields | None) -> tuple[EntryRow, ...]:
+    if fields is None:
+        return ()
+    serials = [entry.serial_number for entry in fields.entries]
+    statuses = statuses_of(engine, fields.issuer, serials)
+    return tuple(
+        EntryRow(status, f"{named(serial.hex().upper(), None)}: {status}")
         for serial in serials
-    ]
-    return pd.DataFrame(rows, columns=["status", "item"])
+        for status in [str(statuses.get(serial, ""))]
+    )
 
 
-def _unlisted(engine: Engine, fields: RevocationListFields | None, now: datetime) -> frozenset[bytes]:
+def _find_unlisted(engine: Engine, fields: RevocationListFields | None, now: datetime) -> frozenset[bytes]:
+    """Serial numbers of the issuer's revoked certificates that the list does not have."""
     if fields is None:
         return frozenset()
     return revoked_of(engine, fields.issuer, now) - {entry.serial_number for entry in fields.entries}
 
 
-def _list_figures(
-    source: Source, examined: ListExamination, past: Sequence[PastPublication], unlisted: int
+def _figures(
+    quality: Quality, examined: ListExamination, day: date, past: Sequence[PastPublication], unlisted: int
 ) -> tuple[Figure, ...]:
-    before = past[-1].figures if past else {}
-    fields = examined.fields
+    before, fields = past[-1].figures if past else {}, examined.fields
     number = fields.number if fields else 0
     ends = int(fields.next_update.timestamp()) if fields else 0
     entries = len(fields.entries) if fields else 0
-    rule = source.quality.entries_lost
-    most = max(rule.floor, before.get("entries", 0) * rule.percent / 100)
+    entries_before = before.get(ENTRIES.name, 0)
+    rule = quality.revocation.entries_lost
     since = "against the list published before" if before else "no earlier publication to be held against"
     forward = Bounds(0 if before else None, None, since)
+    most_lost = Bounds(None, max(rule.floor, entries_before * rule.percent / 100), since)
     return (
-        figure("entries", "Entries", "", entries, past),
-        figure("number", "CRL number", "", number, past),
-        figure("next_update", "nextUpdate", "s since 1970", ends, past),
-        figure("bytes", "Size of the file", "octets", examined.bytes, past),
-        figure(
-            "number_step", "CRL number since the list before", "", number - before.get("number", number), (), forward
-        ),
-        figure(
-            "next_update_step",
-            "nextUpdate since the list before",
-            "hours",
-            round((ends - before.get("next_update", ends)) / 3600, 2),
-            (),
-            forward,
-        ),
-        figure(
-            "entries_lost",
-            "Entries that are gone",
-            "",
-            max(0, before.get("entries", 0) - entries),
-            (),
-            Bounds(None, most, since),
-        ),
-        figure("unlisted", "Revoked and not listed", "", unlisted, (), Bounds(None, 0, "every status R is listed")),
+        ENTRIES.figure(entries, past),
+        NUMBER.figure(number, past),
+        NEXT_UPDATE.figure(ends, past),
+        BYTES.figure(examined.bytes, past),
+        NUMBER_STEP.figure(number - before.get(NUMBER.name, number), (), forward),
+        NEXT_UPDATE_STEP.figure(round((ends - before.get(NEXT_UPDATE.name, ends)) / 3600, 2), (), forward),
+        ENTRIES_LOST.figure(max(0, entries_before - entries), (), most_lost),
+        UNLISTED.figure(unlisted, (), Bounds(None, 0, "every status R is listed")),
+        silence(day, past, timedelta(days=quality.revocation.silent_days)),
     )

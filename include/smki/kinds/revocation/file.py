@@ -1,4 +1,4 @@
-"""The two revocation lists as files: the newest lodged list of a kind, produced and verified (2.3.3 (c), (d)).
+"""The two revocation lists as files: the newest lodged list of a kind (SEC Appendix O 2.3.3 (c), (d)).
 
 * The file is the list's DER as one gzip member; MTIME is its thisUpdate.
 * Its version is the list's place in the lodging order, so no retry puts an older list in the place of a newer one.
@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
-from smki.kinds.revocation.examination import verify_revocation_file
+from smki.errors import PlanError
 from smki.kinds.revocation.lodging import LodgedList, latest_list, newest_lists
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
@@ -24,15 +24,20 @@ from smki.store.gzip_writer import write_single
 
 
 def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
-    """The list that the obligation wants published; none while none is lodged. Raises RepositoryUnavailableError."""
+    """The list that the obligation wants published; none while none is lodged.
+
+    Raises PlanError where it wants no list, RepositoryUnavailableError.
+    """
+    if not isinstance(obligation.kind, RevocationList):
+        raise PlanError(obligation.name, "it is no revocation list.")
     with lost_connections(), engine.connect() as connection:
-        return latest_list(connection, _list_kind(obligation))
+        return latest_list(connection, obligation.kind.list_kind)
 
 
 def write_revocation_file(
     obligation: Obligation, lodged: LodgedList, folder: Path, now: datetime, run: str
 ) -> Artefact:
-    """Writes a list's file into `folder` and does not look at it again: that is the gate's; `run` is who does it.
+    """Writes a list's file into `folder`; `run` is who does it. Whether it is right is for the gate to say.
 
     Raises StagingError.
     """
@@ -55,18 +60,6 @@ def write_revocation_file(
         verified_at=now,
         version=lodged.id,
     )
-
-
-def produce_revocation_file(
-    engine: Engine, obligation: Obligation, lodged: LodgedList, folder: Path, now: datetime, run: str
-) -> Artefact:
-    """Writes a list's file into `folder` and verifies it as of `now` (UTC); `run` is who does it.
-
-    Raises VerificationError, StagingError, RepositoryUnavailableError.
-    """
-    artefact = write_revocation_file(obligation, lodged, folder, now, run)
-    verify_revocation_file(engine, folder / artefact.name, lodged, now)
-    return artefact
 
 
 def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) -> list[str]:
@@ -95,8 +88,3 @@ def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> 
     with lost_connections(), engine.connect() as connection:
         newest = newest_lists(connection)
     return [lodged for lodged in newest if lodged.ends_within(leads[lodged.kind], now)]
-
-
-def _list_kind(obligation: Obligation) -> ListKind:
-    assert isinstance(obligation.kind, RevocationList)  # noqa: S101  # whoever calls has matched it
-    return obligation.kind.list_kind

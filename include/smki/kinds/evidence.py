@@ -1,0 +1,44 @@
+"""Which evidence belongs to which obligation: a file that lies anywhere, judged alone.
+
+A DAG judges what its run has read already, by the kinds' own functions: `extract_evidence` of an extract that was
+examined segment by segment, `list_evidence`, and `set_evidence` of all four anchor files together.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import assert_never
+
+from smki.gate.evidence import Evidence
+from smki.kinds import Source
+from smki.kinds.anchors.evidence import file_evidence
+from smki.kinds.anchors.production import load_anchor_set
+from smki.kinds.extracts.evidence import examine_extract
+from smki.kinds.revocation.evidence import list_evidence
+from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Obligation, RevocationList
+
+
+def gather_evidence(
+    source: Source,
+    obligation: Obligation,
+    day: date,
+    file: Path,
+    now: datetime,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Evidence:
+    """What a file is judged on as that obligation's of that day, at `now` (UTC).
+
+    `workers` is how many processes read an extract that has its manifest beside it. Raises DataError where there is
+    nothing to hold the file against, AnchorConfigurationError, RepositoryUnavailableError and StagingError.
+    """
+    match obligation.kind:
+        case FullExtract() | DeltaExtract():
+            return examine_extract(source, obligation, day, file, workers, progress)
+        case RevocationList():
+            return list_evidence(source, obligation, file, now)
+        case AnchorSlots():
+            anchor_set = load_anchor_set(source.engine, source.anchor_slots, now)
+            return file_evidence(source, obligation, file, anchor_set, day)
+        case never:
+            assert_never(never)
