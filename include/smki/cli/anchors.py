@@ -54,9 +54,8 @@ def produce(
     project = open_project()
     anchor_set = load_anchor_set(project.engine, project.settings.anchor_slots, datetime.now(UTC))
     files = produce_set(anchor_set, project.guide, folder)
-    for file in files:
-        if file.name.endswith(".gz"):
-            verify_file(folder / file.name, project.settings.annex_b_xsd)
+    for path in sorted(folder / one.name for one in files if one.name.endswith(".gz")):
+        verify_file(path, project.settings.annex_b_xsd)
     show(
         [
             {

@@ -182,6 +182,7 @@ def load_quality(folder: Path) -> Quality:
     try:
         return Quality.model_validate(stated)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that means nothing is most likely the misspelt one that is missing.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         section, *key = map(str, first["loc"])
         raise QualityError(" ".join([_FILE_NAME, f"[{section}]", *key]), rule_of(first)) from None

@@ -231,7 +231,7 @@ def _read_small_files(
         if all(regions.values()):
             try:
                 own = own_certificates({region: read_region(path) for region, path in regions.items() if path})
-                wrong = [one for held in own.values() for one in held if not one.is_regional]
+                wrong = [one for only in own.values() for one in only if not one.is_regional]
                 if wrong:
                     unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
             except DataError as error:

@@ -8,9 +8,7 @@ from functools import partial
 from builders import rendered, zipped
 from smki.certificates.model import Role
 from smki.gate.model import Judgement
-from smki.kinds.anchors.production import REGION_OF
 from smki.kinds.anchors.slots import AnchorSet, Region
-from smki.obligations.catalogue import Obligation
 
 from .extract_files import BODY, KEY_DER, KEY_PEM, RECORD, ROOT, STRANGER, TAIL, WITH_DTD, body_of
 from .mutation import Mutation
@@ -18,18 +16,19 @@ from .worlds import World
 
 NORTH, SOUTH = "anchor_north", "anchor_central_south"
 DOCUMENT, TABLE = "anchor_document", "anchor_table"
-Judged = Callable[[World, Obligation], Judgement]
+REGION_OF = {NORTH: Region.NORTH, SOUTH: Region.CENTRAL_SOUTH}
+Judged = Callable[[World, str], Judgement]
 Xml = Callable[[bytes], bytes]
 
 
 def in_file(damage: Callable[[bytes], bytes]) -> Judged:
-    """The finished file's octets."""
+    """The finished file's bytes."""
 
-    def judged(world: World, obligation: Obligation) -> Judgement:
+    def judged(world: World, obligation: str) -> Judgement:
         anchor_set, file = world.anchors(), world.anchor_file(obligation)
-        octets = file.read_bytes()
-        damaged = damage(octets)
-        assert damaged != octets
+        data = file.read_bytes()
+        damaged = damage(data)
+        assert damaged != data
         file.write_bytes(damaged)
         return world.judged_anchor(obligation, anchor_set)
 
@@ -41,8 +40,8 @@ def in_xml(damage: Xml) -> Judged:
     return in_xml_of(lambda xml, *_: damage(xml))
 
 
-def in_xml_of(damage: Callable[[bytes, AnchorSet, Obligation], bytes]) -> Judged:
-    def judged(world: World, obligation: Obligation) -> Judgement:
+def in_xml_of(damage: Callable[[bytes, AnchorSet, str], bytes]) -> Judged:
+    def judged(world: World, obligation: str) -> Judgement:
         anchor_set, file = world.anchors(), world.anchor_file(obligation)
         xml = gzip.decompress(file.read_bytes())
         damaged = damage(xml, anchor_set, obligation)
@@ -57,8 +56,8 @@ def replaced(pattern: bytes, new: bytes | Callable[[re.Match[bytes]], bytes]) ->
     return in_xml(lambda xml: re.sub(pattern, new, xml, count=1))
 
 
-def with_body(octets: bytes) -> Judged:
-    return replaced(BODY, body_of(octets))
+def with_body(data: bytes) -> Judged:
+    return replaced(BODY, body_of(data))
 
 
 def with_more(*bodies: bytes) -> Xml:
@@ -76,11 +75,11 @@ def _other(region: Region) -> Region:
     return other
 
 
-def without_own(xml: bytes, anchor_set: AnchorSet, obligation: Obligation) -> bytes:
+def without_own(xml: bytes, anchor_set: AnchorSet, obligation: str) -> bytes:
     return xml.replace(rendered([own(anchor_set, REGION_OF[obligation])]), b"")
 
 
-def with_the_others_own(xml: bytes, anchor_set: AnchorSet, obligation: Obligation) -> bytes:
+def with_the_others_own(xml: bytes, anchor_set: AnchorSet, obligation: str) -> bytes:
     region = REGION_OF[obligation]
     return xml.replace(rendered([own(anchor_set, region)]), rendered([own(anchor_set, _other(region))]))
 
@@ -94,16 +93,16 @@ def of_role(anchor_set: AnchorSet, role: Role) -> bytes:
     return next(one.body for one in anchor_set.certificates() if one.role == role)
 
 
-def without_supplier(xml: bytes, anchor_set: AnchorSet, _: Obligation) -> bytes:
+def without_supplier(xml: bytes, anchor_set: AnchorSet, _: str) -> bytes:
     return xml.replace(rendered([of_role(anchor_set, Role.SUPPLIER)]), b"")
 
 
-def renamed(world: World, obligation: Obligation) -> Judgement:
+def renamed(world: World, obligation: str) -> Judgement:
     anchor_set, file = world.anchors(), world.anchor_file(obligation)
     return world.judged_anchor(obligation, anchor_set, file.rename(file.with_name(f"NEW_{file.name}")))
 
 
-def without_a_slot(world: World, obligation: Obligation) -> Judgement:
+def without_a_slot(world: World, obligation: str) -> Judgement:
     bodies = world.column("SELECT body FROM certificate WHERE role = :role", role=Role.XML_SIGNING)
     return in_xml(with_more(bodies[0]))(world, obligation)
 
@@ -111,27 +110,27 @@ def without_a_slot(world: World, obligation: Obligation) -> Judgement:
 # -- document and table --
 
 
-def fingerprint_gone(octets: bytes) -> bytes:
-    plain = octets.replace(b"<wbr>", b"")
+def fingerprint_gone(data: bytes) -> bytes:
+    plain = data.replace(b"<wbr>", b"")
     fingerprints = re.findall(rb"\b[0-9a-f]{64}\b", plain)
     return plain.replace(fingerprints[len(fingerprints) // 2], b"0" * 64)
 
 
-def fingerprints_swapped(world: World, obligation: Obligation) -> Judgement:
+def fingerprints_swapped(world: World, obligation: str) -> Judgement:
     """Two certificates are in each other's slots."""
     first, second = (one.sha256.encode() for one in world.anchors().certificates()[1:3])
 
-    def damage(octets: bytes) -> bytes:
-        plain = octets.replace(b"<wbr>", b"")
+    def damage(data: bytes) -> bytes:
+        plain = data.replace(b"<wbr>", b"")
         return plain.replace(first, b"*").replace(second, first).replace(b"*", second)
 
     return in_file(damage)(world, obligation)
 
 
-def about_other_files(damage: Callable[[bytes, AnchorSet, Obligation], bytes]) -> Judged:
+def about_other_files(damage: Callable[[bytes, AnchorSet, str], bytes]) -> Judged:
     """The regions' files were made again, the document about them was not."""
 
-    def judged(world: World, obligation: Obligation) -> Judgement:
+    def judged(world: World, obligation: str) -> Judgement:
         anchor_set = world.anchors()
         for region in REGION_OF:
             file = world.anchor_file(region)
@@ -147,9 +146,9 @@ def fresh_supplier(xml: bytes, *_: object) -> bytes:
 
 DOCUMENTS: dict[str, tuple[Judged, str]] = {
     "another name": (renamed, "all.name"),
-    "private key in it": (in_file(lambda octets: octets + KEY_PEM), "content.key-material"),
+    "private key in it": (in_file(lambda data: data + KEY_PEM), "content.key-material"),
     "certificate missing": (in_file(fingerprint_gone), "document.files"),
-    "no octets": (in_file(lambda _: b""), "document.files"),
+    "no bytes": (in_file(lambda _: b""), "document.files"),
     "fingerprints swapped": (fingerprints_swapped, "document.octets"),
     "files with a certificate more": (about_other_files(fresh_supplier), "document.files"),
     "files with a certificate fewer": (about_other_files(without_supplier), "document.files"),
@@ -160,7 +159,7 @@ REGIONS: dict[str, tuple[Judged, str]] = {
     "another name": (renamed, "all.name"),
     "FNAME of another file": (in_file(lambda o: o.replace(b"SMKIKR", b"SMKIXX", 1)), "gzip.name"),
     "second member": (in_file(lambda o: o + gzip.compress(b"")), "gzip.member"),
-    "no octets": (in_file(lambda _: b""), "gzip.member"),
+    "no bytes": (in_file(lambda _: b""), "gzip.member"),
     "cut in half": (in_file(lambda o: o[: len(o) // 2]), "xml.inflates"),
     "bit flipped in the compressed data": (in_file(lambda o: o[:900] + bytes([o[900] ^ 4]) + o[901:]), "xml.inflates"),
     "no XML": (in_xml(lambda _: b"SMKI\n"), "xml.schema"),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from builders import assembled, day, look_alikes, rendered, state_as_of
 from smki.annex_b.reading import pybase64
 from smki.certificates.model import Status
-from smki.obligations.catalogue import Obligation
 from smki.store.gzip_writer import write_segment
 
 from .extract_files import (
@@ -43,7 +42,7 @@ def other_body(change_body: Callable[[bytes], bytes]) -> Make:
     return in_records(BODY, lambda match: body_of(change_body(pybase64.b64decode(match[1]))))
 
 
-def body_of_a_list(world: World, obligation: Obligation) -> Extract:
+def body_of_a_list(world: World, obligation: str) -> Extract:
     crl = gzip.decompress(world.list_file("crl").read_bytes())
     return other_body(lambda _: crl)(world, obligation)
 
@@ -97,7 +96,7 @@ def with_one_that_is(status: Status) -> Make:
 def of_window(window: int) -> Make:
     """The whole content of another window's extract, under the name of today's."""
 
-    def make(world: World, obligation: Obligation) -> Extract:
+    def make(world: World, obligation: str) -> Extract:
         pieces = pieces_of(world.produce(obligation, window))
         pieces[0] = pieces[0].replace(str(day(window)).encode(), str(TODAY).encode())
         file, manifest = assembled(world.folder, pieces, world.guide.obligation(obligation).file_name(TODAY))
@@ -106,12 +105,12 @@ def of_window(window: int) -> Make:
     return make
 
 
-def of_another_day(world: World, obligation: Obligation) -> Extract:
+def of_another_day(world: World, obligation: str) -> Extract:
     return replace(world.produce(obligation, 63), business_date=TODAY)
 
 
-def of_another_run(world: World, obligation: Obligation) -> Extract:
-    """A segment of as many octets, with a certificate that is not in the one that the manifest was made with."""
+def of_another_run(world: World, obligation: str) -> Extract:
+    """A segment of as many bytes, with a certificate that is not in the one that the manifest was made with."""
     extract = world.produce(obligation)
     pieces, folder = pieces_of(extract), world.folder / "another"
     number = len(pieces) - 2
@@ -122,7 +121,7 @@ def of_another_run(world: World, obligation: Obligation) -> Extract:
         if write_segment(folder, number, 0, [other]).deflate_bytes == manifest.segments[number].deflate_bytes:
             file, _ = assembled(world.folder, [*pieces[:number], other, pieces[-1]], extract.file.name)
             return replace(extract, file=file, manifest=manifest)
-    raise AssertionError("no other segment has as many octets")
+    raise AssertionError("no other segment has as many bytes")
 
 
 CONTENT: dict[str, tuple[Make, str]] = {
@@ -139,7 +138,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "EUI-64 without hyphens": (in_records(rb"(?<=AltName>)[\w-]+", lambda m: m[0].replace(b"-", b"")), "xml.schema"),
     "Base64 on two lines": (in_records(rb"(<CertificateBody>.{64})", rb"\1\n"), "xml.bodies"),
     "body of a revocation list": (body_of_a_list, "xml.bodies"),
-    "body with octets after it": (other_body(lambda body: body + b"more"), "xml.bodies"),
+    "body with bytes after it": (other_body(lambda body: body + b"more"), "xml.bodies"),
     "body cut short": (other_body(lambda body: body[:-9]), "xml.bodies"),
     "private key as a body": (other_body(lambda _: KEY_DER), "xml.key-material"),
     "armoured private key as a body": (other_body(lambda _: KEY_PEM), "xml.key-material"),

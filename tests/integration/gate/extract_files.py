@@ -1,4 +1,4 @@
-"""How extracts are damaged: in their octets, in their content, in what was read for them."""
+"""How extracts are damaged: in their bytes, in their content, in what was read for them."""
 
 import gzip
 import re
@@ -13,15 +13,14 @@ from builders import name as named
 from smki.annex_b.reading import pybase64
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import produce
-from smki.obligations.catalogue import Obligation
 from smki.repository.database import libpq_url
 from smki.store.manifest import Manifest
 
 from .worlds import SEGMENT, TODAY, Extract, World
 
 FULL, DELTA = "full", "delta"
-Make = Callable[[World, Obligation], Extract]
-Octets = Callable[[bytes, Manifest], bytes]
+Make = Callable[[World, str], Extract]
+Damage = Callable[[bytes, Manifest], bytes]
 Pieces = list[bytes]  # the XML: head, segments, tail
 RECORD = rb"<CertificateResponse>.*</CertificateResponse>\n"
 BODY = rb"<CertificateBody>([^<]+)<"
@@ -38,9 +37,9 @@ def records_of(piece: bytes) -> list[bytes]:
     return re.findall(RECORD, piece)
 
 
-def body_of(octets: bytes) -> bytes:
-    """The opening of a body's element, and these octets in it."""
-    return b"<CertificateBody>" + pybase64.b64encode(octets) + b"<"
+def body_of(data: bytes) -> bytes:
+    """The opening of a body's element, and these bytes in it."""
+    return b"<CertificateBody>" + pybase64.b64encode(data) + b"<"
 
 
 def pieces_of(extract: Extract) -> Pieces:
@@ -53,15 +52,15 @@ def pieces_of(extract: Extract) -> Pieces:
     return pieces
 
 
-def in_octets(damage: Octets) -> Make:
+def in_bytes(damage: Damage) -> Make:
     """The file is damaged once it is made; its manifest stays as it was."""
 
-    def make(world: World, obligation: Obligation) -> Extract:
+    def make(world: World, obligation: str) -> Extract:
         extract = world.produce(obligation)
         assert extract.manifest is not None
-        octets = extract.file.read_bytes()
-        damaged = damage(octets, extract.manifest)
-        assert damaged != octets
+        data = extract.file.read_bytes()
+        damaged = damage(data, extract.manifest)
+        assert damaged != data
         extract.file.write_bytes(damaged)
         return extract
 
@@ -76,7 +75,7 @@ def in_content(damage: Callable[[Pieces], Pieces]) -> Make:
 def in_content_of(damage: Callable[[Pieces, World], Pieces]) -> Make:
     """The same, by what the world knows."""
 
-    def make(world: World, obligation: Obligation) -> Extract:
+    def make(world: World, obligation: str) -> Extract:
         extract = world.produce(obligation)
         pieces = pieces_of(extract)
         damaged = damage(list(pieces), world)
@@ -109,7 +108,7 @@ def in_head(pattern: bytes, new: bytes) -> Make:
 def in_world(damage: Callable[[World], object]) -> Make:
     """The repository, or the ledger, is damaged, and the pipeline makes what it makes of that."""
 
-    def make(world: World, obligation: Obligation) -> Extract:
+    def make(world: World, obligation: str) -> Extract:
         damage(world)
         world.close(70)
         return world.produce(obligation)
@@ -133,7 +132,7 @@ def in_sql(statement: str, **values: object) -> Make:
 def in_plan(damage: Callable[[ExtractPlan], ExtractPlan]) -> Make:
     """The pipeline reads by another plan."""
 
-    def make(world: World, obligation: Obligation) -> Extract:
+    def make(world: World, obligation: str) -> Extract:
         plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
         damaged = damage(plan)
         assert damaged != plan

@@ -9,7 +9,6 @@ from builders import change, during, reference
 from smki.certificates.model import Status
 from smki.gate.model import Judgement, Verdict
 from smki.kinds.revocation.reading import read_revocation_list
-from smki.obligations.catalogue import Obligation
 from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import Revoked, revocation_list
 
@@ -19,21 +18,21 @@ from .worlds import NOW, Stage, World
 
 ARL, CRL = "arl", "crl"
 SOON = during(70) + timedelta(days=1)
-Judged = Callable[[World, Obligation], Judgement]
+Judged = Callable[[World, str], Judgement]
 
 
-def authority_of(world: World, obligation: Obligation) -> Authority:
+def authority_of(world: World, obligation: str) -> Authority:
     return world.pki.root_oca if obligation is ARL else world.pki.issuing_oca
 
 
-def listed(world: World, obligation: Obligation) -> list[Revoked]:
+def listed(world: World, obligation: str) -> list[Revoked]:
     """What the newest list holds."""
     entries = read_revocation_list(world.newest_list(obligation).body).entries
     return [Revoked(entry.serial_number, entry.revoked_at) for entry in entries]
 
 
 def issue(
-    world: World, obligation: Obligation, entries: Sequence[Revoked], *, hour: int = 14, valid: timedelta | None = None
+    world: World, obligation: str, entries: Sequence[Revoked], *, hour: int = 14, valid: timedelta | None = None
 ) -> None:
     """Has the next list lodged."""
     before, at = world.newest_list(obligation), during(70, hour)
@@ -51,45 +50,45 @@ def issue(
 
 
 def in_file(damage: Callable[[bytes], bytes]) -> Judged:
-    """Its octets."""
+    """Its bytes."""
 
-    def judged(world: World, obligation: Obligation) -> Judgement:
+    def judged(world: World, obligation: str) -> Judgement:
         file = world.list_file(obligation)
-        octets = file.read_bytes()
-        damaged = damage(octets)
-        assert damaged != octets
+        data = file.read_bytes()
+        damaged = damage(data)
+        assert damaged != data
         file.write_bytes(damaged)
         return world.judged_list(obligation, file)
 
     return judged
 
 
-def in_list(damage: Callable[[bytes, World, Obligation], bytes]) -> Judged:
+def in_list(damage: Callable[[bytes, World, str], bytes]) -> Judged:
     """What it holds; the file is whole."""
 
-    def judged(world: World, obligation: Obligation) -> Judgement:
+    def judged(world: World, obligation: str) -> Judgement:
         damaged = damage(world.newest_list(obligation).body, world, obligation)
         return world.judged_list(obligation, world.list_file(obligation, damaged))
 
     return judged
 
 
-def renamed(world: World, obligation: Obligation) -> Judgement:
+def renamed(world: World, obligation: str) -> Judgement:
     file = world.list_file(obligation)
     return world.judged_list(obligation, file.rename(file.with_name(f"NEW_{file.name}")))
 
 
-def flipped_last(octets: bytes) -> bytes:
-    return octets[:-1] + bytes([octets[-1] ^ 1])
+def flipped_last(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
 
 
-def forged(obligation: Obligation) -> bytes:
+def forged(obligation: str) -> bytes:
     """By an authority of the same name that nobody lodged."""
     forger = Pki.create(NOW - timedelta(days=9))
     return revocation_list(forger.root_oca if obligation is ARL else forger.issuing_oca, 9, during(70), SOON)
 
 
-def older(_: bytes, world: World, obligation: Obligation) -> bytes:
+def older(_: bytes, world: World, obligation: str) -> bytes:
     query = "SELECT body FROM revocation_list WHERE kind = :kind AND number = 2"
     return bytes(world.column(query, kind=obligation.upper())[0])
 
@@ -100,8 +99,8 @@ FILES: dict[str, tuple[Judged, str]] = {
     "FNAME of another file": (in_file(lambda o: o.replace(b"SMKIKR", b"SMKIXX", 1)), "gzip.name"),
     "bit flipped in the compressed data": (in_file(lambda o: o[:80] + bytes([o[80] ^ 1]) + o[81:]), "gzip.member"),
     "cut in half": (in_file(lambda o: o[: len(o) // 2]), "gzip.member"),
-    "no octets": (in_file(lambda _: b""), "gzip.member"),
-    "octets appended": (in_file(lambda o: o + b"\0"), "gzip.member"),
+    "no bytes": (in_file(lambda _: b""), "gzip.member"),
+    "bytes appended": (in_file(lambda o: o + b"\0"), "gzip.member"),
     "second member": (in_file(lambda o: o + gzip.compress(b"")), "gzip.member"),
     "reserved flags in the header": (in_file(lambda o: o[:3] + bytes([o[3] | 0xE0]) + o[4:]), "gzip.member"),
     "private key in the header": (
@@ -110,7 +109,7 @@ FILES: dict[str, tuple[Judged, str]] = {
     ),
     "private key in its place": (in_list(lambda *_: KEY_DER), "content.key-material"),
     "private key after it": (in_list(lambda body, *_: body + KEY_PEM), "content.key-material"),
-    "octets after the list": (in_list(lambda body, *_: body + b"\0"), "list.octets"),
+    "bytes after the list": (in_list(lambda body, *_: body + b"\0"), "list.octets"),
     "list that is empty": (in_list(lambda *_: b""), "list.octets"),
     "list of the day before": (in_list(older), "list.octets"),
     "bit flipped in the list": (in_list(lambda body, *_: flipped_last(body)), "list.octets"),
@@ -130,17 +129,17 @@ def at(now: datetime) -> Judged:
     return lambda world, obligation: world.judged_list(obligation, world.list_file(obligation), now)
 
 
-def after(damage: Callable[[World, Obligation], object]) -> Judged:
+def after(damage: Callable[[World, str], object]) -> Judged:
     """The file is made right, of what the repository then holds."""
 
-    def judged(world: World, obligation: Obligation) -> Judgement:
+    def judged(world: World, obligation: str) -> Judgement:
         damage(world, obligation)
         return world.judged_list(obligation, world.list_file(obligation))
 
     return judged
 
 
-def signature_damaged(world: World, obligation: Obligation) -> None:
+def signature_damaged(world: World, obligation: str) -> None:
     world.sql(
         "UPDATE revocation_list SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 1) "
         "WHERE kind = :kind",
@@ -148,16 +147,16 @@ def signature_damaged(world: World, obligation: Obligation) -> None:
     )
 
 
-def kinds_exchanged(world: World, _: Obligation) -> None:
+def kinds_exchanged(world: World, _: str) -> None:
     world.sql("UPDATE revocation_list SET kind = CASE kind WHEN 'ARL' THEN 'CRL' ELSE 'ARL' END")
 
 
-def authority_revoked(world: World, obligation: Obligation) -> None:
+def authority_revoked(world: World, obligation: str) -> None:
     body = authority_of(world, obligation).der
     world.sql("UPDATE certificate SET status = 'R' WHERE body = :body", body=body)
 
 
-def listed_and_in_use(world: World, obligation: Obligation) -> None:
+def listed_and_in_use(world: World, obligation: str) -> None:
     """A certificate is on the list and got status I back behind the rules."""
     if obligation is ARL:
         issue(
@@ -166,13 +165,13 @@ def listed_and_in_use(world: World, obligation: Obligation) -> None:
     world.sql("UPDATE certificate SET status = 'I' WHERE status = 'R'")
 
 
-def newest_lost(world: World, obligation: Obligation) -> None:
+def newest_lost(world: World, obligation: str) -> None:
     """List 3 was published, and the repository is back at list 2."""
     world.publish_list(obligation, NOW)
     world.sql("DELETE FROM revocation_list WHERE number = 3 AND kind = :kind", kind=obligation.upper())
 
 
-def entries_gone(world: World, obligation: Obligation) -> None:
+def entries_gone(world: World, obligation: str) -> None:
     """Fifteen of no lodged certificate, published and gone with the next list."""
     known = [] if obligation is ARL else listed(world, obligation)
     unknown = [Revoked(bytes([serial]) * 16, during(70)) for serial in range(1, 16)]
@@ -181,7 +180,7 @@ def entries_gone(world: World, obligation: Obligation) -> None:
     issue(world, obligation, known, hour=15)
 
 
-def revoked_and_not_listed(world: World, obligation: Obligation) -> None:
+def revoked_and_not_listed(world: World, obligation: str) -> None:
     body = (
         world.pki.issuing_oca.der
         if obligation is ARL
@@ -190,7 +189,7 @@ def revoked_and_not_listed(world: World, obligation: Obligation) -> None:
     change(world.engine, [body], Status.REVOKED, during(70))
 
 
-def long_ago(world: World, _: Obligation) -> None:
+def long_ago(world: World, _: str) -> None:
     world.sql("UPDATE gate_run SET business_date = business_date - 500")
 
 

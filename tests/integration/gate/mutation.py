@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from smki.gate.model import Judgement, Verdict
-from smki.obligations.catalogue import Obligation
 
 from .extract_files import Make
 from .worlds import Stage, World
@@ -15,7 +14,7 @@ class Mutation:
     """A damage to one kind of artefact."""
 
     name: str  # the damage, in words
-    obligation: Obligation
+    obligation: str
     judged: Callable[[World], Judgement]  # makes the damaged artefact and has it judged
     check: str  # that has to catch it
     verdict: Verdict = Verdict.FAIL
@@ -27,7 +26,7 @@ class Mutation:
 
 def of_extract(
     name: str,
-    obligation: Obligation,
+    obligation: str,
     make: Make,
     check: str,
     *,

@@ -9,7 +9,6 @@ from smki.certificates.model import Status
 from smki.gate.model import Verdict
 from smki.kinds.extracts.assembly import assemble
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
-from smki.obligations.catalogue import Obligation
 from smki.store.gzip_writer import segment_path
 from smki.store.staging import write_whole
 
@@ -17,16 +16,16 @@ from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world
 from .mutation import Mutation, of_extract
 from .worlds import SEGMENT, TODAY, Extract, Stage, World
 
-PLANS: dict[str, tuple[Obligation, Callable[[ExtractPlan], ExtractPlan], str]] = {
+PLANS: dict[str, tuple[str, Callable[[ExtractPlan], ExtractPlan], str]] = {
     "range left out": (FULL, lambda plan: replace(plan, ranges=plan.ranges[1:]), "full.count"),
     "second half not read": (FULL, lambda plan: replace(plan, ranges=plan.ranges[:2]), "full.set-digest"),
     "nothing read": (FULL, lambda plan: replace(plan, ranges=()), "full.empty"),
     "range read twice": (FULL, lambda plan: replace(plan, ranges=plan.ranges[:1] + plan.ranges), "xml.unique"),
     "stale window": (FULL, lambda plan: replace(plan, window_seq=63), "full.closure"),
-    "changes read as the state": (FULL, lambda plan: replace(plan, obligation=DELTA), "full.status"),
+    "changes read as the state": (FULL, lambda plan: replace(plan, statuses=None), "full.status"),
     "nothing of the window read": (DELTA, lambda plan: replace(plan, ranges=()), "delta.count"),
     "window of the day before": (DELTA, lambda plan: replace(plan, window_seq=69), "delta.complete"),
-    "state read as the changes": (DELTA, lambda plan: replace(plan, obligation=FULL), "delta.belongs"),
+    "state read as the changes": (DELTA, lambda plan: replace(plan, statuses="I"), "delta.belongs"),
 }
 
 # -- behind the rules, once window 70 is closed --
@@ -41,7 +40,7 @@ def written_into_a_closed_window(world: World) -> None:
     world.sql("UPDATE certificate SET status = 'N' WHERE id = 60")
 
 
-REPOSITORY: dict[str, tuple[Obligation, Make, str]] = {
+REPOSITORY: dict[str, tuple[str, Make, str]] = {
     "certificates deleted": (FULL, in_sql("DELETE FROM certificate WHERE id BETWEEN 60 AND 69"), "full.count"),
     "status N set behind the events": (
         FULL,
@@ -131,7 +130,7 @@ def device_revoked(world: World) -> None:
     world.sql("UPDATE certificate SET status = 'R' WHERE id = 60")
 
 
-BY_HAND: dict[str, tuple[Obligation, Make, str]] = {
+BY_HAND: dict[str, tuple[str, Make, str]] = {
     "revoked certificate in use again": (FULL, by_hand("R", "I"), "windows.final"),
     "change of a revoked certificate": (DELTA, by_hand("R", "I"), "delta.moves"),
     "expired certificate out of use": (DELTA, by_hand("E", "N"), "windows.final"),
@@ -155,7 +154,7 @@ def installed(world: World) -> None:
     lodge_bodies(world.engine, look_alikes(60, seed=4711), during(70))
 
 
-def stored(world: World, obligation: Obligation) -> Extract:
+def stored(world: World, obligation: str) -> Extract:
     """The content is right, and nothing is compressed."""
     plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
     extract, staged, segments = world.produce(obligation), world.folder / "stored", []
@@ -168,7 +167,7 @@ def stored(world: World, obligation: Obligation) -> Extract:
     return replace(extract, manifest=assemble(plan, segments, staged, extract.file))
 
 
-def unpublished(obligation: Obligation, since: int) -> Make:
+def unpublished(obligation: str, since: int) -> Make:
     """Nothing of the obligation was published after that window's."""
     return in_sql(
         "DELETE FROM publication WHERE artefact_id IN "
@@ -178,7 +177,7 @@ def unpublished(obligation: Obligation, since: int) -> Make:
     )
 
 
-UNUSUAL: dict[str, tuple[Obligation, Make, str, Stage | None]] = {
+UNUSUAL: dict[str, tuple[str, Make, str, Stage | None]] = {
     "much was taken out of use": (FULL, taken_out_of_use(50), "full.change", Stage.OPEN),
     "much was installed": (FULL, in_world(installed), "full.change", Stage.OPEN),
     "nothing is in use any more": (FULL, taken_out_of_use(None), "full.empty", Stage.OPEN),

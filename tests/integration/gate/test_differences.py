@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import XSD, assembled, in_use, look_alikes, rendered, state_as_of
-from smki.certificates.model import eui64_text
+from smki.certificates.model import Status, eui64_text
 from smki.certificates.reading import read_certificate
 from smki.gate.model import CheckResult, Judgement, Verdict
 from smki.kinds.extracts import differences
-from smki.kinds.extracts.differences import confirmed_duplicates, full_differences
+from smki.kinds.extracts.differences import confirm_duplicates, full_differences
 from smki.kinds.extracts.rendering import render_head, render_tail
-from smki.repository.holdings import in_use_as_of
+from smki.repository.holdings import held_as_of
 from smki.store.manifest import Manifest, manifest_path
 from smki.verify.faults import Fault, FaultError
 from smki.verify.marks import Marks
@@ -83,14 +83,14 @@ def test_repository_in_many_pieces_is_compared_as_in_one(
     extract = full_of(world, surplus, right[:40], right[43:])
     marks = Marks(world.folder / "marks")
     verification = examine_file(extract.file, XSD, marks, manifest=extract.manifest)
-    whole = full_differences(world.engine, 70, extract.file, verification, marks)
+    whole = full_differences(world.engine, 70, [Status.IN_USE], extract.file, verification, marks)
 
-    def in_pieces(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
-        for batch in in_use_as_of(engine, seq):
+    def in_pieces(engine: Engine, seq: int, statuses: list[Status]) -> Iterator[pa.RecordBatch]:
+        for batch in held_as_of(engine, seq, statuses):
             yield from (batch.slice(start, 7) for start in range(0, batch.num_rows, 7))
 
-    monkeypatch.setattr(differences, "in_use_as_of", in_pieces)
-    assert full_differences(world.engine, 70, extract.file, verification, marks) == whole
+    monkeypatch.setattr(differences, "held_as_of", in_pieces)
+    assert full_differences(world.engine, 70, [Status.IN_USE], extract.file, verification, marks) == whole
     assert set(whole.surplus_named) == set(map(words, surplus))
     assert set(whole.missing_named) == set(map(words, right[40:43]))
 
@@ -103,10 +103,10 @@ def test_certificate_that_stands_in_it_twice_is_no_difference(world: World, righ
     assert line == f"certificate {serial} stands in it 2 times"
 
 
-@pytest.mark.parametrize("octets", [8, 200], ids=["CRC-32 missing", "last segment cut"])
-def test_what_cannot_be_read_to_its_end_is_judged_all_the_same(world: World, right: list[bytes], octets: int) -> None:
+@pytest.mark.parametrize("bytes", [8, 200], ids=["CRC-32 missing", "last segment cut"])
+def test_what_cannot_be_read_to_its_end_is_judged_all_the_same(world: World, right: list[bytes], data: int) -> None:
     extract = full_of(world, right[1:], look_alikes(1, seed=4711))
-    extract.file.write_bytes(extract.file.read_bytes()[:-octets])
+    extract.file.write_bytes(extract.file.read_bytes()[:-data])
     for reading in (extract, replace(extract, manifest=None)):
         assert world.judged(reading).verdict is Verdict.FAIL
 
@@ -127,7 +127,7 @@ def test_certificates_that_stand_in_it_more_than_once_are_named(
     manifest = extract.manifest if in_segments else None
     verification, marks = examined(extract, manifest)
     serials = {number: read_certificate(right[number]).serial_number.hex().upper() for number in (3, 40)}
-    assert set(confirmed_duplicates(extract.file, manifest, XSD, verification, marks)) == {
+    assert set(confirm_duplicates(extract.file, manifest, XSD, verification, marks)) == {
         f"certificate {serials[3]} stands in it 3 times",
         f"certificate {serials[40]} stands in it 2 times",
     }
@@ -136,7 +136,7 @@ def test_certificates_that_stand_in_it_more_than_once_are_named(
 def test_at_most_a_hundred_duplicates_are_named(world: World, right: list[bytes]) -> None:
     extract = full_of(world, right[:105], right[:105])
     verification, marks = examined(extract, extract.manifest)
-    lines = confirmed_duplicates(extract.file, extract.manifest, XSD, verification, marks)
+    lines = confirm_duplicates(extract.file, extract.manifest, XSD, verification, marks)
     assert (len(lines), lines[-1]) == (101, "… and 5 more more than once in the file")
 
 
@@ -149,9 +149,9 @@ def test_equal_keys_of_different_certificates_are_no_duplicate(world: World, in_
     key = int(next(keys for keys in marks.keys(one.number for one in verification.segments) if len(keys))[0])
     fault = FaultError(Fault.DUPLICATE, extract.file.name, "1 certificates are in it more than once.")
     hit = replace(verification, repeated=(key,), faults=(fault,))
-    assert confirmed_duplicates(extract.file, manifest, XSD, hit, marks) == ()
+    assert confirm_duplicates(extract.file, manifest, XSD, hit, marks) == ()
     evidence = world.evidence_of(extract, hit, marks)
-    assert (evidence.tables["file"]["duplicate_fault"].iloc[0], evidence.named["xml.unique"]) == ("", ())
+    assert (evidence.table("file")["duplicate_fault"].iloc[0], evidence.concerned["xml.unique"]) == ("", ())
 
 
 def test_duplicate_is_found_alone_though_its_manifest_lies_beside_it(world: World, right: list[bytes]) -> None:
@@ -159,8 +159,8 @@ def test_duplicate_is_found_alone_though_its_manifest_lies_beside_it(world: Worl
     assert manifest_path(extract.file).exists()
     verification, marks = examined(extract, None)
     evidence = world.evidence_of(extract, verification, marks)
-    assert "more than once" in evidence.tables["file"]["duplicate_fault"].iloc[0]
-    assert len(evidence.named["xml.unique"]) == 1
+    assert "more than once" in evidence.table("file")["duplicate_fault"].iloc[0]
+    assert len(evidence.concerned["xml.unique"]) == 1
 
 
 def test_repository_that_changed_behind_its_windows_is_called_so(own_world: Callable[[], World]) -> None:

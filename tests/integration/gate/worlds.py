@@ -1,6 +1,6 @@
 """A repository with ten weeks behind it, its ledger, and what the gate says of files that are made from it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import count
@@ -13,18 +13,20 @@ from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alike
 from smki.certificates.model import Role, Status
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
-from smki.gate.bounds import BandRule, ChangeRule, Quality, load_quality
-from smki.gate.evidence import Evidence, Source
+from smki.gate.bounds import BandRule, Quality, load_quality
+from smki.gate.evidence import Evidence
 from smki.gate.judging import judge
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
+from smki.kinds import Source
 from smki.kinds.anchors.evidence import file_evidence
-from smki.kinds.anchors.production import checked_set, produce_set
+from smki.kinds.anchors.production import load_anchor_set, produce_set
 from smki.kinds.anchors.slots import AnchorSet
+from smki.kinds.evidence import gather_evidence
 from smki.kinds.extracts.evidence import extract_evidence
-from smki.kinds.revocation.evidence import KINDS, list_evidence
-from smki.kinds.revocation.lodging import LodgedList, latest_list, lodge_revocation_lists
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.kinds.revocation.file import newest_list
+from smki.kinds.revocation.lodging import LodgedList, lodge_revocation_lists
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
@@ -34,11 +36,12 @@ from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_single
 from smki.store.manifest import Manifest, manifest_path, write_manifest
 from smki.verify.marks import Marks
-from smki.verify.verification import Verification, examine_file
+from smki.verify.verification import Verification
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
 
+LISTS = ("arl", "crl")
 TODAY = day(70)  # a Sunday: a full extract and a delta are due
 NOW = cut_off(TODAY) + timedelta(hours=2)
 SEGMENT = 48  # certificates
@@ -55,22 +58,20 @@ class Stage(StrEnum):
 
 def small_quality() -> Quality:
     """The shipped bounds, with floors for a repository of a hundred certificates."""
-    return replace(
-        load_quality(INCLUDE / "config"),
-        full_shrink=ChangeRule(1.0, 8),
-        full_growth=ChangeRule(5.0, 40),
-        delta_volume=_VOLUME,
-        delta_few_floor=1,
-        delta_status_floor=5,
-        least_records=5,
-    )
+    shipped = load_quality(INCLUDE / "config")
+    changed = {
+        "full": shipped.full.model_copy(update={"shrink_floor": 8, "growth_floor": 40}),
+        "delta": shipped.delta.model_copy(update={"volume": _VOLUME, "few_floor": 1, "status_floor": 5}),
+        "extract": shipped.extract.model_copy(update={"least_records": 5}),
+    }
+    return shipped.model_copy(update=changed)
 
 
 @dataclass(frozen=True)
 class Extract:
     """A file, and what it is to be."""
 
-    obligation: Obligation
+    obligation: str
     file: Path
     manifest: Manifest | None = None  # none: it is read as `smki gate FILE` reads a file of others
     business_date: date = TODAY
@@ -89,7 +90,7 @@ class World:
 
     @property
     def source(self) -> Source:
-        return Source(self.engine, self.guide, self.quality, XSD)
+        return Source(self.engine, self.guide, self.quality, XSD, self.folder / "anchor_slots.toml")
 
     def sql(self, statement: str, **values: object) -> int:
         """Runs a statement behind the rules; returns how many rows it touched, which has to be more than none."""
@@ -116,27 +117,26 @@ class World:
     def close(self, window: int) -> None:
         close_windows(self.engine, day(window), cut_off)
 
-    def produce(self, obligation: Obligation, window: int = 70) -> Extract:
+    def produce(self, obligation: str, window: int = 70) -> Extract:
         """The extract of a window, by the real pipeline."""
         terms = self.guide.obligation(obligation)
         file = self.folder / terms.file_name(day(window))
         if self.made is not None and (obligation, window) in self.made:
-            octets, manifest = self.made[obligation, window]
-            file.write_bytes(octets)
+            data, manifest = self.made[obligation, window]
+            file.write_bytes(data)
             return Extract(obligation, file, manifest, day(window))
         _, manifest = produced(self.engine, terms, day(window), self.folder, segment_certificates=SEGMENT)
         if self.made is not None:
             self.made[obligation, window] = file.read_bytes(), manifest
         return Extract(obligation, file, manifest, day(window))
 
-    def newest_list(self, obligation: Obligation) -> LodgedList:
-        with self.engine.connect() as connection:
-            lodged = latest_list(connection, KINDS[obligation])
+    def newest_list(self, obligation: str) -> LodgedList:
+        lodged = newest_list(self.engine, self.guide.obligation(obligation))
         assert lodged is not None
         return lodged
 
-    def list_file(self, obligation: Obligation, body: bytes | None = None) -> Path:
-        """The newest list of its kind as a file, or these octets in its place."""
+    def list_file(self, obligation: str, body: bytes | None = None) -> Path:
+        """The newest list of its kind as a file, or these bytes in its place."""
         lodged = self.newest_list(obligation)
         file = self.folder / self.guide.obligation(obligation).file
         write_single(file, lodged.body if body is None else body, lodged.this_update)
@@ -151,52 +151,58 @@ class World:
             manifest_path(extract.file).unlink(missing_ok=True)
         else:
             write_manifest(extract.file, extract.manifest)
-        marks = Marks(self.folder / f"marks-{next(_NUMBER)}")
-        verification = examine_file(
-            extract.file, XSD, marks, manifest=extract.manifest, keep_rows=extract.obligation == "delta"
-        )
-        return self.evidence_of(extract, verification, marks)
+        return self.gather(extract.obligation, extract.file, extract.business_date)
+
+    def gather(self, obligation: str, file: Path, day: date = TODAY, now: datetime = NOW) -> Evidence:
+        """The evidence on a file as `smki gate FILE` gathers it."""
+        return gather_evidence(self.source, self.guide.obligation(obligation), day, file, now)
 
     def evidence_of(self, extract: Extract, verification: Verification, marks: Marks) -> Evidence:
         """The evidence on an extract that has been examined."""
         return extract_evidence(
-            self.source, extract.obligation, extract.business_date, extract.file, verification, marks
+            self.source,
+            self.guide.obligation(extract.obligation),
+            extract.business_date,
+            extract.file,
+            verification,
+            marks,
         )
 
     def judged(self, extract: Extract) -> Judgement:
         return judge(self.evidence(extract), "test", NOW)
 
-    def judged_list(self, obligation: Obligation, file: Path, now: datetime = NOW) -> Judgement:
-        return judge(list_evidence(self.source, obligation, file, now), "test", now)
+    def judged_list(self, obligation: str, file: Path, now: datetime = NOW) -> Judgement:
+        return judge(self.gather(obligation, file, now=now), "test", now)
 
     def anchors(self) -> AnchorSet:
         """The set that the repository's certificates make; its four files are in the folder."""
         if self.made is not None and "anchors" in self.made:
             anchor_set, files = self.made["anchors"]
-            for name, octets in files.items():
-                (self.folder / name).write_bytes(octets)
+            for name, data in files.items():
+                (self.folder / name).write_bytes(data)
             return cast("AnchorSet", anchor_set)
         write_anchor_slots(self.engine, self.folder / "anchor_slots.toml")
-        anchor_set = checked_set(self.engine, self.folder / "anchor_slots.toml", NOW)
-        produced_files = produce_set(anchor_set, self.guide, self.folder, XSD)
+        anchor_set = load_anchor_set(self.engine, self.folder / "anchor_slots.toml", NOW)
+        produced_files = produce_set(anchor_set, self.guide, self.folder)
         if self.made is not None:
             files = {one.name: (self.folder / one.name).read_bytes() for one in produced_files}
             self.made["anchors"] = anchor_set, files
         return anchor_set
 
-    def anchor_file(self, obligation: Obligation) -> Path:
+    def anchor_file(self, obligation: str) -> Path:
         return self.folder / self.guide.obligation(obligation).file
 
-    def judged_anchor(self, obligation: Obligation, anchor_set: AnchorSet, file: Path | None = None) -> Judgement:
+    def judged_anchor(self, obligation: str, anchor_set: AnchorSet, file: Path | None = None) -> Judgement:
         """The judgement of a file of the set, which lies in the folder with the others."""
         file = file or self.anchor_file(obligation)
-        return judge(file_evidence(self.source, obligation, file, anchor_set, TODAY), "test", NOW)
+        evidence = file_evidence(self.source, self.guide.obligation(obligation), file, anchor_set, TODAY)
+        return judge(evidence, "test", NOW)
 
     def publish(self, evidence: Evidence, *, window: int | None = None, digest: str = str(SetDigest())) -> None:
         """Puts a file into the ledger: judged, passed and published."""
         at = cut_off(evidence.business_date) + timedelta(hours=3)
         judgement = Judgement(
-            obligation=evidence.obligation,
+            obligation=evidence.obligation.name,
             name=evidence.name,
             business_date=evidence.business_date,
             bytes=evidence.bytes,
@@ -210,7 +216,7 @@ class World:
         )
         number = record_judgement(self.engine, judgement)
         artefact = Artefact(
-            obligation=evidence.obligation,
+            obligation=evidence.obligation.name,
             name=evidence.name,
             business_date=evidence.business_date,
             window_seq=window,
@@ -222,20 +228,20 @@ class World:
             set_digest=SetDigest.parse(digest),
             run="test",
             verified_at=at,
-            version=number if evidence.obligation in KINDS else None,
+            version=number if evidence.obligation.name in LISTS else None,
         )
         published = PublishedFile(f"/{evidence.name}", evidence.bytes, evidence.sha256, already_there=False)
         with self.engine.begin() as connection:
             record_artefact(connection, artefact)
             record_publication(connection, "primary", evidence.name, published, "test")
 
-    def publish_extract(self, obligation: Obligation, window: int) -> None:
+    def publish_extract(self, obligation: str, window: int) -> None:
         evidence = self.evidence(self.produce(obligation, window))
-        digest = evidence.tables["file"]["set_digest"].iloc[0]
+        digest = str(evidence.table("file")["set_digest"].iloc[0])
         self.publish(evidence, window=window, digest=digest)
 
-    def publish_list(self, obligation: Obligation, now: datetime) -> None:
-        self.publish(list_evidence(self.source, obligation, self.list_file(obligation), now))
+    def publish_list(self, obligation: str, now: datetime) -> None:
+        self.publish(self.gather(obligation, self.list_file(obligation), now=now))
 
 
 _NUMBER = count(1)
@@ -266,7 +272,7 @@ def lived(world: World, signed: list[bytes]) -> None:
         if 60 <= window < 70:
             world.publish_extract("delta", window)
         if window in (68, 69):
-            for obligation in KINDS:
+            for obligation in LISTS:
                 world.publish_list(obligation, during(window, 13))
         before = fresh
     for window in range(7, 70, 7):

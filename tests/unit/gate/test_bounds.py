@@ -2,7 +2,6 @@
 
 import re
 import statistics
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,14 +11,17 @@ from hypothesis import strategies as st
 
 from smki.errors import QualityError
 from smki.gate.bounds import BandRule, Bounds, ChangeRule, Quality, change_bounds, load_quality
+from smki.kinds.extracts.figures import volume_bounds
 from smki.settings import INCLUDE
 
 SHIPPED = INCLUDE / "config" / "quality.toml"
 QUALITY = load_quality(SHIPPED.parent)
-MATURE = QUALITY.mature_at
+MATURE = QUALITY.history.mature_at
 figures = st.floats(0, 1e9)
 percent = st.floats(0, 500)
-bands = st.builds(BandRule, st.floats(0, 20), percent, st.floats(0, 1e6), percent)
+bands = st.builds(
+    BandRule, spread=st.floats(0, 20), least_percent=percent, floor=st.floats(0, 1e6), young_percent=percent
+)
 changes = st.builds(ChangeRule, percent, st.floats(0, 1e6))
 
 
@@ -96,14 +98,14 @@ def test_floor_that_decides_is_said() -> None:
     ids=["lively", "small", "young", "none"],
 )
 def test_a_delta_of_next_to_nothing_trips_in_a_lively_repository(history: list[float], low: float | None) -> None:
-    bounds = QUALITY.delta_bounds(history)
+    bounds = volume_bounds(QUALITY, history)
     assert bounds.low == low
-    assert bounds == QUALITY.band(QUALITY.delta_volume, history) or bounds.basis.endswith(", at least 1 % of it")
+    assert bounds == QUALITY.band(QUALITY.delta.volume, history) or bounds.basis.endswith(", at least 1 % of it")
 
 
 def test_without_a_history_there_are_no_bounds() -> None:
-    assert QUALITY.band(QUALITY.delta_volume, []) == Bounds(None, None, "no earlier publication to be held against")
-    assert change_bounds(QUALITY.full_shrink, QUALITY.full_growth, None) == Bounds()
+    assert QUALITY.band(QUALITY.delta.volume, []) == Bounds(None, None, "no earlier publication to be held against")
+    assert change_bounds(QUALITY.full.shrink, QUALITY.full.growth, None) == Bounds()
 
 
 # -- changes --
@@ -130,27 +132,26 @@ def test_growth_counts_once_an_interval_and_shrinking_once(
 
 def test_shipped_bounds_of_a_full_extract() -> None:
     """A million certificates a week ago."""
-    bounds = change_bounds(QUALITY.full_shrink, QUALITY.full_growth, 1_000_000)
+    bounds = change_bounds(QUALITY.full.shrink, QUALITY.full.growth, 1_000_000)
     assert (bounds.low, bounds.high) == (990_000, 1_100_000)
 
 
 def test_change_without_a_rule_for_growth_has_no_upper_bound() -> None:
-    assert change_bounds(QUALITY.full_shrink, None, 1_000_000).high is None
+    assert change_bounds(QUALITY.full.shrink, None, 1_000_000).high is None
 
 
 # -- quality.toml --
 
 
 def test_shipped_file_is_read() -> None:
-    assert (QUALITY.publications, QUALITY.mature_at) == (28, 8)
-    assert QUALITY.delta_volume == BandRule(8.0, 20.0, 50_000, 400.0)
-    assert QUALITY.full_shrink == ChangeRule(1.0, 1_000)
-    assert (QUALITY.revocation_silent, QUALITY.quarantine) == (timedelta(days=400), timedelta(days=30))
-    assert replace(QUALITY) == load_quality(SHIPPED.parent)
+    assert (QUALITY.history.publications, QUALITY.history.mature_at) == (28, 8)
+    assert QUALITY.delta.volume == BandRule(spread=8.0, least_percent=20.0, floor=50_000, young_percent=400.0)
+    assert QUALITY.full.shrink == ChangeRule(1.0, 1_000)
+    assert (QUALITY.revocation.silent_days, QUALITY.quarantine.kept_for) == (400, timedelta(days=30))
 
 
 BAD: dict[str, tuple[str, str, str]] = {  # what is replaced, by what, and what the message names
-    "table missing": (r"(?s)\[quarantine\].*", "", "[quarantine]: it is missing"),
+    "table missing": (r"(?s)\[quarantine\].*", "", "[quarantine]"),
     "table unknown": (r"\[quarantine\]", "[quarantaine]", "[quarantaine]"),
     "table that is none": (r"(?s)\[history\](.*?)\[full\]", "history = 3\n[full]", "[history]"),
     "key missing": (r"shrink_floor = .*", "", "[full] shrink_floor"),
@@ -171,7 +172,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what is replaced, by what, and what 
     "band with a bad number": (r"spread = 8.0, least_percent = 5.0", "spread = -8.0, least_percent = 5.0", "spread"),
     "history that never matures": (r"mature_at = 8", "mature_at = 29", "[history] mature_at"),
     "one value that makes a history": (r"mature_at = 8", "mature_at = 1", "[history] mature_at"),
-    "no TOML": (r"\[history\]", "[history", "quality.toml: it cannot be read"),
+    "no TOML": (r"\[history\]", "[history", "quality.toml"),
 }
 
 
@@ -181,10 +182,11 @@ def test_file_that_contradicts_itself_is_refused_by_name(tmp_path: Path, change:
     text, found = re.subn(pattern, new, SHIPPED.read_text(encoding="utf-8"), count=1)
     assert found
     (tmp_path / "quality.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(QualityError, match=re.escape(named)):
+    with pytest.raises(QualityError) as refused:
         load_quality(tmp_path)
+    assert named in refused.value.item
 
 
 def test_file_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(QualityError, match=r"quality\.toml: it cannot be read"):
+    with pytest.raises(QualityError, match=r"quality\.toml"):
         load_quality(tmp_path)

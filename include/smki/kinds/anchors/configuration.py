@@ -12,9 +12,8 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -26,7 +25,6 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
-    create_model,
     field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -36,6 +34,7 @@ from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorConfiguration, DeviceT
 from smki.toml_files import rule_of, wrong
 
 Error = TypeVar("Error", AnchorConfigurationError, AnchorSlotError)
+Read = TypeVar("Read")
 _KNOWN_SLOTS = f"the slots are {', '.join(Slot)}."
 
 
@@ -82,8 +81,8 @@ def read_anchor_configuration(stated: Mapping[str, Any], name: str) -> AnchorCon
     except ValidationError as error:
         problems = [one for each in error.errors() for one in _problems(each)]
         raise error_of(AnchorConfigurationError, name, problems) from None
-    base = {slot: _references(one) for slot in Slot if (one := getattr(read.base, slot, None))}
-    regional = {region: _references(getattr(getattr(read.region, region), REGIONAL_SLOT)) for region in Region}
+    base = {slot: _references(read.base[slot]) for slot in Slot if slot in read.base}
+    regional = {region: _references(getattr(read.region, region).wan_provider_ds) for region in Region}
     devices = tuple(
         DeviceType(key, device.name, device.title, tuple(slot for slot in Slot if slot in device.slots))
         for key, device in read.device.items()
@@ -109,17 +108,6 @@ def _read_serial(stated: object) -> bytes:
     return serial
 
 
-def _check_references(slot: Slot, references: list["_Reference"]) -> list["_Reference"]:
-    if not slot.terms.takes_placeholder and any(one.placeholder for one in references):
-        raise wrong(
-            "only supplier and network operator slots take a placeholder.", "name the certificate that belongs there."
-        )
-    names = [(one.issuer.casefold(), one.serial) for one in references]
-    if twice := [one for one, name in zip(references, names, strict=True) if names.count(name) > 1]:
-        raise wrong(f"{twice[0].issuer} {twice[0].serial.hex().upper()} is listed twice.", "remove one of the two.")
-    return references
-
-
 def _check_slots(slots: list[str]) -> list[str]:
     if unknown := sorted(set(slots) - set(Slot)):
         raise wrong(f"there is no slot {unknown[0]!r}.", _KNOWN_SLOTS)
@@ -141,8 +129,16 @@ class _Reference(_Table):
     placeholder: bool = False
 
 
-def _of_slot(slot: Slot) -> Any:
-    return Annotated[list[_Reference], Field(min_length=1), AfterValidator(partial(_check_references, slot))]
+References = Annotated[list[_Reference], Field(min_length=1)]
+
+
+class _OfRegion(_Table):
+    wan_provider_ds: References
+
+
+class _Regions(_Table):
+    north: _OfRegion
+    central_south: _OfRegion
 
 
 class _Device(_Table):
@@ -151,34 +147,68 @@ class _Device(_Table):
     slots: Annotated[list[str], Field(min_length=1), AfterValidator(_check_slots)]
 
 
-def _table_of(name: str, fields: dict[str, Any]) -> Any:
-    return create_model(name, __base__=_Table, **fields)
-
-
-_Base: Any = _table_of("_Base", {slot.value: (_of_slot(slot), []) for slot in Slot if slot is not REGIONAL_SLOT})
-_OfRegion: Any = _table_of("_OfRegion", {REGIONAL_SLOT.value: (_of_slot(REGIONAL_SLOT), ...)})
-_Regions: Any = _table_of("_Regions", {region.value: (_OfRegion, ...) for region in Region})
-
-
 class _File(_Table):
     placeholder: bool = False
     revision: Text
-    base: _Base
+    base: Annotated[dict[str, References], Field(min_length=1)]
     region: _Regions
     device: Annotated[dict[str, _Device], Field(min_length=1)]
+
+    @field_validator("base")
+    @classmethod
+    def _check_base(cls, base: dict[str, list[_Reference]]) -> dict[str, list[_Reference]]:
+        problems = [problem for slot, references in base.items() for problem in _slot_problems(slot, references)]
+        return _unless(problems, base)
+
+    @field_validator("region")
+    @classmethod
+    def _check_regions(cls, regions: _Regions) -> _Regions:
+        stated = {region: getattr(regions, region).wan_provider_ds for region in Region}
+        place = f"[region.{{}}] {REGIONAL_SLOT}"
+        problems = [
+            problem
+            for region, references in stated.items()
+            for problem in _reference_problems(place.format(region), REGIONAL_SLOT, references)
+        ]
+        return _unless(problems, regions)
 
     @field_validator("device")
     @classmethod
     def _check_complete(cls, devices: dict[str, _Device], info: ValidationInfo) -> dict[str, _Device]:
-        """What is not known yet of the slots is wrong itself, and said already."""
-        if "base" in info.data:
-            stated = {slot for slot in Slot if slot is REGIONAL_SLOT or getattr(info.data["base"], slot)}
-            if problems := list(_incomplete(stated, devices.values())):
-                raise PydanticCustomError("incomplete", "incomplete", {"problems": problems})
-        return devices
+        if "base" not in info.data:
+            return devices  # what is wrong there is said already
+        return _unless(list(_incomplete({*info.data["base"], REGIONAL_SLOT}, devices.values())), devices)
 
 
-def _incomplete(stated: set[Slot], devices: Iterable[_Device]) -> Iterable[Problem]:
+def _unless(problems: list[Problem], read: Read) -> Read:
+    """What was read, unless there are problems."""
+    if problems:
+        raise PydanticCustomError("problems", "problems", {"problems": problems})
+    return read
+
+
+def _slot_problems(slot: str, references: list[_Reference]) -> Iterable[Problem]:
+    if slot == REGIONAL_SLOT:
+        next_step = "move it to [region.north] and [region.central_south]."
+        yield Problem(f"[base] {slot}", "this slot differs by region.", next_step)
+    elif slot not in set(Slot):
+        yield Problem(f"[base] {slot}", "there is no such slot.", _KNOWN_SLOTS)
+    else:
+        yield from _reference_problems(f"[base] {slot}", Slot(slot), references)
+
+
+def _reference_problems(place: str, slot: Slot, references: list[_Reference]) -> Iterable[Problem]:
+    names = [(one.issuer.casefold(), one.serial) for one in references]
+    for number, (one, name) in enumerate(zip(references, names, strict=True)):
+        certificate = f"{place}, certificate {one.issuer} {one.serial.hex().upper()}"
+        if one.placeholder and not slot.terms.takes_placeholder:
+            rule = "only supplier and network operator slots take a placeholder."
+            yield Problem(certificate, rule, "name the certificate that belongs there.")
+        if name in names[:number]:
+            yield Problem(certificate, "it is listed twice.", "remove one of the two.")
+
+
+def _incomplete(stated: Collection[str], devices: Iterable[_Device]) -> Iterable[Problem]:
     wanted = {slot: [device.name for device in devices if slot in device.slots] for slot in Slot}
     for slot in Slot:
         if wanted[slot] and slot not in stated:
@@ -191,28 +221,19 @@ def _incomplete(stated: set[Slot], devices: Iterable[_Device]) -> Iterable[Probl
 
 def _problems(error: ErrorDetails) -> Iterable[Problem]:
     """What pydantic says, as the problems of a place in the file."""
-    loc = error["loc"]
-    if error["type"] == "incomplete":
+    if error["type"] == "problems":
         yield from error["ctx"]["problems"]
         return
-    rule, next_step = rule_of(error), error.get("ctx", {}).get("next_step", "")
+    rule, next_step = rule_of(error), error.get("ctx", {}).get("next_step") or "compare it with the shipped file."
     if error["type"] == "extra_forbidden":
-        match loc:
-            case ("base", slot) if slot == REGIONAL_SLOT:
-                rule, next_step = (
-                    "this slot differs by region.",
-                    "move it to [region.north] and [region.central_south].",
-                )
-            case ("base", _):
-                rule, next_step = "there is no such slot.", _KNOWN_SLOTS
+        next_step = "remove it, or correct its name."
+        match error["loc"]:
             case ("region", _):
                 rule, next_step = "there is no such region.", f"the regions are {', '.join(Region)}."
             case ("region", _, _):
                 rule = f"regions differ in {REGIONAL_SLOT} and nowhere else (Appendix O 2.3.3 (e), (f))."
                 next_step = "state it in [base], for both regions."
-            case _:
-                next_step = "remove it, or correct its name."
-    yield Problem(_place(loc), rule, next_step or "compare it with the shipped file.")
+    yield Problem(_place(error["loc"]), rule, next_step)
 
 
 def _place(loc: Sequence[int | str]) -> str:

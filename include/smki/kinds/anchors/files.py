@@ -1,8 +1,7 @@
 """The two files of the base set: Annex B XML of Organisation and OCA Certificates, one XML to a .gz.
 
 Certificates stand in slot order, each once. The bytes depend on the certificates alone: there is no time in them (the
-gzip header's MTIME is 0, which RFC 1952 reads as "none"). The files are the same but for the WAN provider's
-certificates.
+gzip header's MTIME is 0, which RFC 1952 reads as "none"). Both files are the same but for their WAN providers.
 """
 
 import hashlib

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from smki.kinds.revocation.examination import verify_revocation_file
 from sqlalchemy import Engine, text
 
 from builders import lodge_bodies, reference
 from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
 from smki.errors import VerificationError
-from smki.kinds.revocation.examination import verify_revocation_file
 from smki.kinds.revocation.file import (
     KINDS,
     lists_without_successor,

@@ -1,64 +1,62 @@
-"""The mutations of an extract's octets, once the file is made: its manifest says what it was."""
+"""The mutations of an extract's bytes, once the file is made: its manifest says what it was."""
 
 import gzip
 from collections.abc import Iterator
 
 from smki.store.manifest import Manifest
 
-from .extract_files import DELTA, FULL, Octets, in_octets
+from .extract_files import DELTA, FULL, Damage, in_bytes
 from .mutation import Mutation, of_extract
 
 
-def flipped(at: int) -> Octets:
+def flipped(at: int) -> Damage:
     """One bit, at a place counted from the start, or from the end if negative."""
 
-    def damage(octets: bytes, _: Manifest) -> bytes:
-        changed = bytearray(octets)
+    def damage(data: bytes, _: Manifest) -> bytes:
+        changed = bytearray(data)
         changed[at] ^= 4
         return bytes(changed)
 
     return damage
 
 
-def flagged(flags: int) -> Octets:
-    return lambda octets, _: octets[:3] + bytes([octets[3] | flags]) + octets[4:]
+def flagged(flags: int) -> Damage:
+    return lambda data, _: data[:3] + bytes([data[3] | flags]) + data[4:]
 
 
-def reordered(*order: int) -> Octets:
+def reordered(*order: int) -> Damage:
     """These segments in the place of the first four."""
 
-    def damage(octets: bytes, manifest: Manifest) -> bytes:
+    def damage(data: bytes, manifest: Manifest) -> bytes:
         at, parts = manifest.header_bytes, []
         for segment in manifest.segments:
-            parts.append(octets[at : at + segment.deflate_bytes])
+            parts.append(data[at : at + segment.deflate_bytes])
             at += segment.deflate_bytes
-        return (
-            octets[: manifest.header_bytes] + b"".join(parts[n] for n in (*order, *range(4, len(parts)))) + octets[at:]
-        )
+        return data[: manifest.header_bytes] + b"".join(parts[n] for n in (*order, *range(4, len(parts)))) + data[at:]
 
     return damage
 
 
-def without_name(octets: bytes, manifest: Manifest) -> bytes:
-    return octets[:3] + b"\0" + octets[4:10] + octets[manifest.header_bytes :]
+def without_name(data: bytes, manifest: Manifest) -> bytes:
+    return data[:3] + b"\0" + data[4:10] + data[manifest.header_bytes :]
 
 
-def with_comment(octets: bytes, manifest: Manifest) -> bytes:
-    return octets[:3] + b"\x18" + octets[4 : manifest.header_bytes] + b"a comment\0" + octets[manifest.header_bytes :]
+def with_comment(data: bytes, manifest: Manifest) -> bytes:
+    return data[:3] + b"\x18" + data[4 : manifest.header_bytes] + b"a comment\0" + data[manifest.header_bytes :]
 
 
-def with_reserved_block(octets: bytes, manifest: Manifest) -> bytes:
+def with_reserved_block(data: bytes, manifest: Manifest) -> bytes:
     at = manifest.header_bytes + manifest.segments[0].deflate_bytes
-    return octets[:at] + b"\x07" + octets[at + 1 :]
+    return data[:at] + b"\x07" + data[at + 1 :]
 
 
-def with_hole(octets: bytes, _: Manifest) -> bytes:
-    middle = len(octets) // 2
-    return octets[:middle] + bytes(512) + octets[middle + 512 :]
+def with_hole(data: bytes, _: Manifest) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(512) + data[middle + 512 :]
 
 
 # The damage, what catches it with the manifest, and what without; no check: it is not read so.
-OCTETS: dict[str, tuple[Octets, str, str]] = {
+DAMAGES: dict[str, tuple[Damage, str, str]] = {
     "bit flipped in the compressed data": (flipped(1500), "xml.content", "xml.inflates"),
     "bit flipped in the header's time": (flipped(5), "xml.content", ""),
     "bit flipped in the magic number": (flipped(0), "gzip.member", ""),
@@ -66,10 +64,10 @@ OCTETS: dict[str, tuple[Octets, str, str]] = {
     "block of the reserved type": (with_reserved_block, "xml.inflates", ""),
     "sector of zeros": (with_hole, "xml.content", ""),
     "cut in half": (lambda o, _: o[: len(o) // 2], "xml.inflates", "xml.inflates"),
-    "last octet missing": (lambda o, _: o[:-1], "gzip.member", ""),
+    "last byte missing": (lambda o, _: o[:-1], "gzip.member", ""),
     "end block missing": (lambda o, _: o[:-10] + o[-8:], "gzip.member", "xml.inflates"),
-    "no octets": (lambda _, __: b"", "gzip.member", "gzip.member"),
-    "NUL octets appended": (lambda o, _: o + bytes(512), "gzip.member", "xml.inflates"),
+    "no bytes": (lambda _, __: b"", "gzip.member", "gzip.member"),
+    "NUL bytes appended": (lambda o, _: o + bytes(512), "gzip.member", "xml.inflates"),
     "second, empty member": (lambda o, _: o + gzip.compress(b""), "gzip.member", "gzip.member"),
     "second member with XML": (lambda o, _: o + gzip.compress(b"<x/>"), "gzip.member", ""),
     "twice in a row": (lambda o, _: o + o, "", "gzip.member"),
@@ -90,20 +88,20 @@ OCTETS: dict[str, tuple[Octets, str, str]] = {
 OF_DELTAS_TOO = (
     "bit flipped in the compressed data",
     "block of the reserved type",
-    "no octets",
+    "no bytes",
     "second, empty member",
     "FNAME of another file",
 )
 
 
 def _all() -> Iterator[Mutation]:
-    for name, (damage, check, alone) in OCTETS.items():
+    for name, (damage, check, alone) in DAMAGES.items():
         if check:
-            yield of_extract(name, FULL, in_octets(damage), check)
+            yield of_extract(name, FULL, in_bytes(damage), check)
         if alone:
-            yield of_extract(name, FULL, in_octets(damage), alone, alone=True)
+            yield of_extract(name, FULL, in_bytes(damage), alone, alone=True)
         if name in OF_DELTAS_TOO:
-            yield of_extract(name, DELTA, in_octets(damage), check)
+            yield of_extract(name, DELTA, in_bytes(damage), check)
 
 
-OCTET_MUTATIONS = tuple(_all())
+BYTE_MUTATIONS = tuple(_all())

@@ -1,16 +1,25 @@
 """The figures of an extract beside their history."""
 
-from dataclasses import replace
+from datetime import date, time, timedelta
 
 from builders import day
 from smki.gate.bounds import load_quality
-from smki.gate.figures import delta_figures, full_figures
 from smki.gate.ledger import PastPublication
 from smki.gate.model import Figure
+from smki.kinds.extracts.figures import delta_figures, full_figures
+from smki.obligations.catalogue import CutOff
 from smki.settings import INCLUDE
 from smki.verify.verification import SegmentFigures, Verification
 
-QUALITY = replace(load_quality(INCLUDE / "config"), delta_status_floor=100, least_records=100)
+SHIPPED = load_quality(INCLUDE / "config")
+QUALITY = SHIPPED.model_copy(
+    update={
+        "delta": SHIPPED.delta.model_copy(update={"status_floor": 100}),
+        "extract": SHIPPED.extract.model_copy(update={"least_records": 100}),
+    }
+)
+WEEKLY = CutOff("0 0 * * SUN", time(), weekday=6)
+MONTHLY = CutOff("0 0 1 * *", time(), month_day=1)
 
 
 def extract(size: int = 50_000, **statuses: int) -> Verification:
@@ -74,7 +83,7 @@ def test_growth_of_weeks_is_allowed_after_weeks_of_silence() -> None:
     grown = extract(I=11_000_000)
 
     def change(window: int) -> Figure:
-        return next(one for one in full_figures(QUALITY, day(window), grown, past) if one.name == "records")
+        return next(one for one in full_figures(QUALITY, WEEKLY, day(window), grown, past) if one.name == "records")
 
     assert trips(change(53))
     assert not trips(change(60))
@@ -84,3 +93,13 @@ def test_silence_counts_from_the_newest_publication() -> None:
     silence = of_delta("days_since_previous", extract(I=1), USUAL[:-8])
     assert (silence.value, silence.high, trips(silence)) == (9, 8, True)
     assert of_delta("days_since_previous", extract(I=1), []).high is None
+
+
+def test_full_extract_that_is_due_less_often_may_be_silent_for_longer() -> None:
+    def longest(cut_off: CutOff, business_date: date) -> float | None:
+        past = [PastPublication(business_date - timedelta(days=28), {"records": 10.0})]
+        figures = full_figures(QUALITY, cut_off, business_date, extract(I=10), past)
+        return next(one for one in figures if one.name == "days_since_previous").high
+
+    assert longest(WEEKLY, date(2025, 8, 10)) == QUALITY.full.silent_days
+    assert longest(MONTHLY, date(2025, 8, 1)) == 2 * 31 + 1
