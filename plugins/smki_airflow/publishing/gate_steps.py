@@ -1,11 +1,11 @@
 """What the gate does with judgements: they are recorded, held files are asked for, failed ones are kept and refused.
 
-A person's decision belongs to the octets. A list that is replaced in place is judged again every day; so that nobody is
-asked every day, a HOLD is not asked for where another run has asked for the very same octets:
+A person's decision belongs to the bytes. A list that is replaced in place is judged again every day; so that nobody is
+asked every day, a HOLD is not asked for where another run has asked for the very same bytes:
 
 * It was released, and nothing trips now that did not trip then: the release stands.
 * It was rejected: the rejection stands, and the run fails with it.
-* It waits: the run is skipped. Nothing is recorded, as the newest gate run over some octets is the one that counts.
+* It waits: the run is skipped. Nothing is recorded, as the newest gate run over some bytes is the one that counts.
 
 A run that is cleared from its gate on is judged as new, and asks.
 """
@@ -27,8 +27,9 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.watch.findings import find_held
 from smki.watch.findings_ledger import open_finding
-from smki_airflow.handover import Json, artefact_as_json
-from smki_airflow.telling import tell_people
+from smki_airflow.publishing.handover import artefact_as_json
+from smki_airflow.run import Json
+from smki_airflow.signals.telling import tell_people
 
 log = logging.getLogger(__name__)
 _LEVEL = {Verdict.PASS: logging.INFO, Verdict.HOLD: logging.WARNING, Verdict.FAIL: logging.ERROR}
@@ -69,25 +70,25 @@ class Outcome:
         }
 
 
-def recorded(engine: Engine, files: Sequence[Judged], waits: Callable[[str], bool]) -> Outcome | None:
+def record_judgements(engine: Engine, files: Sequence[Judged], waits: Callable[[str], bool]) -> Outcome | None:
     """Records the judgements; `waits` says of another run's label whether that run still has its decision to come.
 
     None, with nothing recorded, where all that is held waits in other runs. Raises RepositoryUnavailableError.
     """
-    asked = [asked_before(engine, judged.judgement) for judged in files]
+    asked = [find_earlier_request(engine, judged.judgement) for judged in files]
     verdicts = [judged.judgement.verdict for judged in files]
     held = [before for before, verdict in zip(asked, verdicts, strict=True) if verdict is Verdict.HOLD]
     waiting = [before for before in held if before is not None and before.decision is None]
     may_skip = bool(held) and len(waiting) == len(held) and Verdict.FAIL not in verdicts
     if may_skip and all(waits(before.judgement.run) for before in waiting):
-        log.warning("the same octets wait for a person in %s", ", ".join(before.judgement.run for before in waiting))
+        log.warning("the same bytes wait for a person in %s", ", ".join(before.judgement.run for before in waiting))
         return None
-    runs = [_recorded(engine, judged.judgement, before) for before, judged in zip(asked, files, strict=True)]
+    runs = [_record(engine, judged.judgement, before) for before, judged in zip(asked, files, strict=True)]
     return Outcome(tuple(runs), tuple(files))
 
 
-def asked_before(engine: Engine, judgement: Judgement) -> GateRun | None:
-    """The newest gate run over the same octets, if another run did it and all that trips now was held then."""
+def find_earlier_request(engine: Engine, judgement: Judgement) -> GateRun | None:
+    """The newest gate run over the same bytes, if another run did it and all that trips now was held then."""
     if judgement.verdict is not Verdict.HOLD:
         return None
     newest = newest_gate_run(engine, judgement.name, judgement.sha256)
@@ -108,8 +109,7 @@ def refuse_failed(staging: Path, outcome: Outcome) -> None:
         raise GateRefusedError(
             ", ".join(run.judgement.name for run, _ in failed),
             " ".join(f"gate run {run.id} says FAIL: {_broken(run.judgement)}." for run, _ in failed),
-            f"{' '.join(kept)} Nothing on the server changed.",
-            "read the report (Gate report), put right what it names, and clear the run from its first task on.",
+            f"{' '.join(kept)} {GateRefusedError.CONSEQUENCE}",
         )
     refuse_rejected(outcome.gate_runs)
 
@@ -122,8 +122,6 @@ def refuse_rejected(gate_runs: Sequence[GateRun]) -> None:
                 run.judgement.name,
                 f"{run.decision.decided_by} rejected it on {run.decision.decided_at:%Y-%m-%d at %H:%M} UTC (gate run "
                 f"{run.id}): {run.decision.reason}",
-                "It is not published; nothing on the server changed.",
-                "put right what is behind it; to be asked again, clear the run from `judge` on.",
             )
 
 
@@ -135,7 +133,7 @@ def decide(engine: Engine, gate_runs: Sequence[int], decision: Decision) -> None
     refuse_rejected([find_gate_run(engine, number) for number in gate_runs])
 
 
-def undecided(engine: Engine, gate_runs: Sequence[int]) -> list[int]:
+def list_undecided(engine: Engine, gate_runs: Sequence[int]) -> list[int]:
     """Those that nobody has decided yet. Raises GateRejectedError if one is rejected already."""
     runs = [find_gate_run(engine, number) for number in gate_runs]
     refuse_rejected(runs)
@@ -150,12 +148,12 @@ def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> 
     tell_people(engine, guide, now)
 
 
-def _recorded(engine: Engine, judgement: Judgement, before: GateRun | None) -> GateRun:
+def _record(engine: Engine, judgement: Judgement, before: GateRun | None) -> GateRun:
     number = record_judgement(engine, judgement)
     for line in summarise(judgement).splitlines():
         log.log(_LEVEL[judgement.verdict], "gate run %d %s", number, line)
     if before is not None and before.decision is not None:
-        log.info("gate run %d is decided as gate run %d over the same octets was", number, before.id)
+        log.info("gate run %d is decided as gate run %d over the same bytes was", number, before.id)
         record_decision(engine, number, before.decision)
     return find_gate_run(engine, number)
 
