@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from smki.watch.links import Links, RunLabel
 from smki_airflow.links import GateReportLink, base_url
 from smki_airflow.names import JUDGE, RELEASE
-from smki_airflow.run import Json, Project, Run, current_run, open_project
+from smki_airflow.run import Json, Project, Run, open_project, run_of
 
 if TYPE_CHECKING:
     from smki.gate.evidence import Source
@@ -48,7 +48,7 @@ class GateOperator(BaseOperator):
         from smki_airflow.publishing import gate_steps
 
         logging.getLogger("great_expectations").setLevel(logging.WARNING)  # else 200 lines, while it is loaded
-        judged = self.judge(current_run())
+        judged = self.judge(run_of(context))
         project = open_project()
         outcome = gate_steps.record_judgements(project.engine, judged, self._waits(context)) if judged else None
         if outcome is None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
 
 from smki_airflow.names import PUBLISH_POOL, PUBLISHED, published_uri
-from smki_airflow.run import Json, Project, current_run, open_project
+from smki_airflow.run import Json, Project, open_project, run_of
 
 if TYPE_CHECKING:
     from smki.publish.artefact import Publication
@@ -52,7 +52,7 @@ class PublishOperator(BaseOperator):
         from smki_airflow.publishing.handover import artefact_from_json
         from smki_airflow.sites import open_site
 
-        project, run = open_project(), current_run()
+        project, run = open_project(), run_of(context)
         artefact = artefact_from_json(self.artefact)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
         publication = publish_artefact(

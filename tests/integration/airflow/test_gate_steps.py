@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from smki_airflow.publishing.gate_steps import Judged, Outcome, decide, list_undecided, record_judgements, refuse_failed
 from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
@@ -13,7 +14,6 @@ from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
 from smki.publish.artefact import Artefact
-from smki_airflow.gate_steps import Judged, Outcome, decide, recorded, refuse_failed, undecided
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 NAME = "SMKIKR_ORGANISATION_CRL.crl.gz"
@@ -61,7 +61,7 @@ def judged(tmp_path: Path) -> Make:
 
 
 def outcome(engine: Engine, *files: Judged, waits: Callable[[str], bool] = lambda _run: False) -> Outcome:
-    found = recorded(engine, files, waits)
+    found = record_judgements(engine, files, waits)
     assert found is not None
     return found
 
@@ -86,8 +86,10 @@ def test_of_a_set_nothing_is_published_if_one_file_fails_and_all_judgements_are_
     repository: Engine, judged: Make, tmp_path: Path
 ):
     found = outcome(repository, judged(name="a"), judged("!list.signature", name="b"))
-    with pytest.raises(GateRefusedError, match=r"b: gate run 2 says FAIL: list.signature: more \(expected: less\)"):
+    with pytest.raises(GateRefusedError) as refused:
         refuse_failed(tmp_path, found)
+    assert refused.value.item == "b"
+    assert all(figure in refused.value.rule for figure in ("gate run 2", "list.signature", "more", "less"))
     assert len(list_gate_runs(repository)) == 2
     (kept,) = (tmp_path / "quarantine").iterdir()
     assert {file.name for file in kept.iterdir()} == {"b", "judgement.json", "report.html"}
@@ -98,9 +100,9 @@ def test_staging_area_that_takes_nothing_more_changes_nothing_about_a_refusal(
 ):
     (tmp_path / "quarantine").write_text("in the way")
     file = judged("!list.signature")
-    with pytest.raises(GateRefusedError, match="could not be kept in quarantine") as refused:
+    with pytest.raises(GateRefusedError) as refused:
         refuse_failed(tmp_path, outcome(repository, file))
-    assert str(file.file) in str(refused.value)
+    assert str(file.file) in refused.value.consequence
 
 
 def test_held_file_is_asked_for(repository: Engine, judged: Make):
@@ -109,43 +111,42 @@ def test_held_file_is_asked_for(repository: Engine, judged: Make):
     (asked,) = found.as_json()["held"]
     assert asked["name"] == NAME
     assert "list.lost" in asked["summary"]
-    assert undecided(repository, held(found)) == held(found)
+    assert list_undecided(repository, held(found)) == held(found)
 
 
-def test_release_stands_when_another_run_judges_the_same_octets(repository: Engine, judged: Make):
+def test_release_stands_when_another_run_judges_the_same_bytes(repository: Engine, judged: Make):
     decide(repository, held(outcome(repository, judged("list.lost", "list.number"))), RELEASED)
     again = outcome(repository, judged("list.lost", run="dag/tuesday"))
     assert held(again) == []
     assert find_gate_run(repository, again.shown).decision == RELEASED
 
 
-def test_release_stands_however_often_the_octets_are_judged(repository: Engine, judged: Make):
+def test_release_stands_however_often_the_bytes_are_judged(repository: Engine, judged: Make):
     decide(repository, held(outcome(repository, judged("list.lost"))), RELEASED)
     for day in ("tuesday", "wednesday", "thursday"):
         again = outcome(repository, judged("list.lost", run=f"dag/{day}"))
         assert find_gate_run(repository, again.shown).decision == RELEASED
 
 
-def test_what_trips_only_now_is_asked_for_although_the_octets_were_released(repository: Engine, judged: Make):
+def test_what_trips_only_now_is_asked_for_although_the_bytes_were_released(repository: Engine, judged: Make):
     decide(repository, held(outcome(repository, judged("list.lost"))), RELEASED)
     again = outcome(repository, judged("list.lost", "list.number", run="dag/tuesday"))
     assert held(again) == [again.shown]
 
 
-def test_other_octets_are_asked_for_although_those_before_were_released(repository: Engine, judged: Make):
+def test_other_bytes_are_asked_for_although_those_before_were_released(repository: Engine, judged: Make):
     decide(repository, held(outcome(repository, judged("list.lost"))), RELEASED)
     again = outcome(repository, judged("list.lost", run="dag/tuesday", sha256="ef" * 32))
     assert held(again) == [again.shown]
 
 
-def test_rejection_stands_when_another_run_judges_the_same_octets(repository: Engine, judged: Make):
-    with pytest.raises(
-        GateRejectedError, match=r"ada rejected it on 2026-03-01 at 06:00 UTC \(gate run 1\): no reason"
-    ):
+def test_rejection_stands_when_another_run_judges_the_same_bytes(repository: Engine, judged: Make):
+    with pytest.raises(GateRejectedError) as rejected:
         decide(repository, held(outcome(repository, judged("list.lost"))), REJECTED)
     again = outcome(repository, judged("list.lost", run="dag/tuesday"))
     assert held(again) == [], "nobody is asked"
-    with pytest.raises(GateRejectedError, match="clear the run from `judge` on"):
+    assert all(figure in rejected.value.rule for figure in ("ada", "2026-03-01", "06:00", "gate run 1", "no reason"))
+    with pytest.raises(GateRejectedError):
         refuse_failed(Path("nowhere"), again)
 
 
@@ -158,7 +159,7 @@ def test_run_whose_gate_is_cleared_asks_again(repository: Engine, judged: Make):
     assert held(cleared) == [cleared.shown]
 
 
-def test_octets_that_wait_in_another_run_are_not_asked_for_and_nothing_is_recorded(repository: Engine, judged: Make):
+def test_bytes_that_wait_in_another_run_are_not_asked_for_and_nothing_is_recorded(repository: Engine, judged: Make):
     asked_of: list[str] = []
 
     def waits(run: str) -> bool:
@@ -166,12 +167,12 @@ def test_octets_that_wait_in_another_run_are_not_asked_for_and_nothing_is_record
         return True
 
     first = outcome(repository, judged("list.lost"))
-    assert recorded(repository, [judged("list.lost", run="dag/tuesday")], waits) is None
+    assert record_judgements(repository, [judged("list.lost", run="dag/tuesday")], waits) is None
     assert asked_of == ["dag/monday"]
     assert [run.id for run in list_gate_runs(repository)] == [first.shown], "so the first one's release counts"
 
 
-def test_octets_whose_run_has_ended_undecided_are_asked_for(repository: Engine, judged: Make):
+def test_bytes_whose_run_has_ended_undecided_are_asked_for(repository: Engine, judged: Make):
     outcome(repository, judged("list.lost"))
     again = outcome(repository, judged("list.lost", run="dag/tuesday"))
     assert held(again) == [again.shown]
@@ -186,13 +187,14 @@ def test_failed_file_is_recorded_whatever_waits_elsewhere(repository: Engine, ju
 def test_decision_that_is_recorded_already_is_found_done(repository: Engine, judged: Make):
     numbers = held(outcome(repository, judged("list.lost")))
     decide(repository, numbers, RELEASED)
-    assert undecided(repository, numbers) == []
-    decide(repository, undecided(repository, numbers), replace(RELEASED, decided_by="bob"))
+    assert list_undecided(repository, numbers) == []
+    decide(repository, list_undecided(repository, numbers), replace(RELEASED, decided_by="bob"))
     assert find_gate_run(repository, numbers[0]).decision == RELEASED
 
 
 def test_one_answer_decides_all_files_that_it_was_about(repository: Engine, judged: Make):
     numbers = held(outcome(repository, judged("list.lost", name="a"), judged("list.lost", name="b")))
-    with pytest.raises(GateRejectedError, match="a: ada rejected it"):
+    with pytest.raises(GateRejectedError) as rejected:
         decide(repository, numbers, REJECTED)
+    assert rejected.value.item == "a"
     assert [find_gate_run(repository, number).decision for number in numbers] == [REJECTED, REJECTED]
