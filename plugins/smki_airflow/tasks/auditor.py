@@ -7,7 +7,7 @@ and says what it found in the log, as `smki audit --dry-run` does: it records no
 import logging
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import task
 
 from smki_airflow.run import Json, open_project
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
     retry_delay=timedelta(seconds=20),
     max_retry_delay=timedelta(minutes=1),
 )
-def audit(site: str) -> Json:
+def audit(site: str, params: Json | None = None) -> Json:
     """Returns how many files there are, were read back and have findings, and how many messages went out."""
     from smki.watch.auditor import audit_site
     from smki_airflow.signals.telling import tell_people
     from smki_airflow.sites import open_audited_site
 
     project, now = open_project(), datetime.now(UTC)
-    dry_run = bool(get_current_context()["params"].get("dry_run"))
+    dry_run = bool((params or {}).get("dry_run"))
     audit = audit_site(project.engine, open_audited_site(site), project.guide, now, record=not dry_run)
     told = 0 if dry_run else tell_people(project.engine, project.guide, now)
     counts = {"files": audit.files, "read_back": audit.hashed, "findings": len(audit.findings), "told": told}

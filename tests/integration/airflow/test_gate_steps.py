@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from smki_airflow.publishing.gate_steps import Judged, Outcome, decide, list_undecided, record_judgements, refuse_failed
 from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
@@ -14,6 +13,7 @@ from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
 from smki.publish.artefact import Artefact
+from smki_airflow.publishing.gate_steps import Judged, Outcome, decide, list_undecided, record_judgements, refuse_failed
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 NAME = "SMKIKR_ORGANISATION_CRL.crl.gz"

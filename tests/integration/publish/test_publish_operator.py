@@ -1,4 +1,4 @@
-"""The operator that publishes, on a real sshd and ledger: which publication becomes an event for other DAGs."""
+"""The operator that publishes, on a real sshd and ledger: which publication is an event for other DAGs."""
 
 import hashlib
 import json
@@ -65,7 +65,8 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
         context = {"dag_run": SimpleNamespace(dag_id="dag", run_id=run_id), "outlet_events": events}
         stated = artefact_as_json(cleared(repository, artefact))
         PublishOperator(task_id="publish", artefact=json.loads(json.dumps(stated)), site=site).execute(context)
-        return [(event.dest_asset_key.to_asset(), event.extra) for event in events[AssetAlias(PUBLISHED)].asset_alias_events]
+        heard = events[AssetAlias(PUBLISHED)].asset_alias_events
+        return [(event.dest_asset_key.to_asset(), event.extra) for event in heard]
 
     return run
 
