@@ -7,14 +7,14 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from smki_airflow.board.navigation import BOARD_VIEW
-from smki_airflow.deadlines import PublishBy
-from smki_airflow.names import PAGES
+from smki.watch.links import PAGES
+from smki_airflow.names import BOARD_VIEW
+from smki_airflow.signals.deadlines import PublishBy
 
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application below `/smki`."""
-    from smki_airflow.pages import app
+    from smki_airflow.board.pages import app
 
     await app(scope, receive, send)
 

@@ -24,7 +24,7 @@ from smki.party.reading_back import check_against_repository, fetch_current_file
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate
 from smki.settings import Settings
-from smki_airflow.board.navigation import BOARD_VIEW
+from smki_airflow.names import BOARD_VIEW
 from smki_demo import publishing
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.filling import fill_with_history, open_pki

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from smki.settings import PROJECT
-from smki_airflow.names import SMTP
+from smki_airflow.names import SITE, SMTP
 
 USERS = {"admin": "admin", "viewer": "viewer"}  # user → role of Airflow's simple auth manager
 
@@ -31,6 +31,7 @@ def airflow_environment(
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
@@ -50,7 +51,7 @@ def airflow_environment(
 def site_connection(conn_id: str, host: str, port: int, login: str, key_file: Path, host_key: str) -> dict[str, str]:
     """The variable that gives Airflow the connection of a site, as publisher or as auditor."""
     extra = {"key_file": str(key_file), "host_key": host_key}
-    return _connection(conn_id, {"conn_type": "sftp", "host": host, "port": port, "login": login, "extra": extra})
+    return _connection(conn_id, {"conn_type": SITE, "host": host, "port": port, "login": login, "extra": extra})
 
 
 def mail_connection(host: str, port: int) -> dict[str, str]:

@@ -7,22 +7,33 @@
   and before the staging area is cleared of it (`smki.store.staging`). Its run counts as active all that time.
 """
 
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
-from airflow.sdk import CronDataIntervalTimetable
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import (
+    AssetOrTimeSchedule,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+)
 
-from smki.errors import ConfigurationError, DataError
-from smki.obligations.catalogue import Obligation
-from smki_airflow.failures import keep_error
+from smki.errors import ConfigurationError, DataError, ObligationError
+from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Kind, Obligation, RevocationList
+from smki.obligations.user_guide import load_user_guide
+from smki.settings import Settings
+from smki_airflow.signals.deadlines import deadlines
+from smki_airflow.signals.failures import on_failure, on_retry
+from smki_airflow.signals.repository_trigger import RepositoryTrigger, asset_of
 
 START_DATE = datetime(2024, 1, 1, tzinfo=UTC)  # no run before; nothing is caught up, days are backfilled on purpose
-OWNER = "smki-platform"
 HELD_FOR = timedelta(days=6)
 
 DEFAULT_ARGS: dict[str, Any] = {
-    "owner": OWNER,
+    "owner": "smki-platform",
     "retries": 6,
     "retry_delay": timedelta(minutes=1),
     "retry_exponential_backoff": 2,
@@ -37,11 +48,62 @@ DEFAULT_ARGS: dict[str, Any] = {
         ]
     ),
     "execution_timeout": timedelta(minutes=30),
-    "on_failure_callback": keep_error,
-    "on_retry_callback": keep_error,
+    "on_failure_callback": on_failure,
+    "on_retry_callback": on_retry,
+}
+
+# Of every DAG.
+DAG_DEFAULTS: dict[str, Any] = {"start_date": START_DATE, "catchup": False, "default_args": DEFAULT_ARGS}
+
+# Params: what the command line has an option for.
+DRY_RUN = {
+    "dry_run": Param(default=False, type="boolean", title="Dry run", description="Look and say; change nothing.")
+}
+ANY_DAY = {
+    "any_day": Param(
+        default=None,
+        type=["null", "string"],
+        format="date",
+        title="Any day",
+        description="Publish the extract of this day, though none is due on it (for recovery), not that of the run.",
+    )
 }
 
 
-def timetable(obligation: Obligation) -> CronDataIntervalTimetable:
-    """The timetable of an obligation: a run for each cut-off, whose data interval ends there."""
-    return CronDataIntervalTimetable(obligation.cut_off.cron, timezone="UTC")
+def publishing_dag(dag_id: str, *, begun_by: RepositoryTrigger | None = None) -> dict[str, Any]:
+    """Arguments of a DAG that publishes: all that the catalogue says of the obligations that name it as theirs.
+
+    `begun_by` is a trigger that begins runs beside those of the timetable. Raises ObligationError where no obligation
+    names the DAG.
+    """
+    guide = load_user_guide(Settings.from_environment().config)
+    published = guide.published_by(dag_id)
+    if not published:
+        raise ObligationError(f"DAG {dag_id}", "user_guide.toml has no obligation that this DAG publishes.")
+    # One run makes sure of all files of a DAG: the user guide gives them one cut-off.
+    times = CronDataIntervalTimetable(published[0].cut_off.cron, timezone="UTC")
+    return DAG_DEFAULTS | {
+        "dag_id": dag_id,
+        "schedule": AssetOrTimeSchedule(timetable=times, assets=[asset_of(begun_by)]) if begun_by else times,
+        "deadline": deadlines(guide, dag_id),
+        "tags": ["smki", *sorted({_tag(one.kind) for one in published}), *clause_tags(published)],
+        "params": ANY_DAY if any(isinstance(one.kind, FullExtract) for one in published) else {},
+    }
+
+
+def clause_tags(obligations: Iterable[Obligation]) -> list[str]:
+    """The paragraphs that the obligations' clauses name, such as "2.3.3 (a)"."""
+    found = [re.search(r"\d+(\.\d+)+ \(\w+\)", one.clause) for one in obligations]
+    return list(dict.fromkeys(match[0] for match in found if match))
+
+
+def _tag(kind: Kind) -> str:
+    match kind:
+        case FullExtract() | DeltaExtract():
+            return "extract"
+        case RevocationList():
+            return "revocation"
+        case AnchorSlots():
+            return "anchors"
+        case _:
+            assert_never(kind)

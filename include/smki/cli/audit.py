@@ -13,8 +13,9 @@ from smki.publish.login import audited_site_from_environment
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Finding
 from smki.watch.findings_ledger import KnownFinding
+from smki.watch.links import Links
 from smki.watch.mail import Mailer
-from smki.watch.telling import Links, tell
+from smki.watch.telling import tell
 
 
 def audit(
@@ -40,7 +41,7 @@ def audit(
             failures.append(error)
     mailer = Mailer.from_environment(os.environ)
     if mailer and not dry_run:
-        links = Links(os.environ.get("SMKI_AIRFLOW_URL", ""), project.settings.runbook)
+        links = Links(os.environ.get("SMKI_AIRFLOW_URL") or None, project.settings.runbook)
         tell(project.engine, project.guide, mailer.send, now, links)
     if as_json and not failures:
         print_json([_audit_facts(one) for one in audits])

@@ -13,8 +13,10 @@ from smki.settings import Settings
 class Project:
     """Settings of an installation, and what they name; each thing is opened at its first use and then kept."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
+        if engine is not None:
+            self.engine = engine
 
     @cached_property
     def engine(self) -> Engine:

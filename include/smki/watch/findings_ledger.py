@@ -20,6 +20,7 @@ from smki.repository.database import reading, writing
 from smki.repository.tables import finding as finding_table
 from smki.repository.tables import task_failure
 from smki.watch.findings import Finding, Kind
+from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
 
@@ -203,7 +204,8 @@ class Failure:
 
     @property
     def dag(self) -> str:
-        return self.run.partition("/")[0]
+        label = RunLabel.parse(self.run)
+        return label.dag_id if label else ""
 
 
 def record_failure(engine: Engine, failure: Failure) -> None:

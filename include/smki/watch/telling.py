@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
 
 from sqlalchemy import Engine
 
@@ -22,40 +21,13 @@ from smki.watch.due import Due
 from smki.watch.facts import load_facts
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
+from smki.watch.links import Links
 from smki.watch.states import DueStatus, due_status, span
 
 log = logging.getLogger(__name__)
 
 
 _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Makes links out of names; each is empty where its base is not known."""
-
-    airflow: str = ""  # Airflow's UI, as people reach it
-    runbook: str = ""  # docs/runbook.md, as people reach it; empty: as the board shows it, else its path in the project
-
-    def run(self, label: str) -> str:
-        """A DAG run by its label `DAG/RUN`; empty for what did not run in Airflow."""
-        dag, _, run = label.partition("/")
-        return self._airflow(f"/dags/{quote(dag)}/runs/{quote(run, safe='')}") if run else ""
-
-    def dag(self, dag_id: str) -> str:
-        return self._airflow(f"/dags/{quote(dag_id)}")
-
-    def report(self, gate_run: int) -> str:
-        """The gate's report on a file."""
-        return self._airflow(f"/smki/gate/{gate_run}")
-
-    def section(self, kind: Kind) -> str:
-        """What the runbook says of a kind of finding."""
-        path, _, anchor = kind.section.partition("#")
-        return f"{self.runbook or self._airflow('/smki/board/runbook') or path}#{anchor}"
-
-    def _airflow(self, path: str) -> str:
-        return f"{self.airflow.rstrip('/')}{path}" if self.airflow else ""
 
 
 @dataclass(frozen=True, slots=True)

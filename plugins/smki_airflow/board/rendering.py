@@ -13,14 +13,16 @@ from markupsafe import Markup
 
 from smki.watch.states import State, span
 from smki_airflow.board.view import LOOK, duration, kinds, size
-from smki_airflow.links import board_path, dag_path, report_path, run_path, status_path
+from smki_airflow.links import links_on_server
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page, with the headers that keep it apart from other sites."""
-    return HTMLResponse(_environment().get_template(template).render(**values), status, _headers())
+    return HTMLResponse(
+        _environment().get_template(template).render(links=links_on_server(), **values), status, _headers()
+    )
 
 
 @cache
@@ -50,11 +52,6 @@ def _environment() -> Environment:
         "script": Markup(_text("board.js")),  # noqa: S704  # our own file
         "icons": Markup(_text("icons.svg")),  # noqa: S704  # our own file
         "State": State,
-        "board_path": board_path,
-        "dag_path": dag_path,
-        "report_path": report_path,
-        "run_path": run_path,
-        "status_path": status_path,
     }
     environment.filters |= {
         "look": LOOK.__getitem__,

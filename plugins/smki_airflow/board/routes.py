@@ -2,7 +2,7 @@
 
 * Airflow authenticates: a browser without a session is sent to log in and comes back; other systems get 401.
 * A page says in one sentence why it cannot be shown, and what to do.
-* A deed is two requests: GET shows what it would do, POST does it and goes back to the board.
+* An action takes two requests: GET shows what it would do, POST does it and goes back to the board.
 """
 
 from collections.abc import Callable, Coroutine
@@ -11,14 +11,12 @@ from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.logging.decorators import action_logging
 from annotated_types import Ge, Lt
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
+from pydantic import AfterValidator
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +26,7 @@ from smki.errors import SmkiError, TransportError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, open_engine
+from smki.repository.project import Project
 from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
@@ -37,12 +36,13 @@ from smki.watch.states import due_status
 from smki.watch.status_report import report_of, status_report
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin
-from smki_airflow.board.airflow_runs import cut_off_of, durations, runs_of
+from smki_airflow.board.airflow import ActionRefusedError, Session, SessionOfRequest, User, audit_logged, find_run
 from smki_airflow.board.rendering import page
 from smki_airflow.board.runbook import rendered_runbook
+from smki_airflow.board.runs import durations, runs_of
 from smki_airflow.board.trends import Trend, trends
 from smki_airflow.board.view import Day, calendar, day_item, first_day, headline, mood
-from smki_airflow.links import board_path, login_path
+from smki_airflow.links import links_on_server, login_path
 from smki_airflow.names import AUDITOR
 
 _UNAUTHENTICATED, _CONFLICT, _UNAVAILABLE, _SEE_OTHER, _NO_SUCH = 401, 409, 503, 303, 422
@@ -50,9 +50,18 @@ _CONNECT_TIMEOUT_S = "5"  # a reader waits no longer for a server that does not 
 _FULLS_IN_TRENDS, _DELTAS_IN_TRENDS = 52, 56
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-Reader = Annotated[BaseUser, Depends(reader)]
-Editor = Annotated[BaseUser, Depends(editor)]
+Reader = Annotated[User, Depends(reader)]
+Editor = Annotated[User, Depends(editor)]
 Bounded = Annotated[date, Ge(date(2000, 1, 1)), Lt(date(3000, 1, 1))]  # days that every sum of days can bear
+
+
+def _known(name: str) -> str:
+    if name not in _user_guide().names:
+        raise ValueError("there is no such obligation")
+    return name
+
+
+Chosen = Annotated[str, AfterValidator(_known)]  # name of an obligation
 Said = tuple[int, str, str]  # status, what is the matter, what to do
 
 
@@ -68,7 +77,7 @@ class BoardRoute(APIRoute):
                 return await handle(request)
             except Exception as error:
                 if getattr(error, "status_code", None) == _UNAUTHENTICATED:
-                    back = request.url.path if request.method == "GET" else board_path()
+                    back = request.url.path if request.method == "GET" else links_on_server().board()
                     query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
                     return RedirectResponse(login_path(back + query))
                 said = _said(error)
@@ -107,48 +116,51 @@ api = APIRouter(prefix="/api", route_class=StatusRoute)
 @pages.get("")
 def board(
     user: Reader,
-    session: SessionDep,
+    session: SessionOfRequest,
     day: Bounded | None = None,
-    obligation: str | None = None,
+    obligation: Chosen | None = None,
     done: str = "",
 ) -> HTMLResponse:
     """The whole page; with the day opened that is asked for."""
-    now, settings, engine, guide = _opened()
-    facts = load_facts(engine, guide, settings.sites, min(first_day(now), (now - HISTORY).date()))
+    now, project = datetime.now(UTC), open_project_of_server()
+    guide = project.guide
+    facts = _facts(project, min(first_day(now), (now - HISTORY).date()))
     expected_at = cautious_times(forecasts(guide, facts, now))
-    found = report_of(guide, facts, list_open_findings(engine), now, expected_at)
+    found = report_of(guide, facts, list_open_findings(project.engine), now, expected_at)
     may_edit = editable(user)
     dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
-    opened = None
+    shown = None
     if day is not None:
-        known = facts if day >= first_day(now) else load_facts(engine, guide, settings.sites, day)
-        opened = _day(session, engine, guide, known, day, obligation, now)
+        known = facts if day >= first_day(now) else _facts(project, day)
+        shown = _day(session, project, known, day, obligation, now)
     return page(
         "board.html",
         report=found,
         headline=headline(found),
         mood=mood(found),
         calendar=calendar(guide, facts, found.about_published, now, expected_at),
-        trends=_trends(session, engine, guide),
-        day=opened,
+        trends=_trends(session, project),
+        day=shown,
         editable=may_edit,
+        full=guide.full.name,
+        delta=guide.delta.name,
         backfilled=[one for one in (guide.delta, *dated) if one.dag in may_edit],
         auditor=AUDITOR,
         done=_DONE.get(done, ""),
-        runbook=settings.runbook or board_path("/runbook"),
+        runbook=_runbook_address(project),
     )
 
 
 @pages.get("/day/{day}")
-def opened_day(user: Reader, session: SessionDep, day: Bounded, obligation: str | None = None) -> HTMLResponse:
+def opened_day(user: Reader, session: SessionOfRequest, day: Bounded, obligation: Chosen | None = None) -> HTMLResponse:
     """One day, for the drawer."""
-    now, settings, engine, guide = _opened()
-    facts = load_facts(engine, guide, settings.sites, min(day, first_day(now)))
+    now, project = datetime.now(UTC), open_project_of_server()
+    facts = _facts(project, min(day, first_day(now)))
     return page(
         "day.html",
-        day=_day(session, engine, guide, facts, day, obligation, now),
+        day=_day(session, project, facts, day, obligation, now),
         editable=editable(user),
-        runbook=settings.runbook or board_path("/runbook"),
+        runbook=_runbook_address(project),
     )
 
 
@@ -159,40 +171,43 @@ def runbook(_user: Reader) -> HTMLResponse:
 
 
 @pages.get("/{dag_id}/clear")
-def confirm_clear(dag_id: str, run_id: str, session: SessionDep, _user: Editor, whole: bool = False) -> HTMLResponse:
+def confirm_clear(
+    dag_id: str, run_id: str, session: SessionOfRequest, _user: Editor, whole: bool = False
+) -> HTMLResponse:
     """What clearing a run would do."""
     tasks = actions.plan_clear(session, dag_id, run_id, whole=whole)
     file = _file_of(session, dag_id, run_id)
-    return page("confirm.html", deed="clear", dag_id=dag_id, run_id=run_id, tasks=tasks, whole=whole, file=file)
+    return page("confirm.html", action="clear", dag_id=dag_id, run_id=run_id, tasks=tasks, whole=whole, file=file)
 
 
-@pages.post("/{dag_id}/clear", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_clear"))])
-def clear(dag_id: str, run_id: str, session: SessionDep, user: Editor, whole: bool = False) -> Response:
+@pages.post("/{dag_id}/clear", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_clear"))])
+def clear(dag_id: str, run_id: str, session: SessionOfRequest, user: Editor, whole: bool = False) -> Response:
     """Begins the failed tasks of a run again, or all of them."""
     actions.clear(session, user, dag_id, run_id, whole=whole)
     return _back("again" if whole else "clear")
 
 
 @pages.get("/backfill")
-def choose_backfill(obligation: str, first: Bounded, last: Bounded, again: bool = False) -> Response:
+def choose_backfill(obligation: Chosen, first: Bounded, last: Bounded, again: bool = False) -> Response:
     """Leads from the form, which names an obligation, to what its DAG would do."""
     query = urlencode({"first": first, "last": last} | ({"again": "true"} if again else {}))
-    return RedirectResponse(board_path(f"/{_user_guide().obligation(obligation).dag}/backfill?{query}"), _SEE_OTHER)
+    dag_id = _user_guide().obligation(obligation).dag
+    return RedirectResponse(links_on_server().board(f"/{dag_id}/backfill?{query}"), _SEE_OTHER)
 
 
 @pages.get("/{dag_id}/backfill")
 def confirm_backfill(
-    dag_id: str, first: Bounded, last: Bounded, session: SessionDep, _user: Editor, again: bool = False
+    dag_id: str, first: Bounded, last: Bounded, session: SessionOfRequest, _user: Editor, again: bool = False
 ) -> HTMLResponse:
     """What a backfill would do."""
     actions.check_runnable(session, dag_id)
     plan = actions.plan_backfill(session, _obligation(dag_id), dag_id, first, last, again=again)
-    return page("confirm.html", deed="backfill", dag_id=dag_id, plan=plan, obligation=_obligation(dag_id))
+    return page("confirm.html", action="backfill", dag_id=dag_id, plan=plan, obligation=_obligation(dag_id))
 
 
-@pages.post("/{dag_id}/backfill", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_backfill"))])
+@pages.post("/{dag_id}/backfill", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_backfill"))])
 def backfill(
-    dag_id: str, first: Bounded, last: Bounded, session: SessionDep, user: Editor, again: bool = False
+    dag_id: str, first: Bounded, last: Bounded, session: SessionOfRequest, user: Editor, again: bool = False
 ) -> Response:
     """Has Airflow run days again."""
     obligation = _obligation(dag_id)
@@ -204,15 +219,15 @@ def backfill(
 
 
 @pages.get("/{dag_id}/trigger")
-def confirm_trigger(dag_id: str, session: SessionDep, _user: Editor) -> HTMLResponse:
+def confirm_trigger(dag_id: str, session: SessionOfRequest, _user: Editor) -> HTMLResponse:
     """What running a DAG now would do."""
     _check_works_on_now(dag_id)
     actions.check_runnable(session, dag_id)
-    return page("confirm.html", deed="trigger", dag_id=dag_id, auditor=AUDITOR)
+    return page("confirm.html", action="trigger", dag_id=dag_id, auditor=AUDITOR)
 
 
-@pages.post("/{dag_id}/trigger", dependencies=[Depends(same_origin), Depends(action_logging("smki_board_trigger"))])
-def trigger(dag_id: str, request: Request, session: SessionDep, user: Editor) -> Response:
+@pages.post("/{dag_id}/trigger", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_trigger"))])
+def trigger(dag_id: str, request: Request, session: SessionOfRequest, user: Editor) -> Response:
     """Runs a DAG that works on now."""
     _check_works_on_now(dag_id)
     actions.trigger(request, session, user, dag_id)
@@ -222,8 +237,9 @@ def trigger(dag_id: str, request: Request, session: SessionDep, user: Editor) ->
 @api.get("/status")
 def status(_user: Reader) -> JSONResponse:
     """How every obligation stands, for other systems: docs/status-api.md."""
-    now, settings, engine, guide = _opened()
-    return JSONResponse(status_report(engine, guide, settings.sites, now).as_json(), headers=_NOT_KEPT)
+    project = open_project_of_server()
+    report = status_report(project.engine, project.guide, project.settings.sites, datetime.now(UTC))
+    return JSONResponse(report.as_json(), headers=_NOT_KEPT)
 
 
 router.include_router(pages)
@@ -238,9 +254,9 @@ _DONE = {
 }
 
 
-def _opened() -> tuple[datetime, Settings, Engine, UserGuide]:
-    settings = Settings.from_environment()
-    return datetime.now(UTC), settings, repository(), load_user_guide(settings.config)
+def open_project_of_server() -> Project:
+    """The project with one engine for all requests."""
+    return Project(Settings.from_environment(), repository())
 
 
 @cache
@@ -252,15 +268,12 @@ def repository() -> Engine:
     return open_engine(url.render_as_string(hide_password=False))
 
 
-def _day(
-    session: SessionDep,
-    engine: Engine,
-    guide: UserGuide,
-    facts: Facts,
-    day: date,
-    chosen: str | None,
-    now: datetime,
-) -> Day:
+def _facts(project: Project, since: date) -> Facts:
+    return load_facts(project.engine, project.guide, project.settings.sites, since)
+
+
+def _day(session: Session, project: Project, facts: Facts, day: date, chosen: str | None, now: datetime) -> Day:
+    guide, engine = project.guide, project.engine
     findings = list_findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
     items = []
     for obligation in guide.all:
@@ -280,23 +293,27 @@ def _day(
     return Day(day, tuple(items), chosen)
 
 
-def _file_of(session: SessionDep, dag_id: str, run_id: str) -> str:
+def _file_of(session: Session, dag_id: str, run_id: str) -> str:
     """The file that a run is for; empty where it is for several that are replaced in place."""
-    cut_off = cut_off_of(session, dag_id, run_id)
-    return (
-        _obligation(dag_id).file_name(cut_off.date()) if cut_off and not _obligation(dag_id).replaced_in_place else ""
-    )
+    run, obligation = find_run(session, dag_id, run_id), _obligation(dag_id)
+    if run is None or run.cut_off is None or obligation.replaced_in_place:
+        return ""
+    return obligation.file_name(run.cut_off.date())
 
 
-def _trends(session: SessionDep, engine: Engine, guide: UserGuide) -> list[tuple[str, list[Trend]]]:
+def _trends(session: Session, project: Project) -> list[tuple[str, list[Trend]]]:
     """Charts of the full extracts of a year and the deltas of eight weeks."""
     drawn = []
-    for obligation, count in ((guide.full, _FULLS_IN_TRENDS), (guide.delta, _DELTAS_IN_TRENDS)):
-        files = past_files(engine, obligation, count)
+    for obligation, count in ((project.guide.full, _FULLS_IN_TRENDS), (project.guide.delta, _DELTAS_IN_TRENDS)):
+        files = past_files(project.engine, obligation, count)
         took = durations(session, [file.run for file in files])
         if charts := trends(files, took, obligation.name):
             drawn.append((obligation.title, charts))
     return drawn
+
+
+def _runbook_address(project: Project) -> str:
+    return project.settings.runbook or links_on_server().board("/runbook")
 
 
 def _user_guide() -> UserGuide:
@@ -310,13 +327,13 @@ def _obligation(dag_id: str) -> Obligation:
 
 def _check_works_on_now(dag_id: str) -> None:
     if dag_id != AUDITOR and not _obligation(dag_id).replaced_in_place:
-        raise actions.ActionRefusedError(
+        raise ActionRefusedError(
             f"DAG {dag_id}", "its runs belong to days.", "Nothing was run.", "backfill the day instead."
         )
 
 
 def _back(done: str) -> Response:
-    return RedirectResponse(board_path(f"?done={done}"), _SEE_OTHER)
+    return RedirectResponse(links_on_server().board(f"?done={done}"), _SEE_OTHER)
 
 
 def _said(error: Exception) -> Said | None:
@@ -332,7 +349,7 @@ def _said(error: Exception) -> Said | None:
         case RequestValidationError():
             names = ", ".join(str(part["loc"][-1]) for part in error.errors())
             said = _NO_SUCH, f"The address names something that there is not: {names}.", "go back to the board."
-        case actions.ActionRefusedError():
+        case ActionRefusedError():
             said = _CONFLICT, f"{error.item}: {error.rule} {error.consequence}", error.next_step
         case TransportError():
             said = _UNAVAILABLE, f"The board cannot be shown: {error.rule}", error.next_step

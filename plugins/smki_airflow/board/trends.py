@@ -12,7 +12,7 @@ from smki.gate.model import Figure, Past
 from smki.gate.report.chart import figure_chart
 from smki.gate.report.wording import quantity
 from smki.watch.facts import PastFile
-from smki_airflow.board.airflow_runs import Durations
+from smki_airflow.board.runs import Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def trends(files: Sequence[PastFile], took: Mapping[str, Durations], key: str) -
     return [trend for trend in drawn if trend is not None]
 
 
-_SIZES = (("octets", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000))
+_SIZES = (("bytes", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000))
 _TIMES = (("s", 1), ("min", 60), ("h", 3600))
 _AT_LEAST = 2  # a unit is taken where the largest value is so many of it
 _FEWEST = 2  # files that make a trend

@@ -10,7 +10,7 @@ from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings_ledger import Failure, KnownFinding
 from smki.watch.states import DueStatus, State, list_due_statuses, span
 from smki.watch.status_report import Expected, StatusReport
-from smki_airflow.board.airflow_runs import DayRun, Stage
+from smki_airflow.board.runs import DayRun, Stage
 
 WEEKS = 8
 # What a state looks like: one of the icons of templates/icons.svg, and a class of board.css.
@@ -209,14 +209,14 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else span(timedelta(seconds=seconds))
 
 
-def size(octets: int) -> str:
-    """A file's size as people say it."""
-    value, unit = float(octets), "octets"
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    value, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB"):
         if value < 1000:
             break
         value, unit = value / 1000, larger
-    return f"{octets:,} octets" if unit == "octets" else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    return f"{count:,} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
 def _on_day(due: Due, at: datetime) -> bool:

@@ -1,6 +1,5 @@
 """Both extract DAGs under the real scheduler: backfill, a failure on purpose, Clear."""
 
-import json
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from sqlalchemy import Engine, select
 
 from builders import DAILY_DELTA, FULL_EXTRACT
 from smki.certificates.model import Status
+from smki.errors import PublicationRefusedError
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce
 from smki.obligations.catalogue import UserGuide
@@ -23,7 +23,7 @@ from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki_demo.stack import Stack
 
-from .conftest import END, backfill, ended_runs, run_of, wait_until
+from .conftest import END, DagRun, backfill, ended_runs, run_of, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -32,9 +32,11 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 def _content_in_time(engine: Engine, guide: UserGuide, folder: Path, name: str) -> str:
     """Content digest of that file as it is produced here and now, without Airflow."""
-    terms = guide.full if "FULL" in name else guide.delta
-    day = next(END - n * DAY for n in range(30) if terms.file_name(END - n * DAY) == name)
-    return produce(libpq_url(engine), plan_extract(engine, terms, day), folder / name).content_digest
+    obligation = guide.of_file(name)
+    assert obligation is not None
+    day = obligation.day_of(name)
+    assert day is not None
+    return produce(libpq_url(engine), plan_extract(engine, obligation, day), folder / name).content_digest
 
 
 def _published_content(engine: Engine, name: str) -> str:
@@ -59,7 +61,7 @@ def sunday(user_guide: UserGuide):
 def test_past_days_are_backfilled_with_the_content_they_would_have_had_in_time(
     stack: Stack, engine: Engine, party: Site, user_guide: UserGuide, sunday, tmp_path: Path
 ):
-    close_windows(engine, END, user_guide.delta.cut_off)
+    close_windows(engine, END, user_guide.delta.cut_off.at)
     days = [sunday + n * DAY for n in range((END - sunday).days + 1)]
     names = [user_guide.full.file_name(sunday), *(user_guide.delta.file_name(day) for day in days)]
     in_time = {name: _content_in_time(engine, user_guide, tmp_path, name) for name in names}
@@ -127,12 +129,40 @@ def test_a_run_that_is_cleared_whole_changes_nothing_that_is_published(stack: St
     assert (file.read_bytes(), file.stat().st_ino) == before
 
 
-def test_the_log_of_a_failed_task_ends_with_rule_consequence_and_next_step(stack: Stack):
-    errors = [
-        detail["exc_value"]
-        for log in (stack.var / "airflow" / "logs").rglob("task_id=publish/**/*.log")
-        for line in log.read_text().splitlines()
-        for detail in json.loads(line).get("error_detail") or ()
-    ]
-    assert errors, "the refused publication of the test before stands in a log"
-    assert all("only what the ledger knows is ever replaced" in error and "Next:" in error for error in errors)
+def test_the_log_of_a_failed_task_says_what_is_wrong_and_what_to_do_in_airflow(
+    stack: Stack, user_guide: UserGuide, sunday
+):
+    intruder = stack.var / "sftp" / user_guide.delta.file_name(sunday - 2 * DAY)
+    intruder.write_bytes(b"somebody else's file")
+    assert backfill(stack, DAILY_DELTA, sunday - 2 * DAY, sunday - 2 * DAY, DAY) == {sunday - 2 * DAY: "failed"}
+    run = DagRun(stack, DAILY_DELTA, run_of(stack, DAILY_DELTA, sunday - 2 * DAY))
+    (error,) = run.errors("publish")
+    assert intruder.name in error
+    assert PublicationRefusedError.CONSEQUENCE in error
+    assert "Next:" in error
+    logs = (stack.var / "airflow" / "logs" / f"dag_id={DAILY_DELTA}" / f"run_id={run.run_id}").rglob("*.log")
+    assert any("in Airflow: mend the cause, then clear the failed task." in log.read_text() for log in logs)
+    intruder.unlink()
+    run.clear()
+    assert run.ends() == "success"
+
+
+def test_a_publication_starts_the_dags_of_others(stack: Stack, user_guide: UserGuide, sunday):
+    events = stack.api.get("assets/events", source_dag_id=FULL_EXTRACT)["asset_events"]
+    (event,) = [one for one in events if one["extra"]["name"] == user_guide.full.file_name(sunday)]
+    assert (event["uri"], event["name"]) == ("smki://full/", "smki://full")
+    assert event["extra"]["business_date"] == sunday.isoformat()
+    assert event["source_task_id"] == "publish"
+
+
+def test_a_full_extract_of_any_day_is_published_for_recovery(
+    stack: Stack, engine: Engine, user_guide: UserGuide, sunday, tmp_path: Path
+):
+    day = sunday + 2 * DAY
+    assert not user_guide.full.cut_off.falls_on(day)
+    body = {"logical_date": None, "conf": {"any_day": day.isoformat()}}
+    run = DagRun(stack, FULL_EXTRACT, stack.api.post(f"dags/{FULL_EXTRACT}/dagRuns", body)["dag_run_id"])
+    assert run.ends() == "success"
+    name = user_guide.full.file_name(day)
+    assert (stack.var / "sftp" / name).exists()
+    assert _published_content(engine, name) == _content_in_time(engine, user_guide, tmp_path, name)

@@ -17,6 +17,7 @@ import requests
 from sqlalchemy import Engine, select, text, update
 
 from builders import DAILY_DELTA
+from smki.errors import GateRefusedError
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
@@ -149,8 +150,8 @@ def test_approval_without_a_reason_publishes_and_records_nothing_and_is_asked_fo
     assert held.ends() == "failed"
     assert held.task("release")["try_number"] == 1, "it is not tried again"
     (error,) = held.errors("release")
-    assert "approved without a reason" in error
-    assert "clear the task `release`" in error
+    assert "without a reason" in error
+    assert "`release`" in error
     assert newest_gate_run(engine, name).decision is None
     assert not on_the_server(stack, name)
     held.clear()
@@ -185,8 +186,7 @@ def test_rejected_file_fails_its_run_with_the_reason_and_leaves_the_server(
     assert run.ends() == "failed"
     assert run.task("release")["try_number"] == 1
     (error,) = run.errors("release")
-    assert "admin rejected it on" in error
-    assert "nobody knows where these came from" in error
+    assert all(said in error for said in ("admin", "nobody knows where these came from"))
     decision = newest_gate_run(engine, name).decision
     assert decision is not None
     assert not decision.released
@@ -222,7 +222,7 @@ def test_question_that_nobody_answers_ends_the_run_and_decides_nothing(
 @pytest.fixture(scope="module")
 def failed(stack: Stack, engine: Engine, user_guide: UserGuide) -> DagRun:
     """A delta that is not what its window says."""
-    close_windows(engine, FAILED, user_guide.delta.cut_off)
+    close_windows(engine, FAILED, user_guide.delta.cut_off.at)
     _say_that_the_window_changed_what_another_did(engine, END - 8 * DAY)
     run = delta(stack, FAILED)
     assert run.ends() == "failed"
@@ -245,9 +245,8 @@ def test_failed_file_stops_its_run_at_once_and_is_kept_with_its_report(
     gate_run = newest_gate_run(engine, name)
     assert gate_run.judgement.verdict is Verdict.FAIL
     (error,) = failed.errors("judge")
-    assert f"{name}: gate run {gate_run.id} says FAIL: delta.count: " in error
-    assert "Nothing on the server changed." in error
-    assert "Next:" in error
+    assert all(said in error for said in (name, f"gate run {gate_run.id}", "delta.count"))
+    assert GateRefusedError.CONSEQUENCE in error
     kept = stack.var / "staging" / "quarantine" / f"{name}-{gate_run.judgement.sha256[:12]}"
     assert str(kept) in error
     assert (kept / name).stat().st_size == gate_run.judgement.bytes

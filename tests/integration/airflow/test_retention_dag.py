@@ -13,7 +13,7 @@ from smki.repository.tables import publication
 from smki_airflow.names import RETENTION
 from smki_demo.stack import Stack
 
-from .conftest import END, backfill, wait_until
+from .conftest import END, DagRun, backfill, trigger
 
 pytestmark = pytest.mark.stack
 
@@ -48,18 +48,25 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
         judgement.write_text("{}")
     os.utime(refused[0], (0, 0))
     before = _offered(engine)
+    files = {file.name for file in (stack.var / "sftp").iterdir()}
 
-    run_id = stack.api.post(f"dags/{RETENTION}/dagRuns", {"logical_date": None})["dag_run_id"]
-    wait_until(lambda: stack.api.get(f"dags/{RETENTION}/dagRuns/{run_id}")["state"] in ("success", "failed"))
+    body = {"logical_date": None, "conf": {"dry_run": True}}
+    dry_run = DagRun(stack, RETENTION, stack.api.post(f"dags/{RETENTION}/dagRuns", body)["dag_run_id"])
+    assert dry_run.ends() == "success"
+    assert {file.name for file in (stack.var / "sftp").iterdir()} >= files
+    assert _offered(engine) >= before
+    assert stale.exists()
+    assert {dry_run.task(name)["state"] for name in ("clear_staging", "clear_quarantine")} == {"skipped"}
 
-    assert stack.api.get(f"dags/{RETENTION}/dagRuns/{run_id}")["state"] == "success"
+    run = trigger(stack, RETENTION)
+    assert run.ends() == "success"
     assert not (stack.var / "sftp" / names[old]).exists()
     assert before - _offered(engine) == {names[old]}
     assert all((stack.var / "sftp" / name).exists() for name in _offered(engine))
     with engine.connect() as connection:
         ended = connection.execute(select(publication).where(publication.c.name == names[old])).one()
-    assert ended.ended_by == f"{RETENTION}/{run_id}"
-    assert "available for 7 days from its publication" in ended.end_reason
+    assert ended.ended_by == f"{RETENTION}/{run.run_id}"
+    assert "7 days" in ended.end_reason
     assert foreign.read_text() == "somebody's"
     foreign.unlink()
     assert not stale.exists()

@@ -15,7 +15,7 @@ from smki.gate.ledger import list_gate_runs
 from smki.gate.model import Verdict
 from smki.kinds.revocation.lodging import LodgedList, latest_list, lodge_revocation_lists
 from smki.kinds.revocation.reading import read_revocation_list
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
 from smki.repository.lodging import RevocationListOffer
@@ -41,12 +41,12 @@ def newest(engine: Engine, kind: ListKind) -> LodgedList:
     return lodged
 
 
-def publication(engine: Engine, guide: UserGuide, obligation: Obligation) -> Publication | None:
+def publication(engine: Engine, guide: UserGuide, obligation: str) -> Publication | None:
     with engine.connect() as connection:
         return find_publication(connection, "primary", guide.obligation(obligation).file)
 
 
-def is_published(engine: Engine, guide: UserGuide, obligation: Obligation, lodged: LodgedList) -> bool:
+def is_published(engine: Engine, guide: UserGuide, obligation: str, lodged: LodgedList) -> bool:
     found = publication(engine, guide, obligation)
     return found is not None and found.artefact.version == lodged.id
 
@@ -59,7 +59,7 @@ def wait_until_idle(stack: Stack) -> None:
     wait_until(lambda: all(run["state"] in ("success", "failed") for run in runs(stack).values()))
 
 
-def served(stack: Stack, guide: UserGuide, obligation: Obligation) -> bytes:
+def served(stack: Stack, guide: UserGuide, obligation: str) -> bytes:
     return gzip.decompress((stack.var / "sftp" / guide.obligation(obligation).file).read_bytes())
 
 
@@ -207,7 +207,7 @@ def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
     assert third.task("crl.judge")["state"] == "success"
     repeated, asked = list_gate_runs(engine, obligation="crl", limit=2)
     assert {repeated.judgement.verdict, asked.judgement.verdict} == {Verdict.HOLD}
-    assert repeated.decision == asked.decision, "the release stands for the same octets"
+    assert repeated.decision == asked.decision, "the release stands for the same bytes"
 
     now = datetime.now(UTC)
     issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])

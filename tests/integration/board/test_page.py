@@ -116,7 +116,7 @@ def test_the_day_says_who_released_what_and_why_and_escapes_it(
 
 
 def test_a_finding_says_since_when_and_what_to_do(browser: Browser, repository: Engine, now: datetime) -> None:
-    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_<b>.xml.gz", "other octets are there.", "full")
+    finding = Finding(Kind.ALTERED, "primary", "SMKIKR_<b>.xml.gz", "other bytes are there.", "full")
     open_finding(repository, finding, now - timedelta(hours=5))
     page = browser("VIEWER").get("/smki/board").text
     assert "1 finding is open." in page

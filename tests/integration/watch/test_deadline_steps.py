@@ -13,7 +13,7 @@ import pytest
 
 from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import KnownFinding, list_open_findings, list_untold, record_look
-from smki_airflow import deadline_steps, deadlines
+from smki_airflow.signals import deadlines
 from smki_demo.environment import mail_connection
 from smki_demo.mail_server import received, text_of
 
@@ -146,7 +146,7 @@ def test_risk_is_opened_at_the_warning_and_becomes_the_miss(world: World, monkey
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
             return cls.at.astimezone(tz)
 
-    monkeypatch.setattr(deadline_steps, "datetime", Clock)
+    monkeypatch.setattr(deadlines, "datetime", Clock)
     assert [known.finding.kind for known in deadline_comes(world, TODAY + DAY)] == ["at risk"]
     Clock.at = due.publish_by(TODAY + DAY)
     assert [known.finding.kind for known in deadline_comes(world, TODAY + DAY)] == ["missing"]

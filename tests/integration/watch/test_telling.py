@@ -11,8 +11,9 @@ from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_finding, record_failure, record_look
+from smki.watch.links import Links
 from smki.watch.mail import Mailer
-from smki.watch.telling import Links, Message, tell
+from smki.watch.telling import Message, tell
 from smki_demo.mail_server import received, text_of
 
 from .conftest import DAY, NOON, TODAY, World

@@ -8,10 +8,10 @@ from airflow.models.dagrun import DagRun
 from airflow.plugins_manager import get_deadline_references_plugins
 from airflow.serialization.encoders import encode_deadline_alert
 from airflow.utils.types import DagRunType
-from smki.watch.dags import DAG_OF
 
+from smki.obligations.catalogue import UserGuide
 from smki.settings import PROJECT
-from smki_airflow.deadlines import PublishBy, deadlines, open_findings
+from smki_airflow.signals.deadlines import PublishBy, deadlines, open_findings
 from smki_plugin import SmkiPlugin
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -52,31 +52,27 @@ def test_run_that_a_person_begins_has_one_while_it_can_be_in_time():
 
 def test_airflow_can_read_the_reference_back_because_the_plugin_names_it():
     assert PublishBy in SmkiPlugin.deadline_references
-    assert "smki_airflow.deadlines.PublishBy" in get_deadline_references_plugins()
+    assert "smki_airflow.signals.deadlines.PublishBy" in get_deadline_references_plugins()
     reference = PublishBy(3600.0)
     assert PublishBy.deserialize_reference(reference.serialize_reference()) == reference
 
 
-def test_every_publishing_dag_warns_and_alerts_at_the_times_of_the_user_guide(user_guide):
+def test_every_publishing_dag_warns_and_alerts_at_the_times_of_the_user_guide(user_guide: UserGuide):
     bag = DagBag(PROJECT / "dags")
-    for obligation, dag_id in DAG_OF.items():
-        obligation = user_guide.obligation(obligation)
-        alerts = [alert for alert in bag.dags[dag_id].deadline if obligation in alert.callback.kwargs["obligations"]]
+    for one in user_guide.all:
+        alerts = [alert for alert in bag.dags[one.dag].deadline if one.name in alert.callback.kwargs["obligations"]]
         delays = {timedelta(seconds=alert.reference.delay_s) + alert.interval for alert in alerts}
-        assert delays == {obligation.publish_by_delay, obligation.publish_by_delay - obligation.warning_lead}
-    assert all(not dag.deadline for dag_id, dag in bag.dags.items() if dag_id not in DAG_OF.values())
+        assert delays == {one.publish_by_delay, one.publish_by_delay - one.warning_lead}
+    assert all(not dag.deadline for dag_id, dag in bag.dags.items() if dag_id not in user_guide.dags)
 
 
-def test_obligations_of_one_time_share_their_alerts(user_guide):
-    by_dag = {dag_id: [o for o, of in DAG_OF.items() if of == dag_id] for dag_id in set(DAG_OF.values())}
-    for obligations in by_dag.values():
-        times = {
-            (user_guide.obligation(o).publish_by_delay, user_guide.obligation(o).warning_lead) for o in obligations
-        }
-        alerts = deadlines(user_guide, *obligations)
+def test_obligations_of_one_time_share_their_alerts(user_guide: UserGuide):
+    for dag_id in user_guide.dags:
+        times = {(one.publish_by_delay, one.warning_lead) for one in user_guide.published_by(dag_id)}
+        alerts = deadlines(user_guide, dag_id)
         assert len(alerts) == 2 * len(times)
         assert all(len(encode_deadline_alert(alert)["name"]) < 250 for alert in alerts)
 
 
 def test_callback_is_found_by_its_path():
-    assert open_findings.__module__ == "smki_airflow.deadlines"
+    assert open_findings.__module__ == "smki_airflow.signals.deadlines"

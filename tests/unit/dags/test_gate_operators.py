@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from smki_airflow.gate_operator import GateOperator
-from smki_airflow.links import GateReportLink, login_path, report_path, report_url, run_path
-from smki_airflow.release_operator import ReleaseOperator
+from smki.watch.links import Links
+from smki_airflow.links import GateReportLink, base_url, links_on_server, login_path
+from smki_airflow.publishing.release import ReleaseOperator
+from smki_airflow.tasks.extracts import ExtractGate
 
 
 @pytest.fixture
@@ -27,24 +28,24 @@ def test_release_asks_for_a_reason_and_runs_without_one_having_been_given():
 
 def test_report_is_found_below_whatever_path_a_proxy_has_for_airflow(at):
     at("https://smki.example.org/airflow/")
-    assert report_path(7) == "/airflow/smki/gate/7"
-    assert report_url(7) == "https://smki.example.org/airflow/smki/gate/7"
+    assert links_on_server().report(7) == "/airflow/smki/gate/7"
+    assert Links(base_url()).report(7) == "https://smki.example.org/airflow/smki/gate/7"
     at("https://smki.example.org")
-    assert report_path(7) == "/smki/gate/7"
+    assert links_on_server().report(7) == "/smki/gate/7"
 
 
 def test_ways_to_a_run_and_to_the_login_quote_what_they_lead_to(at):
     at("https://smki.example.org")
-    assert run_path("smki_daily_delta/manual__2026-01-01T00:00:00+00:00") == (
+    assert links_on_server().run("smki_daily_delta/manual__2026-01-01T00:00:00+00:00") == (
         "/dags/smki_daily_delta/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00"
     )
-    assert run_path("command line") is None
+    assert links_on_server().run("command line") == ""
     assert login_path("/smki/gate/7") == "/api/v2/auth/login?next=%2Fsmki%2Fgate%2F7"
 
 
 def test_task_that_judged_nothing_has_no_button(at):
     at("")
-    gate = GateOperator(task_id="judge", step="module:function", arguments={})
+    gate = ExtractGate(name="name", verified=[])
     assert GateReportLink().get_link(gate, ti_key=None) == ""
     gate.shown_gate_run = 7
     assert GateReportLink().get_link(gate, ti_key=None) == "/smki/gate/7"

@@ -4,20 +4,31 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from airflow.sdk._shared.module_loading import import_string
 
 from smki.errors import RepositoryUnavailableError
-from smki_airflow.repository_trigger import Pacing, RepositoryTrigger
+from smki_airflow.run import Project
+from smki_airflow.signals.repository_trigger import (
+    Pacing,
+    RepositoryTrigger,
+    UnpublishedAnchors,
+    UnpublishedLists,
+    asset_of,
+)
 
-HOUR = 3600
-answers: list[object] = []
 
+class Answered(RepositoryTrigger):
+    """Is answered in turn."""
 
-def question() -> list[str]:
-    answer = answers.pop(0) if answers else ["CRL 9 on primary"]
-    if isinstance(answer, Exception):
-        raise answer
-    assert isinstance(answer, list)
-    return answer
+    def __init__(self, *answers: list[str] | Exception) -> None:
+        super().__init__(poll_s=0)
+        self.answers = list(answers)
+
+    def find_waiting(self, _project: Project) -> list[str]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def times_fired(waiting_at: dict[int, list[str]], until: int) -> list[int]:
@@ -57,13 +68,9 @@ def test_published_and_lodged_anew_fires_at_once_again():
     assert times_fired({0: ["CRL 1"], 1: [], 2: ["CRL 2"], 3: [], 4: ["CRL 3"]}, 60) == [0, 2, 4]
 
 
-def test_trigger_goes_on_asking_when_the_repository_does_not_answer():
-    answers[:] = [
-        [],
-        RepositoryUnavailableError("repository", "it is gone.", "Nothing.", "wait."),
-        ["CRL 9 on primary"],
-    ]
-    trigger = RepositoryTrigger(f"{__name__}:question", poll_s=0)
+def test_trigger_goes_on_asking_when_the_repository_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")  # an engine connects when used
+    trigger = Answered([], RepositoryUnavailableError("repository", "it is gone."), ["CRL 9 on primary"])
 
     async def first() -> object:
         async for event in trigger.run():
@@ -71,16 +78,20 @@ def test_trigger_goes_on_asking_when_the_repository_does_not_answer():
         return None
 
     assert asyncio.run(first()) == {"waiting": ["CRL 9 on primary"]}
+    assert trigger.answers == []
 
 
-def test_trigger_is_made_again_from_what_it_says_of_itself():
-    path, arguments = RepositoryTrigger("module:function").serialize()
-    assert path.endswith("repository_trigger.RepositoryTrigger")
-    assert RepositoryTrigger(**arguments).serialize() == (path, arguments)
+def test_nothing_waits_and_the_log_says_why_while_the_server_is_down(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    assert UnpublishedLists()._ask() == []
+    assert "question unanswered trigger=UnpublishedLists" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["revocation_steps:unpublished"])
-def test_question_of_a_dag_can_be_imported(name: str):
-    module, _, function = name.partition(":")
-    imported = __import__(f"smki_airflow.{module}", fromlist=[function])
-    assert callable(getattr(imported, function))
+@pytest.mark.parametrize("kind", [UnpublishedLists, UnpublishedAnchors])
+def test_trigger_is_made_again_from_what_it_says_of_itself(kind: type[RepositoryTrigger]):
+    path, arguments = kind(poll_s=7).serialize()
+    again = import_string(path)(**arguments)
+    assert (type(again), again.serialize()) == (kind, (path, arguments))
+    assert asset_of(again).name == kind.asset

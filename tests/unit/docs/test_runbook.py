@@ -79,8 +79,3 @@ def test_every_smki_command_exists_with_its_options():
         assert not hasattr(found, "commands") or found.invoke_without_command, command
         options = {option for parameter in found.params for option in parameter.opts}
         assert all(word in options if word.startswith("-") else word.isupper() for word in words), command
-
-
-def test_dags_link_to_it():
-    for file in (PROJECT / "dags").glob("*.py"):
-        assert "docs/runbook.md" in file.read_text(encoding="utf-8"), file.name

@@ -8,8 +8,9 @@ from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, KnownFinding
+from smki.watch.links import Links
 from smki.watch.states import due_status
-from smki.watch.telling import Links, write_message
+from smki.watch.telling import write_message
 
 from .conftest import HOUR, MONDAY, Ledger
 

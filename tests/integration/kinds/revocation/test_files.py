@@ -69,7 +69,7 @@ def check_file(engine: Engine, terms: Obligation, folder: Path) -> None:
     assert content == lodged.body
     assert x509.load_der_x509_crl(content).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 1
     assert file.read_bytes()[10:].startswith(terms.file.removesuffix(".gz").encode() + b"\0")
-    assert (artefact.obligation, artefact.name, artefact.version) == (obligation.name, terms.file, lodged.id)
+    assert (artefact.obligation, artefact.name, artefact.version) == (terms.name, terms.file, lodged.id)
     assert (artefact.business_date, artefact.window_seq) == (lodged.this_update.date(), None)
     assert (artefact.records, artefact.set_digest) == (lodged.entries, SetDigest.of([lodged.body]))
     assert artefact.content_digest == hashlib.sha256(lodged.body).hexdigest()

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from lxml import html
+from smki.kinds.anchors.table import COLUMNS, render_table
 
 from smki.kinds.anchors.document import DescribedFile, render_document
 from smki.kinds.anchors.slots import AnchorSet, Region, Slot
-from smki.kinds.anchors.table import COLUMNS, render_table
 
 FILES = {
     Region.NORTH: DescribedFile("NORTH.xml.gz", "clause (e)", "ab" * 32, 17),

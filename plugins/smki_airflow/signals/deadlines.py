@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,9 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert, deadline_reference
 
 from smki.obligations.catalogue import Obligation, UserGuide
+from smki_airflow.run import open_project
+
+log = logging.getLogger(__name__)
 
 
 @deadline_reference()
@@ -32,15 +36,13 @@ class PublishBy(BaseDeadlineReference):
 
     def _evaluate_with(self, *, session: Any, dag_id: str, run_id: str) -> datetime | None:
         """UTC; none for a run that is not the day's own. Called by the scheduler when the run is made."""
-        from airflow.models.dagrun import DagRun
-        from airflow.utils.types import DagRunType
-        from sqlalchemy import select
+        from smki_airflow.board.airflow import BACKFILL, SCHEDULED, find_run
 
-        run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        if run is None or run.data_interval_end is None or run.run_type == DagRunType.BACKFILL_JOB:
+        run = find_run(session, dag_id, run_id)
+        if run is None or run.cut_off is None or run.type == BACKFILL:
             return None
-        publish_by: datetime = run.data_interval_end + timedelta(seconds=self.delay_s)
-        if run.run_type != DagRunType.SCHEDULED and publish_by <= datetime.now(UTC):
+        publish_by = run.cut_off + timedelta(seconds=self.delay_s)
+        if run.type != SCHEDULED and publish_by <= datetime.now(UTC):
             return None
         return publish_by
 
@@ -78,6 +80,30 @@ def _alerts(published: Sequence[Obligation]) -> Iterator[DeadlineAlert]:
 async def open_findings(obligations: list[str], context: dict[str, Any]) -> None:
     """Opens a finding for each file of the run's day that some site lacks now, and tells people. Returns None."""
     cut_off = datetime.fromisoformat(context["dag_run"]["data_interval_end"])
-    from smki_airflow import deadline_steps
+    await asyncio.to_thread(_look_at_ledger, obligations, cut_off)
 
-    await asyncio.to_thread(deadline_steps.open_findings, obligations, cut_off)
+
+def _look_at_ledger(obligations: Sequence[str], cut_off: datetime) -> None:
+    from smki.watch.due import Due
+    from smki.watch.facts import load_facts
+    from smki.watch.findings import find_late_or_at_risk
+    from smki.watch.findings_ledger import open_finding
+    from smki.watch.states import due_status
+    from smki_airflow.signals.telling import tell_people
+
+    project = open_project()
+    guide, sites = project.guide, project.settings.sites
+    try:
+        now, day = datetime.now(UTC), cut_off.astimezone(UTC).date()
+        facts = load_facts(project.engine, guide, sites, day)
+        due = [Due(one, day) for one in guide.all if one.name in obligations and one.cut_off.falls_on(day)]
+        stands = [due_status(one, facts, now) for one in due if facts.since(one.obligation)]
+        for site in sites:
+            for finding in find_late_or_at_risk(site, stands, now):
+                log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site, finding.item, finding.rule)
+                open_finding(project.engine, finding, now)
+        for stand in stands:
+            log.info("deadline file=%s state=%s", stand.due.label, stand.words)
+        tell_people(project.engine, guide, now)
+    finally:
+        project.engine.dispose()  # the triggerer lives on

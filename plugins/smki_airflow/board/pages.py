@@ -1,30 +1,24 @@
 """The project's pages on Airflow's API server: the board, and the gate's reports, made whenever one is asked for.
 
 * Airflow authenticates: a browser without a session is sent to log in and comes back.
-* Who may read the runs of the DAG that the file belongs to may read its report; others learn that it exists.
+* A report is visible to anyone who may read the runs of the file's DAG; others get 403.
 * No report runs a script; no page loads anything from elsewhere, or can be framed by another site.
 """
 
-from functools import cache
 from html import escape
 from typing import Annotated
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from smki.errors import SmkiError, TransportError, UnknownGateRunError
 from smki.gate.ledger import find_gate_run
 from smki.gate.report.page import render_report
-from smki.obligations.user_guide import load_user_guide
-from smki.repository.database import ensure_server, open_engine
-from smki.settings import Settings
-from smki_airflow.board.routes import router
-from smki_airflow.links import login_path, report_path, run_path
+from smki_airflow.board.airflow import CurrentUser, may
+from smki_airflow.board.routes import open_project_of_server, router
+from smki_airflow.links import links_on_server, login_path
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -41,25 +35,26 @@ app.include_router(router)
 
 
 @app.get("/gate/{gate_run_id}")
-def gate_report(
-    gate_run_id: Annotated[int, Path(ge=1, le=_HIGHEST)], request: Request, user: GetUserDep
-) -> HTMLResponse:
+def gate_report(gate_run_id: Annotated[int, Path(ge=1, le=_HIGHEST)], user: CurrentUser) -> HTMLResponse:
     """The report of a gate run."""
-    run = find_gate_run(_repository(), gate_run_id)
-    guide = load_user_guide(Settings.from_environment().config)
-    obligation = guide.obligation(run.judgement.obligation, run.judgement.subject)
-    requires_access_dag("GET", DagAccessEntity.RUN, obligation.dag)(request, user)
-    in_airflow = run_path(run.judgement.run)
+    project = open_project_of_server()
+    run = find_gate_run(project.engine, gate_run_id)
+    obligation = project.guide.obligation(run.judgement.obligation, run.judgement.subject)
+    if not may(user, "GET", obligation.dag):
+        raise HTTPException(_FORBIDDEN)
+    in_airflow = links_on_server().run(run.judgement.run)
     links = {"Airflow run": in_airflow} if in_airflow else {}
     return HTMLResponse(render_report(run.judgement, run.decision, links), headers=_HEADERS)
 
 
 @app.exception_handler(HTTPException)
 async def refused(request: Request, error: HTTPException) -> Response:
-    """What who is not logged in, or may not see a page, gets instead."""
+    """Sends whoever is not logged in to log in; says to others that they may not see the page."""
     if error.status_code == _UNAUTHENTICATED:
         number = request.path_params.get("gate_run_id", "")
-        return RedirectResponse(login_path(report_path(int(number) if number.isdecimal() else 0)), headers=_HEADERS)
+        return RedirectResponse(
+            login_path(links_on_server().report(int(number) if number.isdecimal() else 0)), headers=_HEADERS
+        )
     said = "You may not read it." if error.status_code == _FORBIDDEN else str(error.detail)
     return _page(error.status_code, said)
 
@@ -87,8 +82,3 @@ def _page(status: int, said: str) -> HTMLResponse:
         status,
         _HEADERS,
     )
-
-
-@cache
-def _repository() -> Engine:
-    return open_engine(ensure_server(Settings.from_environment()))

@@ -5,26 +5,30 @@
 * `smki_webhook` (type HTTP): a POST of `{"text": …}`, which Slack, Mattermost and most others take. The URL is the
   host, `https://` unless it says otherwise, and, where its path is a secret as Slack's is, the password behind it.
 
-Told is what one of them took: people are not told twice because the other one was down; the log says that it was.
+One connection that takes a message counts as delivered; the log says that the other one did not.
 """
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from html import escape
 
 import requests
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import Connection
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import Engine
 
 from smki.errors import NotificationError
+from smki.gate.ledger import find_gate_run
 from smki.obligations.catalogue import UserGuide
 from smki.settings import Settings
-from smki.watch.telling import Links, Message, tell
+from smki.watch.findings import find_held
+from smki.watch.findings_ledger import open_finding
+from smki.watch.links import Links
+from smki.watch.telling import Message, tell
+from smki_airflow.links import base_url
 from smki_airflow.names import SMTP, WEBHOOK
 
 log = logging.getLogger(__name__)
@@ -51,15 +55,18 @@ def tell_people(engine: Engine, guide: UserGuide, now: datetime) -> int:
                 log.warning("message not taken connection=%s error=%s: %s", conn_id, type(error).__name__, error)
                 failures.append(f"{conn_id} ({type(error).__name__}: {error})")
         if len(failures) == len(channels):
-            raise NotificationError(
-                " and ".join(failures),
-                "no connection took the message.",
-                "The finding is in the ledger; nobody was told.",
-                "see whether the servers run; the next look tries again.",
-            )
+            raise NotificationError(" and ".join(failures), "no connection took the message.")
 
-    links = Links(conf.get("api", "base_url", fallback=None) or "", Settings.from_environment().runbook)
+    links = Links(base_url() or None, Settings.from_environment().runbook)
     return tell(engine, guide, send, now, links)
+
+
+def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> None:
+    """Tells people at once that these gate runs wait for one of them; the auditor would within minutes."""
+    now = datetime.now(UTC)
+    for finding in find_held([find_gate_run(engine, number) for number in gate_runs]):
+        open_finding(engine, finding, now)
+    tell_people(engine, guide, now)
 
 
 def _mail(connection: Connection, message: Message) -> None:

@@ -16,7 +16,8 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context
 
 from smki.errors import PublicationRefusedError
-from smki_airflow.links import GateReportLink, report_path
+from smki_airflow.links import GateReportLink, links_on_server
+from smki_airflow.run import Json, open_project
 
 _LEAST_LETTERS = 3
 _NO_REASON = "no reason was given"
@@ -47,33 +48,32 @@ class ReleaseOperator(ApprovalOperator):
         shown: int = self.judged["shown"]
         return shown
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def execute(self, context: Context) -> list[Json]:
         """Returns the artefacts, or begins to wait."""
-        # Loaded by the task, not by the DAG processor.
-        from smki_airflow import gate_steps
-        from smki_airflow.handover import opened
+        from smki.gate.requests import list_undecided
+        from smki_airflow.signals.telling import tell_of_held
 
         held = {one["gate_run"]: one for one in self.judged["held"]}
         ask = []
         if held:
-            _, engine, guide = opened()
-            ask = [held[number] for number in gate_steps.undecided(engine, list(held))]
-            gate_steps.tell_of_held(engine, guide, [one["gate_run"] for one in ask])
+            project = open_project()
+            ask = [held[number] for number in list_undecided(project.engine, list(held))]
+            tell_of_held(project.engine, project.guide, [one["gate_run"] for one in ask])
         if ask:
+            links = links_on_server()
             self.subject = f"Release {', '.join(one['name'] for one in ask)}?"
             self.body = "\n\n---\n\n".join(
-                f"{one['summary']}\n\n[Report of gate run {one['gate_run']}]({report_path(one['gate_run'])})"
+                f"{one['summary']}\n\n[Report of gate run {one['gate_run']}]({links.report(one['gate_run'])})"
                 for one in ask
             )
             super().execute(context)
-        artefacts: list[dict[str, Any]] = self.judged["artefacts"]
+        artefacts: list[Json] = self.judged["artefacts"]
         return artefacts
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: Json) -> list[Json]:  # noqa: ARG002  # Airflow's signature
         """Takes the answer: records it, and returns the artefacts or raises."""
         from smki.gate.ledger import Decision
-        from smki_airflow import gate_steps
-        from smki_airflow.handover import opened
+        from smki.gate.requests import decide, list_undecided
 
         names = ", ".join(one["name"] for one in self.judged["held"])
         if "error" in event:
@@ -85,10 +85,10 @@ class ReleaseOperator(ApprovalOperator):
         who = event["responded_by_user"] or {}
         when: datetime = event["responded_at"]
         decision = Decision(released, reason or _NO_REASON, who.get("name") or who.get("id") or "somebody", when)
-        engine = opened()[1]
+        engine = open_project().engine
         held = [one["gate_run"] for one in self.judged["held"]]
-        gate_steps.decide(engine, gate_steps.undecided(engine, held), decision)
-        artefacts: list[dict[str, Any]] = self.judged["artefacts"]
+        decide(engine, list_undecided(engine, held), decision)
+        artefacts: list[Json] = self.judged["artefacts"]
         return artefacts
 
 

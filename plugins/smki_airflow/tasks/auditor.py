@@ -1,0 +1,36 @@
+"""The auditor's run: look at each site as a Party does, and tell people what opened and closed.
+
+A finding is not a failure of the task: it fails only where nothing could be compared. A dry run (param `dry_run`) looks
+and says what it found in the log, as `smki audit --dry-run` does: it records nothing and tells nobody.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import task
+
+from smki_airflow.run import Json, open_project
+
+log = logging.getLogger(__name__)
+
+
+# The next run looks again anyway: one that cannot look ends within minutes, so that it is seen to fail.
+@task(
+    map_index_template="{{ task.op_kwargs['site'] }}",
+    retries=3,
+    retry_delay=timedelta(seconds=20),
+    max_retry_delay=timedelta(minutes=1),
+)
+def audit(site: str, params: Json | None = None) -> Json:
+    """Returns how many files there are, were read back and have findings, and how many messages went out."""
+    from smki.watch.auditor import audit_site
+    from smki_airflow.signals.telling import tell_people
+    from smki_airflow.sites import open_audited_site
+
+    project, now = open_project(), datetime.now(UTC)
+    dry_run = bool((params or {}).get("dry_run"))
+    audit = audit_site(project.engine, open_audited_site(site), project.guide, now, record=not dry_run)
+    told = 0 if dry_run else tell_people(project.engine, project.guide, now)
+    counts = {"files": audit.files, "read_back": audit.hashed, "findings": len(audit.findings), "told": told}
+    log.info("audited site=%s %s", site, " ".join(f"{name}={count}" for name, count in counts.items()))
+    return {"site": site, **counts}

@@ -1,0 +1,72 @@
+"""A retention run.
+
+It looks at what is there now, not at a business date: late or repeated, it removes what is due when it runs, and its
+clock is the ledger's. So a run with a date in the future removes nothing before its time. A dry run (param `dry_run`)
+says what it would remove, as `smki retention plan` does, and changes nothing.
+"""
+
+import logging
+from datetime import UTC, datetime
+
+from airflow.sdk import task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from smki.settings import PROJECT, Settings
+from smki_airflow.publishing.publish import CHANGES_SITE
+from smki_airflow.run import Json, current_run, open_project
+
+log = logging.getLogger(__name__)
+
+
+@task(map_index_template="{{ task.op_kwargs['site'] }}", **CHANGES_SITE)
+def remove_files(site: str, params: Json | None = None) -> Json:
+    """Removes from a site what is due there; returns the paths of what does not simply stay, by action.
+
+    Raises the problems that single files made once all others are dealt with.
+    """
+    from smki.retention.execution import apply_retention, look_at_site
+    from smki.retention.rules import Action
+    from smki_airflow.sites import open_site
+
+    project, login = open_project(), open_site(site, "/")
+    if _is_dry_run(params):
+        report = look_at_site(project.engine, login, project.guide)
+    else:
+        report = apply_retention(project.engine, login, project.guide, current_run().label)
+    for plan in report.plans:
+        log.info("retention %s path=%s rule=%s", plan.action, plan.path, plan.rule)
+    report.raise_problems()
+    actions = [action for action in Action if action is not Action.KEEP]
+    return {"site": site} | {one: [plan.path for plan in report.plans if plan.action is one] for one in actions}
+
+
+@task
+def clear_staging(params: Json | None = None) -> list[str]:
+    """Removes what failed runs of our DAGs left in the staging area; returns the folders."""
+    from smki.store.staging import remove_stale_runs
+
+    _skip_dry_run(params)
+    dag_ids = {file.stem for file in (PROJECT / "dags").glob("*.py")}  # a file is named like its DAG
+    stale = remove_stale_runs(Settings.from_environment().staging, dag_ids, datetime.now(UTC))
+    return [str(folder) for folder in stale]
+
+
+@task
+def clear_quarantine(params: Json | None = None) -> list[str]:
+    """Removes what failed the gate and has been kept long enough (quality.toml); returns the folders."""
+    from smki.gate import quarantine
+    from smki.gate.bounds import load_quality
+
+    _skip_dry_run(params)
+    settings = Settings.from_environment()
+    kept_for = load_quality(settings.config).quarantine.kept_for
+    return [str(folder) for folder in quarantine.clear_quarantine(settings.staging, kept_for, datetime.now(UTC))]
+
+
+def _is_dry_run(params: Json | None) -> bool:
+    return bool((params or {}).get("dry_run"))
+
+
+def _skip_dry_run(params: Json | None) -> None:
+    if _is_dry_run(params):
+        raise AirflowSkipException("a dry run removes nothing")

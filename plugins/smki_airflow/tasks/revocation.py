@@ -1,0 +1,92 @@
+"""The run that publishes the revocation lists. Each task says what it did in one log line.
+
+The run begins with an event of the repository or with the day, so it has no business date: a list brings its own.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
+
+from smki.settings import Settings
+from smki_airflow.publishing.gate import GateOperator, gate_source
+from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
+from smki_airflow.publishing.wiring import gated_publishing
+from smki_airflow.run import Json, Run, current_run, open_project
+
+log = logging.getLogger(__name__)
+
+
+@task_group
+def publish_list(obligation: str) -> None:
+    """One list, from the repository to every site; the other list's part does not wait for it."""
+    artefact: Any = stage(obligation)
+    record(artefact, gated_publishing(ListGate(produced=artefact)))
+
+
+@task
+def check_next_update() -> list[str]:
+    """Warns of each list whose nextUpdate comes near, or has passed, while none follows it; returns their names."""
+    from smki.kinds.revocation.file import lists_without_successor
+
+    project = open_project()
+    ending = lists_without_successor(project.engine, project.guide, datetime.now(UTC))
+    for lodged in ending:
+        log.warning("no list follows list=%s next_update=%s", lodged, lodged.next_update.isoformat())
+    return [str(lodged) for lodged in ending]
+
+
+@task
+def stage(obligation: str) -> Json:
+    """Produces the newest list's file; returns its artefact. Skipped while none is lodged."""
+    from smki.kinds.revocation.file import newest_list, write_revocation_file
+
+    project, run = open_project(), current_run()
+    one = project.guide.obligation(obligation)
+    lodged = newest_list(project.engine, one)
+    if lodged is None:
+        log.warning("nothing is lodged obligation=%s clause=%s", obligation, one.clause)
+        raise AirflowSkipException(f"no {one.title} is lodged: nothing to publish")
+    staging = run.staging(project.settings)
+    artefact = write_revocation_file(one, lodged, staging, datetime.now(UTC), run.label)
+    log.info("list produced list=%s name=%s sha256=%s", lodged, artefact.name, artefact.sha256)
+    return artefact_as_json(artefact)
+
+
+class ListGate(GateOperator):
+    """Judges a list's file; nothing if a newer list was lodged since, as that begins a run of its own."""
+
+    template_fields: Sequence[str] = ("produced",)
+
+    def __init__(self, *, produced: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.produced = produced
+
+    def judge(self, run: Run) -> list[Judged]:
+        from smki.gate.judging import judge
+        from smki.kinds.revocation.evidence import list_evidence
+        from smki.kinds.revocation.file import newest_list
+
+        project = open_project()
+        artefact = artefact_from_json(self.produced)
+        obligation = project.guide.obligation(artefact.obligation, artefact.subject)
+        newest = newest_list(project.engine, obligation)
+        if newest is not None and newest.id != artefact.version:
+            log.warning("a newer list follows list=%s", newest)
+            return []
+        file, now = run.staging(project.settings) / artefact.name, datetime.now(UTC)
+        judgement = judge(list_evidence(gate_source(project), obligation, file, now), run.label, now)
+        return [Judged(judgement, replace(artefact, verified_at=now), file)]
+
+
+@task
+def record(artefact: Json, published: list[Json]) -> list[Json]:
+    """Ends a list's part of the run: returns what is published where; its staged file is removed."""
+    run = current_run()
+    publications = confirm_published(run, 1, published)
+    (run.staging(Settings.from_environment()) / artefact["name"]).unlink(missing_ok=True)
+    return publications

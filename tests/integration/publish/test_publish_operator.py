@@ -1,0 +1,111 @@
+"""The operator that publishes, on a real sshd and ledger: which publication is an event for other DAGs."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from sqlalchemy import Engine
+
+from builders import cleared
+from smki.certificates.set_digest import SetDigest
+from smki.publish.artefact import Artefact
+from smki.repository.database import libpq_url
+from smki_airflow.names import PUBLISHED, connection_id
+from smki_airflow.publishing.handover import artefact_as_json
+from smki_airflow.publishing.publish import PublishOperator
+
+from .conftest import OpenSshServer
+
+Events = list[tuple[Asset, dict[str, Any]]]
+Publish = Callable[..., Events]
+SITES = ("primary", "dr")
+
+
+@pytest.fixture
+def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publish:
+    """Publishes some bytes on one of two sites by the run of this name; the events that other DAGs hear of."""
+    monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(repository))
+    monkeypatch.setenv("SMKI_STAGING", str(tmp_path / "staging"))
+    monkeypatch.setenv("SMKI_SITES", ",".join(SITES))
+    for name in SITES:
+        extra = {"key_file": str(sshd.site.key_file), "host_key": sshd.site.host_key, "folder": name}
+        stated = {"conn_type": "smki_site", "host": sshd.site.host, "port": sshd.site.port}
+        stated |= {"login": sshd.site.username, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{connection_id(name).upper()}", json.dumps(stated))
+
+    def run(site: str, content: bytes = b"one", run_id: str = "monday", version: int = 1) -> Events:
+        name = "SMKIKR_ORGANISATION_CRL.crl.gz"
+        staged = tmp_path / "staging" / "dag" / run_id / name
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        artefact = Artefact(
+            obligation="crl",
+            name=name,
+            business_date=date(2026, 3, 1),
+            window_seq=None,
+            bytes=len(content),
+            sha256=sha256,
+            content_digest=sha256,
+            xml_bytes=len(content),
+            records=3,
+            set_digest=SetDigest(),
+            run=f"dag/{run_id}",
+            verified_at=datetime(2026, 3, 1, 1, tzinfo=UTC),
+            version=version,
+        )
+        events = OutletEventAccessors()
+        context = {"dag_run": SimpleNamespace(dag_id="dag", run_id=run_id), "outlet_events": events}
+        stated = artefact_as_json(cleared(repository, artefact))
+        PublishOperator(task_id="publish", artefact=json.loads(json.dumps(stated)), site=site).execute(context)
+        heard = events[AssetAlias(PUBLISHED)].asset_alias_events
+        return [(event.dest_asset_key.to_asset(), event.extra) for event in heard]
+
+    return run
+
+
+def test_file_is_an_event_once_it_is_on_every_site(publish: Publish) -> None:
+    assert publish("primary") == []
+    ((asset, extra),) = publish("dr")
+    assert asset == Asset("smki://crl"), "what others' DAGs name"
+    assert extra["sha256"] == hashlib.sha256(b"one").hexdigest()
+    assert (extra["business_date"], extra["version"], extra["records"]) == ("2026-03-01", 1, 3)
+
+
+def test_run_that_finds_it_published_is_no_event(publish: Publish) -> None:
+    for site in SITES:
+        publish(site)
+    assert [publish(site, run_id="tuesday") for site in SITES] == [[], []]
+
+
+def test_successor_is_an_event_once_every_site_has_it(publish: Publish) -> None:
+    for site in SITES:
+        publish(site)
+    assert publish("dr", b"two", "tuesday", 2) == []
+    ((_, extra),) = publish("primary", b"two", "tuesday", 2)
+    assert extra["version"] == 2
+
+
+def test_list_that_is_superseded_is_no_event(publish: Publish) -> None:
+    for site in SITES:
+        publish(site, b"two", "tuesday", 2)
+    assert [publish(site) for site in SITES] == [[], []]
+
+
+def test_task_whose_worker_died_after_the_publication_still_makes_it_an_event(publish: Publish) -> None:
+    publish("primary")
+    publish("dr")  # and what it returned was lost
+    assert len(publish("dr")) == 1
+
+
+def test_site_that_lagged_behind_makes_the_event_when_another_run_puts_it_right(publish: Publish) -> None:
+    publish("primary")
+    assert publish("primary", run_id="tuesday") == []
+    assert len(publish("dr", run_id="tuesday")) == 1
