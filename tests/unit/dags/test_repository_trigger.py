@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk._shared.module_loading import import_string
 
 from smki.errors import RepositoryUnavailableError
-from smki_airflow.run import Project
+from smki.repository.project import Project
 from smki_airflow.signals.repository_trigger import (
     Pacing,
     RepositoryTrigger,
