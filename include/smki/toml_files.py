@@ -22,6 +22,8 @@ def rule_of(error: ErrorDetails) -> str:
             return "it means nothing here."
         case "model_type" | "dict_type":
             return "it is no table."
+        case "too_short":
+            return "it is empty."
         case "union_tag_invalid":
             return f"{context['tag']!r} is none of {context['expected_tags']}."
     return f"{error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."

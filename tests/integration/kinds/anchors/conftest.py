@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from builders import XSD, lodge_bodies
-from smki.kinds.anchors.production import ProducedFile, checked_set, produce_set
+from builders import lodge_bodies
+from smki.kinds.anchors.production import ProducedFile, load_anchor_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
 from smki.kinds.anchors.slots import AnchorSet, Slot
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki_demo.generator.anchor_slots import write_anchor_slots
 
-from ..publish.conftest import faulty  # noqa: F401  # a fixture
+from ...publish.conftest import faulty  # noqa: F401  # a fixture
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -40,10 +40,10 @@ class Anchors:
         return [line.split('"')[3] for line in block.splitlines()]
 
     def checked(self, now: datetime = NOW) -> AnchorSet:
-        return checked_set(self.engine, self.configuration, now)
+        return load_anchor_set(self.engine, self.configuration, now)
 
     def produced(self, now: datetime = NOW) -> tuple[ProducedFile, ...]:
-        return produce_set(self.checked(now), self.guide, self.folder, XSD)
+        return produce_set(self.checked(now), self.guide, self.folder)
 
     def recorded(self) -> tuple[Artefact, ...]:
         return record_set(self.engine, self.produced(), "test", NOW)

@@ -13,7 +13,7 @@ from smki.publish.artefact import Artefact
 from smki.publish.ledger import publication_history, publish_artefact
 from smki.publish.site import Site
 
-from ..publish.conftest import FaultyServer
+from ...publish.conftest import FaultyServer
 from .conftest import Anchors
 
 

@@ -12,7 +12,7 @@ import pytest
 from smki.certificates.model import Status
 from smki.kinds.anchors.configuration import read_anchor_configuration
 from smki.kinds.anchors.lodged import Lodged
-from smki.kinds.anchors.rules import Verdict, approved, judge
+from smki.kinds.anchors.rules import SlotResult, build_set, check_places
 from smki.kinds.anchors.slots import AnchorCertificate, AnchorConfiguration, AnchorSet, Slot
 from smki.settings import INCLUDE
 
@@ -45,20 +45,20 @@ def lodged(configuration: AnchorConfiguration) -> dict[bytes, tuple[AnchorCertif
 
 @pytest.fixture
 def anchor_set(configuration: AnchorConfiguration, lodged: Lodged) -> AnchorSet:
-    return approved(configuration, judge(configuration, lodged, NOW), "anchor_slots.toml")
+    return build_set(configuration, check_places(configuration, lodged, NOW), "anchor_slots.toml")
 
 
 @pytest.fixture
-def verdict_with(configuration: AnchorConfiguration, lodged: Lodged) -> Callable[..., Verdict]:
-    """The first verdict on a slot, once its certificate has other fields."""
+def result_with(configuration: AnchorConfiguration, lodged: Lodged) -> Callable[..., SlotResult]:
+    """The first result of a slot, once its certificate has other fields."""
 
-    def judged(slot: Slot, **fields: Any) -> Verdict:
+    def result(slot: Slot, **fields: Any) -> SlotResult:
         place = next(place for place in configuration.placements() if place.slot is slot)
         serial = place.reference.serial_number
         changed = {**lodged, serial: (replace(lodged[serial][0], **fields),)}
-        return next(verdict for verdict in judge(configuration, changed, NOW) if verdict.placement == place)
+        return next(one for one in check_places(configuration, changed, NOW) if one.placement == place)
 
-    return judged
+    return result
 
 
 def certificate(slot: Slot, serial_number: bytes) -> AnchorCertificate:

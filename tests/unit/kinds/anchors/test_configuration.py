@@ -61,14 +61,14 @@ def test_regional_slot_in_the_base_set_is_refused(stated: Stated):
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("supplier_ds", [], "a slot has a list of certificates"),
-        ("supplier_ds", [{"issuer": "OCA1"}], "is no serial number in hex"),
+        ("supplier_ds", [], "[base] supplier_ds: it is empty"),
+        ("supplier_ds", [{"issuer": "OCA1"}], "[base] supplier_ds, entry 1, serial: it is missing"),
         ("supplier_ds", [{"issuer": "OCA1", "serial": "XY"}], "'XY' is no serial number in hex"),
         ("supplier_ds", [{"issuer": "OCA1", "serial": "00"}], "'00' is no serial number in hex"),
-        ("supplier_ds", [{"issuer": " ", "serial": "AB"}], "issuer: it is missing or no text"),
-        ("supplier_ds", [{**ONE, "placeholder": "yes"}], "neither true nor false"),
-        ("supplier_ds", [{**ONE, "colour": "red"}], "colour means nothing here"),
-        ("supplier_ds", ["AB"], "it does not name a certificate"),
+        ("supplier_ds", [{"issuer": " ", "serial": "AB"}], "[base] supplier_ds, entry 1, issuer: "),
+        ("supplier_ds", [{**ONE, "placeholder": "yes"}], "[base] supplier_ds, entry 1, placeholder: 'yes'"),
+        ("supplier_ds", [{**ONE, "colour": "red"}], "entry 1, colour: it means nothing here"),
+        ("supplier_ds", ["AB"], "[base] supplier_ds, entry 1: it is no table"),
         ("supplier_ds", [ONE, {"issuer": "oca1", "serial": "00:ab"}], "it is listed twice"),
         ("root", [{**ONE, "placeholder": True}], "only supplier and network operator slots take a placeholder"),
         ("supplier", [ONE], "there is no such slot"),
@@ -82,9 +82,9 @@ def test_malformed_slot_is_refused(stated: Stated, key: str, value: object, rule
 @pytest.mark.parametrize(
     ("device", "rule"),
     [
-        ({"name": "X", "title": "X"}, "has name, title and slots"),
-        ({"name": "", "title": "X", "slots": ["root"]}, "it is no text"),
-        ({"name": "X", "title": "X", "slots": []}, "no list of slots"),
+        ({"name": "X", "title": "X"}, "[device.x] slots: it is missing"),
+        ({"name": "", "title": "X", "slots": ["root"]}, "[device.x] name: '' is no text"),
+        ({"name": "X", "title": "X", "slots": []}, "[device.x] slots: it is empty"),
         ({"name": "X", "title": "X", "slots": ["root", "roof"]}, "there is no slot 'roof'"),
         ({"name": "X", "title": "X", "slots": ["root", "root"]}, "root is listed twice"),
     ],
@@ -112,7 +112,7 @@ def test_missing_part_is_named(stated: Stated, missing: str):
 
 def test_missing_region_is_named(stated: Stated):
     del stated["region"]["central_south"]
-    assert "[region.central_south]: it is missing or empty" in refusal(stated)
+    assert "[region.central_south]: it is missing" in refusal(stated)
     stated["region"]["scotland"] = {"wan_provider_ds": [ONE]}
     assert "[region.scotland]: there is no such region" in refusal(stated)
 

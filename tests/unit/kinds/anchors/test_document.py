@@ -1,6 +1,7 @@
 """The document and its table, from values alone."""
 
 import csv
+import hashlib
 import io
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 from lxml import html
 from smki.kinds.anchors.table import COLUMNS, render_table
 
-from smki.kinds.anchors.document import DescribedFile, render_document
+from smki.kinds.anchors.document import COLUMNS, DescribedFile, render_document, render_table
 from smki.kinds.anchors.slots import AnchorSet, Region, Slot
 
 FILES = {
@@ -77,15 +78,27 @@ def test_document_needs_nothing_from_elsewhere(page):
 
 
 def test_document_escapes_what_certificates_and_configuration_say(anchor_set: AnchorSet):
-    evil = '<script>alert("&")</script>'
+    evil = """<script>alert("&")</script> it's"""
     placed = tuple(
         replace(one, certificate=replace(one.certificate, common_name=evil, issuer=evil)) for one in anchor_set.placed
     )
     devices = tuple(replace(device, name=evil, title=evil) for device in anchor_set.configuration.devices)
     configuration = replace(anchor_set.configuration, revision=evil, devices=devices)
-    page = html.document_fromstring(render_document(AnchorSet(configuration, placed), FILES))
+    content = render_document(AnchorSet(configuration, placed), FILES)
+    page = html.document_fromstring(content)
     assert not page.xpath("//script")
     assert evil in text(page)
+    assert b"&quot;&amp;&quot;" in content
+    assert b"it&#x27;s" in content, "as Python's html escapes it: other spellings would be other bytes"
+
+
+def test_bytes_of_document_and_table_do_not_change_without_a_new_version(anchor_set: AnchorSet):
+    """Their digests are published: where this fails on purpose, every site is sent the set again."""
+    page, table = render_document(anchor_set, FILES), render_table(anchor_set)
+    assert [hashlib.sha256(content).hexdigest() for content in (page, table)] == [
+        "81ee290fbd297e3005501c40864218c06a23d33a182ea195dce86353f51a94c1",
+        "25767970f9cb9149908bced463faec133a1aa792f3564e96f4eadf4b3e712900",
+    ]
 
 
 def test_document_and_table_are_the_same_each_time(anchor_set: AnchorSet):
