@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 
 from builders import lodge_bodies, look_alikes
 from smki.errors import ConfigurationError, RepositoryUnavailableError
-from smki.kinds.anchors.production import checked_set, produce_set
+from smki.kinds.anchors.production import load_anchor_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
 from smki.kinds.anchors.slots import Region
 from smki.publish.site import Site
@@ -221,7 +221,7 @@ def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
     def publish(*only: Region) -> None:
         """Publishes the set that the configuration describes; of the regions' files only these."""
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
-        produced = produce_set(checked_set(world.engine, configuration, NOON), world.guide, out, schema)
+        produced = produce_set(load_anchor_set(world.engine, configuration, NOON), world.guide, out)
         regions = {"anchor_north": Region.NORTH, "anchor_central_south": Region.CENTRAL_SOUTH}
         for artefact in record_set(world.engine, produced, "test/anchors", at):
             if regions.get(artefact.obligation, only[0]) in only:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 from lxml import html
-from smki.kinds.anchors.table import COLUMNS, render_table
 
 from smki.kinds.anchors.document import COLUMNS, DescribedFile, render_document, render_table
 from smki.kinds.anchors.slots import AnchorSet, Region, Slot
