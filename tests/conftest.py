@@ -28,11 +28,9 @@ from smki_demo.generator.pki import Pki, organisations
 
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
 
-os.environ["PYTHONPATH"] = f"{INCLUDE}{os.pathsep}{PROJECT / 'plugins'}"  # of processes that tests start
-# Before anything imports Airflow, which reads them once: a home of its own, and the plugin that registers our types.
+# Before anything imports Airflow, which reads them once.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="smki-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 terminal.out.width = terminal.err.width = 240  # whatever the terminal: no table is folded

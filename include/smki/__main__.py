@@ -1,6 +1,14 @@
-"""`python -m smki`: the command line."""
+"""The command line: `smki`, and `python -m smki`.
 
-if __name__ == "__main__":  # worker processes import this module under another name, and need none of it
+Worker processes import this module again under another name, so it imports nothing by itself.
+"""
+
+
+def main() -> None:
     from smki.cli.application import app
 
     app()
+
+
+if __name__ == "__main__":
+    main()

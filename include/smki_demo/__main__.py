@@ -1,164 +1,22 @@
-"""`make demo`: a stranger's first look. Fills a repository, lets Airflow publish, and reads it all back as a Party.
+"""The command line of the demo: `smki-demo`, and `python -m smki_demo`."""
 
-Everything is below `var/`. A second start finds what the first one published and changes none of it.
-`DEMO_EXIT=1` ends the demo when its checks are done. Exit status 0 only when all of them held.
-"""
+import typer
 
-import os
-import shlex
-import shutil
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from smki_demo import generate, run
 
-from rich.console import Console
-from sqlalchemy import Engine, func, select
-
-from smki.errors import SmkiError
-from smki.kinds.revocation.file import lists_without_successor
-from smki.obligations.user_guide import load_user_guide
-from smki.party.reading_back import check_against_repository, fetch_current_files, fetch_extracts
-from smki.repository.database import open_engine
-from smki.repository.tables import certificate
-from smki.settings import Settings
-from smki_airflow.names import BOARD_VIEW
-from smki_demo import publishing
-from smki_demo.generator.anchor_slots import write_anchor_slots
-from smki_demo.generator.filling import fill_with_history, open_pki
-from smki_demo.generator.revocation import issue_lists
-from smki_demo.report import files_table
-from smki_demo.sftp_server import HOST, PARTY
-from smki_demo.stack import Stack, running_stack, start_airflow
-from smki_demo.terminal import write_terminal
-
-CERTIFICATES, DAYS = 20_000, 15
-console = Console()
+app = typer.Typer(
+    name="smki-demo",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="The demo, and made-up repositories for tests and measurements.",
+)
+app.command("run")(run.run_demo)
+app.add_typer(generate.app, name="generate")
 
 
-def main() -> int:
-    """Runs the demo; the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell starts background jobs with it ignored
-        signal.signal(number, signal.default_int_handler)
-    settings = Settings.from_environment()
-    ports = {
-        "port": int(os.environ.get("DEMO_PORT", "8080")),
-        "sftp_port": int(os.environ.get("DEMO_SFTP_PORT", "2222")),
-    }
-    try:
-        with ExitStack() as resources:
-            with step("starting PostgreSQL and the SFTP server, migrating both databases"):
-                stack = resources.enter_context(running_stack(settings.var, **ports))
-            engine = open_engine(stack.repository_url)
-            _fill(engine, settings, datetime.now(UTC).date())  # before a DAG can look at an empty repository
-            with step("starting Airflow"):
-                start_airflow(stack)
-            _publish(stack, engine, settings)
-            _read_back(stack, engine, settings)
-            if not os.environ.get("DEMO_EXIT"):
-                _wait_for_interrupt()
-            with step("ending every process"):
-                resources.close()
-    except SmkiError as error:
-        console.print(f"[bold red]{type(error).__name__}[/] {error.item}\n  {error.rule}\n  {error.consequence}")
-        console.print(f"  [bold]Next:[/] {error.next_step}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _fill(engine: Engine, settings: Settings, today: date) -> None:
-    """A repository with certificates, fresh revocation lists and anchor slots."""
-    with engine.connect() as connection:
-        lodged = connection.execute(select(func.count()).select_from(certificate)).scalar_one()
-    if lodged:
-        console.print(f"[green]✓[/] repository: {lodged:,} certificates, from an earlier start")
-        now = datetime.now(UTC)
-        if lists_without_successor(engine, load_user_guide(settings.config), now):
-            with step("having the CAs issue their next revocation lists"):
-                issue_lists(engine, open_pki(settings.var / "pki"), now)
-        return
-    with step(f"lodging {CERTIFICATES:,} signed certificates over {DAYS} days") as say:
-        pki = open_pki(settings.var / "pki")
-        fill_with_history(
-            engine, pki, today, days=DAYS, certificates=CERTIFICATES, progress=lambda done: say(f"{done:,} lodged")
-        )
-    write_anchor_slots(engine, settings.var / "anchor_slots.toml")
-
-
-def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
-    guide = load_user_guide(settings.config)
-    with step("waiting for Airflow to read the DAGs"):
-        publishing.wait_for_dags(stack, guide)
-    with step("backfilling the last eight deltas and the last full extract") as say:
-        publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
-    with step("waiting for revocation lists and anchor files, which publish themselves") as say:
-        publishing.wait_for_current_files(stack, engine, guide, say, _tell)
-    with step("removing a delta whose seven days are over (its publication is set back eight days)"):
-        publishing.remove_expired_delta(stack, engine, guide)
-    with step("having the auditor look at the server as a Party, until nothing is wrong") as say:
-        publishing.wait_for_auditor(stack, engine, say)
-
-
-def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
-    guide, site, folder = load_user_guide(settings.config), publishing.party_site(stack), settings.var / "party"
-    with step("reading every file back as a Party"):
-        shutil.rmtree(folder, ignore_errors=True)
-        extracts = fetch_extracts(site, guide, settings.annex_b_xsd, folder)
-        current = fetch_current_files(site, guide, settings.annex_b_xsd, folder)
-    with step("checking FULL + following deltas against the repository"):
-        chains = check_against_repository(engine, guide, extracts)
-    received = {file.local.name: file.verification.sha256 for file in extracts}
-    received |= {file.local.name: file.sha256 for file in current}
-    console.print(files_table(engine, received, wide=console.width >= 140))
-    for chain in chains:
-        console.print(
-            f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
-            f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
-            soft_wrap=True,
-        )
-    for name, reason in publishing.removed_deltas(engine, guide):
-        console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
-    api, sftp = stack.api, stack.sftp
-    console.print(
-        f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
-    )
-    console.print(f"Board        {api.base_url}/plugin/{BOARD_VIEW['url_route']}", soft_wrap=True)
-    # Quoted, as OpenSSH takes a path with a space for two files.
-    key, hosts = sftp["keys"][PARTY], f'UserKnownHostsFile="{stack.var / "sftp-keys" / "known_hosts"}"'
-    command = ["sftp", "-P", str(sftp["port"]), "-i", key, "-o", hosts, f"{PARTY}@{HOST}"]
-    console.print(f"SFTP         {shlex.join(command)}", soft_wrap=True)
-    console.print(
-        f"Terminal     . {shlex.quote(str(write_terminal(stack)))}   "
-        "then `smki` and `airflow` work there as in docs/runbook.md",
-        soft_wrap=True,
-    )
-    console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
-
-
-def _tell(line: str) -> None:
-    console.print(f"[bold yellow]![/] {line}", soft_wrap=True)
-
-
-def _wait_for_interrupt() -> None:
-    console.print("\nRunning until Ctrl-C.")
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        console.print()
-
-
-@contextmanager
-def step(what: str) -> Iterator[Callable[[str], None]]:
-    """Shows that something is under way, how far it is, and how long it took."""
-    begun = time.monotonic()
-    with console.status(what) as status:
-        yield lambda detail: status.update(f"{what} — {detail}")
-    console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - begun:.1f} s[/]")
+def main() -> None:
+    app()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

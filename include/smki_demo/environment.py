@@ -17,7 +17,6 @@ def airflow_environment(
 ) -> dict[str, str]:
     """Variables for every Airflow process; `secret` signs its tokens, `port` is the API server's on loopback."""
     return {
-        "PYTHONPATH": f"{PROJECT / 'include'}:{PROJECT / 'plugins'}",
         "SMKI_DATABASE_URL": repository_url,
         "SMKI_VAR": str(var),
         "SMKI_STAGING": str(var / "staging"),
@@ -25,7 +24,6 @@ def airflow_environment(
         "SMKI_SITES": "primary",
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",

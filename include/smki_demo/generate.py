@@ -1,4 +1,4 @@
-"""`python -m smki_demo.generate`: made-up repositories for demo, tests and measurements."""
+"""`smki-demo generate`: made-up repositories for demo, tests and measurements."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -78,7 +78,3 @@ def _print_report(report: LodgingReport, *, as_json: bool) -> None:
         print_json({"lodged": report.lodged, "already_there": report.already_there, "classes": dict(report.classes)})
     else:
         print_facts({"lodged": report.lodged, **{f"  {name}": n for name, n in sorted(report.classes.items())}})
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""`bin/smki` as a user runs it: a real process, in the folders that people have."""
+"""`smki` as a user runs it: a real process, in the folders that people have."""
 
 import json
 import os
@@ -12,18 +12,15 @@ from sqlalchemy import Engine
 from builders import day, look_alikes
 from smki.certificates.reading import read_certificate
 from smki.repository.database import libpq_url
-from smki.settings import PROJECT
 
-SMKI = PROJECT / "bin" / "smki"
+COMMANDS = Path(sys.executable).parent
 
 
 def run(
     environment: dict[str, str], *arguments: object, code: int = 0, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SMKI_")}
-    command: list[str | Path] = [SMKI, *map(str, arguments)]
-    if arguments[0] == "generate":
-        command = [sys.executable, "-m", "smki_demo.generate", *map(str, arguments[1:])]
+    command = [COMMANDS / ("smki-demo" if arguments[0] == "generate" else "smki"), *map(str, arguments)]
     done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,6 @@
 """The demo's server: the publisher publishes, a Party only reads, and neither sees more than it should."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -24,7 +23,6 @@ def start(folder, port=0):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 

@@ -167,7 +167,7 @@ def test_the_dag_processor_loads_nothing_heavy():
     program = (
         "import runpy, sys\n"
         f"for name in {[str(file) for file in DAGS.glob('*.py')]}: runpy.run_path(name)\n"
-        f"runpy.run_path({str(PROJECT / 'plugins' / 'smki_plugin.py')!r})\n"
+        f"runpy.run_path({str(PROJECT / 'plugins' / 'smki_airflow' / 'plugin.py')!r})\n"
         "heavy = ('numpy', 'pandas', 'great_expectations', 'pyarrow', 'lxml', 'asn1crypto', 'paramiko', 'fastapi')\n"
         "print([module for module in heavy if module in sys.modules])"
     )

@@ -11,8 +11,8 @@ from airflow.utils.types import DagRunType
 
 from smki.obligations.catalogue import UserGuide
 from smki.settings import PROJECT
+from smki_airflow.plugin import SmkiPlugin
 from smki_airflow.signals.deadlines import PublishBy, deadlines, open_findings
-from smki_plugin import SmkiPlugin
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)

@@ -1,7 +1,5 @@
 """What the gate's tasks do by themselves: where their buttons lead, and that nobody is asked without a reason."""
 
-from pathlib import Path
-
 import pytest
 
 from smki.watch.links import Links
@@ -49,9 +47,3 @@ def test_task_that_judged_nothing_has_no_button(at):
     assert GateReportLink().get_link(gate, ti_key=None) == ""
     gate.shown_gate_run = 7
     assert GateReportLink().get_link(gate, ti_key=None) == "/smki/gate/7"
-
-
-def test_airflow_loads_one_plugin_and_no_module_of_the_package():
-    plugins = Path(__file__).parents[3] / "plugins"
-    assert [file.name for file in plugins.glob("*.py")] == ["smki_plugin.py"]
-    assert (plugins / ".airflowignore").read_text().split() == ["smki_airflow/"]
