@@ -43,14 +43,14 @@ async def start(folder: Path, port: int = 0) -> asyncio.Server:
         ) from error
 
 
-def received(folder: Path) -> list[EmailMessage]:
+def read_messages(folder: Path) -> list[EmailMessage]:
     """All messages that came, oldest first."""
     files = sorted(folder.glob("*.eml"))
     return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
 
 
 def text_of(message: EmailMessage) -> str:
-    """What a message says, whether it came as text or as a page."""
+    """The text of a message, whether it was sent as text or as HTML."""
     body = message.get_body(("plain", "html"))
     return "" if body is None else unescape(str(body.get_content()))
 
@@ -91,7 +91,7 @@ def _keep(folder: Path, message: bytes) -> None:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{next(_number):04d}.eml"
     part = folder / f".{name}"
     part.write_bytes(message)
-    part.rename(folder / name)  # a reader sees whole messages only
+    part.rename(folder / name)  # so that nobody reads half a message
 
 
 async def _serve(folder: Path, port: int) -> None:

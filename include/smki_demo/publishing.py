@@ -21,7 +21,7 @@ from smki_demo.stack import Stack
 SITE = "primary"
 DELTAS = 8
 _WAIT_S = 900  # for all runs to end
-Say = Callable[[str], None]  # `say` shows how far something is; `tell` prints a line that stays
+Say = Callable[[str], None]  # `say` shows progress and is overwritten; `tell` prints a line that stays
 
 
 def party_site(stack: Stack) -> Site:
@@ -33,7 +33,7 @@ def party_site(stack: Stack) -> Site:
 def wait_for_dags(stack: Stack, guide: UserGuide) -> None:
     """Waits until Airflow has read every DAG."""
     wanted = {*guide.dags, RETENTION, AUDITOR}
-    _until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
+    _wait_until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
 
 
 def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
@@ -61,7 +61,7 @@ def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tel
         say(f"{states.count('success')} of {DELTAS + 1} runs done")
         return states.count("success") == DELTAS + 1
 
-    _until(done, "the runs did not end", Held(stack, tell))
+    _wait_until(done, "the runs did not end", HeldFiles(stack, tell))
 
 
 def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: Say, tell: Say) -> None:
@@ -74,12 +74,12 @@ def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: 
         say(f"{len(offered)} of {len(wanted)} files")
         return offered == wanted
 
-    _until(done, "revocation lists and anchor files were not published", Held(stack, tell))
+    _wait_until(done, "revocation lists and anchor files were not published", HeldFiles(stack, tell))
 
 
 def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None:
     """Lets the oldest delta's seven days be over, and has the retention DAG look; once in a demo's life."""
-    if removed_deltas(engine, guide):
+    if list_removed_deltas(engine, guide):
         return
     with engine.begin() as connection:
         oldest = min(
@@ -103,10 +103,10 @@ def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -
         say(", ".join(f"{finding.kind}: {finding.item}" for finding in findings[:2]) or "nothing is wrong")
         return not findings
 
-    _until(nothing_is_wrong, "the auditor goes on finding something wrong (`smki status` says what)")
+    _wait_until(nothing_is_wrong, "the auditor goes on finding something wrong (`smki status` says what)")
 
 
-def removed_deltas(engine: Engine, guide: UserGuide) -> list[tuple[str, str]]:
+def list_removed_deltas(engine: Engine, guide: UserGuide) -> list[tuple[str, str]]:
     """Name and reason of each delta that retention has removed."""
     query = (
         select(publication.c.name, publication.c.end_reason)
@@ -132,7 +132,7 @@ def _run(stack: Stack, dag_id: str) -> None:
         _refuse_failed([state])
         return bool(state == "success")
 
-    _until(done, f"a run of {dag_id} did not end")
+    _wait_until(done, f"a run of {dag_id} did not end")
 
 
 def _states(stack: Stack, dag_id: str) -> dict[datetime, str]:
@@ -149,15 +149,15 @@ def _refuse_failed(states: list[str]) -> None:
 
 
 @dataclass(slots=True)
-class Held:
-    """What the gate holds while somebody waits for it to be published; each is told of once."""
+class HeldFiles:
+    """The files that the gate holds while the demo waits; each is reported once."""
 
     stack: Stack
     tell: Say
     told: set[str] = field(default_factory=set)
 
-    def look(self) -> list[str]:
-        """Addresses at which a person has to decide."""
+    def addresses(self) -> list[str]:
+        """Where a person has to decide, as the UI's addresses; reports those that are new."""
         asked = self.stack.api.get("dags/~/dagRuns/~/hitlDetails", response_received=False, state="awaiting_input")
         addresses = []
         for detail in asked["hitl_details"]:
@@ -170,10 +170,10 @@ class Held:
         return addresses
 
 
-def _until(condition: Callable[[], bool], problem: str, held: Held | None = None) -> None:
+def _wait_until(condition: Callable[[], bool], problem: str, held: HeldFiles | None = None) -> None:
     deadline = time.monotonic() + _WAIT_S
     while not condition():
-        addresses = held.look() if held else []
+        addresses = held.addresses() if held else []
         if time.monotonic() > deadline:
             raise TransportError(
                 "Airflow",

@@ -9,18 +9,20 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from sqlalchemy import Engine, func, select
 
-from smki.errors import SmkiError
+from smki.errors import SmkiError, VerificationError
 from smki.kinds.revocation.file import lists_without_successor
 from smki.obligations.user_guide import load_user_guide
 from smki.party.reading_back import check_against_repository, fetch_current_files, fetch_extracts
+from smki.publish.ledger import list_publications
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate
 from smki.settings import Settings
@@ -29,12 +31,11 @@ from smki_demo import publishing
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
-from smki_demo.report import files_table
 from smki_demo.sftp_server import HOST, PARTY
-from smki_demo.stack import Stack, running_stack, start_airflow
-from smki_demo.terminal import write_terminal
+from smki_demo.stack import Stack, running_stack, start_airflow, write_terminal
 
 CERTIFICATES, DAYS = 20_000, 15
+_SHORT = 8  # letters of a SHA-256 that fit a terminal of 80 columns
 console = Console()
 
 
@@ -120,14 +121,14 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         chains = check_against_repository(engine, guide, extracts)
     received = {file.local.name: file.verification.sha256 for file in extracts}
     received |= {file.local.name: file.sha256 for file in current}
-    console.print(files_table(engine, received, wide=console.width >= 140))
+    console.print(_files_table(engine, received, wide=console.width >= 140))
     for chain in chains:
         console.print(
             f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
             f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
             soft_wrap=True,
         )
-    for name, reason in publishing.removed_deltas(engine, guide):
+    for name, reason in publishing.list_removed_deltas(engine, guide):
         console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
     api, sftp = stack.api, stack.sftp
     console.print(
@@ -144,6 +145,35 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         soft_wrap=True,
     )
     console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
+
+
+def _files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> Table:
+    """A row a file; `received` has the SHA-256 (hex) of each as the Party read it.
+
+    Raises VerificationError where the ledger has another hash, or a file that the Party did not find.
+    """
+    table = Table(title="On the SFTP server, as a Party reads it", box=None, padding=(0, 1, 0, 0), title_justify="left")
+    for column in ("file", "bytes", "records", "SHA-256", "published (UTC)"):
+        table.add_column(column, justify="right" if column in ("bytes", "records") else "left", no_wrap=True)
+    with engine.connect() as connection:
+        offered = list_publications(connection, publishing.SITE)
+    for publication in sorted(offered, key=lambda p: (p.artefact.version is not None, p.name)):
+        sha256 = received.get(publication.name, "nothing")
+        if sha256 != publication.artefact.sha256:
+            raise VerificationError(
+                publication.name,
+                f"the server gives {sha256} and the ledger has {publication.artefact.sha256}.",
+                "A Party reads another file than the one that was judged.",
+                "find out who writes on the server.",
+            )
+        table.add_row(
+            publication.name,
+            f"{publication.artefact.bytes:,}",
+            f"{publication.artefact.records:,}",
+            sha256 if wide else sha256[:_SHORT],
+            f"{publication.published_at:%m-%d %H:%M}",
+        )
+    return table
 
 
 def _tell(line: str) -> None:

@@ -49,9 +49,9 @@ async def start(root: Path, keys: Path, port: int = 0) -> RunningServer:
     `root` and `keys` are made where missing. Raises ConfigurationError when the port is taken.
     """
     root.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # once, before anybody is served
-    host_key = _kept_key(keys / "host_key")
+    host_key = _open_key(keys / "host_key")
     accounts = {PUBLISHER: keys / "publisher_key", PARTY: keys / "party_key"}
-    authorized = {name: _kept_key(file).public_data for name, file in accounts.items()}
+    authorized = {name: _open_key(file).public_data for name, file in accounts.items()}
     try:
         acceptor = await asyncssh.listen(
             HOST,
@@ -79,15 +79,12 @@ class _KeyLogin(asyncssh.SSHServer):
         self._authorized = authorized
 
     def begin_auth(self, _username: str) -> bool:
-        """Nobody comes in without."""
-        return True
+        return True  # authentication is required
 
     def public_key_auth_supported(self) -> bool:
-        """Keys are the only way."""
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Whether the key is the account's."""
         return self._authorized.get(username) == key.public_data
 
 
@@ -110,19 +107,18 @@ class PartySession(asyncssh.SFTPServer):
     open56 = _refuse  # the way in of protocol versions that this server does not speak
 
     def map_path(self, path: bytes) -> bytes:
-        """Local path; a file that is still being uploaded has none."""
+        """The local path. Raises SFTPNoSuchFile for a file that is still being uploaded."""
         if _is_part(path.rpartition(b"/")[2]):
             raise asyncssh.SFTPNoSuchFile("No such file")
         return super().map_path(path)
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
-        """Entries of a folder, whole files only."""
+        """The entries of a folder, without files that are still being uploaded."""
         async for entry in super().scandir(path):
             if not _is_part(os.fsencode(entry.filename)):
                 yield entry
 
     def open(self, path: bytes, pflags: int, attrs: SFTPAttrs) -> object:
-        """An open file; for reading only."""
         if pflags & _WRITING:
             _refuse()
         return super().open(path, pflags, attrs)
@@ -137,8 +133,8 @@ def _is_part(name: bytes) -> bool:
     return name.startswith(b".") and name.endswith(b".part")
 
 
-def _kept_key(file: Path) -> asyncssh.SSHKey:
-    """The private key in `file`; made, readable for its owner only, where there is none yet."""
+def _open_key(file: Path) -> asyncssh.SSHKey:
+    """The private key in the file; where there is none, one is made, readable for its owner only."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = asyncssh.generate_private_key("ssh-ed25519")

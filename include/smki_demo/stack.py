@@ -7,6 +7,7 @@ otherwise. A log file a process lies in `var/log/`.
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -57,7 +58,7 @@ class Stack:
                 f"airflow {' '.join(arguments)}",
                 f"it ended with {done.returncode}: {done.stderr.strip()[-300:]}",
                 "The stack is not complete.",
-                f"see {self.var / 'log'}.",
+                f"read {self.var / 'log'}.",
             )
         return done.stdout
 
@@ -109,9 +110,9 @@ def free_port(wanted: int, what: str) -> int:
 
 @contextmanager
 def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[Stack]:
-    """The stack below `var`: databases migrated, SFTP server up, pool there; `start_airflow` does the rest.
+    """Starts all below `var` but Airflow's services, which `start_airflow` starts; every process ends with the block.
 
-    Everything ends with the block.
+    Both databases are migrated, the pool is made, SFTP and mail server run.
     Raises ConfigurationError for a port that is taken, TransportError for a process that does not come up.
     """
     port, sftp_port = free_port(port, "Airflow UI"), free_port(sftp_port, "SFTP server")
@@ -122,8 +123,8 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
     metadata_url = embedded.dsn(var / "postgres", "airflow")
     ensure_database(metadata_url)
     migrate(open_engine(repository_url))
-    passwords = _kept(home / "passwords.json", {user: secrets.token_urlsafe(9) for user in USERS})
-    secret = _kept(home / "secret.json", {"secret": secrets.token_hex(32)})["secret"]
+    passwords = _read_or_write(home / "passwords.json", {user: secrets.token_urlsafe(9) for user in USERS})
+    secret = _read_or_write(home / "secret.json", {"secret": secrets.token_hex(32)})["secret"]
     environment = dict(os.environ) | airflow_environment(
         home=home,
         repository_url=repository_url,
@@ -146,9 +147,9 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
 
 
 def start_sftp(stack: Stack, port: int) -> None:
-    """Starts the SFTP server and gives Airflow its connections: as publisher, and as the Party that audits."""
+    """Starts the SFTP server and gives Airflow its two connections: the publisher's and the auditor's."""
     root, keys = str(stack.var / "sftp"), str(stack.var / "sftp-keys")
-    stack.sftp = _answer(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
+    stack.sftp = _start_server(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
     known_hosts = stack.var / "sftp-keys" / "known_hosts"
     known_hosts.write_text(f"[{HOST}]:{stack.sftp['port']} {stack.sftp['host_key']}\n")
     for conn_id, account in ((connection_id("primary"), PUBLISHER), (audit_connection_id("primary"), PARTY)):
@@ -160,12 +161,12 @@ def start_sftp(stack: Stack, port: int) -> None:
 
 def start_mail(stack: Stack) -> None:
     """Starts the mail server and gives Airflow its connection."""
-    ready = _answer(stack, "mail", "mail_server", "--folder", str(stack.mail))
+    ready = _start_server(stack, "mail", "mail_server", "--folder", str(stack.mail))
     stack.environment |= mail_connection(ready["host"], ready["port"])
 
 
-def _answer(stack: Stack, name: str, module: str, *arguments: str) -> Any:
-    """What a server of the demo says once it accepts connections. Raises TransportError."""
+def _start_server(stack: Stack, name: str, module: str, *arguments: str) -> Any:
+    """Starts a server of the demo; returns what it prints once it accepts connections. Raises TransportError."""
     process = stack.start(name, f"smki_demo.{module}", *arguments, answers=True)
     assert process.stdout is not None  # noqa: S101  # it answers
     ready = process.stdout.readline()
@@ -195,10 +196,24 @@ def start_airflow(stack: Stack) -> None:
         time.sleep(0.5)
 
 
-def _kept(path: Path, made: dict[str, str]) -> dict[str, str]:
-    """What the file holds; written with `made`, readable for its owner only, when there is none."""
+def write_terminal(stack: Stack) -> Path:
+    """Writes var/terminal.sh, with which `smki` and `airflow` work on the running stack in another shell.
+
+    It is readable for its owner only: passwords are among the variables.
+    """
+    variables = {name: value for name, value in stack.environment.items() if os.environ.get(name) != value}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+    file = stack.var / "terminal.sh"
+    file.touch(mode=0o600)
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    file.write_text("\n".join([*lines, f'export PATH={programs}:"$PATH"', ""]))
+    return file
+
+
+def _read_or_write(path: Path, made: dict[str, str]) -> dict[str, str]:
+    """What the JSON file holds; where there is none, it is made with `made` in it, readable for its owner only."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(json.dumps(made))
-    kept: dict[str, str] = json.loads(path.read_text())
-    return kept
+    held: dict[str, str] = json.loads(path.read_text())
+    return held

@@ -32,9 +32,9 @@ def write_anchor_slots(engine: Engine, path: Path) -> int:
         "",
         "[base]",
     ]
-    lines += [_line(slot, _fitting(slot, lodged), slot.terms.role) for slot in Slot if slot is not REGIONAL_SLOT]
+    lines += [_line(slot, _find_fitting(slot, lodged), slot.terms.role) for slot in Slot if slot is not REGIONAL_SLOT]
     for region, name in _WAN.items():
-        wan = [one for one in _fitting(REGIONAL_SLOT, lodged) if one.common_name == name]
+        wan = [one for one in _find_fitting(REGIONAL_SLOT, lodged) if one.common_name == name]
         lines += ["", f"[region.{region}]", _line(REGIONAL_SLOT, wan, REGIONAL_SLOT.terms.role)]
     for key, device in tomllib.loads(_SHIPPED.read_text(encoding="utf-8"))["device"].items():
         slots = ", ".join(f'"{slot}"' for slot in device["slots"])
@@ -60,7 +60,7 @@ def _anchors(engine: Engine) -> list[AnchorCertificate]:
     return [one for same_serial in certificates_with(engine, serial_numbers).values() for one in same_serial]
 
 
-def _fitting(slot: Slot, lodged: list[AnchorCertificate]) -> list[AnchorCertificate]:
+def _find_fitting(slot: Slot, lodged: list[AnchorCertificate]) -> list[AnchorCertificate]:
     """What fits the slot; of an Organisation with two key agreement certificates, the second is for top-up."""
     terms = slot.terms
     wanted = (terms.certificate_class, _STANDS_IN.get(terms.role, terms.role), terms.usage)

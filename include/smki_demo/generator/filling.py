@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from smki.certificates.model import Status
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
-from smki_demo.generator.history import Lodged, StatusChanged, history
+from smki_demo.generator.history import Lodged, StatusChanged, make_history
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.generator.volume import volume_bodies
@@ -29,9 +29,9 @@ def open_pki(folder: Path) -> Pki:
 def fill_with_history(
     engine: Engine, pki: Pki, end: date, *, days: int, certificates: int, progress: Progress = lambda _done: None
 ) -> LodgingReport:
-    """Lodges a history that ends at `end` 00:00 UTC, times included; `progress` hears certificates lodged so far."""
+    """Lodges a history that ends at `end` 00:00 UTC, at its own times; `progress` hears how many are lodged so far."""
     total = LodgingReport()
-    for day in history(pki, end, days, certificates):
+    for day in make_history(pki, end, days, certificates):
         offers = (
             Lodgement(event.body, "generated", event.status, recorded_at=event.at)
             for event in day.events

@@ -72,7 +72,7 @@ class StatusChanged:
 
     at: datetime  # UTC, later than all that happened to this certificate before
     issuer: bytes  # the issuer's Name, DER
-    serial_number: bytes  # big-endian magnitude, 16 octets
+    serial_number: bytes  # big-endian magnitude, 16 bytes
     status: Status
     reason: str
 
@@ -90,15 +90,17 @@ Event = Lodged | StatusChanged
 
 @dataclass(frozen=True, slots=True)
 class HistoryDay:
-    """The events of one delta window."""
+    """What happens in one delta window."""
 
     cutoff: datetime  # UTC; the window is the 24 hours before it, without their first instant and with their last
     events: tuple[Event, ...]  # in time order; may be empty
     lists: tuple[ListsIssued, ...] = ()  # in time order; what they revoke is revoked by them and no event
 
 
-def history(pki: Pki, end: date, days: int = 15, certificates: int = 20_000, seed: int = 147) -> Iterator[HistoryDay]:
-    """`days` windows of 24 hours, oldest first; the last cut-off is `end` 00:00 UTC, and all events lie before it.
+def make_history(
+    pki: Pki, end: date, days: int = 15, certificates: int = 20_000, seed: int = 147
+) -> Iterator[HistoryDay]:
+    """Yields `days` windows of 24 hours, oldest first. The last one ends at `end` 00:00 UTC; no event is later.
 
     `certificates` is how many are lodged in all, CAs and Organisations included (one less where a Device's pair does
     not fit). The first step raises ValueError for fewer than 7 days or 20 certificates a day, and where the Issuing OCA
@@ -151,7 +153,9 @@ class _Story:
 
         revocation = self._cutoff(_CUT_OFF_EVENTS) - 9 * _HOUR
         revoked = [
-            Revoked(_serial_number(body), revocation + self._some(0.1, 0.5), x509.ReasonFlags.cessation_of_operation)
+            Revoked(
+                _serial_number(body), revocation + self._duration(0.1, 0.5), x509.ReasonFlags.cessation_of_operation
+            )
             for body in leaving
         ]
         for issued in (
@@ -161,7 +165,7 @@ class _Story:
         ):
             self._lists[(issued.at - self.start - _MICROSECOND) // _DAY].append(issued)
         for body in merged:
-            self._change(expiry + self._some(0.1, 0.5), body, Status.EXPIRED, "notAfter has passed")
+            self._change(expiry + self._duration(0.1, 0.5), body, Status.EXPIRED, "notAfter has passed")
 
     def devices_by_window(self, devices: int) -> list[int]:
         """How many of the Devices are lodged in each window."""
@@ -177,7 +181,7 @@ class _Story:
         """Devices with what becomes of them later."""
         for number in range(count):
             at = self._cutoff(window) - _DAY + self._night()
-            gap = self._some(0.0001, 0.01)
+            gap = self._duration(0.0001, 0.01)
             if number == 0 and window == len(self._windows) + _CUT_OFF_EVENTS:
                 at, gap = self._cutoff(window), _MICROSECOND
             self._lodge_device(at, gap, installed=window == 0 and self._random.random() < _INSTALLED_SHARE)
@@ -190,10 +194,10 @@ class _Story:
             self._lodge(lodged_at, body, Status.IN_USE if installed else Status.PENDING)
         in_use_at = at + gap
         if not installed:
-            in_use_at = self._not_quiet(at + self._some(2, 72))
+            in_use_at = self._after_quiet(at + self._duration(2, 72))
             self._change_both(in_use_at, pair, Status.IN_USE, "installed and commissioned")
         if self._random.random() < _REMOVED_SHARE:
-            removed_at = self._not_quiet(in_use_at + self._some(24, 240))
+            removed_at = self._after_quiet(in_use_at + self._duration(24, 240))
             self._change_both(removed_at, pair, Status.NOT_IN_USE, "decommissioned")
 
     def _change_both(self, at: datetime, pair: tuple[bytes, bytes], status: Status, reason: str) -> None:
@@ -217,17 +221,17 @@ class _Story:
         """End of a window; negative numbers count from the last one."""
         return self.start + (window % len(self._windows) + 1) * _DAY
 
-    def _not_quiet(self, at: datetime) -> datetime:
-        """The same time, or the day after the quiet window where `at` or the microsecond after it lies in that."""
+    def _after_quiet(self, at: datetime) -> datetime:
+        """`at`; or a day and an hour later where it, or the microsecond after it, lies in the quiet window."""
         quiet_end = self._cutoff(_QUIET)
         return at + _DAY + _HOUR if quiet_end - _DAY - _MICROSECOND <= at <= quiet_end else at
 
     def _night(self) -> timedelta:
         """A time of day from 20:00 to 08:00, some minutes away from midnight: a Device's pair keeps to its window."""
-        since_midnight = self._some(0.05, 11.95)
+        since_midnight = self._duration(0.05, 11.95)
         return since_midnight if since_midnight < 8 * _HOUR else since_midnight + 12 * _HOUR
 
-    def _some(self, low: float, high: float) -> timedelta:
+    def _duration(self, low: float, high: float) -> timedelta:
         """A duration between two numbers of hours, to the microsecond."""
         return timedelta(microseconds=int(self._random.integers(int(low * 3.6e9), int(high * 3.6e9))))
 

@@ -9,7 +9,7 @@ The profiles are those of the public test certificates (P-256, ecdsa-with-SHA256
 * Device: empty subject, critical hardwareModuleName with the EUI-64, no end of validity (9999-12-31 23:59:59).
 
 A key identifier is made by RFC 5280's second method: 0100 and the low 60 bits of the key's SHA-1. A serial number has
-16 octets. Keys of Organisations and Devices are thrown away once the certificate is signed: nobody needs them here.
+16 bytes. Keys of Organisations and Devices are thrown away once the certificate is signed: nobody needs them here.
 """
 
 import secrets
@@ -36,7 +36,7 @@ class Organisation:
     """One Organisation in one role."""
 
     role: Role
-    eui64: bytes  # 8 octets
+    eui64: bytes  # 8 bytes
     usages: tuple[Usage, ...]  # a certificate each
     common_name: str | None = None
 
@@ -117,7 +117,7 @@ class Authority:
 
     @cached_property
     def key_identifier(self) -> bytes:
-        """8 octets."""
+        """8 bytes."""
         return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
     @cached_property
@@ -314,7 +314,7 @@ def _with_constraint(builder: x509.CertificateBuilder, path_length: int) -> x509
 
 
 def _serial() -> int:
-    return secrets.randbits(126) | 1 << 126  # exactly 16 octets, and positive
+    return secrets.randbits(126) | 1 << 126  # exactly 16 bytes, and positive
 
 
 def _subject_key_identifier(public_key: ec.EllipticCurvePublicKey) -> x509.SubjectKeyIdentifier:

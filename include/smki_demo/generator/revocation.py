@@ -39,7 +39,7 @@ def revocation_list(
         .add_extension(x509.AuthorityKeyIdentifier(authority.key_identifier, None, None), critical=False)
     )
     for entry in revoked:
-        builder = builder.add_revoked_certificate(_entry(entry))
+        builder = builder.add_revoked_certificate(_list_entry(entry))
     return builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
 
 
@@ -58,7 +58,7 @@ def issue_lists(
     ):
         with lost_connections(), engine.connect() as connection:
             before = latest_list(connection, kind)
-        entries = [_again(entry) for entry in read_revocation_list(before.body).entries] if before else []
+        entries = [_to_revoked(entry) for entry in read_revocation_list(before.body).entries] if before else []
         at = max(at, before.this_update) if before else at
         number = before.number + 1 if before else 1
         body = revocation_list(authority, number, at, at + validity, [*entries, *new])
@@ -69,11 +69,11 @@ def issue_lists(
     return report
 
 
-def _again(entry: Entry) -> Revoked:
+def _to_revoked(entry: Entry) -> Revoked:
     return Revoked(entry.serial_number, entry.revoked_at, x509.ReasonFlags[entry.reason.replace(" ", "_")])
 
 
-def _entry(entry: Revoked) -> x509.RevokedCertificate:
+def _list_entry(entry: Revoked) -> x509.RevokedCertificate:
     builder = x509.RevokedCertificateBuilder(int.from_bytes(entry.serial_number), entry.at.replace(microsecond=0))
     if entry.reason is not x509.ReasonFlags.unspecified:  # which is said by leaving the extension out (RFC 5280, 5.3.1)
         builder = builder.add_extension(x509.CRLReason(entry.reason), critical=False)

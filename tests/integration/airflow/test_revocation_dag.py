@@ -23,7 +23,7 @@ from smki.repository.status import CertificateReference, StatusChange, set_statu
 from smki.repository.tables import certificate
 from smki_demo.generator.filling import open_pki
 from smki_demo.generator.revocation import Revoked, issue_lists, revocation_list
-from smki_demo.publishing import Held
+from smki_demo.publishing import HeldFiles
 from smki_demo.stack import Stack
 
 from .conftest import DagRun, trigger, wait_until
@@ -193,7 +193,7 @@ def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
     assert second.task("crl.judge")["state"] == "skipped", "the same list waits already"
     assert not is_published(engine, user_guide, "crl", crl)
     told: list[str] = []
-    assert [*Held(stack, told.append).look()] == [
+    assert [*HeldFiles(stack, told.append).addresses()] == [
         f"{stack.api.base_url}/dags/{REVOCATION_LISTS}/runs/{begun}/tasks/crl.release/required_actions"
     ]
     assert len(told) == 1, "the demo says where somebody has to decide"

@@ -6,8 +6,7 @@ import subprocess
 import pytest
 
 from builders import DAILY_DELTA
-from smki_demo.stack import Stack
-from smki_demo.terminal import write_terminal
+from smki_demo.stack import Stack, write_terminal
 
 pytestmark = pytest.mark.stack
 

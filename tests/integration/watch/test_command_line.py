@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from smki.cli.application import app
 from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import list_open_findings
-from smki_demo.mail_server import received
+from smki_demo.mail_server import read_messages
 
 from .conftest import World
 
@@ -92,12 +92,12 @@ def test_people_are_told_by_mail_where_a_server_is_named(smki, world: World, mai
     foreign = world.sshd.published / "notes.txt"
     foreign.write_text("whose?")
     smki("--dry-run")
-    assert received(mailbox[0]) == []
+    assert read_messages(mailbox[0]) == []
     smki()
     smki()
     foreign.unlink()
     assert smki().exit_code == 0
-    assert [mail["Subject"] for mail in received(mailbox[0])] == [
+    assert [mail["Subject"] for mail in read_messages(mailbox[0])] == [
         "[SMKI] unexpected: notes.txt on site primary",
         "[SMKI] closed: unexpected: notes.txt on site primary",
     ]

@@ -15,7 +15,7 @@ from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import KnownFinding, list_open_findings, list_untold, record_look
 from smki_airflow.signals import deadlines
 from smki_demo.environment import mail_connection
-from smki_demo.mail_server import received, text_of
+from smki_demo.mail_server import read_messages, text_of
 
 from .conftest import DAY, TODAY, World
 
@@ -68,14 +68,14 @@ def test_miss_opens_one_finding_and_one_message_however_often_the_callback_runs(
     deadline_comes(world)
     (known,) = deadline_comes(world)
     assert (known.finding.kind, known.finding.item) == ("missing", world.guide.delta.file_name(DAY_BEFORE))
-    (mail,) = received(mailbox[0])
+    (mail,) = read_messages(mailbox[0])
     assert mail["To"] == "smki-oncall@example.org"
     assert "missed: was due" in text_of(mail)
 
 
 def test_file_that_is_on_every_site_opens_nothing_whatever_became_of_its_run(world: World, mailbox: Any):
     assert deadline_comes(world, TODAY) == []
-    assert received(mailbox[0]) == []
+    assert read_messages(mailbox[0]) == []
 
 
 def test_day_before_the_repository_held_anything_opens_nothing(world: World):
@@ -94,7 +94,7 @@ def test_webhook_gets_the_same_text(world: World, hook: Any, mailbox: Any):
     ((path, sent),) = hook
     assert path == "/services/T0/secret"
     assert sent["text"].startswith("[SMKI] missing: SMKIKR_DELT_")
-    assert len(received(mailbox[0])) == 1
+    assert len(read_messages(mailbox[0])) == 1
 
 
 def test_one_channel_that_is_down_is_logged_and_people_are_not_told_twice(
@@ -122,7 +122,7 @@ def test_all_channels_down_fail_nothing_and_leave_it_to_be_told(
         monkeypatch.setenv(name, value)
     deadline_comes(world)
     assert list_untold(world.engine, datetime.now(UTC)) == []
-    assert len(received(mailbox[0])) == 1
+    assert len(read_messages(mailbox[0])) == 1
 
 
 def test_without_a_connection_nobody_is_told_and_the_log_says_so(

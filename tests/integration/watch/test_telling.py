@@ -14,7 +14,7 @@ from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_
 from smki.watch.links import Links
 from smki.watch.mail import Mailer
 from smki.watch.telling import Message, tell
-from smki_demo.mail_server import received, text_of
+from smki_demo.mail_server import read_messages, text_of
 
 from .conftest import DAY, NOON, TODAY, World
 
@@ -28,7 +28,7 @@ def mailer(mailbox: Mailbox) -> Mailer:
 
 
 def subjects(mailbox: Mailbox) -> list[str]:
-    return [mail["Subject"] for mail in received(mailbox[0])]
+    return [mail["Subject"] for mail in read_messages(mailbox[0])]
 
 
 def missed(world: World) -> datetime:
@@ -54,7 +54,7 @@ def test_a_miss_is_told_once_with_lateness_cause_next_step_and_links(world: Worl
     now = missed(world)
     for _ in range(2):
         tell(world.engine, world.guide, mailer(mailbox).send, now, LINKS)
-    (mail,) = received(mailbox[0])
+    (mail,) = read_messages(mailbox[0])
     assert mail["To"] == "smki-oncall@example.org"
     assert mail["Subject"] == f"[SMKI] missing: {world.guide.delta.file_name(TOMORROW)} on site primary"
     text = text_of(mail)
@@ -77,7 +77,7 @@ def test_a_closing_is_told_once_with_how_late_it_was(world: World, mailbox: Mail
     record_look(world.engine, "primary", [], now + timedelta(minutes=70))
     for _ in range(2):
         tell(world.engine, world.guide, mailer(mailbox).send, now + timedelta(minutes=70), LINKS)
-    _, closing = received(mailbox[0])
+    _, closing = read_messages(mailbox[0])
     assert closing["Subject"].startswith("[SMKI] closed: missing: SMKIKR_DELT_")
     assert "met, late by 1 h 12 min" in text_of(closing)
     assert "/smki/gate/" in text_of(closing), "the gate's report"
@@ -123,7 +123,7 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
     tell(world.engine, world.guide, mailer(mailbox).send, warn_at, LINKS)
     tell(world.engine, world.guide, mailer(mailbox).send, missed(world), LINKS)
     assert subjects(mailbox) == [f"[SMKI] {kind}: {name} on site primary" for kind in ("at risk", "missing")]
-    assert "at risk: due in 1 h" in text_of(received(mailbox[0])[0])
+    assert "at risk: due in 1 h" in text_of(read_messages(mailbox[0])[0])
     assert list_untold(world.engine, NOON + DAY) == []
 
 
@@ -135,14 +135,14 @@ def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mail
     for _ in range(2):
         assert (Kind.HELD, name) in world.kinds(NOON)
         tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
-    (opening,) = received(mailbox[0])
+    (opening,) = read_messages(mailbox[0])
     assert opening["Subject"] == f"[SMKI] held: {name}"
     assert "36 records (expected: at most 20)" in text_of(opening)
     assert f"https://airflow.example.org/smki/gate/{held}" in text_of(opening)
     record_decision(world.engine, held, Decision(True, "a mass installation", "ada", NOON))
     assert (Kind.HELD, name) not in world.kinds(NOON)
     tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
-    _, closing = received(mailbox[0])
+    _, closing = read_messages(mailbox[0])
     assert closing["Subject"] == f"[SMKI] closed: held: {name}"
     assert "by ada: a mass installation" in text_of(closing)
 
@@ -165,7 +165,7 @@ def test_what_closed_before_it_was_told_is_told_by_its_closing_while_it_is_news(
     assert list_untold(world.engine, closed + timedelta(days=2)) == []
     for _ in range(2):
         tell(world.engine, world.guide, mailer(mailbox).send, closed, LINKS)
-    (mail,) = received(mailbox[0])
+    (mail,) = read_messages(mailbox[0])
     assert mail["Subject"] == "[SMKI] closed: truncated: a.gz on site primary"
     assert "It was: 7 octets are there" in text_of(mail)
 
@@ -173,7 +173,7 @@ def test_what_closed_before_it_was_told_is_told_by_its_closing_while_it_is_news(
 def test_what_is_of_no_obligation_goes_to_everybody(world: World, mailbox: Mailbox):
     open_finding(world.engine, Finding(Kind.UNREACHABLE, "primary", "site", "it is down."), NOON)
     tell(world.engine, world.guide, mailer(mailbox).send, NOON, Links())
-    (mail,) = received(mailbox[0])
+    (mail,) = read_messages(mailbox[0])
     assert mail["To"] == "smki-oncall@example.org"
     assert "docs/runbook.md#unreachable" in text_of(mail)
     assert "http" not in text_of(mail)
@@ -213,7 +213,7 @@ def test_password_is_never_sent_without_tls(mailbox: Mailbox):
     with_password = Mailer("127.0.0.1", mailbox[1], "smki@example.org", user="user", password="pw")  # noqa: S106  # a test's
     with pytest.raises(NotificationError, match="offers no TLS"):
         with_password.send(Message(("a@example.org",), "subject", "text"))
-    assert received(mailbox[0]) == []
+    assert read_messages(mailbox[0]) == []
 
 
 def test_contact_that_is_no_mail_address_is_said(mailbox: Mailbox):
@@ -224,7 +224,7 @@ def test_contact_that_is_no_mail_address_is_said(mailbox: Mailbox):
 def test_message_survives_the_wire_as_it_was(mailbox: Mailbox):
     text = "first\n.a line that begins with a dot\n\n… and letters – beyond ASCII\n"
     mailer(mailbox).send(Message(("a@example.org",), "a\nb", text))
-    (mail,) = received(mailbox[0])
+    (mail,) = read_messages(mailbox[0])
     assert text_of(mail).replace("\r\n", "\n") == text
     assert mail["Subject"] == "a b"
     assert datetime.now(UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from smki.certificates.model import CertificateClass, CertificateFields, Status
 from smki.certificates.reading import read_certificate
-from smki_demo.generator.history import Event, HistoryDay, Lodged, StatusChanged, history
+from smki_demo.generator.history import Event, HistoryDay, Lodged, StatusChanged, make_history
 from smki_demo.generator.pki import ORGANISATIONS, Pki
 
 END = date(2026, 7, 15)
@@ -28,7 +28,7 @@ def pki() -> Pki:
 
 @pytest.fixture(scope="module")
 def windows(pki: Pki) -> list[HistoryDay]:
-    return list(history(pki, END, DAYS, CERTIFICATES))
+    return list(make_history(pki, END, DAYS, CERTIFICATES))
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +150,14 @@ def test_same_seed_gives_the_same_events(pki: Pki, windows: list[HistoryDay]) ->
     def outline(days: list[HistoryDay]) -> list[tuple[datetime, str, Status]]:
         return [(event.at, type(event).__name__, event.status) for event in all_events(days)]
 
-    assert outline(list(history(pki, END, DAYS, CERTIFICATES))) == outline(windows)
+    assert outline(list(make_history(pki, END, DAYS, CERTIFICATES))) == outline(windows)
 
 
 @pytest.mark.parametrize(("days", "certificates"), [(7, 140), (7, 141), (40, 800)])
 def test_smallest_histories_still_have_the_quiet_window_and_the_cut_off_events(
     pki: Pki, days: int, certificates: int
 ) -> None:
-    windows = list(history(pki, END, days, certificates))
+    windows = list(make_history(pki, END, days, certificates))
     assert [index - days for index, window in enumerate(windows) if not window.events] == [-4]
     assert windows[-3].events[-1].at == windows[-3].cutoff
     assert windows[-2].events[0].at == windows[-3].cutoff + MICROSECOND
@@ -166,9 +166,9 @@ def test_smallest_histories_still_have_the_quiet_window_and_the_cut_off_events(
 @pytest.mark.parametrize(("days", "certificates"), [(6, 1_000), (15, 299)])
 def test_history_that_is_too_small_for_its_story_is_refused(pki: Pki, days: int, certificates: int) -> None:
     with pytest.raises(ValueError, match="at least 7 days and 20 certificates a day"):
-        next(history(pki, END, days, certificates))
+        next(make_history(pki, END, days, certificates))
 
 
 def test_pki_that_is_too_young_for_expired_certificates_is_refused() -> None:
     with pytest.raises(ValueError, match="ten years older"):
-        next(history(Pki.create(datetime(2020, 1, 1, tzinfo=UTC)), END))
+        next(make_history(Pki.create(datetime(2020, 1, 1, tzinfo=UTC)), END))

@@ -59,7 +59,7 @@ def structure_of(body: bytes, *parts: str) -> list[object]:
     return [structure(certificate[part].dump()) for part in parts]
 
 
-def serial_octets(certificate: x509.Certificate) -> bytes:
+def serial_bytes(certificate: x509.Certificate) -> bytes:
     tbs = lenient_x509.TbsCertificate.load(certificate.tbs_certificate_bytes)
     return bytes(tbs["serial_number"].contents)
 
@@ -107,7 +107,7 @@ def test_ca_signs_certificates_and_revocation_lists_and_nothing_else(pki: Pki) -
 def test_every_certificate_has_the_common_profile(issued: list[x509.Certificate]) -> None:
     for certificate in issued:
         assert certificate.serial_number > 0
-        assert len(serial_octets(certificate)) == 16
+        assert len(serial_bytes(certificate)) == 16
         key = certificate.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         assert isinstance(key.curve, ec.SECP256R1)
@@ -116,7 +116,7 @@ def test_every_certificate_has_the_common_profile(issued: list[x509.Certificate]
     assert len({certificate.serial_number for certificate in issued}) == len(issued)
 
 
-def test_key_identifiers_have_8_octets_and_lead_to_the_issuer(pki: Pki, issued: list[x509.Certificate]) -> None:
+def test_key_identifiers_have_8_bytes_and_lead_to_the_issuer(pki: Pki, issued: list[x509.Certificate]) -> None:
     identifiers = {authority.name: authority.key_identifier for authority in pki.authorities}
     assert {len(identifier) for identifier in identifiers.values()} == {8}
     for certificate in issued:
@@ -176,7 +176,7 @@ def test_device_certificate_never_ends(pki: Pki) -> None:
 
 def test_device_certificate_is_as_long_as_a_real_one(pki: Pki) -> None:
     lengths = {len(body) for _ in range(50) for body in pki.device_certificates(EUI64, VALID_FROM)}
-    assert lengths <= set(range(413, 422))  # 413 and 414 only where r or s begins with a zero octet
+    assert lengths <= set(range(413, 422))  # 413 and 414 only where r or s begins with a zero byte
 
 
 @needs_real_certificates

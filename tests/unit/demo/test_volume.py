@@ -44,7 +44,7 @@ def test_der_is_exactly_as_long_as_it_says(bodies: list[bytes]) -> None:
         assert int.from_bytes(body[2:4]) == len(body) - 4
 
 
-def test_serial_numbers_are_unique_and_have_16_octets(fields: list[CertificateFields]) -> None:
+def test_serial_numbers_are_unique_and_have_16_bytes(fields: list[CertificateFields]) -> None:
     serials = {read.serial_number for read in fields}
     assert len(serials) == COUNT
     assert {len(serial) for serial in serials} == {16}
@@ -71,7 +71,7 @@ def test_lengths_are_those_of_real_certificates_and_mixed(bodies: list[bytes]) -
     assert runs > COUNT / 2
 
 
-def test_signature_integers_take_33_octets_half_of_the_time(bodies: list[bytes]) -> None:
+def test_signature_integers_take_33_bytes_half_of_the_time(bodies: list[bytes]) -> None:
     signatures = [decode_dss_signature(x509.load_der_x509_certificate(body).signature) for body in bodies]
     long = Counter((r >> 255, s >> 255) for r, s in signatures)
     assert all(COUNT / 5 < long[key] < COUNT / 3 for key in itertools.product((0, 1), repeat=2))

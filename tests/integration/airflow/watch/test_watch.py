@@ -30,7 +30,7 @@ from smki.watch.states import State, due_status
 from smki_airflow.names import AUDITOR
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
-from smki_demo.mail_server import received, text_of
+from smki_demo.mail_server import read_messages, text_of
 from smki_demo.stack import Stack, running_stack, start_airflow
 
 from ..conftest import backfill, ended_runs, run_of, wait_until
@@ -139,7 +139,7 @@ def deadlines(metadata: Engine) -> list:
 
 
 def mails(stack: Stack, subject: str) -> list:
-    return [mail for mail in received(stack.mail) if mail["Subject"] == subject]
+    return [mail for mail in read_messages(stack.mail) if mail["Subject"] == subject]
 
 
 def audit(stack: Stack) -> tuple[int, dict[str, str]]:
