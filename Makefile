@@ -22,7 +22,7 @@ lint: $(VENV)/checks  ## ruff and mypy
 	@$(RUN) -m mypy
 
 bench: $(VENV)/checks  ## Measurements against peers in the same run (N=1000000)
-	@$(RUN) tests/bench/bench.py --certificates $(or $(N),1000000)
+	@cd tests && ../$(RUN) -m bench --certificates $(or $(N),1000000)
 
 format: $(VENV)/checks  ## Format and sort imports
 	@$(RUN) -m ruff check --select I --fix-only -q .

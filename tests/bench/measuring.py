@@ -1,4 +1,4 @@
-"""Measures things as processes of their own, in turn (A B C A B C), and takes medians."""
+"""Measures processes in turn (A B C A B C), takes medians, and puts them into rows that say what was wanted."""
 
 import json
 import os
@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).parent
-_OBSERVER = (sys.executable, "-I", "-S", str(_HERE / "observing.py"))
+_OBSERVER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("observer.py")))
 
 
 class BrokenError(Exception):
@@ -30,7 +29,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of a thing, as `observing` sees it."""
+    """One run of a thing, as `observer` sees it."""
 
     wall_s: float
     cpu_s: float  # user + system, of the process tree
@@ -126,5 +125,74 @@ def run_once(thing: Thing) -> Sample:
     return Sample(seen["wall_s"], seen["cpu_s"], seen["peak_rss_bytes"], result)
 
 
+def action(module: str, name: str, **arguments: object) -> list[str]:
+    """The command that calls a function of a module of this package in a process of its own (see `answer`)."""
+    return [sys.executable, "-m", f"{__package__}.{module}", name, json.dumps(arguments, default=str)]
+
+
+def answer(*actions: Callable[..., Any]) -> None:
+    """The other side of `action`: calls the function that is asked for and prints what it returns as JSON."""
+    _, name, arguments = sys.argv
+    chosen = {function.__name__: function for function in actions}[name]
+    json.dump(chosen(**json.loads(arguments)), sys.stdout)
+
+
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A bound that a figure was promised to keep."""
+
+    text: str
+    is_met: bool
+
+
+def at_least(ratio: float, bound: float) -> Wanted:
+    return Wanted(f"≥ {bound:g}", ratio >= bound)
+
+
+def at_most(ratio: float, bound: float) -> Wanted:
+    return Wanted(f"≤ {bound:g}", ratio <= bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table."""
+
+    figure: str
+    value: str = ""
+    peer: str = ""
+    ratio: float | None = None
+    wanted: Wanted | None = None
+    error: str = ""  # why there is no value
+
+    def as_json(self) -> dict[str, object]:
+        """For var/bench.json."""
+        stated = {"figure": self.figure, "value": self.value, "peer": self.peer, "ratio": self.ratio}
+        met = {"wanted": self.wanted.text, "met": self.wanted.is_met} if self.wanted else {}
+        return stated | met | ({"error": self.error} if self.error else {})
+
+
+def figure(name: str, made: Callable[[], Figure]) -> Figure:
+    """The figure, or a row that says why there is none."""
+    try:
+        return made()
+    except BrokenError as error:
+        return Figure(name, error=str(error))
+
+
+def seconds(measured: Measured) -> str:
+    """Wall and CPU time as text."""
+    return f"{measured.wall_s:.2f} s (CPU {measured.cpu_s:.2f} s)"
+
+
+def rate(certificates: int, measured: Measured) -> str:
+    """Certificates a second of wall time, with both, as text."""
+    return f"{certificates / measured.wall_s:,.0f}/s · {seconds(measured)}"
+
+
+def megabytes(size: float) -> str:
+    """A number of bytes as text, in 10^6."""
+    return f"{size / 1e6:,.0f} MB"

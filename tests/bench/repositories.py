@@ -1,15 +1,16 @@
 """The repositories that are measured on: databases of an embedded PostgreSQL below var/bench, with look-alikes."""
 
 import shutil
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from measuring import BrokenError
 from sqlalchemy import Engine, text
 
+from bench.measuring import BrokenError, Figure, Measurements, Thing, action, figure, rate
 from smki.certificates.set_digest import SetDigest
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -19,13 +20,14 @@ from smki.repository.migrate import migrate
 from smki.repository.windows import Window, close_windows, in_use_digest, list_windows
 from smki.settings import Settings
 from smki_demo.generator.filling import fill_with_volume
+from smki_demo.generator.volume import volume_bodies
 
 SEED = 1
+_LODGE, _GENERATE = "lodge", "volume_bodies"
 _DAYS_FOR_DELTAS = 28  # between the first window and now
 
 
 def user_guide() -> UserGuide:
-    """The shipped one."""
     return load_user_guide(Settings.from_environment().config)
 
 
@@ -33,7 +35,7 @@ def last_full_day(now: datetime) -> date:
     """The day of the last cut-off of a full extract at or before `now` (UTC)."""
     full = user_guide().full
     days = (now.date() - timedelta(days=back) for back in range(8))
-    return next(day for day in days if full.cut_off.falls_on(day) and full.cut_off(day) <= now)
+    return next(day for day in days if full.cut_off.falls_on(day) and full.cut_off.at(day) <= now)
 
 
 @contextmanager
@@ -79,9 +81,8 @@ class Repository:
         with self.engine.connect() as connection:
             return int(connection.execute(text("SELECT count(*) FROM certificate")).scalar_one())
 
-    def terms(self, obligation: Obligation = "full") -> Obligation:
-        """An obligation's terms."""
-        return user_guide().obligation(obligation)
+    def obligation(self, name: str = "full") -> Obligation:
+        return user_guide().obligation(name)
 
 
 def fresh_repository(data: Path, name: str) -> Repository:
@@ -112,7 +113,7 @@ def first_day() -> date:
 
 def lodged_at(day: date) -> datetime:
     """An instant that a day's window covers."""
-    return user_guide().delta.cut_off(day) - timedelta(hours=1)
+    return user_guide().delta.cut_off.at(day) - timedelta(hours=1)
 
 
 def fill(repository: Repository, certificates: int, day: date) -> None:
@@ -160,3 +161,34 @@ def change_statuses(repository: Repository, count: int, day: date) -> None:
 def remove(folder: Path) -> None:
     """Removes a folder and what is in it, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure_lodging(
+    new_repository: Callable[[], Repository], folder: Path, certificates: int, measurements: Measurements
+) -> list[Figure]:
+    """Measures, and gives the rows; what the last run lodged stays, and its window is closed.
+
+    The bodies are made beforehand and lie in a file as DER, so that nothing but lodging is measured: reading them and
+    their fields, COPY, the rows and their indexes, and the statistics at the end.
+    """
+    measurements.say(f"preparing {certificates:,} bodies")
+    bodies = folder / "bodies"  # each behind its length
+    with bodies.open("wb") as out:
+        for batch in volume_bodies(certificates, seed=SEED):
+            out.writelines(struct.pack(">I", len(body)) + body for body in batch.to_pylist())
+
+    def all_of_them(count: int) -> None:
+        if count != certificates:
+            raise BrokenError(f"{count:,} certificates came of {certificates:,}")
+
+    for _ in range(measurements.runs):
+        repository = new_repository()
+        generate = action("measured", "generate", count=certificates, seed=SEED)
+        lodge = action("measured", "lodge", url=repository.url, bodies=bodies, recorded_at=lodged_at(first_day()))
+        measurements.take(Thing(_GENERATE, generate, all_of_them))
+        measurements.take(Thing(_LODGE, lodge, all_of_them))
+    close(repository, first_day())
+    return [
+        figure(_LODGE, lambda: Figure("lodge, 1 process, DER from a file", rate(certificates, measurements[_LODGE]))),
+        figure(_GENERATE, lambda: Figure("volume_bodies alone", rate(certificates, measurements[_GENERATE]))),
+    ]

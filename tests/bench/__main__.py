@@ -1,9 +1,9 @@
 """`make bench`: measures the publisher against peers in the same run, on this machine.
 
-    python tests/bench/bench.py --certificates N [--runs 3] [--only PART…] [--keep]
+    cd tests && python -m bench --certificates N [--runs 3] [--only PART…] [--keep]
 
 * It works on an embedded PostgreSQL of its own below `var/bench`, filled with N look-alikes.
-* A measured thing is a process of its own, seen from outside (see `observing`), its Python start included. Things that
+* A measured thing is a process of its own, seen from outside (see `observer`), its Python start included. Things that
   are compared run in turn (A B C A B C), and medians of `--runs` runs are compared. What a thing wrote is checked.
 * The table is printed; the same figures, the machine and all single values go to `var/bench.json`.
 
@@ -12,6 +12,8 @@ Exit status 1 when a part broke or its content was wrong; never because of a tim
 
 import argparse
 import json
+import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,17 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import delta
-import full
-import gating
-import lodging
-import machine
-import memory
-import scheduling
-import uploading
-from figures import Figure, print_figures
-from measuring import Measurements
-from repositories import (
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench import airflow, extracts, gate, upload
+from bench.measuring import Figure, Measurements
+from bench.repositories import (
     Repository,
     close,
     embedded_postgres,
@@ -38,12 +36,11 @@ from repositories import (
     find_repository,
     first_day,
     fresh_repository,
+    measure_lodging,
     postgresql_version,
     remove,
 )
-from rich.console import Console
-
-from smki.settings import Settings
+from smki.settings import PROJECT, Settings
 
 _DATABASE = "bench"
 _PARTS = ("lodge", "full", "gate", "memory", "delta", "upload", "airflow")
@@ -66,11 +63,11 @@ class Bench:
         """Measures the parts in order; one that breaks becomes a row with its error, and the others go on."""
         work: dict[str, Callable[[Path], list[Figure]]] = {
             "lodge": self._lodge,
-            "full": lambda out: full.figures(self._repository, out, self.measurements),
-            "gate": lambda out: gating.figures(self._repository, out, self.measurements),
-            "memory": lambda out: memory.figures(self._repository, self._data, out, self.measurements),
-            "delta": lambda out: delta.figures(self._repository, out, self.measurements),
-            "upload": lambda out: uploading.figures(out, self.measurements),
+            "full": lambda out: extracts.measure_full(self._repository, out, self.measurements),
+            "gate": lambda out: gate.measure(self._repository, out, self.measurements),
+            "memory": lambda out: extracts.measure_memory(self._repository, self._data, out, self.measurements),
+            "delta": lambda out: extracts.measure_delta(self._repository, out, self.measurements),
+            "upload": lambda out: upload.measure(out, self.measurements),
             "airflow": self._schedule,
         }
         with embedded_postgres(self._data):
@@ -95,10 +92,10 @@ class Bench:
         if find_repository(self._data, _DATABASE, self._certificates):
             return [Figure("lodge", "not measured: the repository is that of an earlier call (--keep)")]
         fresh = partial(fresh_repository, self._data, _DATABASE)
-        return lodging.figures(fresh, out, self._certificates, self.measurements)
+        return measure_lodging(fresh, out, self._certificates, self.measurements)
 
     def _schedule(self, stack: Path) -> list[Figure]:
-        figures, self.airflow = scheduling.figures(stack, self._certificates, self._say)
+        figures, self.airflow = airflow.measure(stack, self._certificates, self._say)
         return figures
 
     def _attempt(self, part: str, work: Callable[[Path], list[Figure]]) -> None:
@@ -129,12 +126,12 @@ def main() -> int:
     broken = any(figure.error for figure in bench.figures)
     if not (arguments.keep or broken):  # what broke left logs and files that say why
         remove(folder)
-    facts = machine.description(bench.postgresql)
+    facts = _describe_machine(bench.postgresql)
     title = (
         f"{arguments.certificates:,} certificates · medians of {arguments.runs} runs · {date:%Y-%m-%d %H:%M} UTC · "
         f"{facts['cpu']}, {facts['cores']} cores"
     )
-    print_figures(title, bench.figures, Console(width=None if sys.stdout.isatty() else 200))
+    _print_figures(title, bench.figures, Console(width=None if sys.stdout.isatty() else 200))
     stated = {
         "date": date.isoformat(timespec="seconds"),
         "machine": facts,
@@ -155,6 +152,47 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, metavar="PART", help=", ".join(_PARTS))
     parser.add_argument("--keep", action="store_true", help="go on with, and leave, the repository in var/bench")
     return parser.parse_args()
+
+
+def _print_figures(title: str, figures: Sequence[Figure], console: Console) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in ("figure", "value", "peer", "ratio", "wanted", "met"):
+        table.add_column(column, justify="right" if column == "ratio" else "left", overflow="fold")
+    for row in figures:
+        if row.error:
+            table.add_row(row.figure, f"[bold red]{escape(row.error)}[/]")
+            continue
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        wanted, met = (row.wanted.text, "yes" if row.wanted.is_met else "no") if row.wanted else ("", "")
+        table.add_row(row.figure, row.value, row.peer, ratio, wanted, met)
+    console.print(table)
+
+
+def _describe_machine(postgresql: str) -> dict[str, object]:
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "postgresql": postgresql,
+        "commit": _commit(),
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str:
+    """The commit that is checked out, hex; empty outside a clone."""
+    git = PROJECT / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        return (git / head.removeprefix("ref: ")).read_text().strip() if head.startswith("ref: ") else head
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

