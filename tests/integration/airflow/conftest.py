@@ -12,11 +12,13 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+import requests
 from sqlalchemy import Engine
 
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.settings import INCLUDE
+from smki_demo.airflow_api import AirflowApi
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.sftp_server import HOST, PARTY
@@ -168,3 +170,15 @@ def trigger(stack: Stack, dag_id: str, cut_off: datetime | None = None) -> DagRu
     """A run that a person begins, of the day with this cut-off."""
     begun = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": cut_off and cut_off.isoformat()})
     return DagRun(stack, dag_id, begun["dag_run_id"])
+
+
+def page(stack: Stack, url: str, user: str = "viewer") -> requests.Response:
+    return session(stack, user).get(url, timeout=30)
+
+
+def session(stack: Stack, user: str) -> requests.Session:
+    """A user who is logged in."""
+    opened = requests.Session()
+    passwords = json.loads((stack.var / "airflow" / "passwords.json").read_text())
+    AirflowApi(stack.api.base_url, user, passwords[user], opened).get("version")
+    return opened

@@ -4,7 +4,6 @@ The days lie after the repository's last one, so nothing else publishes them; ea
 and `silent_days = 1` makes that unusual.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +25,10 @@ from smki.repository import embedded
 from smki.repository.database import open_engine
 from smki.repository.tables import delta_window
 from smki.repository.windows import close_windows
-from smki_demo.airflow_api import AirflowApi
 from smki_demo.mail_server import read_messages, text_of
 from smki_demo.stack import Stack
 
-from .conftest import END, DagRun, trigger, wait_until
+from .conftest import END, DagRun, page, session, trigger, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -68,18 +66,6 @@ def newest_gate_run(engine: Engine, name: str) -> GateRun:
 
 def on_the_server(stack: Stack, name: str) -> bool:
     return (stack.var / "sftp" / name).exists()
-
-
-def page(stack: Stack, url: str, user: str = "viewer") -> requests.Response:
-    return session(stack, user).get(url, timeout=30)
-
-
-def session(stack: Stack, user: str) -> requests.Session:
-    """A user who is logged in."""
-    opened = requests.Session()
-    passwords = json.loads((stack.var / "airflow" / "passwords.json").read_text())
-    AirflowApi(stack.api.base_url, user, passwords[user], opened).get("version")
-    return opened
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,7 +22,6 @@ from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
-from smki.settings import INCLUDE
 from smki.watch import auditor
 from smki.watch.auditor import audit_site
 from smki.watch.findings import Kind
@@ -215,7 +214,6 @@ def test_regions_that_differ_elsewhere_than_in_the_wan_provider_are_unequal(
     lodge_bodies(world.engine, signed)
     configuration = tmp_path / "anchor_slots.toml"
     write_anchor_slots(world.engine, configuration)
-    schema = INCLUDE / "schema" / "annex_b.xsd"
     at = NOON - timedelta(hours=9)
 
     def publish(*only: Region) -> None:
