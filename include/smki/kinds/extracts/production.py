@@ -27,9 +27,9 @@ def render_segments(
     plan: ExtractPlan,
     staged: Path,
     numbers: Sequence[int],
-    rendered: Callable[[Segment], None] = lambda _segment: None,
+    on_segment: Callable[[Segment], None] = lambda _segment: None,
 ) -> list[Segment]:
-    """Renders and stages some of a plan's segments; `rendered` hears of each as it is done.
+    """Renders and stages some of a plan's segments; `on_segment` hears of each as it is done.
 
     Raises RepositoryUnavailableError, StagingError.
     """
@@ -43,7 +43,7 @@ def render_segments(
             else:
                 columns = read_columns(connection, plan, plan.ranges[number - 1])
                 segments.append(write_segment(staged, number, columns.num_rows, render_records(columns, plan.format)))
-            rendered(segments[-1])
+            on_segment(segments[-1])
     return segments
 
 
@@ -60,8 +60,8 @@ def produce(
     share = max(1, min(_SEGMENTS_A_SHARE, plan.segments // (2 * workers)))
     shares = [range(start, min(start + share, plan.segments)) for start in range(0, plan.segments, share)]
     segments: list[Segment] = []
-    for rendered in map_in_processes(partial(render_segments, url, plan, staged), shares, workers, __name__):
-        segments += rendered
+    for share_segments in map_in_processes(partial(render_segments, url, plan, staged), shares, workers, __name__):
+        segments += share_segments
         progress(len(segments), plan.segments)
     manifest = assemble(plan, segments, staged, file)
     discard_segments(staged)

@@ -50,7 +50,7 @@ def _render_batch(columns: pa.Table, annex_b: AnnexB) -> pa.Buffer:
     row = 0
     for shape, rows in zip(pieces, shapes, strict=True):
         records = rendered[offsets[row] : offsets[row + len(rows)]]
-        _side_by_side(shape, records.reshape(len(rows), -1))
+        _write_side_by_side(shape, records.reshape(len(rows), -1))
         row += len(rows)
     by_shape = pa.BinaryArray.from_buffers(
         pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(rendered)]
@@ -111,7 +111,7 @@ def _width(pieces: list[bytes | ByteArray]) -> int:
     return sum(len(piece) if isinstance(piece, bytes) else piece.shape[1] for piece in pieces)
 
 
-def _side_by_side(pieces: list[bytes | ByteArray], records: ByteArray) -> None:
+def _write_side_by_side(pieces: list[bytes | ByteArray], records: ByteArray) -> None:
     """Writes the pieces next to each other into each row of `records`."""
     start = 0
     for piece in pieces:
