@@ -24,8 +24,9 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from smki_airflow.defaults import publishing_dag
+from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.signals.repository_trigger import UnpublishedAnchors
-from smki_airflow.tasks.anchors import publish_set
+from smki_airflow.tasks.anchors import SetGate, produce, record, report
 
 with DAG(
     **publishing_dag("smki_anchor_slots", begun_by=UnpublishedAnchors()),
@@ -34,4 +35,7 @@ with DAG(
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
 ):
-    publish_set()
+    produced = produce()
+    published = gated_publishing(SetGate(produced=produced))
+    record(produced, published)
+    published >> report()

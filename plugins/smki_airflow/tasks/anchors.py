@@ -11,26 +11,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import task, task_group
+from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.errors import AnchorSlotsUnsetError
 from smki.settings import Settings
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
-from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
 
 log = logging.getLogger(__name__)
-
-
-@task_group(prefix_group_id=False)
-def publish_set() -> None:
-    """The four files, which are judged and published together."""
-    produced: Any = produce()
-    published = gated_publishing(SetGate(produced=produced))
-    record(produced, published)
-    published >> report()
 
 
 @task
