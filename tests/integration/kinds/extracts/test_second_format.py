@@ -29,9 +29,9 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
 from smki.gate.bounds import load_quality
-from smki.gate.evidence import Source
 from smki.gate.judging import judge
-from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds import Source
+from smki.kinds.extracts.evidence import examine_extract
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import produce
 from smki.kinds.extracts.rendering import render_head, render_tail
@@ -39,7 +39,7 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
-from smki.store.manifest import Manifest, read_manifest
+from smki.store.manifest import read_manifest
 from smki.verify.faults import Fault, FaultError
 from smki.verify.marks import Marks
 from smki.verify.verification import examine_file, verify_file
@@ -204,19 +204,17 @@ def test_document_of_no_known_format_is_refused(second: AnnexB, tmp_path: Path) 
 def test_gate_judges_an_extract_by_its_own_format(
     filled: Engine, second: AnnexB, user_guide: UserGuide, tmp_path: Path
 ) -> None:
-    source = Source(filled, user_guide, load_quality(INCLUDE / "config"), XSD)
+    source = Source(filled, user_guide, load_quality(INCLUDE / "config"), XSD, INCLUDE / "config" / "anchor_slots.toml")
 
-    def failed(obligation: Obligation, file: Path, manifest: Manifest) -> set[str]:
-        marks = Marks(tmp_path / f"{obligation.name} marks")
-        verification = examine_file(file, XSD, marks, manifest=manifest, keep_rows=True)
-        evidence = extract_evidence(source, obligation, day(8), file, verification, marks)
+    def failed(obligation: Obligation, file: Path) -> set[str]:
+        evidence = examine_extract(source, obligation, day(8), file)
         return {result.id for result in judge(evidence, "test", cut_off(day(8))).failed}
 
     for obligation in (user_guide.full, user_guide.delta):
         plan = planned(filled, obligation, second)
-        manifest = produce(libpq_url(filled), plan, tmp_path / plan.name)
-        assert failed(obligation, tmp_path / plan.name, manifest) == set()
+        produce(libpq_url(filled), plan, tmp_path / plan.name)
+        assert failed(obligation, tmp_path / plan.name) == set()
     bodies, name = in_use(state_as_of(filled, 8)), user_guide.full.file_name(day(8))
     for head, wrong in ((render_head(name.removesuffix(".gz"), second), False), (render_head("x.xml", second), True)):
-        xml = [head, rendered(bodies, annex_b=second), render_tail(second)]
-        assert ("xml.head" in failed(user_guide.full, *assembled(tmp_path, xml, name, second))) is wrong
+        file, _ = assembled(tmp_path, [head, rendered(bodies, annex_b=second), render_tail(second)], name, second)
+        assert ("xml.head" in failed(user_guide.full, file)) is wrong
