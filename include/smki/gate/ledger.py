@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from smki.errors import PublicationRefusedError, UnknownGateRunError
 from smki.gate.model import Judgement, Past, Verdict, is_cleared
 from smki.obligations.catalogue import Obligation
-from smki.repository.database import lost_connections
+from smki.repository.database import reading, writing
 from smki.repository.tables import artefact, gate_decision, gate_run, publication
 
 
@@ -67,7 +67,7 @@ def record_judgement(engine: Engine, judgement: Judgement) -> int:
         "judged_at": judgement.judged_at,
         "judgement": judgement.as_json(),
     }
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         number: int = connection.execute(insert(gate_run).values(row).returning(gate_run.c.id)).scalar_one()
     return number
 
@@ -88,7 +88,7 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
         "decided_by": decision.decided_by,
         "decided_at": decision.decided_at,
     }
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(insert(gate_decision).values(values).on_conflict_do_nothing())
     before = find_gate_run(engine, gate_run_id).decision  # this one, unless somebody was faster
     if before is not None and before.released is not decision.released:
@@ -111,7 +111,7 @@ def check_cleared(connection: Connection, name: str, sha256: str) -> None:
 
 def find_gate_run(engine: Engine, gate_run_id: int) -> GateRun:
     """One gate run. Raises UnknownGateRunError."""
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         found = _gate_runs(connection, _SELECT.where(gate_run.c.id == gate_run_id))
     if not found:
         raise UnknownGateRunError(f"gate run {gate_run_id}", "the ledger has none of that number.")
@@ -121,7 +121,7 @@ def find_gate_run(engine: Engine, gate_run_id: int) -> GateRun:
 def newest_gate_run(engine: Engine, name: str, sha256: str | None = None) -> GateRun | None:
     """The newest over a file of this name; with a hash (hex) the newest over these bytes."""
     of_bytes = () if sha256 is None else (gate_run.c.sha256 == sha256,)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _newest(connection, gate_run.c.name == name, *of_bytes)
 
 
@@ -129,7 +129,7 @@ def waiting_gate_runs(engine: Engine, since: datetime) -> list[GateRun]:
     """What the gate holds and nobody has decided, oldest first: of the runs from `since` the newest over each name."""
     newest = select(func.max(gate_run.c.id)).where(gate_run.c.judged_at >= since).group_by(gate_run.c.name)
     held = (gate_run.c.verdict == Verdict.HOLD, gate_decision.c.gate_run_id.is_(None))
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _gate_runs(connection, _SELECT.where(gate_run.c.id.in_(newest), *held).order_by(gate_run.c.id))
 
 
@@ -142,7 +142,7 @@ def list_gate_runs(
         query = query.where(gate_run.c.obligation == obligation)
     if verdict is not None:
         query = query.where(gate_run.c.verdict == verdict)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return _gate_runs(connection, query)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Engine, LargeBinary, RowMapping, any_, bindparam, 
 
 from smki.certificates.model import CertificateClass, Status, Usage
 from smki.kinds.anchors.slots import AnchorCertificate, AnchorConfiguration, Reference
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.tables import certificate, issuer
 
 Lodged = Mapping[bytes, tuple[AnchorCertificate, ...]]  # serial number → certificates that have it, of any issuer
@@ -29,7 +29,7 @@ def certificates_with(engine: Engine, serial_numbers: Iterable[bytes]) -> Lodged
         .order_by(certificate.c.id)
     )
     found: dict[bytes, tuple[AnchorCertificate, ...]] = {}
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         for row in connection.execute(query).mappings():
             one = _certificate(row)
             found[one.serial_number] = (*found.get(one.serial_number, ()), one)

@@ -18,7 +18,7 @@ from smki.kinds.anchors.production import ProducedFile
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import list_publications, record_artefact
-from smki.repository.database import lost_connections
+from smki.repository.database import reading, writing
 from smki.repository.tables import artefact as artefact_table
 
 
@@ -62,7 +62,7 @@ def record_set(engine: Engine, produced: Sequence[ProducedFile], run: str, now: 
 
     Raises RepositoryUnavailableError.
     """
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         # Another run that produces at the same time waits here, and then sees this one's version.
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki anchor set", 0))))
         version = _version(_latest(connection, [file.name for file in produced]), produced)
@@ -78,7 +78,7 @@ def unpublished(engine: Engine, digests: Mapping[str, str], sites: Iterable[str]
     Raises RepositoryUnavailableError.
     """
     missing = []
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         for site in sites:
             offered = {one.name: one.artefact.content_digest for one in list_publications(connection, site)}
             missing += [f"{name} {digest} on {site}" for name, digest in digests.items() if offered.get(name) != digest]
@@ -88,7 +88,7 @@ def unpublished(engine: Engine, digests: Mapping[str, str], sites: Iterable[str]
 def set_state(engine: Engine, guide: UserGuide, site: str) -> SetState:
     """What the site offers of the set. Raises RepositoryUnavailableError."""
     names = [obligation.file for obligation in guide.anchors().values()]
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         latest = _latest(connection, names)
         offered = {publication.name: publication for publication in list_publications(connection, site)}
     files = []

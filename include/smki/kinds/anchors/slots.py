@@ -159,7 +159,7 @@ class AnchorCertificate:
     issuer: str  # as the repository shows it
     issuer_common_name: str | None
     serial_number: bytes  # big-endian magnitude
-    eui64: bytes | None  # 8 octets
+    eui64: bytes | None  # 8 bytes
     common_name: str | None  # of the subject
     role: int | None  # of Organisation and CA certificates
     usage: Usage | None  # none for CA certificates

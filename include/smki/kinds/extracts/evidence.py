@@ -48,7 +48,7 @@ from smki.kinds.extracts.checks import (
 from smki.kinds.extracts.differences import MOST_NAMED, confirm_duplicates, full_differences
 from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.holdings import (
     changed_after_final,
     changed_by,
@@ -132,7 +132,7 @@ def extract_evidence(
     Raises WindowError while the day's window is not closed, RepositoryUnavailableError, PlanError for no extract.
     """
     window = find_window(source.engine, business_date)
-    with lost_connections(), source.engine.connect() as connection:
+    with reading(source.engine) as connection:
         yesterday, newest = business_date - timedelta(days=1), source.quality.history.publications
         past = past_publications(connection, obligation, yesterday, verification.sha256, newest)
     examined = _Examined(source, obligation, window, file, verification, marks, past)
@@ -150,7 +150,7 @@ def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
     engine, window, verification = examined.source.engine, examined.window, examined.verification
     several = digests_of_statuses(engine, window.seq, kind.statuses) if len(kind.statuses) > 1 else {}
     expected = sum(several.values(), SetDigest()) if several else expected_digest(engine, kind, window.business_date)
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         closure = _closure(connection, examined, expected if is_recovery_start(kind) else None)
     figures = full_figures(
         examined.source.quality,

@@ -41,7 +41,7 @@ from smki.kinds.revocation.file import newest_list
 from smki.kinds.revocation.lodging import CLOCK_SKEW, LodgedList, kind_of
 from smki.kinds.revocation.reading import RevocationListFields, read_revocation_list
 from smki.obligations.catalogue import Obligation
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.holdings import named, revoked_of, statuses_of
 from smki.verify.faults import Fault, FaultError
 from smki.verify.frame import read_single
@@ -79,7 +79,7 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
             next_step="lodge the list; `smki revocation list` shows what is there.",
         )
     examined = examine_list(source.engine, file, lodged, now)
-    with lost_connections(), source.engine.connect() as connection:
+    with reading(source.engine) as connection:
         # Whatever its day: a list that went back is older than the published one.
         newest = source.quality.history.publications
         past = past_publications(connection, obligation, date.max, examined.sha256, newest)
@@ -124,7 +124,9 @@ def examine_list(engine: Engine, file: Path, expected: LodgedList, now: datetime
             fields = read_revocation_list(content)
             faults += _list_faults(engine, file, fields, content, expected, now)
         except RevocationListRefusedError as error:
-            faults.append(FaultError(Fault.SIGNATURE, file.name, f"{error.item}: {error.rule}", "", error.next_step))
+            faults.append(
+                FaultError(Fault.SIGNATURE, file.name, f"{error.item}: {error.rule}", next_step=error.next_step)
+            )
     file_bytes = file.read_bytes()
     return ListExamination(
         name=file.name,
@@ -139,9 +141,9 @@ def examine_list(engine: Engine, file: Path, expected: LodgedList, now: datetime
 def _content_faults(file: Path, content: bytes, expected: LodgedList) -> Iterator[FaultError]:
     if is_private_key(content):
         next_step = "have the key replaced wherever it is in use."
-        yield FaultError(Fault.PRIVATE_KEY, file.name, "it holds a private key.", "", next_step)
+        yield FaultError(Fault.PRIVATE_KEY, file.name, "it holds a private key.", next_step=next_step)
     if content != expected.body:
-        yield FaultError(Fault.CONTENT, file.name, f"it does not hold the bytes of {expected}.", "", "")
+        yield FaultError(Fault.CONTENT, file.name, f"it does not hold the bytes of {expected}.")
 
 
 def _list_faults(
@@ -156,14 +158,13 @@ def _list_faults(
             f"the {what} of {expected} {'has passed' if what == 'nextUpdate' else 'has not come'}: it is valid from "
             f"{fields.this_update:%Y-%m-%d %H:%M:%S} to {fields.next_update:%Y-%m-%d %H:%M:%S} UTC and it is "
             f"{now:%Y-%m-%d %H:%M:%S}.",
-            "",
-            "have its issuer issue the next list and lodge it; it is published at once.",
+            next_step="have its issuer issue the next list and lodge it; it is published at once.",
         )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         kind = kind_of(connection, fields, content)
     if kind is not expected.kind:
         rule = f"it holds an {kind} and is to be an {expected.kind}."
-        yield FaultError(Fault.SIGNATURE, file.name, rule, "", "see `smki revocation list`.")
+        yield FaultError(Fault.SIGNATURE, file.name, rule, next_step="see `smki revocation list`.")
 
 
 def _entry_rows(engine: Engine, fields: RevocationListFields | None) -> tuple[EntryRow, ...]:

@@ -19,7 +19,7 @@ from smki.kinds.revocation.lodging import LodgedList, latest_list, newest_lists
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.store.gzip_writer import write_single
 
 
@@ -30,7 +30,7 @@ def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
     """
     if not isinstance(obligation.kind, RevocationList):
         raise PlanError(obligation.name, "it is no revocation list.")
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return latest_list(connection, obligation.kind.list_kind)
 
 
@@ -68,7 +68,7 @@ def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) ->
     Raises RepositoryUnavailableError.
     """
     missing = []
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         for kind in ListKind:
             if (lodged := latest_list(connection, kind)) is None:
                 continue
@@ -85,6 +85,6 @@ def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> 
     leads = {
         one.kind.list_kind: one.kind.next_update_warning for one in guide.all if isinstance(one.kind, RevocationList)
     }
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         newest = newest_lists(connection)
     return [lodged for lodged in newest if lodged.ends_within(leads[lodged.kind], now)]

@@ -31,10 +31,9 @@ from smki.errors import DataError, RevocationListRefusedError, TransitionRefused
 from smki.kinds.revocation.reading import (
     RevocationListFields,
     read_revocation_list,
-    refused,
     signature_verifies,
 )
-from smki.repository.database import lost_connections
+from smki.repository.database import writing
 from smki.repository.lodging import Refusal, RevocationListOffer, issuer_id, keep_refused
 from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
 from smki.repository.tables import certificate, issuer, revocation_list
@@ -101,7 +100,7 @@ def lodge_revocation_lists(
 
     def refuse(offer: RevocationListOffer, error: DataError) -> None:
         report.refusals.append(Refusal(offer.body, offer.origin, error))
-        with lost_connections(), engine.begin() as connection:
+        with writing(engine) as connection:
             keep_refused(_driver(connection), report.refusals[-1:])
 
     for offer in offers:
@@ -137,26 +136,26 @@ def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) ->
     """A list's kind, by the lodged CA certificate that verifies it. Raises RevocationListRefusedError."""
     authorities = _authorities(connection, fields.issuer)
     if not authorities:
-        raise refused(
-            "no lodged CA certificate, unless revoked, has its issuer's name as subject.",
-            "lodge the issuer's certificate first, then the list again.",
+        raise RevocationListRefusedError(
             str(fields),
+            "no lodged CA certificate, unless revoked, has its issuer's name as subject.",
+            next_step="lodge the issuer's certificate first, then the list again.",
         )
     for authority in authorities:
         if not signature_verifies(der, authority.body):
             continue
         if authority.certificate_class is not CertificateClass.OCA:
-            raise refused(
+            raise RevocationListRefusedError(
+                str(fields),
                 f"its issuer is of class {authority.certificate_class}, and the obligations are the Organisation lists "
                 "(SEC Appendix O 2.3.3 (c), (d)).",
-                "lodge the lists of the OCAs only.",
-                str(fields),
+                next_step="lodge the lists of the OCAs only.",
             )
         return ListKind.ARL if authority.is_self_issued else ListKind.CRL
-    raise refused(
-        f"its signature verifies under none of its issuer's {len(authorities)} lodged certificates.",
-        "treat it as forged or damaged: get it again from its issuer.",
+    raise RevocationListRefusedError(
         str(fields),
+        f"its signature verifies under none of its issuer's {len(authorities)} lodged certificates.",
+        next_step="treat it as forged or damaged: get it again from its issuer.",
     )
 
 
@@ -190,7 +189,7 @@ def _lodge(
     now: datetime,
     recorded_at: datetime | None,
 ) -> ListLodgement:
-    with lost_connections(), engine.begin() as connection:
+    with writing(engine) as connection:
         one_at_a_time = func.pg_advisory_xact_lock(func.hashtextextended("smki revocation lists", 0))
         connection.execute(select(one_at_a_time))  # so that ids rise in the order in which lists take effect
         list_issuer = issuer_id(_driver(connection), fields.issuer, {})
@@ -225,32 +224,32 @@ def _check_order(fields: RevocationListFields, before: LodgedList | None) -> Non
     if before is None:
         return
     if fields.number <= before.number:
-        raise refused(
-            f"its CRL number has to be above that of the lodged list, {before.number} (RFC 5280, 5.2.3).",
-            _CHECK_ISSUER,
+        raise RevocationListRefusedError(
             str(fields),
+            f"its CRL number has to be above that of the lodged list, {before.number} (RFC 5280, 5.2.3).",
+            next_step=_CHECK_ISSUER,
         )
     if fields.this_update < before.this_update:
-        raise refused(
+        raise RevocationListRefusedError(
+            str(fields),
             f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} lies before that of list {before.number}, "
             f"{before.this_update:%Y-%m-%d %H:%M:%S} UTC.",
-            _CHECK_ISSUER,
-            str(fields),
+            next_step=_CHECK_ISSUER,
         )
 
 
 def _check_times(fields: RevocationListFields, now: datetime) -> None:
     if fields.this_update > now + CLOCK_SKEW:
-        raise refused(
-            f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} UTC has not come; it is {now:%Y-%m-%d %H:%M:%S}.",
-            "lodge it once it is valid, or have the clocks looked at.",
+        raise RevocationListRefusedError(
             str(fields),
+            f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} UTC has not come; it is {now:%Y-%m-%d %H:%M:%S}.",
+            next_step="lodge it once it is valid, or have the clocks looked at.",
         )
     if fields.next_update <= now:
-        raise refused(
-            f"its nextUpdate {fields.next_update:%Y-%m-%d %H:%M:%S} UTC has passed; it is {now:%Y-%m-%d %H:%M:%S}.",
-            "lodge the list that followed it.",
+        raise RevocationListRefusedError(
             str(fields),
+            f"its nextUpdate {fields.next_update:%Y-%m-%d %H:%M:%S} UTC has passed; it is {now:%Y-%m-%d %H:%M:%S}.",
+            next_step="lodge the list that followed it.",
         )
 
 
@@ -272,11 +271,11 @@ def _check_dropped(
     too_early = [row.serial_number.hex().upper() for row in valid] if gone else []
     if too_early:
         shown = ", ".join(too_early[:_SHOWN]) + (" …" if len(too_early) > _SHOWN else "")
-        raise refused(
+        raise RevocationListRefusedError(
+            str(fields),
             f"it no longer holds {len(too_early)} certificates that list {before.number} held and whose notAfter has "
             f"not passed ({shown}); an entry stays until then (RFC 5280, 3.3), and status R is final.",
-            "ask its issuer why they are gone; the list before it stays the published one.",
-            str(fields),
+            next_step="ask its issuer why they are gone; the list before it stays the published one.",
         )
     return tuple(sorted(gone))
 
@@ -303,8 +302,10 @@ def _revoke(
     try:
         revoked = apply_changes(connection, changes)
     except TransitionRefusedError as error:
-        raise refused(
-            f"{error.item} is on it, and {error.rule}", "ask its issuer why the certificate is listed.", str(fields)
+        raise RevocationListRefusedError(
+            str(fields),
+            f"{error.item} is on it, and {error.rule}",
+            next_step="ask its issuer why the certificate is listed.",
         ) from error
     return ListLodgement(
         lodged=lodged,

@@ -20,20 +20,18 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from smki.errors import RevocationListRefusedError
 
 ITEM = "revocation list"
-NOT_LODGED = "It is not lodged and not published; its bytes and this reason are kept."
-_ASK_ISSUER = "ask its issuer for the list as DER or PEM and lodge that."
 _PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 _ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2"
 _KNOWN_CRITICAL = {"crl_number", "authority_key_identifier", "issuing_distribution_point"}
-_NUMBER_OCTETS = 20  # RFC 5280, 5.2.3
+_NUMBER_BYTES = 20  # RFC 5280, 5.2.3
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One certificate on a list."""
 
-    serial_number: bytes  # big-endian magnitude, no sign octet
+    serial_number: bytes  # big-endian magnitude, no sign byte
     revoked_at: datetime  # UTC
     reason: str  # as RFC 5280 names it, in words: "key compromise"
 
@@ -61,7 +59,7 @@ def read_revocation_list(der: bytes) -> RevocationListFields:
         return _fields(parsed)
     except _PARSE_ERRORS as error:
         detail = "it is empty" if not der else str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise refused(f"it is no revocation list ({detail}).", _ASK_ISSUER) from error
+        raise RevocationListRefusedError(ITEM, f"it is no revocation list ({detail}).") from error
 
 
 def signature_verifies(der: bytes, issuer_certificate: bytes) -> bool:
@@ -78,27 +76,22 @@ def signature_verifies(der: bytes, issuer_certificate: bytes) -> bool:
     return bool(signature[0] == 0)
 
 
-def refused(rule: str, next_step: str, item: str = ITEM) -> RevocationListRefusedError:
-    """A list that is not lodged."""
-    return RevocationListRefusedError(item, rule, NOT_LODGED, next_step)
-
-
 def _fields(parsed: crl.CertificateList) -> RevocationListFields:
     body = parsed["tbs_cert_list"]
     algorithms = {body["signature"]["algorithm"].dotted, parsed["signature_algorithm"]["algorithm"].dotted}
     if algorithms != {_ECDSA_WITH_SHA256}:
-        raise refused(
-            f"its signature algorithm is {', '.join(sorted(algorithms))}, not ecdsa-with-SHA256.", _ASK_ISSUER
+        raise RevocationListRefusedError(
+            ITEM, f"its signature algorithm is {', '.join(sorted(algorithms))}, not ecdsa-with-SHA256."
         )
     _need_complete(parsed)
     number = parsed.crl_number_value
-    if number is None or not 0 <= number.native < 1 << 8 * _NUMBER_OCTETS:
-        raise refused("it has no CRL number of up to 20 octets (RFC 5280, 5.2.3).", _ASK_ISSUER)
+    if number is None or not 0 <= number.native < 1 << 8 * _NUMBER_BYTES:
+        raise RevocationListRefusedError(ITEM, "it has no CRL number of up to 20 bytes (RFC 5280, 5.2.3).")
     if isinstance(body["next_update"], core.Void):
-        raise refused("it has no nextUpdate (RFC 5280, 5.1.2.5).", _ASK_ISSUER)
+        raise RevocationListRefusedError(ITEM, "it has no nextUpdate (RFC 5280, 5.1.2.5).")
     entries = tuple(_entry(revoked) for revoked in body["revoked_certificates"])
     if len({entry.serial_number for entry in entries}) != len(entries):
-        raise refused("it holds a serial number more than once.", _ASK_ISSUER)
+        raise RevocationListRefusedError(ITEM, "it holds a serial number more than once.")
     return RevocationListFields(
         issuer=body["issuer"].dump(),
         issuer_display=body["issuer"].human_friendly,
@@ -112,27 +105,33 @@ def _fields(parsed: crl.CertificateList) -> RevocationListFields:
 def _need_complete(parsed: crl.CertificateList) -> None:
     unknown = parsed.critical_extensions - _KNOWN_CRITICAL
     if parsed.delta_crl_indicator_value is not None:
-        raise refused("it is a delta CRL, and the obligation is the complete list.", "lodge the complete list.")
+        raise RevocationListRefusedError(
+            ITEM, "it is a delta CRL, and the obligation is the complete list.", next_step="lodge the complete list."
+        )
     if unknown:
-        raise refused(f"it has critical extensions that are not known here: {', '.join(sorted(unknown))}.", _ASK_ISSUER)
+        raise RevocationListRefusedError(
+            ITEM, f"it has critical extensions that are not known here: {', '.join(sorted(unknown))}."
+        )
     scope = parsed.issuing_distribution_point_value
     if scope is not None and (scope["indirect_crl"].native or scope["only_some_reasons"].native):
-        raise refused("it is indirect or for some reasons only, and the obligation is the complete list.", _ASK_ISSUER)
+        raise RevocationListRefusedError(
+            ITEM, "it is indirect or for some reasons only, and the obligation is the complete list."
+        )
 
 
 def _entry(revoked: crl.RevokedCertificate) -> Entry:
     serial = revoked["user_certificate"].contents
     item = f"{ITEM}, entry {serial.hex().upper()}"
     if not serial.strip(b"\0") or serial[0] & 0x80:
-        raise refused("its serial number is not a positive integer (RFC 5280, 4.1.2.2).", _ASK_ISSUER, item)
+        raise RevocationListRefusedError(item, "its serial number is not a positive integer (RFC 5280, 4.1.2.2).")
     reason = "unspecified" if revoked.crl_reason_value is None else str(revoked.crl_reason_value.native)
     unknown = revoked.critical_extensions - {"crl_reason", "invalidity_date"}
     if unknown:
-        raise refused(
-            f"it has critical extensions that are not known here: {', '.join(sorted(unknown))}.", _ASK_ISSUER, item
+        raise RevocationListRefusedError(
+            item, f"it has critical extensions that are not known here: {', '.join(sorted(unknown))}."
         )
     if reason in ("certificate_hold", "remove_from_crl"):
-        raise refused(f"its reason is {reason}: status R is final, and a hold is not.", _ASK_ISSUER, item)
+        raise RevocationListRefusedError(item, f"its reason is {reason}: status R is final, and a hold is not.")
     return Entry(serial.lstrip(b"\0"), _instant(revoked["revocation_date"]), reason.replace("_", " "))
 
 
