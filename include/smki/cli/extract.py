@@ -81,7 +81,7 @@ def verify(
     """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used."""
     schema = Settings.from_environment().annex_b_xsd
 
-    def verified() -> Iterator[dict[str, Any]]:
+    def verify_files() -> Iterator[dict[str, Any]]:
         for file in files:
             manifest = read_manifest(file) if manifest_path(file).exists() else None
             with progress_bar(f"verifying {file.name}") as progress:
@@ -98,4 +98,4 @@ def verify(
                 "set digest": found.set_digest,
             }
 
-    show(verified(), as_json=as_json)
+    show(verify_files(), as_json=as_json)

@@ -75,7 +75,7 @@ def produce(
     project = open_project()
     engine = project.engine
 
-    def produced() -> Iterator[dict[str, Any]]:
+    def produce_files() -> Iterator[dict[str, Any]]:
         for kind in ListKind:
             obligation = project.guide.revocation_list(kind)
             lodged = newest_list(engine, obligation)
@@ -99,7 +99,7 @@ def produce(
                 "content digest": artefact.content_digest,
             }
 
-    show(produced(), as_json=as_json)
+    show(produce_files(), as_json=as_json)
 
 
 def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:

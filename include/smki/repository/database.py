@@ -61,7 +61,7 @@ def ensure_database(url: str) -> None:
     target = make_url(url)
     name = psycopg.sql.Identifier(target.database or "smki")
     server = target.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with lost_connections(), psycopg.connect(server, autocommit=True) as connection:
+    with _lost_connections(), psycopg.connect(server, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
             with suppress(
                 psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
@@ -72,7 +72,7 @@ def ensure_database(url: str) -> None:
 @contextmanager
 def session(engine: Engine) -> Iterator[Connection]:
     """A connection whose transactions the caller begins and ends. Raises RepositoryUnavailableError."""
-    with lost_connections(), engine.connect() as connection:
+    with _lost_connections(), engine.connect() as connection:
         yield connection
 
 
@@ -86,21 +86,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction, committed at the end and undone by an error. Raises RepositoryUnavailableError."""
-    with lost_connections(), engine.begin() as connection:
+    with _lost_connections(), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connection]:
     """An ADBC connection; what its statements return is Arrow."""
-    with lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
+    with _lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SET jit = off")  # compiling takes longer than a segment's whole statement
         yield connection
 
 
 @contextmanager
-def lost_connections() -> Iterator[None]:
+def _lost_connections() -> Iterator[None]:
     """Turns a lost or refused connection into RepositoryUnavailableError."""
     try:
         yield

@@ -15,7 +15,7 @@ from sqlalchemy.types import BigInteger
 
 from smki.certificates.model import CertificateClass, Status, eui64_text
 from smki.certificates.set_digest import SetDigest
-from smki.repository.database import arrow_connection, libpq_url, lost_connections
+from smki.repository.database import arrow_connection, libpq_url, reading
 from smki.repository.tables import certificate, issuer
 from smki.repository.windows import BEFORE_AND_AFTER, MOVED
 
@@ -53,7 +53,7 @@ _MANUFACTURING = text(
 
 def known_issuers(engine: Engine) -> frozenset[bytes]:
     """Names (DER) of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return frozenset(connection.execute(select(issuer.c.name)).scalars())
 
 
@@ -72,12 +72,12 @@ def count_manufacturing(engine: Engine, seq: int, statuses: Collection[Status]) 
 
     Raises RepositoryUnavailableError.
     """
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         values = {"seq": seq, "statuses": [str(status) for status in statuses]}
         return int(connection.execute(_MANUFACTURING, values).scalar_one())
 
 
-def held_as_of(engine: Engine, seq: int, statuses: Collection[Status]) -> Iterator[pa.RecordBatch]:
+def certificates_as_of(engine: Engine, seq: int, statuses: Collection[Status]) -> Iterator[pa.RecordBatch]:
     """The certificates with one of some statuses as of a window, some at a time: id, lane (SHA-256, first 8 bytes).
 
     Raises RepositoryUnavailableError.
@@ -107,7 +107,7 @@ def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
 
     Raises RepositoryUnavailableError.
     """
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         ids = connection.execute(_AFTER_FINAL, {"first": first, "last": last}).scalars().all()
     return names_of(engine, ids)
 
@@ -123,7 +123,7 @@ def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[byt
             columns.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))),
         )
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return {row.serial_number: Status(row.status) for row in connection.execute(query)}
 
 
@@ -143,7 +143,7 @@ def revoked_of(engine: Engine, issuer_name: bytes, valid_at: datetime) -> frozen
             columns.not_after >= valid_at,
         )
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return frozenset(connection.execute(query).scalars())
 
 
@@ -155,14 +155,16 @@ def names_of(engine: Engine, ids: Iterable[int]) -> Sequence[str]:
         .where(columns.id == any_(bindparam("ids", list(ids), ARRAY(BigInteger))))
         .order_by(columns.id)
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         return [
-            named(row.serial_number.hex().upper(), eui64_text(row.eui64) if row.eui64 else row.common_name)
+            certificate_in_words(
+                row.serial_number.hex().upper(), eui64_text(row.eui64) if row.eui64 else row.common_name
+            )
             for row in connection.execute(query)
         ]
 
 
-def named(serial: str, subject: str | None) -> str:
+def certificate_in_words(serial: str, subject: str | None) -> str:
     """One certificate in words: its serial number (hex) and its subject as Annex B writes it."""
     return f"certificate {serial} of {subject}" if subject else f"certificate {serial}"
 

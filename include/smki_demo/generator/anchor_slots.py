@@ -13,7 +13,7 @@ from smki.certificates.model import CertificateClass, Role, Status, Usage
 from smki.errors import DataError
 from smki.kinds.anchors.lodged import certificates_with
 from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, Region, Slot
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.tables import certificate
 from smki.settings import INCLUDE
 from smki.store.staging import write_whole
@@ -55,7 +55,7 @@ def _anchors(engine: Engine) -> list[AnchorCertificate]:
     query = select(certificate.c.serial_number).where(
         certificate.c["class"].in_(classes), certificate.c.status == Status.IN_USE
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         serial_numbers = connection.execute(query).scalars().all()
     return [one for same_serial in certificates_with(engine, serial_numbers).values() for one in same_serial]
 

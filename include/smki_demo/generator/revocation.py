@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from smki.certificates.model import ListKind
 from smki.kinds.revocation.lodging import ListLodgingReport, latest_list, lodge_revocation_lists
 from smki.kinds.revocation.reading import Entry, read_revocation_list
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.lodging import RevocationListOffer
 from smki_demo.generator.pki import Authority, Pki
 
@@ -56,7 +56,7 @@ def issue_lists(
         (ListKind.ARL, pki.root_oca, ARL_VALIDITY, ()),
         (ListKind.CRL, pki.issuing_oca, CRL_VALIDITY, revoked),
     ):
-        with lost_connections(), engine.connect() as connection:
+        with reading(engine) as connection:
             before = latest_list(connection, kind)
         entries = [_to_revoked(entry) for entry in read_revocation_list(before.body).entries] if before else []
         at = max(at, before.this_update) if before else at

@@ -80,9 +80,9 @@ class PublishOperator(BaseOperator):
 def _completes(project: "Project", publication: "Publication") -> bool:
     """Whether this publication is the one by which its content is on every site."""
     from smki.publish.ledger import find_publication
-    from smki.repository.database import lost_connections
+    from smki.repository.database import reading
 
-    with lost_connections(), project.engine.connect() as connection:
+    with reading(project.engine) as connection:
         there = [find_publication(connection, site, publication.name) for site in project.settings.sites]
     content = publication.artefact.content_digest
     if not all(one is not None and one.artefact.content_digest == content for one in there):

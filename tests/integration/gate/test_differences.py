@@ -14,7 +14,7 @@ from smki.gate.model import CheckResult, Judgement, Verdict
 from smki.kinds.extracts import differences
 from smki.kinds.extracts.differences import confirm_duplicates, full_differences
 from smki.kinds.extracts.rendering import render_head, render_tail
-from smki.repository.holdings import held_as_of
+from smki.repository.holdings import certificates_as_of
 from smki.store.manifest import Manifest, manifest_path
 from smki.verify.faults import Fault, FaultError
 from smki.verify.marks import Marks
@@ -86,10 +86,10 @@ def test_repository_in_many_pieces_is_compared_as_in_one(
     whole = full_differences(world.engine, 70, [Status.IN_USE], extract.file, verification, marks)
 
     def in_pieces(engine: Engine, seq: int, statuses: list[Status]) -> Iterator[pa.RecordBatch]:
-        for batch in held_as_of(engine, seq, statuses):
+        for batch in certificates_as_of(engine, seq, statuses):
             yield from (batch.slice(start, 7) for start in range(0, batch.num_rows, 7))
 
-    monkeypatch.setattr(differences, "held_as_of", in_pieces)
+    monkeypatch.setattr(differences, "certificates_as_of", in_pieces)
     assert full_differences(world.engine, 70, [Status.IN_USE], extract.file, verification, marks) == whole
     assert set(whole.surplus_named) == set(map(words, surplus))
     assert set(whole.missing_named) == set(map(words, right[40:43]))

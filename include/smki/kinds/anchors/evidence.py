@@ -27,7 +27,7 @@ from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.kinds.extracts.checks import SegmentRow
 from smki.kinds.extracts.evidence import segment_rows, xml_rows
 from smki.obligations.catalogue import AnchorPart, Obligation
-from smki.repository.holdings import named
+from smki.repository.holdings import certificate_in_words
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, examine_file
 
@@ -116,7 +116,7 @@ def _region_evidence(read: _Set, part: AnchorPart, region: Region) -> Evidence:
     else:
         for of, certificates in own_certificates({of: one.held for of, one in read.regions.items()}).items():
             own += [
-                OwnRow(f"role {one.role}", f"{named(one.serial_number.hex().upper(), None)}: {of} only")
+                OwnRow(f"role {one.role}", f"{certificate_in_words(one.serial_number.hex().upper(), None)}: {of} only")
                 for one in certificates
             ]
             if not certificates:

@@ -22,7 +22,7 @@ from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import read_records
 from smki.certificates.model import Status
 from smki.errors import DocumentRefusedError
-from smki.repository.holdings import held_as_of, named, names_of
+from smki.repository.holdings import certificate_in_words, certificates_as_of, names_of
 from smki.store.manifest import Manifest
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, check_segments, examine_file
@@ -98,7 +98,7 @@ def confirm_duplicates(
         pairs = again.rows(numbers).group_by(["issuer", "serial_number"]).aggregate([([], "count_all")])
     twice = pairs.filter(pa.compute.greater(pairs["count_all"], 1))
     lines = [
-        f"{named(serial.hex().upper(), None)} stands in it {count} times"
+        f"{certificate_in_words(serial.hex().upper(), None)} stands in it {count} times"
         for serial, count in zip(twice["serial_number"].to_pylist(), twice["count_all"].to_pylist(), strict=True)
     ]
     return (*lines[:MOST_NAMED], *_more(len(lines), min(len(lines), MOST_NAMED), "more than once in the file"))
@@ -110,7 +110,7 @@ def _spool(
     """The repository's side on disk: lanes and ids, piece by piece in the same order."""
     lanes: list[Lanes] = []
     ids: list[NDArray[np.int64]] = []
-    for number, batch in enumerate(held_as_of(engine, seq, statuses)):
+    for number, batch in enumerate(certificates_as_of(engine, seq, statuses)):
         lane_bytes = b"".join(batch["lane"].to_pylist())
         np.save(folder / f"lanes-{number}.npy", np.frombuffer(lane_bytes, "<u8"))
         np.save(folder / f"ids-{number}.npy", batch["id"].to_numpy())
@@ -151,7 +151,7 @@ def _records(file: Path, places: list[int]) -> Iterable[str]:
         records = islice(read_records(read_gzip(stream, file.name), file.name), max(places, default=-1) + 1)
         for place, record in enumerate(records):
             if place in wanted:
-                yield named(record.serial or "", record.subject_name or record.subject_alt_name)
+                yield certificate_in_words(record.serial or "", record.subject_name or record.subject_alt_name)
 
 
 def _more(count: int, shown: int, what: str) -> Iterable[str]:

@@ -50,12 +50,12 @@ from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
 from smki.repository.database import reading
 from smki.repository.holdings import (
+    certificate_in_words,
     changed_after_final,
     changed_by,
     count_manufacturing,
     digests_of_statuses,
     known_issuers,
-    named,
 )
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
@@ -349,7 +349,7 @@ def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame,
         records["class"], pc.binary_join_element_wise(before, records["status"], "→"), " "
     )
     items = (
-        f"{named(serial.hex().upper(), None)}: {move}"
+        f"{certificate_in_words(serial.hex().upper(), None)}: {move}"
         for serial, move in zip(_values(records["serial_number"]), _values(moves), strict=True)
     )
     rows = as_columns(
@@ -362,7 +362,7 @@ def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame,
     is_first = pc.equal(pc.index_in(changed["sha256"], value_set=changed["sha256"]), np.arange(changed.num_rows))
     missing = changed.filter(pc.and_not(is_first, pc.is_in(changed["sha256"], value_set=records["sha256"])))
     return rows, tuple(
-        f"{named(one['serial_number'].hex().upper(), None)}: {one['before'] or NEW}→{one['after']}"
+        f"{certificate_in_words(one['serial_number'].hex().upper(), None)}: {one['before'] or NEW}→{one['after']}"
         for one in missing.select(["serial_number", "before", "after"]).to_pylist()
     )
 

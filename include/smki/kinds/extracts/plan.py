@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from smki.annex_b.version import CURRENT, AnnexB, StatedFormat
 from smki.errors import PlanError
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
-from smki.repository.database import lost_connections
+from smki.repository.database import reading
 from smki.repository.windows import Window, find_window
 
 SEGMENT_CERTIFICATES = 65_536  # part of the format: another number gives other content digests
@@ -104,7 +104,7 @@ def plan_extract(
 def _full_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, ...]:
     """Fixed strides up to the newest certificate that the window, or one before it, touches."""
     query = text("SELECT max(certificate_id) FROM status_event WHERE window_seq <= :seq")
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         newest: int = connection.execute(query, {"seq": window.seq}).scalar_one() or 0
     return tuple(IdRange(first, first + size - 1) for first in range(1, newest + 1, size))
 
@@ -118,6 +118,6 @@ def _delta_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, .
         ) numbered GROUP BY segment ORDER BY segment
         """
     )
-    with lost_connections(), engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query, {"seq": window.seq, "size": size}).all()
     return tuple(IdRange(first, last) for first, last in rows)

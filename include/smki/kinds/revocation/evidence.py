@@ -42,7 +42,7 @@ from smki.kinds.revocation.lodging import CLOCK_SKEW, LodgedList, kind_of
 from smki.kinds.revocation.reading import RevocationListFields, read_revocation_list
 from smki.obligations.catalogue import Obligation
 from smki.repository.database import reading
-from smki.repository.holdings import named, revoked_of, statuses_of
+from smki.repository.holdings import certificate_in_words, revoked_of, statuses_of
 from smki.verify.faults import Fault, FaultError
 from smki.verify.frame import read_single
 
@@ -107,7 +107,11 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
         ),
         rows={EntryRow: _entry_rows(source.engine, examined.fields)},
         figures=_figures(source.quality, examined, day, past, len(unlisted)),
-        concerned={"list.unlisted": [named(serial.hex().upper(), None) for serial in sorted(unlisted)[:_MOST_NAMED]]},
+        concerned={
+            "list.unlisted": [
+                certificate_in_words(serial.hex().upper(), None) for serial in sorted(unlisted)[:_MOST_NAMED]
+            ]
+        },
     )
 
 
@@ -173,7 +177,7 @@ def _entry_rows(engine: Engine, fields: RevocationListFields | None) -> tuple[En
     serials = [entry.serial_number for entry in fields.entries]
     statuses = statuses_of(engine, fields.issuer, serials)
     return tuple(
-        EntryRow(status, f"{named(serial.hex().upper(), None)}: {status}")
+        EntryRow(status, f"{certificate_in_words(serial.hex().upper(), None)}: {status}")
         for serial in serials
         for status in [str(statuses.get(serial, ""))]
     )
