@@ -42,6 +42,8 @@ def airflow_environment(
         "AIRFLOW__API__SECRET_KEY": secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+        "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": "smki_demo.preload",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 

@@ -101,6 +101,8 @@ ONLY_IN_DEMO = {
     "SMKI_ANCHOR_SLOTS": "production's stands beside user_guide.toml; the demo's is written for its own certificates",
     "AIRFLOW__CORE__PARALLELISM": "the demo's LocalExecutor forks that many processes at start",
     "AIRFLOW__CORE__TEST_CONNECTION": "production's API server has no key of a site, and should open no connections",
+    "AIRFLOW__SCHEDULER__MP_START_METHOD": "Celery's workers are no processes of the scheduler",
+    "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": "Celery's workers are no processes of the scheduler",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "production has FAB's users and roles",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "production has FAB's users and roles",
 }
