@@ -118,7 +118,7 @@ def test_it_is_watched(stack: Stack, monthly: Obligation) -> None:
     assert trigger(stack, AUDITOR).ends() == "success"
     status = page(stack, f"{stack.api.base_url}/smki/api/status").json()
     (stands,) = [one for one in status["obligations"] if one["obligation"] == monthly.name]
-    assert stands["last"]["name"] == monthly.file_name(DAY)
+    assert stands["last_file"]["name"] == monthly.file_name(DAY)
     assert date.fromisoformat(stands["next"]["business_date"]) == monthly.cut_off.next_day(DAY)
 
 
