@@ -47,27 +47,7 @@ def stack() -> Iterator[Stack]:
         running.environment["SMKI_CONFIG"] = str(config)
         start_airflow(running)
         wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)
-        import psutil, time as _t
-        def snap():
-            out={}
-            for pr in running.processes:
-                p=psutil.Process(pr.pid)
-                for q in [p,*p.children(recursive=True)]:
-                    try:
-                        c=q.cpu_times(); out[q.pid]=(pr.args[2]+" "+" ".join(pr.args[3:4])+":"+q.name()[:30], c.user+c.system, c.children_user+c.children_system)
-                    except psutil.Error: pass
-            return out
-        b=_t.monotonic()
         yield running
-        lines=[f"wall {_t.monotonic()-b:.0f}"]
-        tot={}
-        for n,o,c in snap().values():
-            x=tot.setdefault(n,[0,0]); x[0]+=o; x[1]+=c
-        lines += [f"{n} {x[0]:.1f} {x[1]:.1f}" for n,x in sorted(tot.items())]
-        for dag in running.api.get("dags")["dags"]:
-            rs=running.api.runs(dag["dag_id"]); ts=sum(len(running.api.tasks(dag["dag_id"],r["dag_run_id"])) for r in rs)
-            lines.append(f"{dag['dag_id']} runs {len(rs)} tasks {ts}")
-        Path("/tmp/exp/stack.txt").write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="session")
