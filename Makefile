@@ -5,13 +5,16 @@ PYTHON ?= python3
 VENV := var/venv
 RUN := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format lock venv clean
+.PHONY: help demo check test lint bench format lock venv clean
 
 help:           ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/project  ## Everything, for real, on this machine: lodge, publish by Airflow, read back as a Party
 	@$(VENV)/bin/smki-demo run
+
+check: lint     ## ruff, mypy and the unit tests with few examples each: what to run before each commit
+	@$(RUN) -m pytest tests/unit -n 2 --hypothesis-profile quick
 
 test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by two workers
 	@$(RUN) -m pytest -n 2 --dist loadscope --no-loadscope-reorder

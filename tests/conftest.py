@@ -40,6 +40,7 @@ _INSTALL = {"pigz": "apt-get install pigz", "7z": "apt-get install p7zip-full"}
 # A machine that is busy with other things is slow, not wrong; and `new_repository` makes a fresh one for each example.
 _SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("smki", deadline=None, suppress_health_check=_SUPPRESSED)
+settings.register_profile("quick", settings.get_profile("smki"), max_examples=10)
 settings.load_profile("smki")
 
 NewRepository = Callable[[], Engine]

@@ -124,7 +124,7 @@ def fill(repository: Repository, certificates: int, day: date) -> None:
 
 def close(repository: Repository, day: date) -> None:
     """Closes a day's window, and has the database settle."""
-    close_windows(repository.engine, day, repository.obligation("delta").cut_off)
+    close_windows(repository.engine, day, repository.obligation("delta").cut_off.at)
     settle(repository.engine)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Engine, func, or_, select
 
-from smki.gate.model import Verdict
+from smki.gate.model import Verdict, is_cleared
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.repository.database import reading
 from smki.repository.tables import (
@@ -53,7 +53,7 @@ class GateVerdict:
     @property
     def cleared(self) -> bool:
         """Whether the file may be published."""
-        return self.verdict is Verdict.PASS or bool(self.verdict is Verdict.HOLD and self.released)
+        return is_cleared(self.verdict, self.released)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def ended_runs(stack: Stack, dag_id: str) -> dict[date, str]:
     return {
         datetime.fromisoformat(run["data_interval_end"]).date(): run["state"]
         for run in stack.api.runs(dag_id)
-        if run["state"] in ("success", "failed")
+        if run["state"] in ("success", "failed") and run["data_interval_end"]
     }
 
 
@@ -94,7 +94,7 @@ def run_of(stack: Stack, dag_id: str, day: date) -> str:
     (run_id,) = [
         run["dag_run_id"]
         for run in stack.api.runs(dag_id)
-        if datetime.fromisoformat(run["data_interval_end"]).date() == day
+        if run["data_interval_end"] and datetime.fromisoformat(run["data_interval_end"]).date() == day
     ]
     return str(run_id)
 

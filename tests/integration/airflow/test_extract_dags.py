@@ -80,7 +80,7 @@ def test_past_days_are_backfilled_with_the_content_they_would_have_had_in_time(
     assert {name: _published_content(engine, name) for name in names} == in_time
     offered = fetch_extracts(party, user_guide, Settings.from_environment().annex_b_xsd, tmp_path / "party")
     backfilled = [file for file in offered if file.business_date <= END]  # the scheduler also runs today's
-    (chain,) = check_against_repository(engine, backfilled)
+    (chain,) = check_against_repository(engine, user_guide, backfilled)
     assert [state.business_date for state in chain] == days
 
 

@@ -103,10 +103,10 @@ def test_certificate_that_stands_in_it_twice_is_no_difference(world: World, righ
     assert line == f"certificate {serial} stands in it 2 times"
 
 
-@pytest.mark.parametrize("bytes", [8, 200], ids=["CRC-32 missing", "last segment cut"])
-def test_what_cannot_be_read_to_its_end_is_judged_all_the_same(world: World, right: list[bytes], data: int) -> None:
+@pytest.mark.parametrize("cut", [8, 200], ids=["CRC-32 missing", "last segment cut"])
+def test_what_cannot_be_read_to_its_end_is_judged_all_the_same(world: World, right: list[bytes], cut: int) -> None:
     extract = full_of(world, right[1:], look_alikes(1, seed=4711))
-    extract.file.write_bytes(extract.file.read_bytes()[:-data])
+    extract.file.write_bytes(extract.file.read_bytes()[:-cut])
     for reading in (extract, replace(extract, manifest=None)):
         assert world.judged(reading).verdict is Verdict.FAIL
 

@@ -73,7 +73,7 @@ class Extract:
 
     obligation: str
     file: Path
-    manifest: Manifest | None = None  # none: it is read as `smki gate FILE` reads a file of others
+    manifest: Manifest | None = None  # none: it is read as `smki gate judge FILE` reads a file of others
     business_date: date = TODAY
 
 
@@ -154,7 +154,7 @@ class World:
         return self.gather(extract.obligation, extract.file, extract.business_date)
 
     def gather(self, obligation: str, file: Path, day: date = TODAY, now: datetime = NOW) -> Evidence:
-        """The evidence on a file as `smki gate FILE` gathers it."""
+        """The evidence on a file as `smki gate judge FILE` gathers it."""
         return gather_evidence(self.source, self.guide.obligation(obligation), day, file, now)
 
     def evidence_of(self, extract: Extract, verification: Verification, marks: Marks) -> Evidence:
