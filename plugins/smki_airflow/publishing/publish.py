@@ -8,7 +8,8 @@ the event by which other DAGs learn of the publication.
   file's name, day and digests as its extra: a DAG with `schedule=[Asset("smki://full")]` starts on it.
 * The event belongs to the task that put the last site right. So there is one for each file, not one for each site,
   and none for a run that finds everything published, as the daily run of lists and anchors nearly always does.
-* A file that a server lost and that is put there again is an event again. Compare the digest where that matters.
+* A file that a server lost and that is put there again is an event again, and so is one whose run is cleared: no event
+  is lost with a worker. Compare the digest where that matters.
 * As several obligations may share a DAG, and its mapped task, the operator's outlet is an alias for all their assets:
   `Asset("smki://…")` as an outlet would have an event whenever the task ends well.
 """
