@@ -34,7 +34,7 @@ def of_extract(
     verdict: Verdict = Verdict.FAIL,
     stage: Stage | None = None,
 ) -> Mutation:
-    """A damaged extract, read in segments by its manifest as the DAG reads it, or alone as `smki gate judge FILE` does."""
+    """A damaged extract, read in segments by its manifest as a DAG does, or alone as `smki gate judge` does."""
 
     def judged(world: World) -> Judgement:
         extract = make(world, obligation)
