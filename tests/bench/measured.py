@@ -93,8 +93,8 @@ def gate(url: str, day: str, file: str, workers: int) -> dict[str, Any]:
 
 def upload(site: dict[str, Any], file: str, name: str) -> float:
     """`upload` of a file into the site's folder; seconds from before the login to after the last answer."""
+    from smki.publish.part_writer import upload as upload_file
     from smki.publish.site import Site, open_sftp
-    from smki.publish.upload import upload as upload_file
 
     target = Site(**site | {"key_file": Path(site["key_file"])})
     begun = time.perf_counter()

@@ -58,9 +58,9 @@ from smki.errors import (
     VerificationError,
 )
 from smki.processes import Progress
+from smki.publish.part_writer import local_bytes, local_sha256, sync, upload
 from smki.publish.readback import remote_sha256
 from smki.publish.site import site_errors
-from smki.publish.upload import local_bytes, local_sha256, sync, upload
 from smki.publish.wire import RequestRefusedError, Wire
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from smki.errors import SiteFullError, SiteUnavailableError, StagingError, TransportError, UploadDamagedError
-from smki.publish.upload import PROGRESS_BYTES
+from smki.publish.part_writer import PROGRESS_BYTES
 from smki.publish.wire import CHUNK, WINDOW
 
 NAME = "FULL.xml.gz"
