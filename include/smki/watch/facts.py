@@ -113,13 +113,9 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         oldest = None
         if windows is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
-        lodged_since = dict(
-            connection.execute(
-                select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at)).group_by(revocation_list.c.kind)
-            )
-            .tuples()
-            .all()
-        )
+        first_lists = select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at).label("at"))
+        lists = connection.execute(first_lists.group_by(revocation_list.c.kind)).all()
+        lodged_since = {row.kind: row.at for row in lists}
         in_place = [one.name for one in guide.all if one.replaced_in_place]
         judged_since = connection.execute(
             select(gate_run.c.obligation, gate_run.c.subject, func.min(gate_run.c.judged_at))

@@ -6,6 +6,8 @@
   itself, and the DAG's daily run is the safety net. So a publication that fails does not fill Airflow with runs.
 * What the gate holds still waits to be published, so it fires just as rarely; the runs that this begins are skipped.
 * While the repository does not answer, nothing fires and the trigger goes on asking.
+* An error that nobody foresaw fires, as rarely as what goes on waiting, so that a run fails, and is told, where people
+  look. The trigger goes on asking.
 """
 
 import asyncio
@@ -73,10 +75,16 @@ class RepositoryTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Asks until the triggerer ends."""
-        pacing = Pacing()
+        of_waiting, of_unforeseen = Pacing(), Pacing()
         while True:
-            waiting = await asyncio.to_thread(self._ask)
-            if pacing.fires(waiting, time.monotonic()):
+            try:
+                waiting = await asyncio.to_thread(self._ask)
+                fires = of_waiting.fires(waiting, time.monotonic())
+            except Exception as error:
+                waiting = [f"no answer: {type(error).__name__}"]
+                fires = of_unforeseen.fires(["no answer"], time.monotonic())
+                log.warning("question failed trigger=%s fires=%s", type(self).__name__, fires, exc_info=error)
+            if fires:
                 yield TriggerEvent({"waiting": waiting})  # type: ignore[no-untyped-call]
             await asyncio.sleep(self.poll_s)
 

@@ -31,6 +31,12 @@ class Answered(RepositoryTrigger):
         return answer
 
 
+async def fired(trigger: RepositoryTrigger, count: int) -> list[list[str]]:
+    """What its first events say."""
+    events = trigger.run()
+    return [(await anext(events)).payload["waiting"] for _ in range(count)]
+
+
 def times_fired(waiting_at: dict[int, list[str]], until: int) -> list[int]:
     """Minutes at which it fires when asked every minute; what waits changes at the given ones."""
     pacing, waiting, fired = Pacing(), [], []
@@ -71,14 +77,21 @@ def test_published_and_lodged_anew_fires_at_once_again():
 def test_trigger_goes_on_asking_when_the_repository_does_not_answer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")  # an engine connects when used
     trigger = Answered([], RepositoryUnavailableError("repository", "it is gone."), ["CRL 9 on primary"])
-
-    async def first() -> object:
-        async for event in trigger.run():
-            return event.payload
-        return None
-
-    assert asyncio.run(first()) == {"waiting": ["CRL 9 on primary"]}
+    assert asyncio.run(fired(trigger, 1)) == [["CRL 9 on primary"]]
     assert trigger.answers == []
+
+
+def test_unforeseen_error_fires_once_and_the_trigger_goes_on_asking(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    trigger = Answered(KeyError("a"), [], ZeroDivisionError("b"), KeyError("c"), ["CRL 9 on primary"])
+    assert asyncio.run(fired(trigger, 2)) == [["no answer: KeyError"], ["CRL 9 on primary"]]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
+        KeyError,
+        ZeroDivisionError,
+        KeyError,
+    ]
 
 
 def test_nothing_waits_and_the_log_says_why_while_the_server_is_down(
