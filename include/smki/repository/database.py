@@ -11,7 +11,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg
 import sqlalchemy.exc
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -48,7 +48,15 @@ def open_engine(url: str) -> Engine:
             "it is not of the form postgresql://user:password@host:port/database.",
             next_step="correct it, or empty it to use the embedded server.",
         ) from None
-    return create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, pool_pre_ping=True)
+    event.listen(engine, "connect", _speak_utc)
+    return engine
+
+
+def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
+    """Makes a new session's times UTC, whatever the server, the role or PGTZ say; a pooler keeps it for the session."""
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
 
 
 def libpq_url(engine: Engine) -> str:
@@ -95,6 +103,7 @@ def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connecti
     """An ADBC connection; what its statements return is Arrow."""
     with _lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
         with connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET jit = off")  # compiling takes longer than a segment's whole statement
         yield connection
 

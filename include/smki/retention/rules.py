@@ -24,7 +24,7 @@ Only what the ledger says is offered can be removed, and only while what stands 
 import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -131,7 +131,7 @@ class _Rules:
 
     def _for_days(self, obligation: Obligation, rule: KeepForDays, publication: Publication) -> tuple[Action, str]:
         days = f"{rule.stays.days} days"
-        until = publication.published_at + rule.stays
+        until = publication.published_at.astimezone(UTC) + rule.stays
         if self.at < until:
             return (
                 Action.KEEP,

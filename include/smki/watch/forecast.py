@@ -12,7 +12,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import DueKey, current_due, list_due
@@ -82,9 +82,9 @@ def quantile(durations: Sequence[timedelta], share: float) -> timedelta:
 
 def _published_at(one: DueStatus) -> datetime:
     assert one.published_at is not None  # noqa: S101  # only such are asked
-    return one.published_at
+    return one.published_at.astimezone(UTC)
 
 
 def _cleared_at(one: DueStatus) -> datetime | None:
     judged = one.judged
-    return judged.judged_at if judged is not None and judged.cleared else None
+    return judged.judged_at.astimezone(UTC) if judged is not None and judged.cleared else None

@@ -1,5 +1,7 @@
 """Connections: what is committed when, and that a lost one is told from a wrong statement by its type."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
@@ -41,6 +43,16 @@ def test_transactions_of_a_session_are_its_callers(repository: Engine) -> None:
         with connection.begin():
             connection.execute(insert(issuer).values(ISSUER))
         assert issuers(repository) == 1
+
+
+def test_times_are_utc_whatever_the_session_is_told(repository: Engine, monkeypatch) -> None:
+    monkeypatch.setenv("PGTZ", "America/New_York")
+    repository.dispose()
+    query = "SELECT now(), '2026-07-01 00:00'::timestamp AT TIME ZONE current_setting('TimeZone')"
+    for _ in range(2):  # what is set has to outlive the transaction that sets it
+        with reading(repository) as connection:
+            now, local = connection.execute(text(query)).one()
+        assert (now.utcoffset(), local) == (timedelta(), datetime(2026, 7, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("opening", [reading, writing, session])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import settings
@@ -84,6 +85,13 @@ def test_a_delta_that_comes_late_stays_as_long_as_any_other():
     offered = [delta(SUNDAY, at(SUNDAY + 5 * DAY)), full(SUNDAY)]
     assert actions(offered, at(SUNDAY + 11 * DAY))[0] is Action.KEEP
     assert actions(offered, at(SUNDAY + 12 * DAY))[0] is Action.REMOVE
+
+
+def test_seven_days_are_168_hours_though_the_clocks_change_meanwhile():
+    published_at = datetime(2027, 3, 25, 5, 30, tzinfo=UTC).astimezone(ZoneInfo("Europe/London"))  # summer time begins
+    offered = [delta(date(2027, 3, 25), published_at), full(date(2027, 3, 28))]
+    assert actions(offered, datetime(2027, 4, 1, 5, 29, tzinfo=UTC))[0] is Action.KEEP
+    assert actions(offered, datetime(2027, 4, 1, 5, 30, tzinfo=UTC))[0] is Action.REMOVE
 
 
 def test_a_plan_for_a_time_before_the_publication_keeps_it():
