@@ -94,6 +94,12 @@ class WindowError(DataError):
     NEXT_STEP = "see `smki windows list`."
 
 
+class EarlyWindowError(WindowError):
+    """A cut-off comes within minutes by the database's clock: the same call succeeds then."""
+
+    NEXT_STEP = "try again in some minutes; if it comes back each day, have the clocks of both machines set."
+
+
 class ObligationError(ConfigurationError):
     """user_guide.toml contradicts itself."""
 

@@ -1,7 +1,8 @@
 """What every DAG of the project has in common: timetable, retries by the kind of error, the pool of publishers.
 
 * A DataError or ConfigurationError fails the task at once: trying again gives the same answer.
-* A TransportError is tried again, soon at first and then less often, for about an hour.
+* A TransportError is tried again, soon at first and then less often, for about an hour. So is a window that is minutes
+  too early: the clocks of Airflow and the database differ.
 * One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
 * What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
   and before the staging area is cleared of it (`smki.store.staging`). Its run counts as active all that time.
@@ -21,7 +22,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
-from smki.errors import ConfigurationError, DataError, ObligationError
+from smki.errors import ConfigurationError, DataError, EarlyWindowError, ObligationError
 from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Kind, Obligation, RevocationList
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
@@ -40,11 +41,12 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=20),
     "retry_policy": ExceptionRetryPolicy(
         rules=[
+            RetryRule(exception=EarlyWindowError, action=RetryAction.RETRY, reason="clocks of two machines differ"),
             RetryRule(
                 exception=[DataError, ConfigurationError],
                 action=RetryAction.FAIL,
                 reason="the same call gives the same answer: see the error's next step",
-            )
+            ),
         ]
     ),
     "execution_timeout": timedelta(minutes=30),

@@ -16,7 +16,7 @@ from sqlalchemy.types import BigInteger
 from smki.certificates.model import CertificateClass, Status, eui64_text
 from smki.certificates.set_digest import SetDigest
 from smki.repository.database import arrow_connection, libpq_url, reading
-from smki.repository.tables import certificate, issuer
+from smki.repository.tables import NEVER_EXPIRES, certificate, issuer
 from smki.repository.windows import BEFORE_AND_AFTER, MOVED
 
 # Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
@@ -35,7 +35,7 @@ _AFTER_FINAL = text(
     """
     SELECT DISTINCT final.certificate_id FROM status_event final JOIN status_event later
       ON later.certificate_id = final.certificate_id AND later.id > final.id
-    WHERE final.status IN ('E', 'R') AND later.window_seq BETWEEN :first AND :last
+    WHERE final.status IN ('E', 'R') AND later.status <> final.status AND later.window_seq BETWEEN :first AND :last
     """
 )
 
@@ -48,6 +48,18 @@ _MANUFACTURING = text(
       WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
     ) = ANY(:statuses)
     """
+)
+
+
+_PAST_END = text(
+    f"""
+    SELECT c.id FROM certificate c
+    WHERE c.not_after <= :cut_off AND c.not_after < {NEVER_EXPIRES} AND (
+      SELECT status FROM status_event
+      WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
+    ) = 'I'
+    LIMIT :most
+    """  # noqa: S608  # a constant of `tables`
 )
 
 
@@ -109,6 +121,17 @@ def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
     """
     with reading(engine) as connection:
         ids = connection.execute(_AFTER_FINAL, {"first": first, "last": last}).scalars().all()
+    return names_of(engine, ids)
+
+
+def in_use_past_end(engine: Engine, seq: int, cut_off: datetime, most: int) -> Sequence[str]:
+    """At most so many certificates, in words, that are in use as of a window though they ended by its cut-off (UTC).
+
+    Raises RepositoryUnavailableError.
+    """
+    with reading(engine) as connection:
+        values = {"seq": seq, "cut_off": cut_off, "most": most}
+        ids = connection.execute(_PAST_END, values).scalars().all()
     return names_of(engine, ids)
 
 

@@ -1,7 +1,8 @@
 """Changes of status: which are legal, and how one is recorded.
 
 * P pending may become I, N, E or R; I in use and N not in use may become each other, E or R; E expired and R revoked
-  are final. (Appendix O, Annex B names the letters; the transitions are our reading of them.)
+  are final. A status that is set again changes nothing. Closing a window makes E of what has expired by its cut-off
+  (`windows`). (Appendix O, Annex B names the letters; the transitions are our reading of them.)
 * A Device Certificate is never revoked: the Device Certificate Policy knows no revocation list.
 * The certificate's row is locked before its event is written, so the events of one certificate stand in the order in
   which they took effect, whatever clock wrote their times.
@@ -23,13 +24,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
 from smki.repository.database import writing
-from smki.repository.tables import certificate, issuer, status_event
+from smki.repository.tables import NEVER_EXPIRES, certificate, issuer, status_event
 
 LEGAL: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.IN_USE, Status.NOT_IN_USE, Status.EXPIRED, Status.REVOKED}),
@@ -161,7 +163,11 @@ def expire(engine: Engine, now: datetime) -> int:
     """Gives status E to every certificate whose notAfter lies before `now` (UTC); returns how many."""
     due = (
         select(certificate.c.id)
-        .where(certificate.c.not_after < now, certificate.c.status.not_in([Status.EXPIRED, Status.REVOKED]))
+        .where(
+            certificate.c.not_after < now,
+            certificate.c.not_after < text(NEVER_EXPIRES),
+            certificate.c.status.not_in([Status.EXPIRED, Status.REVOKED]),
+        )
         .order_by(certificate.c.id)
         .limit(_EXPIRE_BATCH)
         .with_for_update()

@@ -39,6 +39,7 @@ metadata = MetaData(
     }
 )
 
+NEVER_EXPIRES = "'9999-12-31 00:00:00+00'"  # notAfter from then on: 99991231235959Z says never (RFC 5280, 4.1.2.5)
 STATUSES = "'P', 'I', 'N', 'E', 'R'"
 _NOW = text("clock_timestamp()")
 
@@ -79,6 +80,7 @@ certificate = Table(
     Column("note", Text, comment="why a strict parser refuses the body"),
     _when("lodged_at", nullable=False, server_default=_NOW),
     UniqueConstraint("serial_number", "issuer_id"),  # in this order it finds a serial number alone, too
+    Index("certificate_expiring_idx", "not_after", postgresql_where=text(f"not_after < {NEVER_EXPIRES}")),
     Index("certificate_authority_idx", "class", postgresql_where=text("class IN ('OCA', 'DCA')")),
 )
 

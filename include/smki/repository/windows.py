@@ -9,23 +9,28 @@
 * The state as of window w is, for each certificate, its last event (in the order of ids, see `status`) among those with
   window_seq ≤ w. What a window moved into and out of status I is kept with it as set digests, so that a full extract
   can be checked against the sum of all windows.
+* What is P, I or N when the window ends, and whose notAfter has passed by then, becomes E in it. Events of such a
+  certificate that no window has, of a window that is closed late, are claimed before: E is final, and so is R.
 * A cut-off that has not come yet by the database's own clock cannot be closed, nor any window of a repository in which
-  nothing has ever been lodged.
+  nothing has ever been lodged. Clocks differ by seconds, so what is due within half a minute is waited for.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, text
 
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import WindowError
+from smki.errors import EarlyWindowError, WindowError
 from smki.repository.database import reading, session
-from smki.repository.tables import delta_window, status_event
+from smki.repository.tables import NEVER_EXPIRES, delta_window, status_event
 
 _BATCH = 20_000
+_WAITED_FOR = timedelta(seconds=30)
+_SOON = timedelta(minutes=5)  # as far as the clocks of two machines may be apart; later is another day's
 CutOff = Callable[[date], datetime]
 
 
@@ -56,9 +61,10 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
     """Closes all windows up to that of the day `to`; returns those that this call closed (none if it was closed).
 
     `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future, a day before the
-    first window and an empty repository, RepositoryUnavailableError.
+    first window and an empty repository, EarlyWindowError for one within minutes, RepositoryUnavailableError.
     """
     with session(engine) as connection:
+        _wait(connection, cut_off(to))
         closed: list[Window] = []
         while True:
             with connection.begin():
@@ -116,22 +122,66 @@ def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date:
             "nothing has ever been lodged in it, and a window of nothing would be published as the truth.",
             next_step="see whether SMKI_DATABASE_URL names the right repository, then lodge certificates.",
         )
-    day = oldest.date()
+    day = oldest.astimezone(UTC).date()
     return day if oldest <= cut_off(day) else day + timedelta(days=1)
 
 
+def _wait(connection: Connection, cutoff: datetime) -> None:
+    """Waits for a cut-off that comes within seconds by the database's clock."""
+    ahead = cutoff - _now(connection)
+    connection.rollback()  # no transaction stays open meanwhile
+    if timedelta() < ahead <= _WAITED_FOR:
+        time.sleep(ahead.total_seconds())
+
+
 def _refuse_future(connection: Connection, day: date, cutoff: datetime) -> None:
-    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    now = _now(connection)
     if cutoff > now:
-        raise WindowError(
+        kind, next_step = WindowError, "close it after its cut-off, or ask for an earlier day."
+        if cutoff - now <= _SOON:
+            kind, next_step = EarlyWindowError, ""
+        raise kind(
             f"window of {day}",
             f"its cut-off {cutoff:%Y-%m-%d %H:%M:%S} UTC has not come "
             f"(the database's clock says {now:%Y-%m-%d %H:%M:%S}).",
-            next_step="close it after its cut-off, or ask for an earlier day.",
+            next_step=next_step,
         )
 
 
+def _now(connection: Connection) -> datetime:
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
 _CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at <= :cutoff")
+
+# What has expired by the cut-off, and is neither E nor R as of the window.
+_EXPIRED = f"""
+    SELECT c.id FROM certificate c
+    WHERE c.not_after <= :cutoff AND c.not_after < {NEVER_EXPIRES} AND (
+      SELECT status FROM status_event WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
+    ) IN ('P', 'I', 'N')
+    ORDER BY c.id FOR UPDATE
+"""  # noqa: S608  # constants of this file and of `tables`
+_LOCK_EXPIRED = text(f"SELECT count(*) FROM ({_EXPIRED}) expired")  # noqa: S608
+_EXPIRE = text(
+    f"""
+    WITH expired AS MATERIALIZED ({_EXPIRED}),
+    claimed AS (
+      UPDATE status_event e SET window_seq = :seq FROM expired
+      WHERE e.certificate_id = expired.id AND e.window_seq IS NULL RETURNING 1
+    ),
+    ended AS (
+      UPDATE certificate c SET status = 'E' FROM expired
+      WHERE c.id = expired.id AND c.status IN ('P', 'I', 'N') RETURNING c.id
+    ),
+    written AS (
+      INSERT INTO status_event (certificate_id, status, reason, recorded_at, window_seq)
+      SELECT id, 'E', 'notAfter has passed', :cutoff, :seq FROM ended RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM claimed) + (SELECT count(*) FROM written)
+    """  # noqa: S608
+)
 
 # Of each certificate that the window touches: its DER and its status before and after. The last event is the one with
 # the highest id: id and status in one number let one aggregate find both.
@@ -153,8 +203,16 @@ BEFORE_AND_AFTER = """
 _MOVES = text(f"SELECT c.body, {BEFORE_AND_AFTER} {MOVED.format(seq=':seq')}")
 
 
+def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
+    """Puts what has expired by the cut-off into the window as E; returns how many events that are."""
+    values = {"seq": seq, "cutoff": cutoff}
+    if not connection.execute(_LOCK_EXPIRED, values).scalar_one():  # first, so that no change comes between
+        return 0
+    return int(connection.execute(_EXPIRE, values).scalar_one())
+
+
 def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Window:
-    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
+    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount + _expire(connection, seq, cutoff)
     changed = entered = departed = SetDigest()
     moves = connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": _BATCH})
     for batch in moves.partitions(_BATCH):  # without a size it fetches everything, whatever `yield_per` says

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +30,7 @@ from smki.annex_b.reading import decode_body, record_of
 from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
-from smki.certificates.model import CertificateClass, CertificateFields
+from smki.certificates.model import CertificateClass, CertificateFields, Status
 from smki.certificates.reading import holds_armoured_key
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
@@ -53,6 +54,7 @@ class RecordFigures:
     keys: Keys  # (n,) in record order
     hashes: bytes  # (n × 32) SHA-256 of each body, in record order
     manufacturing: int  # records that have the flag
+    in_use_until: datetime | None  # the earliest notAfter of those with status I (UTC); none: no record has it
     is_plain: bool  # nothing stands in the piece but records as the publisher writes them
     rows: pa.Table | None  # (n) as `ROWS` says, where they are asked for
 
@@ -168,6 +170,7 @@ class RecordChecker:
             keys=_keys(fields),
             hashes=b"".join(hashes),
             manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
+            in_use_until=_in_use_until(statuses, fields),
             is_plain=is_plain,
             rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
         )
@@ -190,6 +193,12 @@ class RecordChecker:
 def _count_true(flags: pa.StringArray) -> int:
     """How many of a column of xs:boolean are true."""
     return int(pc.sum(pc.is_in(flags, pa.array(["true", "1"], _TEXT))).as_py() or 0)
+
+
+def _in_use_until(statuses: pa.StringArray, fields: FieldBatch) -> datetime | None:
+    in_use = pc.equal(statuses, str(Status.IN_USE)).to_numpy(zero_copy_only=False)
+    ends = (fields.profiles[number].not_after for number in np.unique(fields.profile[in_use]))
+    return min(ends, default=None)
 
 
 class _Nothing:

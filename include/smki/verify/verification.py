@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +62,7 @@ class SegmentFigures:
     issuers: Mapping[str, int] = field(default_factory=dict)  # Name, DER, hex
     set_digest: str = str(SetDigest())
     manufacturing: int = 0  # records that have the flag
+    in_use_until: str = ""  # the earliest notAfter of the records with status I (UTC, ISO 8601); empty: none has it
     parsed: bool = False  # something else stands in it than records as the publisher writes them
     fault: str = ""  # a Fault; the other figures are then zero
     fault_text: str = ""  # the item and the rule that it breaks
@@ -94,6 +96,13 @@ class Verification:
     def statuses(self) -> dict[str, int]:
         """Records by status."""
         return _total(segment.statuses for segment in self.segments)
+
+    @property
+    def in_use_until(self) -> datetime | None:
+        """The earliest notAfter of the records with status I (UTC)."""
+        return min(
+            (datetime.fromisoformat(at) for segment in self.segments if (at := segment.in_use_until)), default=None
+        )
 
     @property
     def classes(self) -> dict[str, int]:
@@ -354,6 +363,7 @@ def _row(number: int, pieces: Sequence[RecordFigures], xml_bytes: int, deflate_b
         issuers={name.hex(): count for name, count in _total(piece.issuers for piece in pieces).items()},
         set_digest=str(sum((piece.set_digest for piece in pieces), SetDigest())),
         manufacturing=sum(piece.manufacturing for piece in pieces),
+        in_use_until=min((at.isoformat() for piece in pieces if (at := piece.in_use_until)), default=""),
         parsed=not all(piece.is_plain for piece in pieces),
     )
 

@@ -3,8 +3,10 @@
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
-from builders import change, day, during, lodge_bodies, look_alikes
+from builders import change, cut_off, day, during, lodge_bodies, look_alikes, self_made
+from builders import name as made_name
 from smki.certificates.model import Status
 from smki.gate.model import Verdict
 from smki.kinds.extracts.assembly import assemble
@@ -154,6 +156,15 @@ def installed(world: World) -> None:
     lodge_bodies(world.engine, look_alikes(60, seed=4711), during(70))
 
 
+def ended(world: World) -> None:
+    """Its body says so; the repository, which closes windows by its own column, was told otherwise."""
+    subject, issuer = made_name("02", None, b"\x02SMKI\x02\x00\x09"), made_name("07", "OCA1")
+    end = cut_off(TODAY) - timedelta(seconds=1)
+    body = self_made(subject, issuer, usages=("digital_signature",), ca=False, serial=0x5E1F_0009, not_after=end)
+    lodge_bodies(world.engine, [body], during(70))
+    world.sql("UPDATE certificate SET not_after = '2045-01-01Z' WHERE body = :body", body=body)
+
+
 def stored(world: World, obligation: str) -> Extract:
     """The content is right, and nothing is compressed."""
     plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
@@ -190,6 +201,7 @@ UNUSUAL: dict[str, tuple[str, Make, str, Stage | None]] = {
         "delta.volume",
         Stage.OPEN,
     ),
+    "certificate in use past its end": (FULL, in_world(ended), "records.expired", Stage.OPEN),
     "removals only": (DELTA, taken_out_of_use(5), "delta.mix", Stage.OPEN),
     "delta stored without compression": (DELTA, stored, "delta.bytes", None),
     "none for ten days": (DELTA, unpublished(DELTA, 60), "delta.silence", Stage.CLOSED),

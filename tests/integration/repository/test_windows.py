@@ -8,13 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, text
 
-from builders import change, cut_off, day, during, in_use, lodge_bodies, look_alikes, state_as_of
+from builders import (
+    change,
+    cut_off,
+    day,
+    during,
+    in_use,
+    lodge_bodies,
+    look_alikes,
+    name,
+    self_made,
+    state_as_of,
+)
 from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import WindowError
-from smki.repository.tables import status_event
+from smki.errors import EarlyWindowError, WindowError
+from smki.repository.holdings import changed_after_final
+from smki.repository.tables import certificate, status_event
 from smki.repository.windows import Window, close_windows, find_window, in_use_digest, list_windows
+from smki_demo.generator.pki import Pki
 
 
 def claims(engine: Engine) -> list[tuple[int, int | None]]:
@@ -154,6 +167,87 @@ def test_certificate_that_goes_and_comes_back_within_a_window_neither_enters_nor
     second = find_window(repository, day(2))
     assert (second.changed.count, second.entered.count, second.departed.count) == (2, 0, 1)
     check_digests(repository)
+
+
+def ending(hours: float, number: int = 1) -> bytes:
+    """An Organisation Certificate that ends so many hours after window 2 opens."""
+    return self_made(
+        name("02", None, b"\x02SMKI\x02\x00" + number.to_bytes()),
+        name("07", "OCA1"),
+        usages=("digital_signature",),
+        ca=False,
+        serial=0x5E1F_0000 + number,
+        not_after=during(2, hours),
+    )
+
+
+def test_what_expires_by_the_cut_off_becomes_expired_in_that_window(repository: Engine) -> None:
+    on_the_cut_off, later, removed, pending = (ending(hours, number) for number, hours in enumerate((24, 25, 1, 1), 1))
+    lodge_bodies(repository, [on_the_cut_off, later, removed], during(1))
+    lodge_bodies(repository, [pending], during(1), Status.PENDING)
+    change(repository, [removed], Status.NOT_IN_USE, during(1, 13))
+    close(repository, 3)
+    first, second, third = (state_as_of(repository, seq) for seq in (1, 2, 3))
+    assert first == {on_the_cut_off: "I", later: "I", removed: "N", pending: "P"}
+    assert second == {on_the_cut_off: "E", later: "I", removed: "E", pending: "E"}
+    assert third == dict.fromkeys(first, "E")
+    figures = [(one.events, one.changed.count, one.departed.count) for one in list_windows(repository)]
+    assert figures == [(5, 4, 0), (3, 3, 1), (1, 1, 1)]
+    check_digests(repository)
+
+
+def test_certificate_that_has_expired_when_it_is_lodged_is_never_in_use(repository: Engine) -> None:
+    lodge_bodies(repository, look_alikes(1), during(1))
+    close(repository, 2)
+    lodge_bodies(repository, [ending(1)], during(3))  # ended in a window that is closed
+    lodge_bodies(repository, [ending(1, 2)], during(2))  # its lodging was committed late
+    close(repository, 3)
+    third = find_window(repository, day(3))
+    assert (third.events, third.changed.count, third.entered.count, third.departed.count) == (4, 2, 0, 0)
+    assert sorted(state_as_of(repository, 3).values()) == ["E", "E", "I"]
+    check_digests(repository)
+
+
+@pytest.mark.parametrize(("later", "final"), [(Status.NOT_IN_USE, "E"), (Status.REVOKED, "R"), (Status.EXPIRED, "E")])
+def test_window_that_is_closed_late_expires_what_changed_since(repository: Engine, later: Status, final: str) -> None:
+    body = ending(1)
+    lodge_bodies(repository, [body], during(1))
+    change(repository, [body], later, during(4))
+    close(repository, 5)
+    assert [state_as_of(repository, seq)[body] for seq in (1, 2, 3, 4, 5)] == ["I", *[final] * 4]
+    with repository.connect() as connection:
+        assert connection.execute(select(certificate.c.status)).scalars().all() == [final]
+    assert changed_after_final(repository, 1, 5) == []
+    check_digests(repository)
+
+
+def test_what_never_expires_does_not(repository: Engine, pki: Pki) -> None:
+    devices = pki.device_certificates(b"\x02DEVICE\x01", during(1))
+    lodge_bodies(repository, [*devices, *look_alikes(1)], during(1))
+    close(repository, 2)
+    assert set(state_as_of(repository, 2).values()) == {"I"}
+
+
+def test_cut_off_that_comes_within_seconds_is_waited_for(repository: Engine) -> None:
+    today, soon = datetime.now(UTC).date(), datetime.now(UTC) + timedelta(seconds=2)
+    lodge_bodies(repository, look_alikes(1), soon - timedelta(hours=1))
+    (window,) = close_windows(repository, today, lambda business_date: soon + (business_date - today))
+    assert window.closed_at >= window.cutoff == soon
+
+
+def test_cut_off_that_comes_within_minutes_is_refused_so_that_it_is_tried_again(repository: Engine) -> None:
+    lodge_bodies(repository, look_alikes(1), during(1))
+    with pytest.raises(EarlyWindowError, match=f"window of {day(1)}"):
+        close_windows(repository, day(1), lambda _day: datetime.now(UTC) + timedelta(minutes=2))
+    assert list_windows(repository) == []
+
+
+def test_session_that_is_not_in_utc_closes_the_same_windows(repository: Engine, monkeypatch) -> None:
+    lodge_bodies(repository, look_alikes(1), during(2, 0.5))
+    monkeypatch.setenv("PGTZ", "America/New_York")  # there it is the day before
+    repository.dispose()
+    (window,) = close(repository, 2)
+    assert (window.business_date, window.cutoff.isoformat()) == (day(2), cut_off(day(2)).isoformat())
 
 
 def test_two_closers_at_once_close_each_window_once(repository: Engine) -> None:

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
 from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
-from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
+from smki.errors import EarlyWindowError, PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
 from smki.obligations.catalogue import FullExtract, UserGuide
 from smki.settings import PROJECT
 from smki.store.staging import STAGED_FOR
@@ -80,7 +80,8 @@ def test_data_errors_fail_at_once_and_transport_errors_are_retried():
     policy = DEFAULT_ARGS["retry_policy"]
     for error in (PublicationRefusedError, SiteLoginError):
         assert policy.evaluate(error("item", "rule."), 1, 6).action is RetryAction.FAIL
-    assert policy.evaluate(RepositoryUnavailableError("item", "rule."), 1, 6).action is not RetryAction.FAIL
+    for error in (RepositoryUnavailableError, EarlyWindowError):
+        assert policy.evaluate(error("item", "rule."), 1, 6).action is not RetryAction.FAIL
 
 
 def test_only_what_changes_a_site_takes_the_pool_of_publishers(dags):

@@ -63,6 +63,7 @@ class ExtractRow(FileRow):
     expected_set_digest: str
     manufacturing: int  # records that have the flag
     expected_manufacturing: int
+    expired_fault: str  # certificates with status I that have ended
 
 
 @row
@@ -195,6 +196,14 @@ _EXTRACT = (
         of_all=True,
     ),
     Check(
+        "records.expired",
+        "Parties take status I for valid. A person may release what was closed before closing a window recorded E.",
+        ExtractRow.expired_fault,
+        NO_FAULT,
+        "no certificate in use whose notAfter has come by the cut-off",
+        severity=Severity.HOLD,
+    ),
+    Check(
         "windows.final",
         "Statuses E and R are final; what comes back from them was changed behind the rules.",
         ExtractRow.final_fault,
@@ -279,9 +288,8 @@ _STATUSES = Check(
 _LEGAL_MOVES = {
     *(f"{NEW}→{new}" for new in Status),
     *(f"{old}→{new}" for old, allowed in LEGAL.items() for new in allowed),
-    # There and back within one window:
-    f"{Status.IN_USE}→{Status.IN_USE}",
-    f"{Status.NOT_IN_USE}→{Status.NOT_IN_USE}",
+    # There and back within one window, or an event of a clock that stepped back after the last one took effect:
+    *(f"{status}→{status}" for status in Status),
 }
 DELTA = (
     *_EXTRACT,

@@ -10,7 +10,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -55,6 +55,7 @@ from smki.repository.holdings import (
     changed_by,
     count_manufacturing,
     digests_of_statuses,
+    in_use_past_end,
     known_issuers,
 )
 from smki.repository.tables import artefact, publication
@@ -171,6 +172,7 @@ def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
     if several:
         rows[StatusRow] = _status_rows(examined, several)
     concerned = {
+        "records.expired": _names_of_ended(examined),
         "windows.final": final[:MOST_NAMED],
         "xml.unique": twice,
         "full.count": differing,
@@ -196,6 +198,7 @@ def delta_evidence(examined: _Examined) -> Evidence:
     )
     rows: dict[type[Row], Rows] = {SegmentRow: segment_rows(verification), RecordRow: records}
     concerned = {
+        "records.expired": _names_of_ended(examined),
         "windows.final": final[:MOST_NAMED],
         "xml.unique": twice,
         "delta.complete": missing[:MOST_NAMED],
@@ -282,8 +285,20 @@ def _file_rows(
             expected_set_digest=str(expected),
             manufacturing=sum(segment.manufacturing for segment in verification.segments),
             expected_manufacturing=manufacturing,
+            expired_fault=f"one in use ended {ended:%Y-%m-%d %H:%M} UTC" if (ended := _ended(examined)) else "",
         ),
     )
+
+
+def _ended(examined: _Examined) -> datetime | None:
+    """When the first of the file's certificates in use ended (UTC), if it did by the cut-off."""
+    until = examined.verification.in_use_until
+    return until if until and until <= examined.window.cutoff else None
+
+
+def _names_of_ended(examined: _Examined) -> Sequence[str]:
+    window = examined.window
+    return in_use_past_end(examined.source.engine, window.seq, window.cutoff, MOST_NAMED) if _ended(examined) else ()
 
 
 def _duplicates(examined: _Examined) -> tuple[str, ...]:
