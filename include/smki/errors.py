@@ -186,6 +186,13 @@ class AnchorSlotsUnsetError(AnchorConfigurationError):
     NEXT_STEP = "state the base set there, or name another file in SMKI_ANCHOR_SLOTS."
 
 
+class MigrationRefusedError(DataError):
+    """What the repository holds cannot be brought to the newer schema."""
+
+    CONSEQUENCE = "The schema stays as it was; nothing was changed."
+    NEXT_STEP = "put right what is named with the tree that made it, then migrate again."
+
+
 class RepositoryUnavailableError(TransportError):
     """PostgreSQL does not answer or went away."""
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
 from smki.certificates.model import CertificateClass, Status, eui64_text
+from smki.certificates.names import comparable_name
 from smki.certificates.set_digest import SetDigest
 from smki.repository.database import arrow_connection, libpq_url, reading
 from smki.repository.tables import NEVER_EXPIRES, certificate, issuer
@@ -64,9 +65,9 @@ _PAST_END = text(
 
 
 def known_issuers(engine: Engine) -> frozenset[bytes]:
-    """Names (DER) of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
+    """Comparable names of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
     with reading(engine) as connection:
-        return frozenset(connection.execute(select(issuer.c.name)).scalars())
+        return frozenset(connection.execute(select(issuer.c.comparable)).scalars())
 
 
 def changed_by(engine: Engine, seq: int) -> pa.Table:
@@ -142,7 +143,7 @@ def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[byt
         select(columns.serial_number, columns.status)
         .join(issuer, issuer.c.id == columns.issuer_id)
         .where(
-            issuer.c.name == issuer_name,
+            issuer.c.comparable == comparable_name(issuer_name),
             columns.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))),
         )
     )
@@ -160,7 +161,7 @@ def revoked_of(engine: Engine, issuer_name: bytes, valid_at: datetime) -> frozen
         select(columns.serial_number)
         .join(issuer, issuer.c.id == columns.issuer_id)
         .where(
-            issuer.c.name == issuer_name,
+            issuer.c.comparable == comparable_name(issuer_name),
             columns["class"] != CertificateClass.DEVICE,
             columns.status == Status.REVOKED,
             columns.not_after >= valid_at,

@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.batch_reading import REFUSED, BatchReader, FieldBatch
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.names import comparable_name
 from smki.certificates.reading import is_private_key
 from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError
 from smki.repository.database import session
@@ -102,6 +103,7 @@ WITH lodged AS (
 )
 SELECT class, count(*) FROM lodged GROUP BY class
 """
+_INSERT_ISSUER = "INSERT INTO issuer (name, comparable, display) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _CONFLICTS = """
 SELECT l.ordinal FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
 WHERE c.body <> l.body ORDER BY l.ordinal
@@ -235,11 +237,11 @@ def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal])
 
 
 def issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes, int]) -> int:
-    """The id of an issuer's Name (DER), given on first sight; `known` remembers it."""
+    """The id of an issuer, whose Name (DER) may be spelled in any way, given on first sight; `known` remembers it."""
     if name not in known:
-        display = x509.Name.load(name).human_friendly
-        database.execute("INSERT INTO issuer (name, display) VALUES (%s, %s) ON CONFLICT DO NOTHING", [name, display])
-        row = database.execute("SELECT id FROM issuer WHERE name = %s", [name]).fetchone()
+        comparable, display = comparable_name(name), x509.Name.load(name).human_friendly
+        database.execute(_INSERT_ISSUER, [name, comparable, display])
+        row = database.execute("SELECT id FROM issuer WHERE comparable = %s", [comparable]).fetchone()
         assert row is not None  # noqa: S101  # just inserted or there before
         known[name] = row[0]
     return known[name]

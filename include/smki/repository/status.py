@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.names import comparable_name
 from smki.errors import TransitionRefusedError, UnknownCertificateError
 from smki.repository.database import writing
 from smki.repository.tables import NEVER_EXPIRES, certificate, issuer, status_event
@@ -48,7 +49,7 @@ class CertificateReference:
     """Names one certificate: issuer and serial number are unique together."""
 
     serial_number: bytes  # big-endian magnitude
-    issuer: bytes | None = None  # the issuer's Name, DER; None where the serial number is enough
+    issuer: bytes | None = None  # the issuer's Name, DER, in any spelling; None where the serial number is enough
 
     def __str__(self) -> str:
         return f"certificate {self.serial_number.hex().upper()}"
@@ -101,12 +102,12 @@ def lock_statuses(connection: Connection, issuer_name: bytes, serial_numbers: se
     """Status by serial number of those of an issuer's certificates that are lodged; it stays so until the caller's
     transaction ends.
     """
-    found = _lock(connection, serial_numbers)
+    found, wanted = _lock(connection, serial_numbers), comparable_name(issuer_name)
     return {
         lodged.serial_number: lodged.status
         for candidates in found.values()
         for lodged in candidates
-        if lodged.issuer == issuer_name
+        if lodged.issuer == wanted
     }
 
 
@@ -118,7 +119,7 @@ class _Lodged:
     certificate_class: CertificateClass
     status: Status  # as of the changes made so far
     serial_number: bytes
-    issuer: bytes
+    issuer: bytes  # its comparable name
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,11 @@ def _lock(connection: Connection, serial_numbers: set[bytes]) -> dict[bytes, lis
     """The certificates with these serial numbers, locked in id order so that two calls cannot block each other."""
     query = (
         select(
-            certificate.c.id, certificate.c["class"], certificate.c.status, certificate.c.serial_number, issuer.c.name
+            certificate.c.id,
+            certificate.c["class"],
+            certificate.c.status,
+            certificate.c.serial_number,
+            issuer.c.comparable,
         )
         .join(issuer, issuer.c.id == certificate.c.issuer_id)
         .where(certificate.c.serial_number == any_(bindparam("serials", list(serial_numbers), ARRAY(LargeBinary))))
@@ -151,7 +156,7 @@ def _only(reference: CertificateReference, found: dict[bytes, list[_Lodged]]) ->
     candidates = [
         lodged
         for lodged in found.get(reference.serial_number, ())
-        if reference.issuer is None or lodged.issuer == reference.issuer
+        if reference.issuer is None or lodged.issuer == comparable_name(reference.issuer)
     ]
     if len(candidates) != 1:
         problem = f"{len(candidates)} issuers used this serial number" if candidates else "no certificate has it"

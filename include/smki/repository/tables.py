@@ -56,7 +56,8 @@ issuer = Table(
     "issuer",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True),
-    Column("name", LargeBinary, nullable=False, unique=True, comment="the issuer's Name, DER"),
+    Column("name", LargeBinary, nullable=False, comment="the issuer's Name, DER, as it was spelled first"),
+    Column("comparable", LargeBinary, nullable=False, unique=True, comment="equal for all spellings of the Name"),
     Column("display", Text, nullable=False),
 )
 

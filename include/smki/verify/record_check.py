@@ -31,6 +31,7 @@ from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
 from smki.certificates.model import CertificateClass, CertificateFields, Status
+from smki.certificates.names import comparable_name
 from smki.certificates.reading import holds_armoured_key
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
@@ -50,7 +51,7 @@ class RecordFigures:
     set_digest: SetDigest
     statuses: Counter[str]
     classes: Counter[str]
-    issuers: Counter[bytes]  # Name, DER
+    issuers: Counter[bytes]  # comparable name
     keys: Keys  # (n,) in record order
     hashes: bytes  # (n × 32) SHA-256 of each body, in record order
     manufacturing: int  # records that have the flag
@@ -166,7 +167,7 @@ class RecordChecker:
             set_digest=SetDigest.of_hashes(hashes),
             statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
             classes=_count(fields, lambda profile: str(profile.certificate_class)),
-            issuers=_count(fields, lambda profile: profile.issuer),
+            issuers=_count(fields, lambda profile: comparable_name(profile.issuer)),
             keys=_keys(fields),
             hashes=b"".join(hashes),
             manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
@@ -288,7 +289,7 @@ def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> 
     columns = [
         statuses,
         _by_profile(fields, lambda profile: str(profile.certificate_class)),
-        _by_profile(fields, lambda profile: profile.issuer, pa.binary()),
+        _by_profile(fields, lambda profile: comparable_name(profile.issuer), pa.binary()),
         fields.serial_numbers,
         _by_profile(fields, lambda profile: profile.role, pa.int16()),
         pa.array(hashes, pa.binary()),
@@ -316,7 +317,7 @@ def _keys(fields: FieldBatch) -> Keys:
     words = -(-longest // _WORD)
     padded = np.zeros((len(lengths), words * _WORD), dtype=np.uint8)
     padded[np.arange(words * _WORD) < lengths[:, None]] = values
-    salts = [int.from_bytes(hashlib.sha256(profile.issuer).digest()[:_WORD]) for profile in fields.profiles]
+    salts = [int.from_bytes(comparable_name(profile.issuer)[:_WORD]) for profile in fields.profiles]
     lengths_spread = _mix(np.arange(longest + 1, dtype=np.uint64))  # or a length is taken for a part of a number
     keys: Keys = np.array([*salts, 0], dtype=np.uint64)[fields.profile] ^ lengths_spread[lengths]
     for number, word in enumerate(padded.view(np.uint64).T):

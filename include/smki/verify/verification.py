@@ -59,7 +59,7 @@ class SegmentFigures:
     deflate_bytes: int = 0  # 0 where the file is read in one pass
     statuses: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
-    issuers: Mapping[str, int] = field(default_factory=dict)  # Name, DER, hex
+    issuers: Mapping[str, int] = field(default_factory=dict)  # comparable name, hex
     set_digest: str = str(SetDigest())
     manufacturing: int = 0  # records that have the flag
     in_use_until: str = ""  # the earliest notAfter of the records with status I (UTC, ISO 8601); empty: none has it
@@ -111,7 +111,7 @@ class Verification:
 
     @property
     def issuers(self) -> dict[str, int]:
-        """Records by issuer (Name, DER, hex)."""
+        """Records by issuer (comparable name, hex)."""
         return _total(segment.issuers for segment in self.segments)
 
     @property

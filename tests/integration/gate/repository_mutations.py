@@ -75,7 +75,11 @@ REPOSITORY: dict[str, tuple[str, Make, str]] = {
         in_sql("UPDATE certificate SET body = :key WHERE id = 60", key=KEY_DER),
         "xml.key-material",
     ),
-    "issuers changed in the repository": (FULL, in_sql("UPDATE issuer SET name = name || '\\x00'"), "xml.issuers"),
+    "issuers changed in the repository": (
+        FULL,
+        in_sql("UPDATE issuer SET comparable = comparable || '\\x00'"),
+        "xml.issuers",
+    ),
     "event written into a closed window": (FULL, in_world(written_into_a_closed_window), "full.count"),
     "what entered changed in a window's row": (
         FULL,

@@ -10,7 +10,7 @@ from smki.errors import RepositoryUnavailableError
 from smki.repository.database import reading, session, writing
 from smki.repository.tables import issuer
 
-ISSUER = {"name": b"name", "display": "an issuer"}
+ISSUER = {"name": b"name", "comparable": b"name", "display": "an issuer"}
 
 
 def issuers(engine: Engine) -> int:

@@ -5,10 +5,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from asn1crypto import x509
 from sqlalchemy import CheckConstraint, Engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from conftest import NewRepository
+from smki.certificates.names import comparable_name
+from smki.errors import MigrationRefusedError
 from smki.repository.migrate import alembic_config, migrate
 from smki.repository.tables import metadata
 
@@ -57,3 +60,53 @@ def test_several_processes_may_migrate_at_once(new_repository: NewRepository) ->
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, [engine] * 4))
     assert "certificate" in inspect(engine).get_table_names()
+
+
+PRINTABLE, UTF8, OTHER = (
+    x509.Name.build({"common_name": one}, printable).dump()
+    for one, printable in [("OCA1", True), ("oca1", False), ("OCA2", False)]
+)
+
+
+def before_comparable_names(engine: Engine, serials: list[bytes]) -> None:
+    """A repository of the schema that told issuers apart by their spelling; issuers 1, 2, 3 have a certificate each."""
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0008")
+        for name in (PRINTABLE, UTF8, OTHER):
+            connection.execute(text("INSERT INTO issuer (name, display) VALUES (:name, 'an issuer')"), {"name": name})
+        for issuer_id, serial in enumerate(serials, start=1):
+            connection.execute(
+                text(
+                    "INSERT INTO certificate (class, issuer_id, serial_number, not_after, body, status) "
+                    "VALUES ('ORGANISATION', :issuer, :serial, now(), :serial, 'I')"
+                ),
+                {"issuer": issuer_id, "serial": serial},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO revocation_list (kind, issuer_id, number, this_update, next_update, entries, body) "
+                "VALUES ('CRL', 2, 7, now(), now(), 0, '1')"
+            )
+        )
+
+
+def test_spellings_of_an_issuers_name_become_one_issuer(repository: Engine) -> None:
+    before_comparable_names(repository, [b"\1", b"\2", b"\1"])
+    migrate(repository)
+    with repository.connect() as connection:
+        issuers = connection.execute(text("SELECT id, name, comparable FROM issuer ORDER BY id")).all()
+        certificates = connection.execute(text("SELECT issuer_id FROM certificate ORDER BY id")).scalars().all()
+        lists = connection.execute(text("SELECT issuer_id FROM revocation_list")).scalars().all()
+    assert issuers == [(1, PRINTABLE, comparable_name(UTF8)), (3, OTHER, comparable_name(OTHER))]
+    assert (certificates, lists) == ([1, 1, 3], [1])
+
+
+def test_certificates_that_would_become_one_stop_the_migration_by_name(repository: Engine) -> None:
+    before_comparable_names(repository, [b"\xab\1", b"\xab\1", b"\2"])
+    with pytest.raises(MigrationRefusedError, match="ab01"):
+        migrate(repository)
+    with repository.connect() as connection:
+        assert len(connection.execute(text("SELECT name FROM issuer")).all()) == 3
+    with repository.begin() as connection:
+        connection.execute(text("DELETE FROM certificate WHERE issuer_id = 2"))
+    migrate(repository)

@@ -27,6 +27,7 @@ from asn1crypto import x509
 from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, func, insert, select, text
 
 from smki.certificates.model import CertificateClass, ListKind, Status
+from smki.certificates.names import comparable_name
 from smki.errors import DataError, RevocationListRefusedError, TransitionRefusedError
 from smki.kinds.revocation.reading import (
     RevocationListFields,
@@ -173,11 +174,11 @@ _AUTHORITIES = text(
 
 def _authorities(connection: Connection, subject: bytes) -> list[_Authority]:
     """Lodged CA certificates with that subject, newest first; there are few, whatever the repository holds."""
-    found = []
+    found, wanted = [], comparable_name(subject)
     for body, certificate_class in connection.execute(_AUTHORITIES):
         parsed = x509.Certificate.load(body)
-        if parsed.subject.dump() == subject:
-            is_self_issued = parsed.issuer.dump() == subject
+        if comparable_name(parsed.subject.dump()) == wanted:
+            is_self_issued = comparable_name(parsed.issuer.dump()) == wanted
             found.append(_Authority(body, CertificateClass(certificate_class), is_self_issued))
     return found
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from asn1crypto import pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.name import _ASN1Type
 from sqlalchemy import Engine, Row, func, select, text
 from typer.testing import CliRunner
 
 from builders import change, contents_of, cut_off, day, during, lodge_bodies, name, produced, reference, self_made
-from smki.certificates.model import ListKind, Status
+from smki.certificates.model import ListKind, Status, Usage
 from smki.cli.application import app
 from smki.errors import RevocationListRefusedError
 from smki.kinds.revocation.lodging import (
@@ -233,6 +234,43 @@ def test_new_key_of_an_issuer_verifies_its_lists(stored: Engine, pki: Pki, crls:
     renewed = pki.root_oca.issuing("OCA1", datetime(2026, 1, 1, tzinfo=UTC))
     lodge_bodies(stored, [renewed.der])
     assert lodge_one(stored, Lister(renewed).next(number=2)).lodged.number == 2
+
+
+class Respelled(Authority):
+    """An authority that writes its name in other letters: small ones of another string type, with blanks around."""
+
+    @property
+    def name(self) -> x509.Name:  # type: ignore[override]
+        return x509.Name(
+            [
+                x509.NameAttribute(attribute.oid, f" {str(attribute.value).lower()}  ", _ASN1Type.PrintableString)
+                for attribute in self.certificate.subject
+            ]
+        )
+
+
+def respelled(authority: Authority) -> Authority:
+    return Respelled(authority.certificate, authority.key)
+
+
+def test_list_whose_issuer_spells_its_name_otherwise_revokes_and_is_one_issuer(
+    stored: Engine, pki: Pki, signed: list[bytes], crls: Lister
+) -> None:
+    lodge_one(stored, crls.next())
+    issuers = rows(stored, issuer)
+    assert lodge_one(stored, Lister(respelled(pki.issuing_oca), number=1).next(signed[ORGANISATION])).revoked == 1
+    assert status_of(stored, signed[ORGANISATION]) == "R"
+    assert rows(stored, issuer) == issuers
+
+
+def test_list_reaches_a_certificate_that_spells_its_issuers_name_otherwise(
+    stored: Engine, pki: Pki, crls: Lister
+) -> None:
+    other = replace(pki, issuing_oca=respelled(pki.issuing_oca))
+    body = other.organisation_certificate(2, Usage.DIGITAL_SIGNATURE, b"\x02SMKI\x02\0\x09", NOW - HOUR)
+    lodge_bodies(stored, [body])
+    assert lodge_one(stored, crls.next(body)).revoked == 1
+    assert status_of(stored, body) == "R"
 
 
 # What is refused
