@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -241,7 +242,8 @@ def name(unit: str | None = None, common_name: str | None = None, eui64: bytes |
     if unit is not None:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     if common_name is not None:
-        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+        with warnings.catch_warnings(action="ignore"):  # of a length that RFC 5280 does not allow
+            attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False))
     if eui64 is not None:
         identifier = b"\0" + eui64  # no unused bits
         attributes.append(x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, identifier, _ASN1Type.BitString))

@@ -28,7 +28,8 @@ TRAILER_BYTES = 8
 class GzipReader(io.RawIOBase):
     """The uncompressed bytes of a gzip stream, all of its members; each is checked against its trailer.
 
-    Raises DocumentRefusedError also for an expansion beyond 100 : 1.
+    Zeros after a member are padding, as `gzip -d` has it. Raises DocumentRefusedError also for an expansion beyond
+    100 : 1.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -39,6 +40,7 @@ class GzipReader(io.RawIOBase):
         self._taken = 0
         self._given = 0
         self.members = 1  # begun so far
+        self.padding = 0  # bytes so far
 
     def readable(self) -> bool:
         return True
@@ -52,6 +54,11 @@ class GzipReader(io.RawIOBase):
             if self._member.eof:
                 if not self._input:
                     return 0
+                member = self._input.lstrip(b"\0")
+                self.padding += len(self._input) - len(member)
+                self._input = member
+                if not member:
+                    continue
                 self._member = isal_zlib.decompressobj(wbits=31)
                 self.members += 1
             elif not self._input and not self._member.unconsumed_tail:

@@ -9,6 +9,8 @@ from lxml import etree
 from smki.annex_b.version import CURRENT, AnnexB, find_by_root
 from smki.errors import DocumentRefusedError
 
+_WHITE_SPACE = dict.fromkeys(map(ord, " \t\r\n"))  # as XML has it
+
 
 class Record(NamedTuple):
     """One certificate as a file states it; texts as they stand there, None where the element is absent."""
@@ -68,5 +70,12 @@ def read_records(stream: BinaryIO, name: str) -> Iterator[Record]:
 
 
 def decode_body(text: str) -> bytes:
-    """A record's body: DER. Raises ValueError where it is not Base64 on one line."""
-    return bytes(pybase64.b64decode(text, validate=True))
+    """A record's body: DER. White space may stand in it, as in any xs:base64Binary (XML Schema, 3.2.16).
+
+    Raises ValueError where it is not Base64.
+    """
+    letters = text.translate(_WHITE_SPACE)
+    body = bytes(pybase64.b64decode(letters, validate=True))
+    if pybase64.b64encode(body) != letters.encode():
+        raise ValueError("bits that belong to no byte are set")
+    return body

@@ -25,7 +25,8 @@ from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
 
 REFUSED = -1
-_TEMPLATES_PER_LENGTH = 64  # beyond it, certificates of that length are read one by one
+_TEMPLATES_PER_LENGTH = 64  # beyond it, and beyond the bytes of all, certificates are read one by one
+_TEMPLATE_BYTES = 32 << 20  # a reader may live as long as a hostile file is read
 _DATE_LETTERS = {"utc_time": 13, "general_time": 15}  # YYMMDDHHMMSSZ, YYYYMMDDHHMMSSZ; others are read in full
 _FIRST, _LAST = np.array([1, 1, 0, 0, 0], dtype=np.uint8), np.array([12, 31, 23, 59, 59], dtype=np.uint8)
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.uint8)  # 29 February is read in full
@@ -81,6 +82,7 @@ class BatchReader:
     def __init__(self, ca_class: CertificateClass | None = None) -> None:
         self._ca_class = ca_class
         self._templates: dict[int, list[_Template]] = defaultdict(list)
+        self._template_bytes = 0
 
     def read(self, bodies: pa.BinaryArray) -> FieldBatch:
         """The fields of `bodies` (DER, no nulls)."""
@@ -123,7 +125,11 @@ class BatchReader:
             row = int(left.argmax())
             left[row] = False
             new = self._read_one(matrix[row, :length].tobytes(), rows[[row]], words.shape[1], reading)
-            if new is not None and len(templates) < _TEMPLATES_PER_LENGTH:
+            if new is None:
+                continue
+            kept = self._template_bytes + len(new.fields.issuer) + new.reference.nbytes + new.fixed.nbytes
+            if len(templates) < _TEMPLATES_PER_LENGTH and kept < _TEMPLATE_BYTES:
+                self._template_bytes = kept
                 templates.append(new)
                 read_by(new)
 

@@ -30,6 +30,10 @@ _PRIVATE_KEY = re.compile(
     re.DOTALL,
 )
 _ROLE = re.compile("[0-9A-Fa-f]{2}")
+_MOST_BYTES = 1 << 16  # of a certificate; real ones have some hundred
+_MOST_SERIAL_BYTES = 20  # RFC 5280, 4.1.2.2
+_MOST_NAME_BYTES = 1_024  # of a Name; PostgreSQL indexes 2,700, and comparing it may make it longer
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 _SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 16, 2, 23, 24  # ASN.1 tags
 _ARMOURED = b"PRIVATE KEY"  # PEM has dashes after it, PGP " BLOCK", SSH2 a blank
 
@@ -44,8 +48,12 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
     """The fields of one DER certificate; `ca_class` is the class of a CA certificate whose name does not say it.
 
     Raises PrivateKeyRefusedError for a private key, CertificateRefusedError for all else that is no certificate of one
-    of the four classes.
+    of the four classes, or is too large to be one.
     """
+    if holds_armoured_key(der):
+        raise PrivateKeyRefusedError("certificate", "it holds the words that begin a private key.")
+    if len(der) > _MOST_BYTES:
+        raise CertificateRefusedError("certificate", f"it has {len(der):,} bytes, and the limit is {_MOST_BYTES:,}.")
     try:
         certificate = x509.Certificate.load(der, strict=True)
         certificate.native  # noqa: B018  # parses every part now rather than at some later access
@@ -93,16 +101,23 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
     if not isinstance(not_after, datetime):  # asn1crypto's own type for the year 0
         raise CertificateRefusedError("certificate", f"it ends in the year {not_after.year}, which no calendar has.")
     is_ca = certificate_class in (CertificateClass.OCA, CertificateClass.DCA)
-    common_name = _text(subject.get("common_name"))
+    common_name = str(subject["common_name"]) if "common_name" in subject else None
     if eui64 is None and not common_name:
         raise CertificateRefusedError(
             "certificate", "it has neither an EUI-64 nor a common name, and Annex B wants one of them as its subject."
         )
     if eui64 is not None and (not isinstance(eui64, bytes) or len(eui64) != 8):
         raise CertificateRefusedError("certificate", f"its identifier {eui64!r} is not an EUI-64 of 8 bytes.")
+    _check_name("issuer", certificate.issuer, certificate.issuer.human_friendly)
+    _check_name("subject", certificate.subject, common_name or "")
     serial = certificate["tbs_certificate"]["serial_number"].contents
     if not serial.strip(b"\0") or serial[0] & 0x80:
         raise CertificateRefusedError("certificate", "its serial number is not a positive integer (RFC 5280, 4.1.2.2).")
+    if len(serial.lstrip(b"\0")) > _MOST_SERIAL_BYTES:
+        raise CertificateRefusedError(
+            "certificate",
+            f"its serial number has {len(serial)} bytes, and {_MOST_SERIAL_BYTES} are allowed (RFC 5280, 4.1.2.2).",
+        )
     return CertificateFields(
         certificate_class=certificate_class,
         issuer=certificate.issuer.dump(),
@@ -116,12 +131,16 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
     )
 
 
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    if not (text := str(value)).isprintable():
-        raise CertificateRefusedError("certificate", f"its common name {text!r} has characters that XML cannot carry.")
-    return text
+def _check_name(part: str, name: x509.Name, text: str) -> None:
+    """Raises CertificateRefusedError for a Name that the repository, or Annex B, cannot hold; `text` is shown of it."""
+    if len(name.dump()) > _MOST_NAME_BYTES:
+        raise CertificateRefusedError(
+            "certificate", f"its {part}'s Name has {len(name.dump()):,} bytes, and the limit is {_MOST_NAME_BYTES:,}."
+        )
+    if _CONTROLS.search(text):
+        raise CertificateRefusedError(
+            "certificate", f"its {part}'s Name {text!r} has control characters, which XML cannot carry."
+        )
 
 
 def _class_of(

@@ -30,6 +30,7 @@ from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedErr
 from smki.repository.database import session
 
 _BATCH = 20_000  # certificates a transaction: tens of MB, whatever is lodged
+_BATCH_BYTES = 64 << 20  # of their bodies: a certificate may have 64 KiB, real ones have some hundred bytes
 _ANALYSE_FROM = 100_000  # certificates after which the planner's statistics are renewed at once
 _LISTED = 100  # refusals that a report spells out; all of them are in rejected_lodgement
 
@@ -53,7 +54,7 @@ class RevocationListOffer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that was not lodged; `body` is empty where its bytes must not be kept."""
+    """Something that was not lodged; `body` is empty where there are none, or where they must not be kept."""
 
     body: bytes
     origin: str
@@ -156,7 +157,13 @@ class _Batch:
 
 
 def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -> _Batch | None:
-    batch = list(islice(remaining, _BATCH))
+    batch: list[Lodgement | Refusal] = []
+    size = 0
+    for offer in islice(remaining, _BATCH):
+        batch.append(offer)
+        size += len(offer.body)
+        if size > _BATCH_BYTES:
+            break
     if not batch:
         return None
     refusals = [offer for offer in batch if isinstance(offer, Refusal)]
@@ -239,7 +246,7 @@ def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal])
 def issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes, int]) -> int:
     """The id of an issuer, whose Name (DER) may be spelled in any way, given on first sight; `known` remembers it."""
     if name not in known:
-        comparable, display = comparable_name(name), x509.Name.load(name).human_friendly
+        comparable, display = comparable_name(name), _storable(x509.Name.load(name).human_friendly)
         database.execute(_INSERT_ISSUER, [name, comparable, display])
         row = database.execute("SELECT id FROM issuer WHERE comparable = %s", [comparable]).fetchone()
         assert row is not None  # noqa: S101  # just inserted or there before
@@ -252,8 +259,13 @@ def _refusal(offer: Lodgement, error: CertificateRefusedError) -> Refusal:
 
 
 def _may_be_kept(refusal: Refusal) -> bool:
-    """Whether there are bytes to keep, and no private key among them, for whatever reason they were refused."""
-    return bool(refusal.body) and not is_private_key(refusal.body)
+    """Whether no private key is among the bytes, for whatever reason they were refused."""
+    return not isinstance(refusal.error, PrivateKeyRefusedError) and not is_private_key(refusal.body)
+
+
+def _storable(text: str) -> str:
+    """A text as PostgreSQL takes it: no NUL, no half of a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _conflict(offer: Lodgement) -> Refusal:
@@ -267,4 +279,5 @@ def _conflict(offer: Lodgement) -> Refusal:
 
 
 def _rejected_row(refusal: Refusal) -> tuple[bytes, bytes, str, str]:
-    return hashlib.sha256(refusal.body).digest(), refusal.body, refusal.origin, str(refusal.error)
+    origin, reason = _storable(refusal.origin), _storable(str(refusal.error))
+    return hashlib.sha256(refusal.body).digest(), refusal.body, origin, reason

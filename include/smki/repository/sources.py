@@ -83,8 +83,12 @@ def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) 
         except StopIteration:
             return
         except ValueError as error:
-            kept = b"" if holds_armoured_key(text) else text[:_KEPT]
-            yield Refusal(kept, origin, _no_certificate(origin, f"it is not PEM ({error})."))
+            if holds_armoured_key(text):
+                yield Refusal(
+                    b"", origin, PrivateKeyRefusedError(origin, f"it is not PEM ({error}) with a private key.")
+                )
+            else:
+                yield Refusal(text[:_KEPT], origin, _no_certificate(origin, f"it is not PEM ({error})."))
             return
         if holds_armoured_key(kind.encode()):
             rule = "a repository holds certificates only, and this is a private key."

@@ -256,9 +256,7 @@ def _decode(text: str, item: str, row: int) -> bytes:
     try:
         return decode_body(text)
     except ValueError as error:
-        raise FaultError(
-            Fault.BODY, _record_item(item, row), f"its body is not Base64 on one line ({error})."
-        ) from error
+        raise FaultError(Fault.BODY, _record_item(item, row), f"its body is not Base64 ({error}).") from error
 
 
 def _by_profile(

@@ -318,6 +318,8 @@ def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, pro
                 progress(stream.tell(), size)
             if gzip.members != 1:
                 faults.append(FaultError(Fault.GZIP, file.name, f"it has {gzip.members} gzip members, not one."))
+            if gzip.padding:
+                faults.append(FaultError(Fault.GZIP, file.name, f"{gzip.padding:,} zeros follow its gzip member."))
         except FaultError as error:
             faults.append(error)
         except DocumentRefusedError as error:

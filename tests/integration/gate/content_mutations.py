@@ -136,7 +136,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "namespace": (in_head(ROOT, ROOT[:-1] + b' xmlns="urn:x">'), "xml.schema"),
     "serial number in lower case": (in_records(rb"(?<=Serial>)\w+", lambda m: m[0].lower()), "xml.schema"),
     "EUI-64 without hyphens": (in_records(rb"(?<=AltName>)[\w-]+", lambda m: m[0].replace(b"-", b"")), "xml.schema"),
-    "Base64 on two lines": (in_records(rb"(<CertificateBody>.{64})", rb"\1\n"), "xml.bodies"),
+    "Base64 on two lines": (in_records(rb"(<CertificateBody>.{64})", rb"\1\n"), "xml.plain"),
     "body of a revocation list": (body_of_a_list, "xml.bodies"),
     "body with bytes after it": (other_body(lambda body: body + b"more"), "xml.bodies"),
     "body cut short": (other_body(lambda body: body[:-9]), "xml.bodies"),

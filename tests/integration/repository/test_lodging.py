@@ -98,10 +98,36 @@ def test_rest_of_a_batch_is_lodged_and_what_is_refused_keeps_bytes_and_reason(re
     report = lodge_bodies(repository, [good[2], *bad, *good])
     assert (report.lodged, report.already_there, report.refused) == (6, 1, 5)
     kept = rows(repository, rejected_lodgement)
-    assert {row.body for row in kept} == set(bad) - {b""}
+    assert {row.body for row in kept} == set(bad)
     assert all(row.sha256 == hashlib.sha256(row.body).digest() for row in kept)
     assert all("it is no X.509 certificate" in row.reason for row in kept)
     assert {row.origin for row in kept} == {"test"}
+
+
+def test_what_postgresql_could_not_store_is_refused_alone(repository: Engine, signed: list[bytes]) -> None:
+    """And its reason is kept, whatever stands in its name and origin."""
+    role = name("02", None, b"\x02SMKI\x02\0\x09")
+    bad = [
+        *(self_made(role, name("07", text), usages=["digital_signature"], ca=False) for text in ("OCA\0", "O" * 3_500)),
+        with_serial(signed[30], b"\1" * 100),
+    ]
+    offers = [Lodgement(body, "a\0b \udc80") for body in [*signed[:10], *bad, *signed[10:20]]]
+    report = lodge(repository, offers)
+    assert (report.lodged, report.refused) == (20, 3)
+    kept = rows(repository, rejected_lodgement)
+    assert {row.body for row in kept} == set(bad)
+    assert {row.origin for row in kept} == {r"a\0b \udc80"}
+
+
+def test_batch_ends_where_its_bodies_grow_large(repository: Engine) -> None:
+    heard: list[int] = []
+    lodge(
+        repository,
+        [Lodgement(b"%04d" % number + bytes(1 << 20), "test") for number in range(70)],
+        progress=heard.append,
+    )
+    assert len(heard) > 1
+    assert heard[-1] == len(rows(repository, rejected_lodgement)) == 70
 
 
 def test_second_offer_of_a_refused_certificate_counts_up(repository: Engine) -> None:

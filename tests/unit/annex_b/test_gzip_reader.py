@@ -63,8 +63,17 @@ def test_damaged_stream_is_refused_or_gives_the_same(content: bytes, data: st.Da
     assert read == content  # a flipped bit of the time or of a hint
 
 
+@given(members=MEMBERS, zeros=st.integers(1, 2_000), size=st.integers(1, 3_000))
+def test_zeros_after_a_member_are_padding(members: list[bytes], zeros: int, size: int) -> None:
+    stream = b"".join(member(content, 6) + bytes(zeros) for content in members)
+    assert read_all(stream, size) == b"".join(members)
+    reader = GzipReader(io.BytesIO(stream), "x")
+    reader.readall()
+    assert (reader.members, reader.padding) == (len(members), zeros * len(members))
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"garbage", b"\0" * 40]
+    "content", [b"", b"garbage", b"\x1f\x8b", gzip.compress(b"x", mtime=0) + b"\0garbage", b"\0" * 40]
 )
 def test_what_is_no_gzip_is_refused(content: bytes) -> None:
     with pytest.raises(DocumentRefusedError):

@@ -70,8 +70,13 @@ def test_text_that_a_comment_divides_is_read_whole() -> None:
     assert list(read_records(io.BytesIO(xml), "x")) == [record]
 
 
-@pytest.mark.parametrize("text", ["AAA", "AA=A", "A A=", "AAAA\n", "ÄAAA", "AAAA=", "-_=="])
-def test_body_that_is_not_base64_on_one_line_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["AAAA", " AAAA", "AAAA\n", "\r\n  AA\tA\r\nA \n"])
+def test_white_space_in_a_body_is_no_part_of_it(text: str) -> None:
+    assert decode_body(text) == bytes(3)
+
+
+@pytest.mark.parametrize("text", ["AAA", "AA=A", "AAAA=", "-_==", "ÄAAA", "AA\xa0AA", "AA\x0bAA", "AB==", "A A="])
+def test_body_that_is_not_base64_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # binascii.Error has many texts
         decode_body(text)
 

@@ -134,6 +134,23 @@ def test_serial_number_that_is_not_positive_is_refused(signed: list[bytes], cont
         read_certificate(with_serial(signed[-1], contents))
 
 
+def test_serial_number_of_more_than_20_bytes_is_refused(signed: list[bytes]) -> None:
+    """RFC 5280, 4.1.2.2."""
+    assert len(read_certificate(with_serial(signed[-1], b"\0" + b"\xff" * 20)).serial_number) == 20
+    with pytest.raises(CertificateRefusedError, match="21 bytes"):
+        read_certificate(with_serial(signed[-1], b"\1" * 21))
+
+
+def test_certificate_beyond_the_limit_of_bytes_is_refused(signed: list[bytes]) -> None:
+    with pytest.raises(CertificateRefusedError, match="65,536"):
+        read_certificate(signed[-1] + bytes(1 << 16))
+
+
+@pytest.mark.parametrize("common_name", ["OCA\u00a0Ü 1", "OCA 電", "OCA 👍", "OCA a\u00adb", "OCA\u202e"])
+def test_letters_beyond_ascii_are_read(common_name: str) -> None:
+    assert read_certificate(self_made(name("07", common_name))).common_name == common_name
+
+
 @pytest.mark.parametrize("odd", ["000101000000Z", "20160229235959Z", "00010101000000Z", "00000101000000Z"])
 def test_odd_date_of_its_start_does_not_matter(signed: list[bytes], odd: str) -> None:
     body = with_not_before(signed[-1], odd)
@@ -154,6 +171,11 @@ SIGNS = {"usages": ["digital_signature"], "ca": False}
     [
         (self_made(name("07", "ABCD")), "OCA nor DCA"),
         (self_made(name("07", "OCA\n")), "XML"),
+        (self_made(name("07", "OCA\0")), "XML"),
+        (self_made(name("02", None, EUI64), name("07", "OCA\0"), **SIGNS), "issuer's Name"),
+        (self_made(name("02", None, EUI64), name("07", "O" * 2_048), **SIGNS), "issuer's Name"),
+        (self_made(name("07", "OCA" * 700), name("07", "OCA")), "subject's Name"),
+        (self_made(name("07", "OCA PRIVATE KEY")), "private key"),
         (self_made(name("02", "Somebody"), **SIGNS), "four classes"),
         (self_made(name(), **SIGNS), "hardwareModuleName"),
         (self_made(name("02", eui64=EUI64[:7]), **SIGNS), "EUI-64 of 8 bytes"),

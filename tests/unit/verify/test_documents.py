@@ -96,6 +96,8 @@ BY_OTHERS: dict[str, Rewriting] = {
     "CDATA": lambda xml: re.sub(rb"<CertificateSerial>(\w+)<", rb"<CertificateSerial><![CDATA[\1]]><", xml),
     "character references": lambda xml: xml.replace(b"<CertificateStatus>I<", b"<CertificateStatus>&#73;<"),
     "instruction": lambda xml: xml.replace(ROOT, b"<?xml-stylesheet href='a'?>" + ROOT),
+    "Base64 in lines": lambda xml: re.sub(rb"([\w+/]{64})(?=[\w+/=])", rb"\1\r\n", xml),
+    "Base64 on a line of its own": lambda xml: re.sub(rb"(?<=<CertificateBody>)([^<]+)", rb"\n    \1\n  ", xml),
     "space in every tag": lambda xml: re.sub(rb"<(/?Cert\w+)>", rb"<\1 >", xml),
 }
 
@@ -210,7 +212,6 @@ DAMAGES: dict[str, tuple[Damage, Fault] | tuple[Damage, Fault, str]] = {
     ),
     "body that is empty": (on_records(rb"(<CertificateBody>)[^<]+<", rb"\1<"), Fault.BODY),
     "body that is no Base64": (on_records(rb"(<CertificateBody>)MII", rb"\1MI*"), Fault.XML),
-    "body on two lines": (on_records(rb"(<CertificateBody>)(.{64})", rb"\1\2\n"), Fault.BODY),
     "wrong serial number": (on_line(2, S, rb"<CertificateSerial>\g<1>00<"), Fault.FIELDS, "CertificateSerial"),
     "serial number in lower case": (on_line(2, rb"<CertificateSerial>\w+<", b"<CertificateSerial>ab<"), Fault.XML),
     "serial number with a sign byte": (on_line(2, S, rb"<CertificateSerial>00\1<"), Fault.FIELDS, "CertificateSerial"),
