@@ -30,7 +30,7 @@ class SetDigest:
 
     @classmethod
     def of_hashes(cls, hashes: Iterable[bytes]) -> "SetDigest":
-        """Digest of the certificates whose SHA-256 values (32 bytes each) are given."""
+        """Digest of the certificates whose SHA-256 values are given, 32 bytes each, one or more in an item."""
         lanes = np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 4)
         first, second, third, fourth = (int(lane) for lane in lanes.sum(axis=0, dtype=np.uint64))
         return cls(len(lanes), (first, second, third, fourth))

@@ -18,19 +18,22 @@ from smki.certificates.names import comparable_name
 from smki.certificates.set_digest import SetDigest
 from smki.repository.database import arrow_connection, libpq_url, reading
 from smki.repository.tables import NEVER_EXPIRES, certificate, issuer
-from smki.repository.windows import BEFORE_AND_AFTER, MOVED
+from smki.repository.windows import MOVED
 
-# Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
-_CHANGED = f"SELECT sha256(c.body) AS sha256, c.class, c.serial_number, c.manufacturing, {BEFORE_AND_AFTER} {MOVED}"
+# Hashes are those that were taken when the certificates were lodged; what explains a difference (_LANES) reads what the
+# repository has now. Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
+_CHANGED = f"""
+SELECT sha256, c.class, c.serial_number, c.manufacturing, before, after
+{MOVED} JOIN certificate c ON c.id = certificate_id
+"""
 _AS_OF = """
 FROM (
   SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
   WHERE window_seq <= {seq} ORDER BY certificate_id, id DESC
-) state JOIN certificate c ON c.id = state.certificate_id
-WHERE state.status IN ({statuses})
-"""
-_LANES = f"SELECT c.id, substring(sha256(c.body) FOR 8) AS lane {_AS_OF}"
-_HASHES = f"SELECT state.status, sha256(c.body) AS sha256 {_AS_OF}"
+) state JOIN"""
+_OF_STATUSES = "state.certificate_id WHERE state.status IN ({statuses})"
+_LANES = f"SELECT c.id, substring(sha256(c.body) FOR 8) AS lane {_AS_OF} certificate c ON c.id = {_OF_STATUSES}"
+_HASHES = f"SELECT state.status, h.sha256 {_AS_OF} body_hash h ON h.certificate_id = {_OF_STATUSES}"
 
 _AFTER_FINAL = text(
     """

@@ -83,6 +83,17 @@ certificate = Table(
     UniqueConstraint("serial_number", "issuer_id"),  # in this order it finds a serial number alone, too
     Index("certificate_expiring_idx", "not_after", postgresql_where=text(f"not_after < {NEVER_EXPIRES}")),
     Index("certificate_authority_idx", "class", postgresql_where=text("class IN ('OCA', 'DCA')")),
+    # None names the status, so that a change of it need not touch any.
+    Index("certificate_revocable_idx", "issuer_id", postgresql_where=text("class <> 'DEVICE'")),
+    Index("certificate_manufacturing_idx", "id", postgresql_where=text("manufacturing")),
+)
+
+# A trigger on certificate fills it. It has a tenth of the pages, and no change of status rewrites it.
+body_hash = Table(
+    "body_hash",
+    metadata,
+    Column("certificate_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", LargeBinary, nullable=False, comment="of the body, as lodged"),
 )
 
 status_event = Table(

@@ -28,7 +28,7 @@ from smki.errors import EarlyWindowError, WindowError
 from smki.repository.database import reading, session
 from smki.repository.tables import NEVER_EXPIRES, delta_window, status_event
 
-_BATCH = 20_000
+_TOGETHER = 65_536  # ids whose hashes come in one row: 2 MB at the most
 _WAITED_FOR = timedelta(seconds=30)
 _SOON = timedelta(minutes=5)  # as far as the clocks of two machines may be apart; later is another day's
 CutOff = Callable[[date], datetime]
@@ -183,24 +183,28 @@ _EXPIRE = text(
     """  # noqa: S608
 )
 
-# Of each certificate that the window touches: its DER and its status before and after. The last event is the one with
-# the highest id: id and status in one number let one aggregate find both.
+# Of each certificate that the window touches: its status before and after. The last event is the one with the highest
+# id: id and status in one number let one aggregate find both. The difference of two windows, where a comparison would
+# do, keeps the planner from the index on windows: it would be searched once a window for each certificate.
 MOVED = """
-    FROM (
-      SELECT certificate_id,
-             max(id * 8 + strpos('PINER', status)) FILTER (WHERE window_seq < {seq}) AS before,
-             max(id * 8 + strpos('PINER', status)) AS after
-      FROM status_event
-      WHERE window_seq <= {seq}
-        AND certificate_id IN (SELECT certificate_id FROM status_event WHERE window_seq = {seq})
-      GROUP BY certificate_id
-    ) moved
-    JOIN certificate c ON c.id = moved.certificate_id
+FROM (
+  SELECT certificate_id, sha256, substr('PINER', (earlier.last % 8)::int, 1) AS before,
+         substr('PINER', (greatest(changed.last, earlier.last) % 8)::int, 1) AS after
+  FROM (
+    SELECT certificate_id, max(id * 8 + strpos('PINER', status)) AS last
+    FROM status_event WHERE window_seq = {seq} GROUP BY certificate_id
+  ) changed
+  CROSS JOIN LATERAL (
+    SELECT max(id * 8 + strpos('PINER', status)) AS last
+    FROM status_event WHERE certificate_id = changed.certificate_id AND window_seq - {seq} < 0
+  ) earlier
+  JOIN body_hash USING (certificate_id)
+) moved
 """
-BEFORE_AND_AFTER = """
-    substr('PINER', (moved.before % 8)::int, 1) AS before, substr('PINER', (moved.after % 8)::int, 1) AS after
-"""
-_MOVES = text(f"SELECT c.body, {BEFORE_AND_AFTER} {MOVED.format(seq=':seq')}")
+_MOVES = text(
+    f"SELECT before, after, string_agg(sha256, ''::bytea) {MOVED.format(seq=':seq')} "
+    f"GROUP BY before, after, certificate_id / {_TOGETHER}"
+)
 
 
 def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
@@ -214,11 +218,14 @@ def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
 def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Window:
     events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount + _expire(connection, seq, cutoff)
     changed = entered = departed = SetDigest()
-    moves = connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": _BATCH})
-    for batch in moves.partitions(_BATCH):  # without a size it fetches everything, whatever `yield_per` says
-        changed += SetDigest.of(body for body, _, _ in batch)
-        entered += SetDigest.of(body for body, before, after in batch if after == Status.IN_USE != before)
-        departed += SetDigest.of(body for body, before, after in batch if before == Status.IN_USE != after)
+    connection.execute(text("SET LOCAL enable_hashagg = off"))  # it would have all hashes in memory; a sort spills
+    for before, after, hashes in connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": 1}):
+        digest = SetDigest.of_hashes([hashes])
+        changed += digest
+        if after == Status.IN_USE != before:
+            entered += digest
+        elif before == Status.IN_USE != after:
+            departed += digest
     row = connection.execute(
         insert(delta_window)
         .values(

@@ -1,3 +1,4 @@
+import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,14 +7,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from asn1crypto import x509
-from sqlalchemy import CheckConstraint, Engine, inspect, text
+from sqlalchemy import CheckConstraint, Engine, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
+from builders import during, lodge_bodies, look_alikes
 from conftest import NewRepository
 from smki.certificates.names import comparable_name
 from smki.errors import MigrationRefusedError
 from smki.repository.migrate import alembic_config, migrate
-from smki.repository.tables import metadata
+from smki.repository.tables import body_hash, metadata
 
 
 def test_migrations_make_the_tables_that_the_code_names(repository: Engine) -> None:
@@ -51,6 +53,18 @@ def test_migrations_can_be_taken_back_and_made_again(repository: Engine) -> None
     assert inspect(repository).get_table_names() == ["alembic_version"]
     migrate(repository)
     assert set(metadata.tables) < set(inspect(repository).get_table_names())
+
+
+def test_certificates_that_were_lodged_before_get_their_hashes(repository: Engine) -> None:
+    bodies = look_alikes(3)
+    lodge_bodies(repository, bodies[:2], during(1))
+    with repository.begin() as connection:
+        command.downgrade(alembic_config(connection), "0009")
+    migrate(repository)
+    lodge_bodies(repository, bodies[2:], during(1))
+    with repository.connect() as connection:
+        kept = connection.execute(select(body_hash.c.sha256).order_by(body_hash.c.certificate_id)).scalars().all()
+    assert kept == [hashlib.sha256(body).digest() for body in bodies]
 
 
 def test_several_processes_may_migrate_at_once(new_repository: NewRepository) -> None:
