@@ -3,7 +3,7 @@
 set -eu
 
 airflow db migrate
-smki windows list # the repository's schema: every smki command brings it up to date first
+smki init # the repository's schema
 airflow pools set smki_publish 1 "one publisher at a time"
 airflow users create --role Admin --username "$ADMIN_USER" --email "$ADMIN_EMAIL" --firstname SMKI --lastname Admin \
   --password "$ADMIN_PASSWORD"

@@ -165,6 +165,13 @@ class RemovalRefusedError(DataError):
     )
 
 
+class SchemaError(ConfigurationError):
+    """The repository's schema is older or newer than this program's, or there is none."""
+
+    CONSEQUENCE = "Nothing was read or written."
+    NEXT_STEP = "back the repository up, stop what still works on it, and run `smki init`."
+
+
 class AnchorSlotError(DataError):
     """The repository's certificates do not fit the anchor slots that they are configured for."""
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from smki.cli.exit_codes import Commands
-from smki.cli.terminal import AsJson, open_project, parse_date, print_facts, print_json, progress_bar, show
+from smki.cli.terminal import AsJson, parse_date, print_facts, print_json, progress_bar, show
 from smki.repository.lodging import LodgingReport
+from smki.repository.project import open_project
 from smki_demo.generator import filling
 from smki_demo.generator.anchor_slots import write_anchor_slots
 

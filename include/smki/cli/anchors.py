@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, open_project, out, print_json, print_table, show
+from smki.cli.terminal import AsJson, err, out, print_json, print_table, show
 from smki.kinds.anchors.production import check_configured, load_anchor_set, produce_set
 from smki.kinds.anchors.rules import SlotResult
 from smki.kinds.anchors.set_ledger import SetState, set_state
+from smki.repository.project import open_project
 from smki.verify.verification import verify_file
 
 app = typer.Typer(no_args_is_help=True, help="Certificates for Device anchor slots, by region, and their document.")

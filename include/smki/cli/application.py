@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, audit, extract, gate, repository, retention, revocation, status
+from smki.cli import anchors, audit, extract, gate, repository, retention, revocation, schema, status
 from smki.cli.exit_codes import Commands
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     "Exit codes: 0 done · 1 the data break a rule · 2 wrong usage · 3 a setting has to be changed · "
     "4 a disk, network or server failed, try again · 5 the gate holds the file · 70 a mistake in this program.",
 )
+app.command()(schema.init)
 app.command()(repository.lodge)
 app.command()(repository.rejected)
 app.add_typer(repository.certificate_app, name="certificate")

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, open_project, out, print_json
+from smki.cli.terminal import AsJson, err, out, print_json
 from smki.errors import SmkiError
 from smki.publish.login import audited_site_from_environment
+from smki.repository.project import open_project
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Finding
 from smki.watch.findings_ledger import KnownFinding

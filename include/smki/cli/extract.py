@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from smki.cli.terminal import AsJson, BusinessDate, Workers, find_obligation, open_project, progress_bar, show
+from smki.cli.terminal import AsJson, BusinessDate, Workers, find_obligation, progress_bar, show
 from smki.errors import PlanError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce as produce_extract
 from smki.obligations.catalogue import DeltaExtract, FullExtract
 from smki.repository.database import libpq_url
+from smki.repository.project import open_project
 from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki.store.manifest import manifest_path, read_manifest

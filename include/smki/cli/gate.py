@@ -14,7 +14,6 @@ from smki.cli.terminal import (
     Workers,
     err,
     find_obligation,
-    open_project,
     out,
     parse_date,
     print_json,
@@ -29,6 +28,7 @@ from smki.gate.report.wording import sentence
 from smki.kinds import Source
 from smki.kinds.evidence import gather_evidence
 from smki.obligations.catalogue import Obligation, UserGuide
+from smki.repository.project import open_project
 
 _SHOWN = 10  # things concerned that the terminal shows of a check
 _COLOUR = {Verdict.PASS: "green", Verdict.HOLD: "yellow", Verdict.FAIL: "red"}

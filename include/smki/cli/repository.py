@@ -14,7 +14,6 @@ from smki.cli.revocation import lodgement_facts
 from smki.cli.terminal import (
     AsJson,
     err,
-    open_project,
     parse_date,
     print_facts,
     print_json,
@@ -24,6 +23,7 @@ from smki.cli.terminal import (
 from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.repository import lodging, status, windows
 from smki.repository.database import reading
+from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 from smki.repository.tables import rejected_lodgement
 

@@ -9,11 +9,12 @@ import typer
 from sqlalchemy import Engine
 
 from smki.cli.exit_codes import end_with
-from smki.cli.terminal import AsJson, open_project, out, print_json, print_table
+from smki.cli.terminal import AsJson, out, print_json, print_table
 from smki.errors import SmkiError
 from smki.obligations.catalogue import UserGuide
 from smki.publish.login import site_from_environment
 from smki.publish.site import Site
+from smki.repository.project import open_project
 from smki.retention.execution import RetentionReport, apply_retention, look_at_site
 from smki.retention.rules import Action, FilePlan
 

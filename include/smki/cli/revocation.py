@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from smki.certificates.model import ListKind
-from smki.cli.terminal import AsJson, err, open_project, show
+from smki.cli.terminal import AsJson, err, show
 from smki.errors import PlanError
 from smki.kinds.revocation.evidence import examine_list
 from smki.kinds.revocation.file import lists_without_successor, newest_list, write_revocation_file
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.repository.database import reading
+from smki.repository.project import open_project
 
 app = typer.Typer(
     no_args_is_help=True, help="The revocation lists: what is lodged, and the files of SEC 2.3.3 (c), (d)."

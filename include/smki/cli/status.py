@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import typer
 
-from smki.cli.terminal import AsJson, open_project, out, print_json, print_table
+from smki.cli.terminal import AsJson, out, print_json, print_table
+from smki.repository.project import open_project
 from smki.watch.states import span
 from smki.watch.status_report import Chain, StatusReport, status_report
 

@@ -18,8 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from smki.obligations.catalogue import Obligation, UserGuide
-from smki.repository import project
-from smki.repository.migrate import migrate
 from smki.watch.states import span
 
 Facts = Mapping[str, Any]  # instants as datetime, lengths of time as timedelta
@@ -51,13 +49,6 @@ BusinessDate = Annotated[
     date,
     typer.Option("--date", metavar="YYYY-MM-DD", parser=parse_date, help="Business date: the day of the cut-off."),
 ]
-
-
-def open_project() -> project.Project:
-    """The installation that the environment describes; its repository's schema is brought up to date first."""
-    opened = project.open_project()
-    migrate(opened.engine)
-    return opened
 
 
 def find_obligation(guide: UserGuide, name: str) -> Obligation:

@@ -1,12 +1,11 @@
 """Brings a repository's schema up to date (Alembic), safely from several processes at once."""
 
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from smki.repository.database import writing
+from smki.repository.schema import MIGRATIONS, check_known, find_revision
 
 _LOCK = 0x534D4B49  # "SMKI": the advisory lock of migrations
 
@@ -14,13 +13,19 @@ _LOCK = 0x534D4B49  # "SMKI": the advisory lock of migrations
 def alembic_config(connection: Connection) -> Config:
     """Alembic's settings for the repository's migrations on an open connection."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
-def migrate(engine: Engine) -> None:
-    """Applies all migrations that the repository lacks. Raises RepositoryUnavailableError."""
+def migrate(engine: Engine) -> str | None:
+    """Applies all migrations that the repository lacks; returns the schema that it had before.
+
+    Raises SchemaError for a schema that is newer than this program's, and RepositoryUnavailableError.
+    """
     with writing(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        found = find_revision(connection)
+        check_known(engine, found)
         command.upgrade(alembic_config(connection), "head")
+    return found

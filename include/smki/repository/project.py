@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, open_engine
+from smki.repository.schema import check_schema, is_empty
 from smki.settings import Settings
 
 
@@ -20,11 +21,26 @@ class Project:
 
     @cached_property
     def engine(self) -> Engine:
-        """The repository. Starts the embedded PostgreSQL if no URL is set.
+        """The repository. Starts the embedded PostgreSQL if no URL is set, and gives it its schema the first time.
 
-        Raises ConfigurationError, RepositoryUnavailableError.
+        Raises ConfigurationError, SchemaError, RepositoryUnavailableError.
         """
+        engine = self.open_engine()
+        if not self.settings.database_url and is_empty(engine):
+            from smki.repository.migrate import migrate  # noqa: PLC0415  # Alembic takes a fifth of a second to load
+
+            migrate(engine)
+        check_schema(engine)
+        return engine
+
+    def open_engine(self) -> Engine:
+        """The repository, whatever its schema is. Raises ConfigurationError, RepositoryUnavailableError."""
         return open_engine(ensure_server(self.settings))
+
+    def close(self) -> None:
+        """Closes the connections that were opened."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     @cached_property
     def guide(self) -> UserGuide:

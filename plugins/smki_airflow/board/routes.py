@@ -27,6 +27,7 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, open_engine
 from smki.repository.project import Project
+from smki.repository.schema import check_schema
 from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
@@ -256,7 +257,9 @@ _DONE = {
 
 def open_project_of_server() -> Project:
     """The project with one engine for all requests."""
-    return Project(Settings.from_environment(), repository())
+    engine = repository()
+    check_schema(engine)  # the API server outlives a migration
+    return Project(Settings.from_environment(), engine)
 
 
 @cache
@@ -360,6 +363,6 @@ def _said(error: Exception) -> Said | None:
             said = (
                 _UNAVAILABLE,
                 f"The board cannot be shown: a database answers with an error ({rule}).",
-                "see that the repository is migrated (any `smki` command does it), then try again.",
+                "see that the repository is migrated (`smki init` does it), then try again.",
             )
     return said

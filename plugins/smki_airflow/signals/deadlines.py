@@ -106,4 +106,4 @@ def _look_at_ledger(obligations: Sequence[str], cut_off: datetime) -> None:
             log.info("deadline file=%s state=%s", stand.due.label, stand.words)
         tell_people(project.engine, guide, now)
     finally:
-        project.engine.dispose()  # the triggerer lives on
+        project.close()  # the triggerer lives on

@@ -94,7 +94,7 @@ class RepositoryTrigger(BaseEventTrigger):
             try:
                 return self.find_waiting(project)
             finally:
-                project.engine.dispose()  # the triggerer polls: it keeps no pool open
+                project.close()  # the triggerer polls: it keeps no pool open
         except SmkiError as error:
             log.warning("question unanswered trigger=%s error=%s", type(self).__name__, error)
             return []
