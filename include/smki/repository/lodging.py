@@ -6,6 +6,8 @@
   A private key's bytes go nowhere.
 * Each batch is one transaction; an interrupted run is simply run again.
 * Lodging is a certificate's first status event, in the same transaction.
+* A certificate that its issuer's current revocation list names is lodged with status R, unless it is offered as E. A
+  Device Certificate is not revocable, so no list is asked.
 """
 
 import hashlib
@@ -76,6 +78,8 @@ class LodgingReport:
         return self.lodged + self.already_there + self.refused
 
 
+# Held by whoever lodges certificates, and alone by whoever lodges a list: each sees all that the other has lodged.
+LISTS_LOCK = "hashtextextended('smki revocation lists', 0)"
 _SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'"  # a batch stays in memory
 _STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS lodging (
@@ -90,17 +94,21 @@ _COPY_TYPES = (
 )
 
 _INSERT = """
-WITH lodged AS (
+WITH listed AS (
+  SELECT issuer_id, serial_number, l.reason FROM lodging JOIN listed_certificate l USING (issuer_id, serial_number)
+  WHERE class <> 'DEVICE' AND status <> 'E'
+), lodged AS (
   INSERT INTO certificate (class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after,
                            body, status, note, lodged_at)
   SELECT class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after,
-         body, status, note, coalesce(recorded_at, clock_timestamp())
-  FROM lodging ORDER BY ordinal
+         body, CASE WHEN listed.reason IS NULL THEN status ELSE 'R' END, note, coalesce(recorded_at, clock_timestamp())
+  FROM lodging LEFT JOIN listed USING (issuer_id, serial_number) ORDER BY ordinal
   ON CONFLICT (issuer_id, serial_number) DO NOTHING
-  RETURNING id, class, status, lodged_at
+  RETURNING id, class, status, lodged_at, issuer_id, serial_number
 ), event AS (
   INSERT INTO status_event (certificate_id, status, reason, recorded_at)
-  SELECT id, status, 'lodged', lodged_at FROM lodged ORDER BY id
+  SELECT id, status, concat_ws(', ', 'lodged', listed.reason), lodged_at
+  FROM lodged LEFT JOIN listed USING (issuer_id, serial_number) ORDER BY id
 )
 SELECT class, count(*) FROM lodged GROUP BY class
 """
@@ -192,6 +200,7 @@ def _lodge_batch(
     database: psycopg.Connection[Any], batch: _Batch, issuers: dict[bytes, int], report: LodgingReport
 ) -> None:
     offers, fields, refusals = batch.offers, batch.fields, batch.refusals
+    database.execute(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
     issuer_ids = [issuer_id(database, profile.issuer, issuers) for profile in fields.profiles]
 
     database.execute(_STAGING)

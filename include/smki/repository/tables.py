@@ -261,3 +261,13 @@ revocation_list = Table(
     _when("lodged_at", nullable=False, server_default=_NOW),
     UniqueConstraint("kind", "issuer_id", "number"),
 )
+
+# The entries of each issuer's current list, so that what is lodged after the list gets status R, too.
+listed_certificate = Table(
+    "listed_certificate",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True, autoincrement=False),
+    Column("serial_number", LargeBinary, primary_key=True, comment="big-endian magnitude"),
+    Column("reason", Text, nullable=False, comment="list and reason, as the status event has them"),
+    _when("revoked_at", nullable=False),
+)

@@ -1,6 +1,7 @@
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from alembic import command
@@ -15,7 +16,9 @@ from conftest import NewRepository
 from smki.certificates.names import comparable_name
 from smki.errors import MigrationRefusedError
 from smki.repository.migrate import alembic_config, migrate
-from smki.repository.tables import body_hash, metadata
+from smki.repository.tables import body_hash, listed_certificate, metadata
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import Revoked, revocation_list
 
 
 def test_migrations_make_the_tables_that_the_code_names(repository: Engine) -> None:
@@ -82,8 +85,13 @@ PRINTABLE, UTF8, OTHER = (
 )
 
 
-def before_comparable_names(engine: Engine, serials: list[bytes]) -> None:
-    """A repository of the schema that told issuers apart by their spelling; issuers 1, 2, 3 have a certificate each."""
+def before_comparable_names(engine: Engine, pki: Pki, serials: list[bytes]) -> None:
+    """A repository of the schema that told issuers apart by their spelling; issuers 1, 2, 3 have a certificate each.
+
+    The second one has a revocation list with an entry.
+    """
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    body = revocation_list(pki.issuing_oca, 7, at, at, [Revoked(b"\xab\1", at)])
     with engine.begin() as connection:
         command.downgrade(alembic_config(connection), "0008")
         for name in (PRINTABLE, UTF8, OTHER):
@@ -99,24 +107,28 @@ def before_comparable_names(engine: Engine, serials: list[bytes]) -> None:
         connection.execute(
             text(
                 "INSERT INTO revocation_list (kind, issuer_id, number, this_update, next_update, entries, body) "
-                "VALUES ('CRL', 2, 7, now(), now(), 0, '1')"
-            )
+                "VALUES ('CRL', 2, 7, now(), now(), 1, :body)"
+            ),
+            {"body": body},
         )
 
 
-def test_spellings_of_an_issuers_name_become_one_issuer(repository: Engine) -> None:
-    before_comparable_names(repository, [b"\1", b"\2", b"\1"])
+def test_spellings_of_an_issuers_name_become_one_issuer(repository: Engine, pki: Pki) -> None:
+    before_comparable_names(repository, pki, [b"\1", b"\2", b"\1"])
     migrate(repository)
     with repository.connect() as connection:
         issuers = connection.execute(text("SELECT id, name, comparable FROM issuer ORDER BY id")).all()
         certificates = connection.execute(text("SELECT issuer_id FROM certificate ORDER BY id")).scalars().all()
         lists = connection.execute(text("SELECT issuer_id FROM revocation_list")).scalars().all()
+        listed = connection.execute(select(listed_certificate)).all()
     assert issuers == [(1, PRINTABLE, comparable_name(UTF8)), (3, OTHER, comparable_name(OTHER))]
     assert (certificates, lists) == ([1, 1, 3], [1])
+    reason = "on CRL 7 of an issuer: unspecified, revoked at 2026-07-01 00:00:00 UTC"
+    assert listed == [(1, b"\xab\1", reason, datetime(2026, 7, 1, tzinfo=UTC))]
 
 
-def test_certificates_that_would_become_one_stop_the_migration_by_name(repository: Engine) -> None:
-    before_comparable_names(repository, [b"\xab\1", b"\xab\1", b"\2"])
+def test_certificates_that_would_become_one_stop_the_migration_by_name(repository: Engine, pki: Pki) -> None:
+    before_comparable_names(repository, pki, [b"\xab\1", b"\xab\1", b"\2"])
     with pytest.raises(MigrationRefusedError, match="ab01"):
         migrate(repository)
     with repository.connect() as connection:

@@ -7,8 +7,8 @@
   nextUpdate has not.
 * The same list again changes nothing.
 * Every listed certificate that is lodged gets status R with the list, in one transaction, so the next delta has it.
-  One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter gets
-  R with the next list once it is lodged, because a list is applied whole, not by what it adds.
+  One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter is
+  lodged with status R whenever it comes: the entries of each issuer's current list are kept.
 * A Device Certificate on a list refuses the list: it is not revocable, so the list is wrong.
 * A certificate leaves the lists of its issuer only when its notAfter passed before the newer list's thisUpdate
   (RFC 5280, 3.3). A list that drops one earlier is refused; status R is never taken back.
@@ -24,23 +24,25 @@ from typing import Any
 
 import psycopg
 from asn1crypto import x509
-from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, func, insert, select, text
+from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, delete, func, insert, select, text
 
 from smki.certificates.model import CertificateClass, ListKind, Status
 from smki.certificates.names import comparable_name
 from smki.errors import DataError, RevocationListRefusedError, TransitionRefusedError
 from smki.kinds.revocation.reading import (
+    Entry,
     RevocationListFields,
     read_revocation_list,
     signature_verifies,
 )
 from smki.repository.database import writing
-from smki.repository.lodging import Refusal, RevocationListOffer, issuer_id, keep_refused
+from smki.repository.lodging import LISTS_LOCK, Refusal, RevocationListOffer, issuer_id, keep_refused
 from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
-from smki.repository.tables import certificate, issuer, revocation_list
+from smki.repository.tables import certificate, issuer, listed_certificate, revocation_list
 
 CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
 _CHECK_ISSUER = "ask its issuer for a list that follows the lodged one; `smki revocation list` shows that."
+_COPY_ENTRIES = "COPY listed_certificate (issuer_id, serial_number, reason, revoked_at) FROM STDIN"
 _SHOWN = 5  # certificates that a message spells out
 
 
@@ -191,8 +193,8 @@ def _lodge(
     recorded_at: datetime | None,
 ) -> ListLodgement:
     with writing(engine) as connection:
-        one_at_a_time = func.pg_advisory_xact_lock(func.hashtextextended("smki revocation lists", 0))
-        connection.execute(select(one_at_a_time))  # so that ids rise in the order in which lists take effect
+        # Alone, so that ids rise in the order in which lists take effect.
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LISTS_LOCK})"))
         list_issuer = issuer_id(_driver(connection), fields.issuer, {})
         of_issuer = revocation_list.c.issuer_id == list_issuer
         same_number = _lists(connection, of_issuer, revocation_list.c.number == Decimal(fields.number))
@@ -218,6 +220,7 @@ def _lodge(
             .returning(revocation_list.c.id)
         ).scalar_one()
         (lodged,) = _lists(connection, revocation_list.c.id == lodged_id)
+        _keep_entries(connection, list_issuer, fields, lodged)
         return _revoke(connection, fields, lodged, offer.origin, dropped, recorded_at)
 
 
@@ -281,6 +284,19 @@ def _check_dropped(
     return tuple(sorted(gone))
 
 
+def _keep_entries(connection: Connection, list_issuer: int, fields: RevocationListFields, lodged: LodgedList) -> None:
+    """Puts the list's entries into the place of those of the issuer's list before it."""
+    connection.execute(delete(listed_certificate).where(listed_certificate.c.issuer_id == list_issuer))
+    with _driver(connection).cursor().copy(_COPY_ENTRIES) as copy:
+        for entry in fields.entries:
+            copy.write_row((list_issuer, entry.serial_number, _reason(lodged, entry), entry.revoked_at))
+
+
+def _reason(lodged: LodgedList, entry: Entry) -> str:
+    """Why a certificate has status R, as its event says."""
+    return f"on {lodged}: {entry.reason}, revoked at {entry.revoked_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _revoke(
     connection: Connection,
     fields: RevocationListFields,
@@ -294,7 +310,7 @@ def _revoke(
         StatusChange(
             CertificateReference(entry.serial_number, fields.issuer),
             Status.REVOKED,
-            f"on {lodged}: {entry.reason}, revoked at {entry.revoked_at:%Y-%m-%d %H:%M:%S} UTC",
+            _reason(lodged, entry),
             recorded_at,
         )
         for entry in fields.entries

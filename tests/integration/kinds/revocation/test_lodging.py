@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.name import _ASN1Type
-from sqlalchemy import Engine, Row, func, select, text
+from sqlalchemy import Engine, Row, func, select, text, update
 from typer.testing import CliRunner
 
 from builders import change, contents_of, cut_off, day, during, lodge_bodies, name, produced, reference, self_made
@@ -32,7 +33,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.lodging import RevocationListOffer
 from smki.repository.status import expire
-from smki.repository.tables import certificate, issuer, rejected_lodgement, status_event
+from smki.repository.tables import certificate, issuer, listed_certificate, rejected_lodgement, status_event
 from smki.repository.tables import revocation_list as lists_table
 from smki.repository.windows import close_windows
 from smki_demo.generator.pki import Authority, Pki
@@ -169,14 +170,65 @@ def test_same_list_again_changes_nothing_even_when_it_is_old(stored: Engine, sig
     assert [rows(stored, table) for table in (status_event, lists_table, rejected_lodgement)] == before
 
 
-def test_entry_that_is_not_lodged_is_reported_and_applied_by_the_next_list(
-    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister
+@pytest.mark.parametrize("status", [Status.PENDING, Status.IN_USE, Status.NOT_IN_USE, Status.REVOKED])
+def test_certificate_that_is_lodged_after_its_issuers_list_named_it_is_lodged_as_revoked(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister, status: Status
 ) -> None:
     lodge_bodies(repository, pki.ca_certificates())
     lodgement = lodge_one(repository, crls.next(signed[ORGANISATION]))
     assert lodgement.unknown == (reference(signed[ORGANISATION]).serial_number,)
-    lodge_bodies(repository, [signed[ORGANISATION]])
-    assert lodge_one(repository, crls.next(signed[ORGANISATION])).revoked == 1
+    assert lodge_bodies(repository, signed[ORGANISATION : OTHER + 1], status=status).lodged == 2
+    listed, other = rows(repository, status_event)[-2:]
+    assert (status_of(repository, signed[ORGANISATION]), listed.status) == ("R", "R")
+    assert listed.reason.startswith("lodged, on CRL 1 of ")
+    assert listed.reason.endswith(": key compromise, revoked at 2026-07-01 11:00:00 UTC")
+    assert (status_of(repository, signed[OTHER]), other.status, other.reason) == (status, status, "lodged")
+
+
+def test_listed_certificate_that_is_offered_as_expired_is_lodged_as_expired(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister
+) -> None:
+    lodge_bodies(repository, pki.ca_certificates())
+    lodge_one(repository, crls.next(signed[ORGANISATION]))
+    lodge_bodies(repository, [signed[ORGANISATION]], status=Status.EXPIRED)
+    assert (status_of(repository, signed[ORGANISATION]), rows(repository, status_event)[-1].reason) == ("E", "lodged")
+
+
+def test_only_the_current_list_of_its_own_issuer_revokes_what_is_lodged_later(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister, arls: Lister
+) -> None:
+    lodge_bodies(repository, pki.ca_certificates())
+    lodge_one(repository, crls.next(signed[ORGANISATION]))
+    lodge_one(repository, crls.next(signed[OTHER]))  # what is not lodged may leave a list
+    lodge_one(repository, arls.next(signed[ORGANISATION]))
+    lodge_bodies(repository, signed)
+    assert [status_of(repository, signed[one]) for one in (ORGANISATION, OTHER)] == ["I", "R"]
+
+
+def test_list_does_not_revoke_a_device_certificate_that_is_lodged_later(
+    repository: Engine, signed: list[bytes], crls: Lister
+) -> None:
+    lodge_bodies(repository, signed[:-1])
+    lodge_one(repository, crls.next(signed[-1]))
+    of_devices = select(certificate.c.issuer_id).where(certificate.c["class"] == "DEVICE").distinct().scalar_subquery()
+    with repository.begin() as connection:  # no DCA has a list that could be lodged
+        connection.execute(update(listed_certificate).values(issuer_id=of_devices))
+    lodge_bodies(repository, [signed[-1]])
+    assert status_of(repository, signed[-1]) == "I"
+
+
+def test_list_and_certificates_that_are_lodged_at_once_see_each_other(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister
+) -> None:
+    lodge_bodies(repository, pki.ca_certificates())
+    organisations = signed[ORGANISATION : ORGANISATION + 30]
+    lists = [crls.next(*organisations[: number + 1]) for number in range(30)]
+    with ThreadPoolExecutor(2) as pool:
+        offered = pool.submit(lambda: [lodge_one(repository, body) for body in lists])
+        for body in organisations:
+            lodge_bodies(repository, [body])
+        offered.result()
+    assert {status_of(repository, body) for body in organisations} == {"R"}
 
 
 def test_serial_number_of_another_issuer_is_left_alone(stored: Engine, signed: list[bytes], arls: Lister) -> None:
