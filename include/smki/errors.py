@@ -165,6 +165,12 @@ class RemovalRefusedError(DataError):
     )
 
 
+class PoolerRefusedError(ConfigurationError):
+    """A connection pooler stands before PostgreSQL; locks and settings of a session would leak to others."""
+
+    NEXT_STEP = "name PostgreSQL's own host and port; other databases may stay behind the pooler."
+
+
 class SchemaError(ConfigurationError):
     """The repository's schema is older or newer than this program's, or there is none."""
 
@@ -205,6 +211,12 @@ class RepositoryUnavailableError(TransportError):
 
     CONSEQUENCE = "What was not committed is as if it had not begun."
     NEXT_STEP = "check that the server runs and that SMKI_DATABASE_URL names it, then try again."
+
+
+class RepositoryBusyError(RepositoryUnavailableError):
+    """Another process holds a lock for longer than anything waits."""
+
+    NEXT_STEP = "see what holds it (pg_stat_activity, pg_locks), end that if it hangs, then try again."
 
 
 class StagingError(TransportError):

@@ -5,7 +5,8 @@
 * Only bytes that the gate cleared are sent; what is read back from the server has their hash.
 * A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
   backfill, is superseded and leaves the site alone.
-* One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record.
+* One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record. Who
+  waits for it does so for a quarter of an hour.
 * The artefact is recorded before it is sent, the publication after it is found under its final name. So a crash between
   the rename and the record is resolved by looking: the file on the server has the hash of a recorded artefact.
 * A published file that the server has lost is put there again with the same content; if only its compression differs,
@@ -19,18 +20,19 @@ from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from smki.certificates.set_digest import SetDigest
-from smki.errors import PublicationRefusedError
+from smki.errors import PublicationRefusedError, RepositoryBusyError
 from smki.gate.ledger import check_cleared
 from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
-from smki.repository.database import session
+from smki.repository.database import LOCK_WAIT_MIN, session
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
 
@@ -93,7 +95,7 @@ def publish_artefact(
 
 @contextmanager
 def site_lock(connection: Connection, site: str) -> Iterator[None]:
-    """Keeps every other publisher off the site; waits until one that is at work ends.
+    """Keeps every other publisher off the site; waits until one that is at work ends. Raises RepositoryBusyError.
 
     The lock is the session's, so that no transaction stays open while bytes travel; if the connection is lost,
     PostgreSQL gives the lock up. `connection` has no transaction under way, neither at the beginning nor at the end.
@@ -103,7 +105,14 @@ def site_lock(connection: Connection, site: str) -> Iterator[None]:
         free = connection.scalar(select(func.pg_try_advisory_lock(key)))
         if not free:
             log.info("publication waits site=%s: another publisher is at work", site)
-            connection.execute(select(func.pg_advisory_lock(key)))
+            try:
+                connection.execute(select(func.pg_advisory_lock(key)))
+            except OperationalError as error:
+                if not isinstance(error.orig, LockNotAvailable):
+                    raise
+                raise RepositoryBusyError(
+                    f"site {site}", f"another publisher has been at work there for {LOCK_WAIT_MIN} minutes."
+                ) from error
     try:
         yield
     finally:

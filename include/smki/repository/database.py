@@ -1,7 +1,10 @@
 """Connections to the repository: SQLAlchemy over psycopg 3 for statements, ADBC for Arrow batches.
 
-Whatever PostgreSQL or the network does to a connection surfaces as RepositoryUnavailableError, so that callers tell
-"try again" from "wrong" by type alone.
+* Whatever PostgreSQL or the network does to a connection surfaces as RepositoryUnavailableError, so that callers tell
+  "try again" from "wrong" by type alone. A lock that others do not let go in time is RepositoryBusyError.
+* A session is ours alone: locks on sites, settings and temporary tables live in it. A pooler such as PgBouncer hands
+  sessions to others between two transactions: their locks would stay behind with nobody. So it is refused by name.
+* A peer that vanished is noticed within minutes by both ends, so that its locks do not outlive it by hours.
 """
 
 from collections.abc import Iterator
@@ -15,10 +18,29 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from smki.errors import ConfigurationError, RepositoryUnavailableError
+from smki.errors import ConfigurationError, PoolerRefusedError, RepositoryBusyError, RepositoryUnavailableError
 from smki.repository import embedded
 from smki.settings import Settings
 
+LOCK_WAIT_MIN = 15  # minutes that anything waits for a lock
+
+# libpq's, wherever the DSN does not state its own; a server that is there answers within seconds.
+_CLIENT_SIDE = {
+    "connect_timeout": "20",  # s
+    "keepalives_idle": "60",  # s
+    "keepalives_interval": "10",  # s
+    "keepalives_count": "6",
+    "tcp_user_timeout": "120000",  # ms
+}
+_SESSION = (
+    "SET TIME ZONE 'UTC'",  # whatever the server, the role or PGTZ say
+    f"SET lock_timeout = '{LOCK_WAIT_MIN}min'",
+    "SET idle_session_timeout = 0",  # a site's lock is held by a session that idles while bytes travel
+    "SET tcp_keepalives_idle = 60",  # s, as above; the server's own default is two hours
+    "SET tcp_keepalives_interval = 10",
+    "SET tcp_keepalives_count = 6",
+    "SET tcp_user_timeout = '120s'",
+)
 _LOST = (
     psycopg.OperationalError,
     psycopg.errors.AdminShutdown,
@@ -48,15 +70,28 @@ def open_engine(url: str) -> Engine:
             "it is not of the form postgresql://user:password@host:port/database.",
             next_step="correct it, or empty it to use the embedded server.",
         ) from None
+    parsed = parsed.update_query_dict({name: value for name, value in _CLIENT_SIDE.items() if name not in parsed.query})
     engine = create_engine(parsed, pool_pre_ping=True)
-    event.listen(engine, "connect", _speak_utc)
+    event.listen(engine, "connect", _begin_session, insert=True)  # before SQLAlchemy's own first questions
     return engine
 
 
-def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
-    """Makes a new session's times UTC, whatever the server, the role or PGTZ say; a pooler keeps it for the session."""
-    connection.execute("SET TIME ZONE 'UTC'")
-    connection.commit()
+def _begin_session(connection: psycopg.Connection[tuple[int]], _record: object) -> None:
+    """Settings of a new session. Raises PoolerRefusedError.
+
+    PostgreSQL tells the process that a session belongs to; a pooler has to make that number up.
+    """
+    connection.autocommit = True  # a pooler may not even know transactions
+    (process,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+    if process != (promised := connection.info.backend_pid):
+        connection.close()
+        raise PoolerRefusedError(
+            "SMKI_DATABASE_URL",
+            "it has to name PostgreSQL itself, and between stands a pooler such as PgBouncer "
+            f"(server process {process} answers, {promised} was promised).",
+        )
+    connection.execute("; ".join(_SESSION))
+    connection.autocommit = False
 
 
 def libpq_url(engine: Engine) -> str:
@@ -103,8 +138,8 @@ def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connecti
     """An ADBC connection; what its statements return is Arrow."""
     with _lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
         with connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute("SET jit = off")  # compiling takes longer than a segment's whole statement
+            for statement in (*_SESSION, "SET jit = off"):  # compiling takes longer than a segment's whole statement
+                cursor.execute(statement)
         yield connection
 
 
@@ -114,6 +149,10 @@ def _lost_connections() -> Iterator[None]:
     try:
         yield
     except _LOST as error:
+        if isinstance(error.__cause__ or error, psycopg.errors.LockNotAvailable):
+            raise RepositoryBusyError(
+                "repository", "another process has locked what is needed, and did not let go in time."
+            ) from error
         detail = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
         raise RepositoryUnavailableError(
             "repository",

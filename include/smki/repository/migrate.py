@@ -21,11 +21,12 @@ def alembic_config(connection: Connection) -> Config:
 def migrate(engine: Engine) -> str | None:
     """Applies all migrations that the repository lacks; returns the schema that it had before.
 
-    Raises SchemaError for a schema that is newer than this program's, and RepositoryUnavailableError.
+    Raises SchemaError for a schema that is newer than this program's, RepositoryBusyError, RepositoryUnavailableError.
     """
     with writing(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         found = find_revision(connection)
         check_known(engine, found)
+        connection.execute(text("SET LOCAL lock_timeout = '30s'"))  # all others wait behind a migration that waits
         command.upgrade(alembic_config(connection), "head")
     return found

@@ -10,7 +10,13 @@ from sqlalchemy import create_engine, func, select, text
 
 from builders import cleared
 from smki.certificates.set_digest import SetDigest
-from smki.errors import PublicationRefusedError, RepositoryUnavailableError, SiteUnavailableError, SmkiError
+from smki.errors import (
+    PublicationRefusedError,
+    RepositoryBusyError,
+    RepositoryUnavailableError,
+    SiteUnavailableError,
+    SmkiError,
+)
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
     find_publication,
@@ -216,6 +222,14 @@ def test_second_publisher_waits_for_the_first(repository):
             order.append("first")
         waiting.join()
     assert order == ["other site", "first", "second"]
+
+
+def test_wait_for_another_publisher_has_an_end(repository):
+    with repository.connect() as holder, site_lock(holder, "primary"), repository.connect() as connection:
+        connection.execute(text("SET lock_timeout = '100ms'"))
+        connection.commit()
+        with pytest.raises(RepositoryBusyError, match="site primary"), site_lock(connection, "primary"):
+            pytest.fail("two publishers have the lock")
 
 
 def test_lock_ends_with_a_publisher_that_fails(repository):

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from smki.errors import RepositoryUnavailableError
-from smki.repository.database import reading, session, writing
+from smki.errors import RepositoryBusyError, RepositoryUnavailableError
+from smki.repository.database import LOCK_WAIT_MIN, arrow_connection, libpq_url, open_engine, reading, session, writing
 from smki.repository.tables import issuer
 
 ISSUER = {"name": b"name", "comparable": b"name", "display": "an issuer"}
@@ -59,6 +59,29 @@ def test_times_are_utc_whatever_the_session_is_told(repository: Engine, monkeypa
 def test_connection_that_is_lost_is_a_transport_error(repository: Engine, opening) -> None:
     with pytest.raises(RepositoryUnavailableError), opening(repository) as connection:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def test_session_has_a_limit_on_waiting_and_none_on_idling(repository: Engine) -> None:
+    with reading(repository) as connection, arrow_connection(libpq_url(repository)) as arrow:
+        for setting, value in (("lock_timeout", f"{LOCK_WAIT_MIN}min"), ("idle_session_timeout", "0")):
+            with arrow.cursor() as cursor:
+                cursor.execute(f"SELECT current_setting('{setting}')")
+                assert cursor.fetchone() == (value,)
+            assert connection.scalar(text(f"SHOW {setting}")) == value
+
+
+def test_lock_that_nobody_lets_go_is_named_as_that(repository: Engine) -> None:
+    with writing(repository) as holder:
+        holder.execute(text("LOCK TABLE issuer"))
+        with pytest.raises(RepositoryBusyError), writing(repository) as other:  # noqa: PT012  # what came before it
+            other.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            other.execute(select(func.count()).select_from(issuer))
+
+
+def test_vanished_server_is_noticed_unless_the_dsn_says_otherwise() -> None:
+    query = open_engine("postgresql://smki@db.example/smki?connect_timeout=3&keepalives_idle=7").url.query
+    assert (query["connect_timeout"], query["keepalives_idle"]) == ("3", "7")
+    assert {"keepalives_interval", "keepalives_count", "tcp_user_timeout"} < set(query)
 
 
 def test_wrong_statement_is_none(repository: Engine) -> None:

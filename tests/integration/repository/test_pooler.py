@@ -1,0 +1,61 @@
+"""A pooler between us and PostgreSQL is refused by name: in it, locks of a session stay behind with others."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from sqlalchemy import Engine
+
+from conftest import Program
+from smki.errors import PoolerRefusedError
+from smki.repository.database import libpq_url, open_engine, reading, writing
+
+AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]  # PgBouncer does not run as root
+
+
+@pytest.fixture
+def pool(repository: Engine, program: Program, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Starts PgBouncer before the repository; takes its pool_mode, returns the URL."""
+    command = program("pgbouncer")
+    direct = urlsplit(libpq_url(repository))
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(mode: str) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = tmp_path / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host={parse_qs(direct.query)['host'][0]} user=postgres\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n"
+        )
+        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            folder.chmod(0o755)
+        started.append(subprocess.Popen([*(AS_NOBODY if os.geteuid() == 0 else []), command, "-q", settings]))
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        return f"postgresql://postgres@127.0.0.1:{port}{direct.path}"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement", "session"])
+def test_pooler_is_refused_at_every_connection(pool: Callable[[str], str], mode: str) -> None:
+    engine = open_engine(pool(mode))
+    for opening in (reading, writing, reading):
+        with pytest.raises(PoolerRefusedError), opening(engine):
+            pytest.fail("it is taken for PostgreSQL")
+    engine.dispose()
