@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 
 from paramiko import SFTPClient, SFTPFile
-from paramiko.sftp import SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
+from paramiko.sftp import SFTP_PERMISSION_DENIED
 
 from smki.errors import SiteFullError, StagingError, UploadDamagedError
 from smki.processes import Progress
@@ -26,6 +26,8 @@ from smki.publish.wire import CHUNK, WINDOW, Request, RequestRefusedError, Wire,
 log = logging.getLogger(__name__)
 
 PROGRESS_BYTES = 32_000_000  # at least so far apart are the calls of a Progress on the way
+
+_STATVFS = struct.Struct(">5Q")  # how an answer to statvfs@openssh.com begins
 
 # A write that was refused while later ones succeeded leaves a hole no further from the end than this.
 OVERLAP_BYTES = WINDOW * CHUNK
@@ -51,13 +53,15 @@ def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None
 
 
 def sync(sftp: SFTPClient, part: str) -> None:
-    """Has the server write the file through to its disk, where it offers to."""
+    """Has the server write the file through to its disk. One that cannot is named in the log.
+
+    Some network filesystems behind a server have no fsync, and it says "Failure".
+    """
     with sftp.open(part, "r+b") as target:
         try:
             Wire(sftp).extended("fsync@openssh.com", handle_of(target))
         except RequestRefusedError as refused:
-            if refused.code != SFTP_OP_UNSUPPORTED:
-                raise
+            log.warning("no fsync part=%s answer=%s: only reading back proves the file", part, refused)
 
 
 def local_sha256(local: Path) -> str:
@@ -145,7 +149,11 @@ def _free_bytes(sftp: SFTPClient, part: str) -> int | None:
         answer = Wire(sftp).extended("statvfs@openssh.com", posixpath.dirname(part) or ".")
     except RequestRefusedError:
         return None
-    _, fragment_bytes, _, _, available = struct.unpack_from(">5Q", answer)
+    if len(answer) < _STATVFS.size:
+        return None
+    _, fragment_bytes, fragments, _, available = _STATVFS.unpack_from(answer)
+    if not fragments and not available:  # a filesystem without a size, as object storage has none
+        return None
     return int(fragment_bytes * available)
 
 

@@ -21,7 +21,7 @@ starts at step 1 and comes right from there.
    → an empty folder
 3. Upload into `.NAME.part` beside the final name.
    → a part, which the next try goes on with
-4. Have it synced to the server's disk, if the server offers fsync.
+4. Have it synced to the server's disk. If the server refuses, the log says so, and step 5 alone proves the file.
    → a whole part, of which nothing is sent again
 5. Read it back and hash it. With another hash it is removed, and the local file's hash tells who is to blame.
    → a whole part, or none
@@ -35,8 +35,8 @@ starts at step 1 and comes right from there.
 Step 5 hashes what the server holds. So nothing has to be trusted: not that the local file is still the one that was
 judged, not what an earlier try left, not the writer.
 
-Not covered: a power failure of the server. Where it does not offer fsync, step 4 is left out without a word, and the
-bytes that step 5 read may have come from its memory. The rename itself is never synced: SFTP has no fsync of a folder.
+Not covered: a power failure of the server. Where it refuses fsync, the bytes that step 5 read may have come from its
+memory. The rename itself is never synced: SFTP has no fsync of a folder.
 After such a failure the file may be gone, or be damaged under its final name; the auditor finds both.
 """
 
@@ -48,22 +48,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paramiko import SFTPClient
-from paramiko.sftp import SFTP_OP_UNSUPPORTED
+from paramiko.sftp import SFTP_FAILURE, SFTP_OP_UNSUPPORTED
 
 from smki.errors import (
     ConfigurationError,
     PublicationRefusedError,
     SiteFullError,
+    TransportError,
     UploadDamagedError,
     VerificationError,
 )
 from smki.processes import Progress
 from smki.publish.part_writer import local_bytes, local_sha256, sync, upload
 from smki.publish.readback import remote_sha256
-from smki.publish.site import site_errors
+from smki.publish.site import SftpSession, site_errors
 from smki.publish.wire import RequestRefusedError, Wire
 
 log = logging.getLogger(__name__)
+_RENAME = "posix-rename@openssh.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def part_path(folder: str, name: str) -> str:
 
 
 def publish_file(
-    sftp: SFTPClient,
+    sftp: SftpSession,
     local: Path,
     name: str,
     folder: str,
@@ -187,17 +189,22 @@ def _need_hash(sftp: SFTPClient, part: str, local: Path, sha256: str) -> None:
     raise UploadDamagedError(part, f"what the server gives back (SHA-256 {found}) is not what was sent.")
 
 
-def _rename(sftp: SFTPClient, part: str, final: str) -> None:
+def _rename(sftp: SftpSession, part: str, final: str) -> None:
     try:
-        Wire(sftp).extended("posix-rename@openssh.com", part, final)
+        Wire(sftp).extended(_RENAME, part, final)
     except RequestRefusedError as refused:
-        if refused.code != SFTP_OP_UNSUPPORTED:
+        waits = "The whole file waits beside its name."
+        if refused.code == SFTP_OP_UNSUPPORTED or _RENAME not in sftp.offered:
+            raise ConfigurationError(
+                final, f"the server does not offer {_RENAME}.", waits, "have the extension enabled on the server."
+            ) from refused
+        if refused.code != SFTP_FAILURE:
             raise
-        raise ConfigurationError(
+        raise TransportError(
             final,
-            "the server does not offer posix-rename@openssh.com.",
-            "The whole file waits beside its name.",
-            "have the extension enabled on the server.",
+            f"the server refused {_RENAME}, which it offers ({refused}).",
+            waits,
+            "try again; if it comes back, see in the server's log what keeps it from renaming.",
         ) from refused
 
 

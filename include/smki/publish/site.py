@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
-from paramiko import AuthenticationException, SFTPClient, SSHException, Transport
+from paramiko import AuthenticationException, Message, SFTPClient, SSHException, Transport
 from paramiko.pkey import UnknownKeyType
-from paramiko.sftp import SFTPError
+from paramiko.sftp import CMD_VERSION, SFTPError
 from paramiko.ssh_exception import IncompatiblePeer
 
 from smki.errors import (
@@ -72,8 +72,24 @@ class Site:
         return base64.b64decode(blob, validate=True)
 
 
+class SftpSession(SFTPClient):
+    """A session that knows which extensions the server lists at its start; paramiko passes over them."""
+
+    offered: frozenset[str] = frozenset()
+
+    def _read_packet(self) -> tuple[int, bytes]:
+        kind, fields = super()._read_packet()  # type: ignore[misc]  # the stubs lack it
+        if kind == CMD_VERSION:
+            message = Message(fields[4:])
+            pairs = []
+            while message.get_remainder():
+                pairs.append((message.get_binary(), message.get_binary()))
+            self.offered = frozenset(name.decode(errors="replace") for name, _ in pairs)
+        return kind, fields
+
+
 @contextmanager
-def open_sftp(site: Site) -> Iterator[SFTPClient]:
+def open_sftp(site: Site) -> Iterator[SftpSession]:
     """An SFTP session on the site, closed at the end. Raises SiteUnavailableError, SiteLoginError, ConfigurationError.
 
     Errors of requests within the session become typed by `site_errors`, which names what the request was about.
@@ -136,7 +152,7 @@ def _typed_error(error: OSError, item: str) -> SmkiError:
     return SiteUnavailableError(item, f"the connection failed ({error}).")
 
 
-def _log_in(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> SFTPClient:
+def _log_in(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> SftpSession:
     options = transport.get_security_options()
     options.ciphers = (_CIPHER, *(cipher for cipher in options.ciphers if cipher != _CIPHER))
     # A server may have several host keys; it has to show the pinned one.
@@ -151,7 +167,7 @@ def _log_in(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> 
         channel = transport.open_session(timeout=site.connect_timeout_s)
         channel.settimeout(site.answer_timeout_s)
         channel.invoke_subsystem("sftp")
-        return SFTPClient(channel)
+        return SftpSession(channel)
     finally:
         deadline.cancel()
 

@@ -152,13 +152,14 @@ class Faults:
     refuse_write_at: set[int] = field(default_factory=set)  # offsets; each is refused once
     disk_bytes: int | None = None  # a write beyond this finds no space
     free_bytes: int | None = None  # what statvfs tells
+    no_size: bool = False  # statvfs tells of zero blocks
     flip_read: bool = False  # reading gives a wrong byte
     short_reads: bool = False  # reading gives half of what was asked for
     drop_at: int | None = None  # the connection breaks before the write at this offset or beyond; once
     drop_after_rename: bool = False  # the connection breaks before the rename is answered; once
     refuse_removal: set[str] = field(default_factory=set)  # names of files that the account may not remove
     drop_after_removal: bool = False  # the connection breaks before the removal is answered; once
-    extensions: bool = True  # offers fsync, statvfs and posix-rename
+    answers: dict[str, Exception] = field(default_factory=dict)  # to fsync, statvfs or posix_rename
 
 
 class _FaultySession(asyncssh.SFTPServer):
@@ -188,18 +189,20 @@ class _FaultySession(asyncssh.SFTPServer):
         return bytes((data[0] ^ 1,)) + data[1:] if self._faults.flip_read else data
 
     def statvfs(self, path: bytes) -> object:
-        self._need_extensions()
+        self._answer("statvfs")
         found = super().statvfs(path)
+        if self._faults.no_size:
+            return asyncssh.SFTPVFSAttrs(bsize=1, frsize=1)
         if self._faults.free_bytes is None:
             return found
         return asyncssh.SFTPVFSAttrs(bsize=1, frsize=1, bavail=self._faults.free_bytes, bfree=self._faults.free_bytes)
 
     def fsync(self, file_obj: object) -> object:
-        self._need_extensions()
+        self._answer("fsync")
         return super().fsync(file_obj)
 
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> object:
-        self._need_extensions()
+        self._answer("posix_rename")
         done = super().posix_rename(oldpath, newpath)
         if self._faults.drop_after_rename:
             self._faults.drop_after_rename = False
@@ -215,9 +218,9 @@ class _FaultySession(asyncssh.SFTPServer):
             self.connection.abort()
         return done
 
-    def _need_extensions(self) -> None:
-        if not self._faults.extensions:
-            raise asyncssh.SFTPOpUnsupported("Operation not supported")
+    def _answer(self, name: str) -> None:
+        if name in self._faults.answers:
+            raise self._faults.answers[name]
 
 
 class FaultyServer:

@@ -1,12 +1,21 @@
 """A file gets its final name whole, as it was judged, and never over another one."""
 
+import errno
 import threading
 import time
 from dataclasses import replace
 
+import asyncssh
 import pytest
+from asyncssh.sftp import SFTPServerHandler
 
-from smki.errors import ConfigurationError, PublicationRefusedError, VerificationError
+from smki.errors import (
+    ConfigurationError,
+    PublicationRefusedError,
+    TransportError,
+    UploadDamagedError,
+    VerificationError,
+)
 from smki.publish.readback import remote_sha256
 from smki.publish.site import open_sftp
 
@@ -132,12 +141,62 @@ def test_folder_that_is_a_file_is_a_clear_error(site_server, staged, publish):
         publish(site_server.site, staged)
 
 
-def test_server_without_posix_rename_is_a_clear_error(faulty, staged, publish):
-    faulty.faults.extensions = False
+UNSUPPORTED, FAILURE = asyncssh.SFTPOpUnsupported("Operation not supported"), asyncssh.SFTPFailure("Failure")
 
-    with pytest.raises(ConfigurationError, match="posix-rename"):
+
+@pytest.mark.parametrize("extension", ["fsync", "statvfs"])
+@pytest.mark.parametrize(
+    "answer",
+    [UNSUPPORTED, FAILURE, OSError(errno.EINVAL, "Invalid argument"), asyncssh.SFTPPermissionDenied("no")],
+    ids=["unsupported", "failure", "invalid", "denied"],
+)
+def test_server_that_cannot_sync_or_tell_its_room_gets_the_file_that_is_read_back(
+    faulty, staged, publish, caplog, extension, answer
+):
+    faulty.faults.answers = {extension: answer}
+
+    assert publish(faulty.site, staged).sha256 == staged.sha256
+    assert names(faulty) == [NAME]
+    warned = [one for one in caplog.records if one.name.startswith("smki") and one.levelname == "WARNING"]
+    assert [extension in one.message for one in warned] == [True] * (extension == "fsync")
+
+
+def test_server_without_fsync_is_not_believed_either(faulty, staged, publish):
+    faulty.faults.answers = {"fsync": FAILURE}
+    faulty.faults.flip_read = True
+
+    with pytest.raises(UploadDamagedError):
+        publish(faulty.site, staged)
+    assert names(faulty) == []
+
+
+def test_filesystem_without_a_size_is_not_full(faulty, staged, publish):
+    faulty.faults.no_size = True
+
+    assert publish(faulty.site, staged).sha256 == staged.sha256
+
+
+@pytest.mark.parametrize(
+    ("answer", "listed", "error"),
+    [
+        (UNSUPPORTED, True, ConfigurationError),
+        (UNSUPPORTED, False, ConfigurationError),
+        (FAILURE, False, ConfigurationError),
+        (FAILURE, True, TransportError),
+    ],
+)
+def test_server_that_refuses_posix_rename_is_a_clear_error(faulty, staged, publish, monkeypatch, answer, listed, error):
+    faulty.faults.answers = {"posix_rename": answer}
+    if not listed:
+        others = [pair for pair in SFTPServerHandler._extensions if not pair[0].startswith(b"posix-rename")]
+        monkeypatch.setattr(SFTPServerHandler, "_extensions", others)
+
+    with pytest.raises(error, match="posix-rename"):
         publish(faulty.site, staged)
     assert names(faulty) == [f".{NAME}.part"]
+
+    faulty.faults.answers = {}
+    assert publish(faulty.site, staged).sha256 == staged.sha256
 
 
 def test_answers_that_hold_less_than_asked_for_are_completed(faulty, staged, publish):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import asyncssh
 import pytest
 
 from builders import cleared
@@ -86,7 +87,7 @@ def test_set_that_stops_half_way_is_visible_and_a_retry_completes_it(anchors: An
     anchors.edit(f'  {{ issuer = "OCA1", serial = "{anchors.serials(Slot.SUPPLIER_DS)[-1]}" }},\n', "")
     artefacts = anchors.recorded()
     publish(anchors, faulty.site, artefacts[:1])
-    faulty.faults.extensions = False  # the second rename is refused
+    faulty.faults.answers = {"posix_rename": asyncssh.SFTPOpUnsupported("no")}  # the second rename is refused
     with pytest.raises(ConfigurationError, match="posix-rename"):
         publish(anchors, faulty.site, artefacts[1:])
 
@@ -98,7 +99,7 @@ def test_set_that_stops_half_way_is_visible_and_a_retry_completes_it(anchors: An
     )
     assert len(waiting(anchors)) == 3
 
-    faulty.faults.extensions = True
+    faulty.faults.answers = {}
     again = anchors.recorded()  # a new run, not only a repeated task
     assert {artefact.version for artefact in again} == {2}, "the version that was meant"
     publish(anchors, faulty.site, again)
