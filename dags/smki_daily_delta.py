@@ -9,8 +9,8 @@ Runbook: [clear](/smki/board/runbook#clear), [every error](/smki/board/runbook#e
 **`release` waits, or `judge` failed.** The gate held the file, or refused it.
 Runbook: [held](/smki/board/runbook#held), [FAIL](/smki/board/runbook#fail).
 
-**A day is missing.** *Trigger → Backfill* with the day before as date: a run's logical date is the start of its 24
-hours. Windows close in order, whatever order the runs have. Runbook: [backfill](/smki/board/runbook#backfill).
+**A day is missing.** *Trigger → Backfill* with that day as date: a run's logical date is its cut-off. Windows
+close in order, whatever order the runs have. Runbook: [backfill](/smki/board/runbook#backfill).
 """
 
 from datetime import timedelta

@@ -11,8 +11,8 @@ Runbook: [clear](/smki/board/runbook#clear), [every error](/smki/board/runbook#e
 **`release` waits, or `judge` failed.** The gate held the file, or refused it.
 Runbook: [held](/smki/board/runbook#held), [FAIL](/smki/board/runbook#fail).
 
-**A week is missing.** *Trigger → Backfill* with the cut-off's day minus seven as date: a run's logical date is the
-start of its week. Runbook: [backfill](/smki/board/runbook#backfill).
+**A week is missing.** *Trigger → Backfill* with the cut-off's day as date: it is the run's logical date.
+Runbook: [backfill](/smki/board/runbook#backfill).
 """
 
 from datetime import timedelta

@@ -18,7 +18,7 @@ other files were dealt with. Runbook: [clear](/smki/board/runbook#clear), [every
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG, CronTriggerTimetable
 
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
@@ -32,7 +32,7 @@ with DAG(
     dag_id="smki_retention",
     doc_md=__doc__,
     description="Deltas older than seven days and superseded full extracts leave every site",
-    schedule=CronDataIntervalTimetable(load_user_guide(settings.config).retention_cron, timezone="UTC"),
+    schedule=CronTriggerTimetable(load_user_guide(settings.config).retention_cron, timezone="UTC"),
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
     tags=["smki", "retention", "2.3.3 (b)"],

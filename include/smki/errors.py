@@ -94,6 +94,12 @@ class WindowError(DataError):
     NEXT_STEP = "see `smki windows list`."
 
 
+class NotOwedError(WindowError):
+    """A day before the repository's first window: nothing had been lodged, so nobody is owed its files."""
+
+    NEXT_STEP = "take the first window's day or a later one."
+
+
 class EarlyWindowError(WindowError):
     """A cut-off comes within minutes by the database's clock: the same call succeeds then."""
 

@@ -13,13 +13,14 @@ from smki.obligations.catalogue import KeepForDays, UserGuide
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
+from smki.watch.due import list_due
 from smki.watch.findings_ledger import list_open_findings
 from smki_airflow.names import AUDITOR, RETENTION
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import Stack
 
 SITE = "primary"
-DELTAS = 8
+DELTAS = 8  # as many days as the history has
 _WAIT_S = 900  # for all runs to end
 Say = Callable[[str], None]  # `say` shows progress and is overwritten; `tell` prints a line that stays
 
@@ -30,36 +31,33 @@ def party_site(stack: Stack) -> Site:
     return Site(SITE, HOST, stack.sftp["port"], PARTY, key_file, stack.sftp["host_key"], "/")
 
 
-def wait_for_dags(stack: Stack, guide: UserGuide) -> None:
-    """Waits until Airflow has read every DAG."""
+def start_publishing(stack: Stack, guide: UserGuide) -> None:
+    """Unpauses all DAGs, once they are read, but the auditor's: it would tell of what is yet to be published."""
     wanted = {*guide.dags, RETENTION, AUDITOR}
     _wait_until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
+    for dag_id in sorted(wanted - {AUDITOR}):
+        _unpause(stack, dag_id)
 
 
 def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
     """Has the scheduler run the days that have no run yet, and waits until all have succeeded."""
-    # The last full that deltas follow: on the day of a full itself, the one before.
-    full_day = max(
-        day for day in (today - timedelta(days=back) for back in range(1, 8)) if guide.full.cut_off.falls_on(day)
-    )
-    days = {guide.delta: [today - timedelta(days=back) for back in reversed(range(DELTAS))], guide.full: [full_day]}
-    starts = {
-        one.dag: [one.cut_off.at(one.cut_off.previous_day(day)) for day in of_days] for one, of_days in days.items()
-    }
-    for dag_id, instants in starts.items():
+    first = today - timedelta(days=DELTAS - 1)
+    cut_offs = {one.dag: [due.cut_off for due in list_due(one, first, today)] for one in (guide.delta, guide.full)}
+    wanted = sum(map(len, cut_offs.values()))
+    for dag_id, instants in cut_offs.items():
         if set(instants) - set(_states(stack, dag_id)):
             stack.api.backfill(dag_id, min(instants), max(instants))
 
     def done() -> bool:
         states = [
             state
-            for dag_id, instants in starts.items()
-            for start, state in _states(stack, dag_id).items()
-            if start in instants
+            for dag_id, instants in cut_offs.items()
+            for at, state in _states(stack, dag_id).items()
+            if at in instants
         ]
         _refuse_failed(states)
-        say(f"{states.count('success')} of {DELTAS + 1} runs done")
-        return states.count("success") == DELTAS + 1
+        say(f"{states.count('success')} of {wanted} runs done")
+        return states.count("success") == wanted
 
     _wait_until(done, "the runs did not end", HeldFiles(stack, tell))
 
@@ -96,6 +94,7 @@ def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None
 
 def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -> None:
     """Has the auditor look as a Party until it finds nothing wrong; a run of today may still be under way."""
+    _unpause(stack, AUDITOR)
 
     def nothing_is_wrong() -> bool:
         _run(stack, AUDITOR)
@@ -133,6 +132,10 @@ def _run(stack: Stack, dag_id: str) -> None:
         return bool(state == "success")
 
     _wait_until(done, f"a run of {dag_id} did not end")
+
+
+def _unpause(stack: Stack, dag_id: str) -> None:
+    stack.api.patch(f"dags/{dag_id}", {"is_paused": False})
 
 
 def _states(stack: Stack, dag_id: str) -> dict[datetime, str]:

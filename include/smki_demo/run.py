@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from smki.errors import SmkiError, VerificationError
 from smki.kinds.revocation.file import lists_without_successor
@@ -24,7 +24,7 @@ from smki.obligations.user_guide import load_user_guide
 from smki.party.reading_back import check_against_repository, fetch_current_files, fetch_extracts
 from smki.publish.ledger import list_publications
 from smki.repository.database import open_engine
-from smki.repository.tables import certificate
+from smki.repository.tables import certificate, revocation_list
 from smki.settings import Settings
 from smki_airflow.names import BOARD_VIEW
 from smki_demo import publishing
@@ -34,7 +34,7 @@ from smki_demo.generator.revocation import issue_lists
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import Stack, running_stack, start_airflow, write_terminal
 
-CERTIFICATES, DAYS = 20_000, 15
+CERTIFICATES = 20_000
 _SHORT = 8  # letters of a SHA-256 that fit a terminal of 80 columns
 console = Console()
 
@@ -61,6 +61,7 @@ def _exit_status() -> int:
                 stack = resources.enter_context(running_stack(settings.var, **ports))
             engine = open_engine(stack.repository_url)
             _fill(engine, settings, datetime.now(UTC).date())  # before a DAG can look at an empty repository
+            stack.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"  # `_publish` says what begins when
             with step("starting Airflow"):
                 start_airflow(stack)
             _publish(stack, engine, settings)
@@ -89,19 +90,26 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
             with step("having the CAs issue their next revocation lists"):
                 issue_lists(engine, open_pki(settings.var / "pki"), now)
         return
-    with step(f"lodging {CERTIFICATES:,} signed certificates over {DAYS} days") as say:
+    with step(f"lodging {CERTIFICATES:,} signed certificates over {publishing.DELTAS} days") as say:
         pki = open_pki(settings.var / "pki")
         fill_with_history(
-            engine, pki, today, days=DAYS, certificates=CERTIFICATES, progress=lambda done: say(f"{done:,} lodged")
+            engine,
+            pki,
+            today,
+            days=publishing.DELTAS,
+            certificates=CERTIFICATES,
+            progress=lambda done: say(f"{done:,} lodged"),
         )
+    with engine.begin() as connection:  # the history's own would have been missed every day until now
+        connection.execute(update(revocation_list).values(lodged_at=datetime.now(UTC)))
     write_anchor_slots(engine, settings.var / "anchor_slots.toml")
 
 
 def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
     guide = load_user_guide(settings.config)
     with step("waiting for Airflow to read the DAGs"):
-        publishing.wait_for_dags(stack, guide)
-    with step("backfilling the last eight deltas and the last full extract") as say:
+        publishing.start_publishing(stack, guide)
+    with step("backfilling eight deltas and the full extracts among them") as say:
         publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 
 from airflow.sdk import (
     AssetOrTimeSchedule,
-    CronDataIntervalTimetable,
+    CronTriggerTimetable,
     ExceptionRetryPolicy,
     Param,
     RetryAction,
@@ -82,8 +82,9 @@ def publishing_dag(dag_id: str, *, begun_by: RepositoryTrigger | None = None) ->
     published = guide.published_by(dag_id)
     if not published:
         raise ObligationError(f"DAG {dag_id}", "user_guide.toml has no obligation that this DAG publishes.")
-    # One run makes sure of all files of a DAG: the user guide gives them one cut-off.
-    times = CronDataIntervalTimetable(published[0].cut_off.cron, timezone="UTC")
+    # One run makes sure of all files of a DAG: the user guide gives them one cut-off. Without an interval that is the
+    # logical date, so that a day has one run, whether on schedule, backfilled or begun by hand.
+    times = CronTriggerTimetable(published[0].cut_off.cron, timezone="UTC")
     return DAG_DEFAULTS | {
         "dag_id": dag_id,
         "schedule": AssetOrTimeSchedule(timetable=times, assets=[asset_of(begun_by)]) if begun_by else times,

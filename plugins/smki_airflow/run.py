@@ -24,7 +24,7 @@ class Run:
 
     dag_id: str
     run_id: str
-    cut_off: datetime | None  # UTC; the end of the data interval; none where an asset's event began the run
+    cut_off: datetime | None  # UTC; its logical date; none where an asset's event began the run
     any_day: date | None = None  # that a person asked for in place of the cut-off's day
 
     @property
@@ -35,9 +35,9 @@ class Run:
         if self.cut_off is None:
             raise ConfigurationError(
                 f"run {self.run_id}",
-                "the run has no data interval, hence no business date.",
+                "the run has no logical date, hence no business date.",
                 "Nothing was produced.",
-                "trigger with a logical date, or create a backfill for the day.",
+                "trigger with the cut-off as logical date, or create a backfill for the day.",
             )
         return self.cut_off.date()
 

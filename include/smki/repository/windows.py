@@ -5,7 +5,8 @@
   or backfills do. An event that is committed late falls into the next window, never between two.
 * A closed window never changes. Windows are numbered 1, 2, 3 … and follow each other day by day without holes: a run
   that is days late closes the missed windows one by one, oldest first.
-* The first window is that of the day on which the oldest event is covered.
+* The first window is that of the day on which the oldest event is covered. Days before it are owed by nobody: they have
+  no window.
 * The state as of window w is, for each certificate, its last event (in the order of ids, see `status`) among those with
   window_seq ≤ w. What a window moved into and out of status I is kept with it as set digests, so that a full extract
   can be checked against the sum of all windows.
@@ -24,7 +25,7 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, text
 
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import EarlyWindowError, WindowError
+from smki.errors import EarlyWindowError, NotOwedError, WindowError
 from smki.repository.database import reading, session
 from smki.repository.tables import NEVER_EXPIRES, delta_window, status_event
 
@@ -46,12 +47,12 @@ class Window:
     departed: SetDigest  # of what left status I
 
 
-def days_to_close(last: date | None, oldest_event: date, to: date) -> Iterator[date]:
+def days_to_close(last: date | None, first: date, to: date) -> Iterator[date]:
     """The business dates whose windows are closed when the day `to` is wanted, in order.
 
-    `last` is the newest closed one, if there is any, and `oldest_event` the day that covers the oldest event.
+    `last` is the newest closed one, if there is any, and `first` the first one, or else that of the oldest event.
     """
-    day = min(oldest_event, to) if last is None else last + timedelta(days=1)
+    day = first if last is None else last + timedelta(days=1)
     while day <= to:
         yield day
         day += timedelta(days=1)
@@ -60,8 +61,9 @@ def days_to_close(last: date | None, oldest_event: date, to: date) -> Iterator[d
 def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
     """Closes all windows up to that of the day `to`; returns those that this call closed (none if it was closed).
 
-    `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future, a day before the
-    first window and an empty repository, EarlyWindowError for one within minutes, RepositoryUnavailableError.
+    `cut_off` gives a business date's cut-off (UTC). Raises WindowError for a cut-off in the future and an empty
+    repository, EarlyWindowError for one within minutes, NotOwedError for a day before the first window,
+    RepositoryUnavailableError.
     """
     with session(engine) as connection:
         _wait(connection, cut_off(to))
@@ -69,18 +71,18 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
         while True:
             with connection.begin():
                 connection.execute(text("LOCK TABLE delta_window IN EXCLUSIVE MODE"))
-                last = connection.execute(
-                    select(delta_window.c.seq, delta_window.c.business_date, delta_window.c.cutoff)
-                    .order_by(delta_window.c.seq.desc())
-                    .limit(1)
-                ).one_or_none()
-                oldest = last.business_date if last else _oldest_event_day(connection, cut_off)
-                day = next(days_to_close(last and last.business_date, oldest, to), None)
+                columns = delta_window.c
+                seq, first, last = connection.execute(
+                    select(func.max(columns.seq), func.min(columns.business_date), func.max(columns.business_date))
+                ).one()
+                first = first or _oldest_event_day(connection, cut_off)
+                if to < first:
+                    raise NotOwedError(f"window of {to}", f"the first window is that of {first}.")
+                day = next(days_to_close(last, first, to), None)
                 if day is None:
                     break
                 _refuse_future(connection, to, cut_off(to))
-                closed.append(_close(connection, last.seq + 1 if last else 1, day, cut_off(day)))
-    find_window(engine, to)  # a day before the first window is refused by name
+                closed.append(_close(connection, (seq or 0) + 1, day, cut_off(day)))
     return closed
 
 

@@ -61,7 +61,7 @@ class Facts:
     """What is known, as of one moment."""
 
     sites: tuple[str, ...]  # that every file has to be on
-    first_day: date | None  # business date of the first window; none while nothing is lodged
+    first_day: date | None  # the first one that is owed; none while nothing is lodged
     begins: dict[tuple[str, str], datetime]  # by obligation; of files replaced in place: since when there are any
     _offered: dict[Key, list[Offered]] = field(default_factory=dict)  # oldest first
     _judged: dict[Key, list[GateVerdict]] = field(default_factory=dict)  # oldest first
@@ -109,7 +109,14 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     """What is known of all that is due from the business date `first` on. Raises RepositoryUnavailableError."""
     begin = datetime.combine(first - timedelta(days=1), datetime.min.time(), UTC)
     with reading(engine) as connection:
-        windows = connection.execute(select(func.min(delta_window.c.business_date))).scalar_one()
+        # Window 0 is what was taken over: its own files were published before.
+        taken_over, first_window = connection.execute(
+            select(
+                func.min(delta_window.c.business_date).filter(delta_window.c.seq == 0),
+                func.min(delta_window.c.business_date).filter(delta_window.c.seq > 0),
+            )
+        ).one()
+        windows = taken_over + timedelta(days=1) if taken_over else first_window
         oldest = None
         if windows is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()

@@ -11,7 +11,7 @@ Each is shown before it is done: a plan is a dry run, and doing it looks at ever
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from fastapi import Request
 
@@ -33,7 +33,7 @@ class BackfillPlan:
     last: date
     again: bool  # also days whose run ended well
     days: tuple[date, ...]  # that would run, oldest first
-    left: tuple[date, ...]  # that would not: their run is under way, or ended well
+    left: tuple[date, ...]  # that would not: their run is under way, ended well, or is of version 0.9
 
 
 def plan_clear(session: Session, dag_id: str, run_id: str, *, whole: bool) -> list[str]:
@@ -77,8 +77,8 @@ def plan_backfill(
             "No day was added.",
             "wait until its runs have ended (it is marked as completed a little later), or cancel it in Airflow.",
         )
-    starts = airflow.dry_run_backfill(session, _range(obligation, dag_id, asked, again=again))
-    runs = tuple(day for day in asked if _logical_date(obligation, day) in starts)
+    cut_offs = airflow.dry_run_backfill(session, _range(obligation, dag_id, asked, again=again))
+    runs = tuple(day for day in asked if obligation.cut_off.at(day) in cut_offs)
     return BackfillPlan(dag_id, first, last, again, runs, tuple(day for day in asked if day not in runs))
 
 
@@ -131,11 +131,4 @@ def _due_days(obligation: Obligation, first: date, last: date) -> tuple[date, ..
 
 
 def _range(obligation: Obligation, dag_id: str, days: tuple[date, ...], *, again: bool) -> BackfillRange:
-    return BackfillRange(
-        dag_id, _logical_date(obligation, min(days)), _logical_date(obligation, max(days)), again=again
-    )
-
-
-def _logical_date(obligation: Obligation, day: date) -> datetime:
-    """The start of a run's interval, which ends at the day's cut-off."""
-    return obligation.cut_off.at(obligation.cut_off.previous_day(day))
+    return BackfillRange(dag_id, obligation.cut_off.at(min(days)), obligation.cut_off.at(max(days)), again=again)

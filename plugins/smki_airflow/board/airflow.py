@@ -13,14 +13,14 @@ Airflow promises nothing of these, so each of its upgrades has to prove them aga
 
 A name that is gone fails the import of this module; mypy says so before any test does.
 
-The API server uses all of it, the scheduler `find_run` only (`signals.deadlines`). So what drags in Airflow's REST API
+The API server uses all of it, the scheduler only what `signals.deadlines` asks for. So what drags in Airflow's REST API
 (40 MB, seconds) is imported by the functions that need it.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -73,12 +73,14 @@ def audit_logged(event: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What Airflow's database has of a DAG run."""
+    """What Airflow's database has of a DAG run. Its cut-off is the end of its data interval, which has no length: the
+    logical date, but for runs of version 0.9 and older, whose logical date was the cut-off before.
+    """
 
     run_id: str
     type: str
     state: str
-    cut_off: datetime | None  # UTC; the end of its data interval; none for a run that began at no set time
+    cut_off: datetime | None  # UTC; none for a run that began at no set time
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,23 @@ def find_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
     return None if run is None else _facts(run)
 
 
+def is_first_scheduled(session: Session, dag_id: str, run_id: str) -> bool:
+    """Whether the scheduler has begun no other run of the DAG than this one."""
+    others = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_type == SCHEDULED, DagRun.run_id != run_id)
+    return session.scalar(others.limit(1)) is None
+
+
 def newest_runs(
     session: Session, dag_id: str, cut_off: datetime, limit: int, *, also_until: datetime | None = None
 ) -> list[RunFacts]:
-    """Runs whose data interval ends at the cut-off, and those begun from then until `also_until`; newest first."""
-    belongs: ColumnElement[bool] = DagRun.data_interval_end == cut_off
+    """Runs of the cut-off's day, and those begun from the cut-off until `also_until`; newest first.
+
+    One that a person began at some other time of the day is for the day's file, too.
+    """
+    day = datetime.combine(cut_off.date(), time(), cut_off.tzinfo)
+    belongs: ColumnElement[bool] = (DagRun.data_interval_end >= day) & (
+        DagRun.data_interval_end < day + timedelta(days=1)
+    )
     if also_until is not None:
         belongs = or_(belongs, (DagRun.run_after >= cut_off) & (DagRun.run_after < also_until))
     runs = select(DagRun).where(DagRun.dag_id == dag_id, belongs)
@@ -161,12 +175,18 @@ class BackfillRange:
 
 
 def dry_run_backfill(session: Session, asked: BackfillRange) -> frozenset[datetime]:
-    """Logical dates that a backfill would run. Raises ActionRefusedError."""
+    """Logical dates that a backfill would run. Raises ActionRefusedError.
+
+    Not those that a run of another day has.
+    """
     from airflow.api_fastapi.core_api.routes.public.backfills import create_backfill_dry_run
 
     with _refusals(asked.dag_id):
         planned = create_backfill_dry_run(asked.as_body(), session).backfills
-    return frozenset(entry.logical_date for entry in planned if entry.logical_date is not None)
+    of_other_days = select(DagRun.logical_date).where(
+        DagRun.dag_id == asked.dag_id, DagRun.logical_date != DagRun.data_interval_end
+    )
+    return frozenset(at for entry in planned if (at := entry.logical_date)) - set(session.scalars(of_other_days))
 
 
 def create_backfill(session: Session, user: User, asked: BackfillRange) -> None:

@@ -1,7 +1,8 @@
 """Airflow's own signal of a publish-by: two deadline alerts on every publishing DAG, at the warning and at the miss.
 
 * The reference is the publish-by of the run's own day. A run without a day (an event began it) has none, nor has a
-  backfill, nor a run that a person begins for a day whose publish-by has passed: they are late already, and known.
+  backfill, nor a run that a person begins for a day whose publish-by has passed: they are late already, and known. Nor
+  has the first scheduled run of a DAG, if it has passed: before that run nobody had begun to publish.
 * A deadline looks at its run only. So the callback asks the ledger how the day's files stand: where all are on every
   site, nothing opens, whatever became of the run.
 * It runs at least once, in the triggerer; what it opens is the same finding that the auditor opens, so repeating it
@@ -29,20 +30,20 @@ log = logging.getLogger(__name__)
 @deadline_reference()
 @dataclass(eq=False)
 class PublishBy(BaseDeadlineReference):
-    """The publish-by of a run's own day: its cut-off, which ends its data interval, and the delay."""
+    """The publish-by of a run's own day: its cut-off and the delay."""
 
     delay_s: float = 0.0
     required_kwargs: ClassVar[set[str]] = {"dag_id", "run_id"}
 
     def _evaluate_with(self, *, session: Any, dag_id: str, run_id: str) -> datetime | None:
         """UTC; none for a run that is not the day's own. Called by the scheduler when the run is made."""
-        from smki_airflow.board.airflow import BACKFILL, SCHEDULED, find_run
+        from smki_airflow.board.airflow import BACKFILL, SCHEDULED, find_run, is_first_scheduled
 
         run = find_run(session, dag_id, run_id)
         if run is None or run.cut_off is None or run.type == BACKFILL:
             return None
         publish_by = run.cut_off + timedelta(seconds=self.delay_s)
-        if run.type != SCHEDULED and publish_by <= datetime.now(UTC):
+        if publish_by <= datetime.now(UTC) and (run.type != SCHEDULED or is_first_scheduled(session, dag_id, run_id)):
             return None
         return publish_by
 

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
 
+from smki.errors import NotOwedError
 from smki.settings import Settings
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, confirm_published
@@ -51,11 +53,18 @@ def extract_run(obligation: str) -> None:
 
 @task
 def close_window() -> int:
-    """Returns how many windows it closed."""
+    """Returns how many windows it closed. Skipped, with the whole run, on a day before anything was lodged."""
     from smki.repository.windows import close_windows
 
-    project, day = open_project(), current_run().business_date
-    closed = close_windows(project.engine, day, project.guide.delta.cut_off.at)
+    project, run = open_project(), current_run()
+    day = run.business_date
+    try:
+        closed = close_windows(project.engine, day, project.guide.delta.cut_off.at)
+    except NotOwedError as error:
+        if run.any_day is not None:
+            raise  # a person asked for it
+        log.info("nothing is owed date=%s rule=%s", day, error.rule)
+        raise AirflowSkipException(f"nobody is owed the file of {day}: {error.rule}") from None
     for window in closed:
         log.info("window closed seq=%d date=%s events=%d", window.seq, window.business_date, window.events)
     if not closed:

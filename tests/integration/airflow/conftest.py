@@ -74,8 +74,7 @@ def wait_until(condition: Callable[[], bool], seconds: int = RUNS_S) -> None:
 def backfill(stack: Stack, dag_id: str, first: date, last: date, interval: timedelta) -> dict[date, str]:
     """Backfills the business dates first … last; state by business date once all runs have ended."""
     days = {first + timedelta(days=n) for n in range(0, (last - first).days + 1, interval.days)}
-    starts = [datetime.combine(day - interval, time(), UTC) for day in (first, last)]
-    stack.api.backfill(dag_id, *starts)
+    stack.api.backfill(dag_id, *(datetime.combine(day, time(), UTC) for day in (first, last)))
     wait_until(lambda: set(ended_runs(stack, dag_id)) >= days)
     return {day: state for day, state in ended_runs(stack, dag_id).items() if day in days}
 

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT
 from smki.obligations.catalogue import UserGuide
 from smki_airflow.names import AUDITOR
+from smki_airflow.signals.deadlines import PublishBy
 
 from .conftest import HOST, Browser
 from .ledgers import fill_ledger
@@ -37,10 +38,10 @@ def session(board: Any) -> Iterator[Session]:  # noqa: ARG001  # Airflow's datab
         cleaning.execute(update(DagModel).values(is_paused=False))
 
 
-def failed_run(session: Session, day: datetime, state: str = "failed") -> str:
-    """A run of the daily delta for this day whose `plan` ended in this state."""
+def failed_run(session: Session, day: datetime, state: str = "failed", start: datetime | None = None) -> str:
+    """A run of the daily delta for this day whose `plan` ended in this state; its interval is empty, or starts then."""
+    start = start or day
     dag = session.scalar(SerializedDagModel.latest_item_select_object(DAILY_DELTA)).dag
-    start = day - DAY
     run = dag.create_dagrun(
         run_id=f"scheduled__{day.date()}",
         logical_date=start,
@@ -108,6 +109,29 @@ def test_a_backfill_is_shown_first_and_then_runs_failed_and_missing_days_only(
     assert ends == {midnight - 5 * DAY: "queued", midnight - 4 * DAY: "queued", midnight - 3 * DAY: "success"}
     assert "smki_board_backfill" in session.scalars(select(Log.event)).all(), "Airflow's audit log knows it"
     assert "one by one" in browser("ADMIN").get("/smki/board?done=backfill").text
+
+
+def test_a_day_whose_logical_date_an_older_run_of_the_next_day_has_is_left_alone(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    """In version 0.9 the cut-off ended a run's interval, and the logical date began it."""
+    for back in (4, 3):
+        failed_run(session, midnight - back * DAY, start=midnight - (back + 1) * DAY)
+    days = [(midnight - back * DAY).date() for back in (4, 3)]
+    page = browser("ADMIN").get(f"/smki/board/{DAILY_DELTA}/backfill?first={days[0]}&last={days[1]}").text
+    run, left = page.split("left alone")
+    assert "Backfill 1 day?" in run
+    assert (f"SMKIKR_DELT_{days[1]}.xml.gz" in run, f"SMKIKR_DELT_{days[0]}.xml.gz" in left) == (True, True)
+
+
+def test_the_first_scheduled_run_of_a_dag_raises_no_alert_for_a_time_before_it(
+    session: Session, midnight: datetime
+) -> None:
+    def publish_by(day: datetime) -> datetime | None:
+        return PublishBy(3600.0)._evaluate_with(session=session, dag_id=DAILY_DELTA, run_id=failed_run(session, day))
+
+    assert publish_by(midnight - 3 * DAY) is None, "nobody had begun to publish"
+    assert publish_by(midnight - 2 * DAY) == midnight - 2 * DAY + timedelta(hours=1), "the scheduler was dead"
 
 
 @pytest.mark.usefixtures("session")

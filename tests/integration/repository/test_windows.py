@@ -23,7 +23,7 @@ from builders import (
 from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import EarlyWindowError, WindowError
+from smki.errors import EarlyWindowError, NotOwedError, WindowError
 from smki.repository.holdings import changed_after_final
 from smki.repository.tables import certificate, status_event
 from smki.repository.windows import Window, close_windows, find_window, in_use_digest, list_windows
@@ -66,13 +66,12 @@ def test_window_of_a_repository_in_which_nothing_was_ever_lodged_is_refused(repo
     assert in_use_digest(repository, 1) == SetDigest()
 
 
-def test_window_before_anything_was_lodged_is_empty(repository: Engine) -> None:
+def test_day_before_anything_was_lodged_has_no_window(repository: Engine) -> None:
     lodge_bodies(repository, look_alikes(1), during(2))
-    (window,) = close(repository, 1)
-    assert (window.seq, window.business_date, window.events) == (1, day(1), 0)
-    assert window.changed == window.entered == window.departed == SetDigest()
-    assert in_use_digest(repository, 1) == SetDigest()
-    assert [window.events for window in close(repository, 2)] == [1]
+    with pytest.raises(NotOwedError, match=f"window of {day(1)}"):
+        close(repository, 1)
+    assert list_windows(repository) == []
+    assert [(window.seq, window.business_date, window.events) for window in close(repository, 2)] == [(1, day(2), 1)]
 
 
 def test_event_on_the_cut_off_is_in_and_one_a_microsecond_later_is_in_the_next(repository: Engine) -> None:
@@ -109,7 +108,7 @@ def test_closing_a_closed_window_again_changes_nothing(repository: Engine) -> No
 def test_day_before_the_first_window_is_refused_by_name(repository: Engine) -> None:
     lodge_bodies(repository, look_alikes(1), during(3))
     close(repository, 3)
-    with pytest.raises(WindowError, match=f"window of {day(2)}"):
+    with pytest.raises(NotOwedError, match=f"window of {day(2)}"):
         close(repository, 2)
 
 
@@ -261,6 +260,8 @@ def test_two_closers_at_once_close_each_window_once(repository: Engine) -> None:
 
 def test_writers_at_work_while_windows_close_lose_no_event_and_change_no_closed_window(repository: Engine) -> None:
     """Windows of 80 ms by the real clock, closed while four writers lodge and change."""
+    bodies = look_alikes(4_000)
+    lodge_bodies(repository, look_alikes(1, seed=2))
     today = datetime.now(UTC).date()
     started = datetime.now(UTC) + timedelta(milliseconds=100)
 
@@ -268,7 +269,6 @@ def test_writers_at_work_while_windows_close_lose_no_event_and_change_no_closed_
         return started + (business_date - today) * 80 / timedelta(days=1) * timedelta(milliseconds=1)
 
     stop = threading.Event()
-    bodies = look_alikes(4_000)
 
     def write(writer: int) -> int:
         written = 0
@@ -281,7 +281,6 @@ def test_writers_at_work_while_windows_close_lose_no_event_and_change_no_closed_
             written += 9
         return written
 
-    lodge_bodies(repository, look_alikes(1, seed=2))
     with ThreadPoolExecutor(4) as pool:
         writers = [pool.submit(write, number) for number in range(4)]
         seen: dict[int, int] = {}

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_every_obligation_has_its_dag(dags, user_guide: UserGuide):
     assert set(user_guide.dags) == dags.keys() - {RETENTION, AUDITOR}
 
 
-def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
+def test_dags_serialise_and_each_cut_off_is_a_logical_date(dags, user_guide):
     for dag_id, obligation, interval in (
         ("smki_daily_delta", user_guide.delta, timedelta(days=1)),
         ("smki_full_extract", user_guide.full, timedelta(days=7)),
@@ -150,10 +151,10 @@ def test_dags_serialise_and_each_cut_off_ends_an_interval(dags, user_guide):
         infos = list(dag.iter_dagrun_infos_between(first, last))
         assert len(infos) >= 4
         for info in infos:
-            day = info.data_interval.end.date()
-            assert info.data_interval.end == obligation.cut_off.at(day)
-            assert info.data_interval.end - info.data_interval.start == interval
+            day = info.logical_date.date()
+            assert info.logical_date == info.data_interval.start == info.data_interval.end == obligation.cut_off.at(day)
             assert obligation.cut_off.falls_on(day)
+        assert all(later.logical_date == one.logical_date + interval for one, later in pairwise(infos))
 
 
 def test_dag_files_only_wire():

@@ -44,10 +44,8 @@ def test_days_follow_each_other_up_to_the_wanted_one(last: date | None, oldest: 
     days = list(days_to_close(last, oldest, to))
     assert all(later - earlier == timedelta(days=1) for earlier, later in pairwise(days))
     assert days == [] or days[-1] == to
-    if last is None:
-        assert days[0] == min(oldest, to)
-    else:
-        assert days == [] if to <= last else days[0] == last + timedelta(days=1)
+    first = oldest if last is None else last + timedelta(days=1)
+    assert days == [] if to < first else days[0] == first
 
 
 @given(oldest=DAYS, stops=st.lists(DAYS, min_size=1))
@@ -57,5 +55,5 @@ def test_days_are_the_same_however_often_windows_are_closed(oldest: date, stops:
     for to in stops:
         new = list(days_to_close(last, oldest, to))
         closed += new
-        last = closed[-1]
-    assert closed == list(days_to_close(None, min(oldest, stops[0]), max(stops)))
+        last = closed[-1] if closed else None
+    assert closed == list(days_to_close(None, oldest, max(stops)))

@@ -271,7 +271,7 @@ def test_days_1_to_3_are_published_late_and_day_4_is_not_touched(
     before = inode_and_bytes(day_4)
     for day in days[:3]:
         intruder(stack, guide, day).unlink()
-    starts = [datetime.combine(day - DAY, time(), UTC) for day in (days[0], days[2])]
+    starts = [datetime.combine(day, time(), UTC) for day in (days[0], days[2])]
     stack.api.backfill(DAILY_DELTA, *starts, reprocess="failed")
     wait_until(lambda: all(ended_runs(stack, DAILY_DELTA).get(day) == "success" for day in days))
     assert [state(engine, guide, day) for day in days] == [State.MET_LATE] * 4
@@ -288,7 +288,7 @@ def test_files_that_a_server_lost_come_back_by_a_backfill_of_completed_runs(
     for file in files:
         file.unlink()
     assert all(audit(stack)[1][file.name] == "lost" for file in files)
-    starts = [datetime.combine(day - DAY, time(), UTC) for day in (days[0], days[-1])]
+    starts = [datetime.combine(day, time(), UTC) for day in (days[0], days[-1])]
     stack.api.backfill(DAILY_DELTA, *starts, reprocess="completed")
     wait_until(lambda: all(file.exists() for file in files))
     wait_until(lambda: all(ended_runs(stack, DAILY_DELTA).get(day) == "success" for day in days))
