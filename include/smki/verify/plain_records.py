@@ -1,11 +1,13 @@
 """Reads plain records column by column, without an XML parser.
 
-Plain is what a parser can only read as it stands: a line of ASCII a record, the format's elements with their texts end
-to end; no attribute, entity, comment, CDATA section or carriage return. Lines of equal length with the same markup at
-the same places are one shape. Its first line is matched by the format's pattern; in the others every byte of the markup
-has to be the same. The shapes' markup accounts for every `<` there is, so what stands between it are the texts.
+Plain is what the publisher writes, and what a parser can only read as it stands: a line of UTF-8 a record, the
+format's elements with their texts end to end; no attribute, comment, CDATA section or carriage return, and no entity
+but `&amp;`, `&lt;` and `&gt;`. Lines of equal length with the same markup at the same places are one shape. Its first
+line is matched by the format's pattern; in the others every byte of the markup has to be the same. The shapes' markup
+accounts for every `<` there is, so what stands between it are the texts.
 
-What is not plain, or holds a body that is not Base64, is not read here: a parser has to say what it is.
+What is not plain, holds a body that is not Base64 or has too many shapes to be read fast is not read here: a parser
+has to say what it is.
 """
 
 import re
@@ -15,6 +17,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pybase64
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -23,7 +26,8 @@ from smki.annex_b.version import AnnexB, Field
 from smki.certificates.columns import ByteArray, put_in_order, to_column
 
 TEXTS = tuple(field for field in Field if field is not Field.BODY)
-_NAME = "[^<>&\n]+"
+_NAME = "(?:[^<&\r\n]|&(?:amp|lt|gt);)+"
+_FLAGS = ("true", "false", "1", "0")
 _PATTERNS = {
     Field.SUBJECT_NAME: _NAME,
     Field.SUBJECT_ALT_NAME: _NAME,
@@ -32,9 +36,10 @@ _PATTERNS = {
     Field.BODY: "(?:[A-Za-z0-9+/=]{4})+",
     Field.ROLE: "[0-9]+",
     Field.USAGE: "[A-Z]+",
-    Field.MANUFACTURING: "[a-z0-9]+",
+    Field.MANUFACTURING: "|".join(_FLAGS),
 }
-_MOST_SHAPES = 256  # of a piece; with more, its lines have too little in common to be read together
+_MOST_SHAPES = 256  # of a piece; with more, its lines have too little in common for this to be faster
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # the last one last: it makes new ones of `&amp;lt;`
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,10 @@ class _NotPlainError(Exception):
 
 
 def read_plain(records: bytes, annex_b: AnnexB) -> Columns | None:
-    """The columns of a piece that holds plain records and nothing else; None for any other piece."""
-    if not records.endswith(b"\n") or not records.isascii() or b"&" in records or b"\r" in records:
+    """The columns of a piece that holds plain records and nothing else; None for any other piece, and for one whose
+    records have little in common.
+    """
+    if not records.endswith(b"\n") or b"\r" in records or not _has_plain_letters(records):
         return None
     letters = np.frombuffer(records, np.uint8)
     try:
@@ -72,10 +79,30 @@ def read_plain(records: bytes, annex_b: AnnexB) -> Columns | None:
     if sum(len(shape.rows) * shape.tags for shape in shapes) != np.count_nonzero(letters == ord("<")):
         return None
     rows = [shape.rows for shape in shapes]
-    return Columns(
-        {field: put_in_order([_texts(shape, field) for shape in shapes], rows, pa.string()) for field in TEXTS},
-        put_in_order([body for _, body in bodies], [rows for rows, _ in bodies], pa.binary()),
-    )
+    texts: dict[Field, pa.StringArray] = {
+        field: put_in_order([_texts(shape, field) for shape in shapes], rows, pa.string()) for field in TEXTS
+    }
+    if not pc.all(pc.is_in(texts[Field.MANUFACTURING], pa.array(_FLAGS))).as_py():  # the schema allows white space
+        return None
+    if b"&" in records:
+        for entity, letter in _ENTITIES.items():
+            texts = {field: pc.replace_substring(column, entity, letter) for field, column in texts.items()}
+    return Columns(texts, put_in_order([body for _, body in bodies], [rows for rows, _ in bodies], pa.binary()))
+
+
+def are_plain(records: bytes, annex_b: AnnexB) -> bool:
+    """Whether a piece holds plain records and nothing else, however many shapes they have."""
+    line = _line_pattern(annex_b)
+    return all(line.fullmatch(record) for record in records.splitlines(keepends=True))
+
+
+def _has_plain_letters(records: bytes) -> bool:
+    """Whether the bytes are UTF-8, with no entity but those that are plain."""
+    try:
+        records.isascii() or records.decode()
+    except UnicodeDecodeError:
+        return False
+    return records.count(b"&") == sum(records.count(entity.encode()) for entity in _ENTITIES)
 
 
 @cache

@@ -5,15 +5,17 @@
 * Subject, serial number, role and usage beside a body are what the certificate says, and the elements are those of its
   class.
 
-A plain document (`plain_records`) has elements with texts in ASCII and nothing else, so what a tree would say of it is
-what stands in it. No tree is made of it: the parser says whether it is well formed and valid, the rest is read from its
-bytes. Every other document, and every one that is refused, is read from its tree.
+A plain document (`plain_records`) has elements with texts and nothing else, so what a tree would say of it is what
+stands in it. No tree is made of it: the parser says whether it is well formed and valid, the rest is read from its
+bytes. Every other document, and every one that is refused, is read from its tree. So which way it was read decides
+nothing about it.
 """
 
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -35,10 +37,12 @@ from smki.certificates.names import comparable_name
 from smki.certificates.reading import holds_armoured_key
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
+from smki.verify.documents import plain_opening
 from smki.verify.faults import Fault, FaultError
-from smki.verify.plain_records import TEXTS, Columns, read_plain
+from smki.verify.plain_records import TEXTS, Columns, are_plain, read_plain
 
 _WORD = 8  # bytes
+_MOST_REPEATED = 300  # letters of a text that an error repeats
 _MOST_LISTED = 10  # records that an error names
 Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial number share
 
@@ -78,6 +82,7 @@ _HEX, _DASHED_HEX = (
     for spelling in ("%02X", "-%02X")
 )
 _TEXT = pa.string()
+_INTEGER = re.compile("[+-]?[0-9]{1,9}")
 Name = TypeVar("Name", str, bytes)
 
 
@@ -88,7 +93,7 @@ class RecordChecker:
 
     def __init__(self, annex_b: AnnexB, schema: Path, *, keep_rows: bool = False) -> None:
         self.annex_b = annex_b
-        self._plain_opening = _plain_opening(annex_b)
+        self._plain_opening = plain_opening(annex_b)
         path = schema_path(annex_b, schema)
         self._name = path.name
         self._schema = _compile(path)
@@ -102,22 +107,16 @@ class RecordChecker:
 
         `item` names the piece in errors. Raises VerificationError.
         """
-        columns = self._plain(opening, records, closing, item)
-        is_plain = columns is not None
-        if columns is None:
-            columns = self._parsed(opening + records + closing, item)
-        return self._check_columns(columns, item, is_plain=is_plain)
-
-    def _plain(self, opening: bytes, records: bytes, closing: bytes, item: str) -> Columns | None:
-        """The columns of a plain document; None for one that a tree has to be made of."""
         if any(map(holds_armoured_key, (opening, records, closing))):
             raise FaultError(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         document = opening + records + closing
-        if self._plain_opening.fullmatch(opening) and closing.strip() == self.annex_b.root_end:
-            plain = read_plain(records, self.annex_b) if records else self._parsed(document, item)
-            if plain is not None and self._is_valid(document):
-                return plain
-        return None
+        is_framed = bool(self._plain_opening.fullmatch(opening)) and closing.strip() == self.annex_b.root_end
+        plain = read_plain(records, self.annex_b) if is_framed and records else None
+        if plain is not None and self._is_valid(document):
+            with suppress(FaultError):
+                return self._check_columns(plain, item, is_plain=True)
+        columns = self._parsed(document, item)
+        return self._check_columns(columns, item, is_plain=is_framed and are_plain(records, self.annex_b))
 
     def _is_valid(self, document: bytes) -> bool:
         """Whether a document is well formed and valid by the schema; lxml raises the one and only logs the other."""
@@ -136,7 +135,9 @@ class RecordChecker:
             root = etree.fromstring(document, self._parser)
         except etree.XMLSyntaxError as error:
             self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
-            raise FaultError(Fault.XML, item, f"it breaks the schema {self._name} or XML ({error.msg}).") from error
+            raise FaultError(
+                Fault.XML, item, f"it breaks the schema {self._name} or XML ({_cut(error.msg)})."
+            ) from error
         if root.getroottree().docinfo.internalDTD is not None:
             raise FaultError(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
         annex_b = self.annex_b
@@ -150,7 +151,7 @@ class RecordChecker:
                 Fault.XML, item, "a comment or a CDATA section in it hides records from those who read it as XML."
             )
         return Columns(  # the schema allows no empty texts where elements may be absent
-            {field: pa.array([getattr(record, field) or "" for record in records], _TEXT) for field in TEXTS},
+            {field: pa.array([_value(field, getattr(record, field)) for record in records], _TEXT) for field in TEXTS},
             pa.array([_decode(record.body or "", item, row) for row, record in enumerate(records)], pa.binary()),
         )
 
@@ -186,7 +187,7 @@ class RecordChecker:
                 raise FaultError(
                     Fault.FIELDS,
                     f"{item}, record {row}",
-                    f"its {self.annex_b.names[field]} is {stated[row - 1].as_py()!r} and its certificate says "
+                    f"its {self.annex_b.names[field]} is {_cut(stated[row - 1].as_py())!r} and its certificate says "
                     f"{certified[row - 1].as_py()!r}.{also}",
                 )
 
@@ -207,13 +208,6 @@ class _Nothing:
 
     def close(self) -> None:
         """What a parser asks of any target."""
-
-
-def _plain_opening(annex_b: AnnexB) -> re.Pattern[bytes]:
-    """What a plain document says before its records."""
-    declaration = """(?:<\\?xml version=(["'])1\\.0\\1 encoding=(["'])UTF-8\\2\\?>\\s*)?"""
-    head = "".join(f"<{name}>[^<&]*</{name}>\\s*" for name in map(re.escape, dict(annex_b.head)))
-    return re.compile(declaration.encode() + re.escape(annex_b.root_start) + rb"\s*" + head.encode())
 
 
 def _compile(schema: Path) -> etree.XMLSchema:
@@ -250,6 +244,21 @@ def _certified_texts(fields: FieldBatch) -> dict[Field, pa.StringArray]:
         Field.ROLE: _by_profile(fields, lambda profile: "" if profile.role is None else str(profile.role)),
         Field.USAGE: _by_profile(fields, lambda profile: profile.usage or ""),
     }
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a reason repeats: a file may have megabytes of it."""
+    return text if len(text) <= _MOST_REPEATED else f"{text[:_MOST_REPEATED]}…"
+
+
+def _value(field: Field, text: str | None) -> str:
+    """What a text stands for, "" where there is none: a schema may allow white space around it, and zeros and a sign
+    before a number (XML Schema, 3.3.13). A name is as it stands.
+    """
+    if text is None or field is Field.SUBJECT_NAME:
+        return text or ""
+    value = text.strip(" \t\r\n")
+    return str(int(value)) if field is Field.ROLE and _INTEGER.fullmatch(value) else value
 
 
 def _decode(text: str, item: str, row: int) -> bytes:

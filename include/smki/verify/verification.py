@@ -19,33 +19,30 @@ raises the first one, `examine_file` returns them all.
 """
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
-from lxml import etree
-
-from smki.annex_b.gzip_reader import GzipReader, read_gzip, read_header
-from smki.annex_b.version import CURRENT, AnnexB, find_by_root
+from smki.annex_b.gzip_reader import GzipReader, read_header
+from smki.annex_b.version import CURRENT, AnnexB
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
 from smki.processes import Progress, map_in_processes
 from smki.store.manifest import Manifest
+from smki.verify.documents import Source, cut_document, end_of_records
 from smki.verify.faults import Fault, FaultError
 from smki.verify.frame import damage_as_fault, frame_faults, name_faults, read_segment
 from smki.verify.marks import Marks, repeated_keys
 from smki.verify.record_check import RecordChecker, RecordFigures
 
 _PIECE = 4 << 20  # bytes of XML that are parsed at once
-_READ = 1 << 20
 Name = TypeVar("Name", str, bytes)
 
 
@@ -241,20 +238,11 @@ def _whole_faults(
     yield from frame_faults(file, manifest)
 
 
-def _end_of_records(xml: bytes, annex_b: AnnexB, start: int, stop: int) -> int:
-    """Where the last whole record in xml[start:stop] ends, a line end after it included; `start` if there is none."""
-    end = xml.rfind(annex_b.record_end, start, stop)
-    if end < 0:
-        return start
-    end += len(annex_b.record_end)
-    return end + 1 if xml[end : end + 1] == b"\n" else end
-
-
 def _cut_records(records: bytes, annex_b: AnnexB) -> Iterator[bytes]:
     """Whole records, some megabytes at a time; what is not cut between two records fails as XML."""
     start = 0
     while len(records) - start > _PIECE:
-        end = _end_of_records(records, annex_b, start, start + _PIECE - 1)
+        end = end_of_records(records, annex_b, start, start + _PIECE - 1)
         if end == start:
             break
         yield records[start:end]
@@ -262,40 +250,8 @@ def _cut_records(records: bytes, annex_b: AnnexB) -> Iterator[bytes]:
     yield records[start:]
 
 
-def _cut_document(stream: BinaryIO, annex_b: AnnexB) -> Iterator[tuple[bytes, bytes, bytes, int]]:
-    """A document cut between records into small ones: opening, records, closing, and how many bytes they took."""
-    buffer = stream.read(_PIECE)
-    start = buffer.find(annex_b.record_start)
-    if start < 0:  # no record: the document as it is
-        rest = buffer + stream.read()
-        yield rest, b"", b"", len(rest)
-        return
-    opening, buffer = buffer[:start], buffer[start:]
-    taken = len(opening)
-    while more := stream.read(_PIECE):
-        buffer += more
-        if end := _end_of_records(buffer, annex_b, 0, len(buffer)):
-            yield opening, buffer[:end], annex_b.root_end, taken + end
-            buffer, taken = buffer[end:], 0
-    end = _end_of_records(buffer, annex_b, 0, len(buffer))
-    yield opening, buffer[:end], buffer[end:], taken + len(buffer)
-
-
-def _find_format(file: Path) -> AnnexB:
-    """The format that a file's root element has. Where that cannot be told it is the current one, by which the file is
-    then refused.
-    """
-    with file.open("rb") as stream, suppress(DocumentRefusedError, etree.XMLSyntaxError):
-        elements = etree.iterparse(
-            read_gzip(stream, file.name), events=("start",), resolve_entities=False, no_network=True, load_dtd=False
-        )
-        _, root = next(elements)
-        return find_by_root(root.tag) or CURRENT
-    return CURRENT
-
-
 def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, progress: Progress) -> Verification:
-    checker = RecordChecker(_find_format(file), schema, keep_rows=keep_rows)
+    checker: RecordChecker | None = None
     segments: list[SegmentFigures] = []
     faults: list[FaultError] = []
     size = file.stat().st_size
@@ -303,31 +259,36 @@ def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, pro
         try:
             with damage_as_fault():
                 faults += name_faults(file.name, read_header(stream, file.name).file_name)
+        except FaultError as error:
+            faults.append(error)
+        else:
             stream.seek(0)
             gzip = GzipReader(stream, file.name)
-            document = cast("BinaryIO", io.BufferedReader(gzip, _READ))
-            for opening, records, closing, xml_bytes in _cut_document(document, checker.annex_b):
-                number = len(segments)
+            pieces = cut_document(Source(gzip), file.name)
+            for number in count():
                 try:
-                    figures = checker.check(opening, records, closing, f"{file.name}, piece {number + 1}")
+                    if (piece := next(pieces, None)) is None:
+                        break
+                    checker = checker or RecordChecker(piece.annex_b, schema, keep_rows=keep_rows)
+                    item = f"{file.name}, piece {number + 1}"
+                    figures = checker.check(piece.opening, piece.records, piece.closing, item)
                 except FaultError as error:
                     segments.append(SegmentFigures(number, fault=error.fault, fault_text=error.text))
+                except DocumentRefusedError as error:
+                    segments.append(SegmentFigures(number, fault=Fault.GZIP, fault_text=f"{file.name}: {error.rule}"))
                 else:
                     marks.keep(number, [figures])
-                    segments.append(_row(number, [figures], xml_bytes, 0))
+                    row = _row(number, [figures], piece.xml_bytes, 0)
+                    segments.append(replace(row, parsed=row.parsed or not piece.as_it_stands))
                 progress(stream.tell(), size)
             if gzip.members != 1:
                 faults.append(FaultError(Fault.GZIP, file.name, f"it has {gzip.members} gzip members, not one."))
             if gzip.padding:
                 faults.append(FaultError(Fault.GZIP, file.name, f"{gzip.padding:,} zeros follow its gzip member."))
-        except FaultError as error:
-            faults.append(error)
-        except DocumentRefusedError as error:
-            number = len(segments)
-            segments.append(SegmentFigures(number, fault=Fault.GZIP, fault_text=f"{file.name}: {error.rule}"))
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _conclude(file, checker.annex_b, sha256, tuple(segments), faults, marks)
+    annex_b = checker.annex_b if checker else CURRENT
+    return _conclude(file, annex_b, sha256, tuple(segments), faults, marks)
 
 
 def _conclude(

@@ -1,6 +1,7 @@
 """`smki gate` as a user runs it: a real process against a real repository."""
 
 import gzip
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from builders import cut_off, day, during, lodge_bodies, look_alikes, produced
+from builders import cut_off, day, during, lodge_bodies, look_alikes, name, produced, self_made
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement
 from smki.obligations.catalogue import UserGuide
@@ -45,6 +46,17 @@ def test_right_file_passes_by_its_name_alone_and_nothing_is_recorded(
     assert all(result["passed"] for result in said["results"])
     assert f"all {len(said['results'])} checks passed" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert list_gate_runs(repository) == []
+
+
+def test_file_of_authorities_passes_whatever_letters_their_names_have(
+    repository: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    names = ["OCA A & B", "OCA Müller", "DCA 電"]
+    lodge_bodies(repository, [self_made(name("07", text)) for text in names], during(1))
+    close_windows(repository, day(1), cut_off)
+    delta, _ = produced(repository, user_guide.delta, day(1), tmp_path)
+    said = judged({"SMKI_DATABASE_URL": libpq_url(repository), "SMKI_VAR": str(tmp_path / "var")}, delta, code=0)
+    assert (said["verdict"], said["sha256"]) == ("PASS", hashlib.sha256(delta.read_bytes()).hexdigest())
 
 
 def test_delta_of_another_day_fails_and_the_terminal_says_why(environment: dict[str, str], delta: Path) -> None:

@@ -169,7 +169,7 @@ REGIONS: dict[str, tuple[Judged, str]] = {
         replaced(rb"(<CertificateSerial>.*)(<CertificateStatus>I</\w+>)", rb"\2\1"),
         "xml.schema",
     ),
-    "Base64 on two lines": (replaced(rb"(<CertificateBody>.{64})", rb"\1\n"), "xml.bodies"),
+    "Base64 on two lines": (replaced(rb"(<CertificateBody>.{64})", rb"\1\n"), "xml.plain"),
     "body that is no certificate": (with_body(b"no certificate"), "xml.bodies"),
     "private key as a body": (with_body(KEY_DER), "xml.key-material"),
     "private key in a comment": (replaced(ROOT, ROOT + b"<!--" + KEY_PEM + b"-->"), "xml.key-material"),

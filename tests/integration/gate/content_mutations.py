@@ -203,7 +203,7 @@ OF_DELTAS_TOO = (
     "segment of another run",
     "elements in another order",
     "ResponseCode of a failure",
-    "Base64 on two lines",
+    "body cut short",
     "private key as a body",
     "swapped bodies",
     "wrong manufacturing flag",

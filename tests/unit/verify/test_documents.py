@@ -2,7 +2,10 @@
 
 import gzip
 import re
+import tempfile
+import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,8 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.verify.faults import Fault, FaultError
-from smki.verify.verification import Verification, verify_file
+from smki.verify.marks import Marks
+from smki.verify.verification import Verification, examine_file, verify_file
 
 Parts = tuple[bytes, bytes, bytes]  # head, records, tail
 HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
@@ -68,6 +72,14 @@ def test_name_that_is_not_ascii_passes(tmp_path: Path, in_segments: bool) -> Non
     ]
     verified = verify_parts(tmp_path, (HEAD, rendered(odd), TAIL), in_segments=in_segments)
     assert verified.set_digest == SetDigest.of(odd)
+    assert not any(segment.parsed for segment in verified.segments)
+
+
+def test_flag_is_counted_however_it_is_written(bodies: list[bytes], tmp_path: Path) -> None:
+    flags = [" 1 ", "true", "1", " 0 ", "true", "\n1", "false"]
+    records = [record_of(body)._replace(manufacturing=flag) for body, flag in zip(bodies, flags, strict=True)]
+    (segment,) = verify_file(zipped(tmp_path, document(records)), XSD).segments
+    assert segment.manufacturing == 5
 
 
 @pytest.mark.parametrize("in_segments", [False, True])
@@ -98,6 +110,9 @@ BY_OTHERS: dict[str, Rewriting] = {
     "instruction": lambda xml: xml.replace(ROOT, b"<?xml-stylesheet href='a'?>" + ROOT),
     "Base64 in lines": lambda xml: re.sub(rb"([\w+/]{64})(?=[\w+/=])", rb"\1\r\n", xml),
     "Base64 on a line of its own": lambda xml: re.sub(rb"(?<=<CertificateBody>)([^<]+)", rb"\n    \1\n  ", xml),
+    "flag as a number": lambda xml: xml.replace(b">false<", b">0<"),
+    "flag with white space": lambda xml: xml.replace(b">false<", b">\t\n 0<", 4),
+    "role with zeros and a sign": lambda xml: re.sub(rb"Role>(\d+)<", rb"Role> +0\1\n<", xml),
     "space in every tag": lambda xml: re.sub(rb"<(/?Cert\w+)>", rb"<\1 >", xml),
 }
 
@@ -264,6 +279,88 @@ def test_records_beside_hidden_ones_are_those_that_count(
     shown = re.sub(rb"<(/?)CertificateResponse>", rb"<\1CertificateResponse >", rendered(bodies[:4]))
     xml = HEAD + start + rendered(bodies[4:]) + end + shown + TAIL
     assert verify_file(zipped(tmp_path, xml), XSD).set_digest == SetDigest.of(bodies[:4])
+
+
+def peak_of(file: Path) -> int:
+    """Bytes of Python's own that verifying a file takes, whatever it says of it."""
+    tracemalloc.start()
+    try:
+        with suppress(FaultError):
+            verify_file(file, XSD)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def with_attribute(xml: bytes) -> bytes:
+    return xml.replace(b"<CertificateResponse>", b'<CertificateResponse a="b">')
+
+
+LARGE: dict[str, Callable[[bytes], bytes]] = {
+    "without records": lambda records: HEAD + b" " * len(records) + TAIL,
+    "one line": lambda records: HEAD + records.replace(b"\n", b"") + TAIL,
+    "attribute on each record": lambda records: HEAD + with_attribute(records) + TAIL,
+    "comment before all": lambda records: b"<!-- x -->" + HEAD[HEAD.index(ROOT) :] + records + TAIL,
+    "prefix": lambda records: b"<x:r xmlns:x='x'>" + re.sub(rb"<(/?)(\w)", rb"<\1x:\2", records) + b"</x:r>",
+    "one record that does not end": lambda records: HEAD + records[:-40].replace(b"</CertificateResponse>", b"") + TAIL,
+    "one body": lambda records: HEAD + records[:500] + b"A" * len(records),
+    "one comment": lambda records: HEAD + b"<!--" + records + b"-->" + TAIL,
+    "one attribute": lambda records: HEAD + b'<CertificateResponse a="' + records.replace(b"<", b"") + b'">',
+    "elements of no meaning": lambda records: HEAD + b"<a/>" * (len(records) // 4) + TAIL,
+    "space in the last half's tags": lambda records: (
+        HEAD + records[: records.index(b"\n") + 1] + records.replace(b"Response>", b"Response >") + TAIL
+    ),
+}
+
+
+@pytest.mark.parametrize("way", LARGE)
+def test_document_is_read_in_flat_memory_whoever_wrote_it(tmp_path: Path, way: str) -> None:
+    records = rendered(look_alikes(4_000)) * 5
+    file = zipped(tmp_path, LARGE[way](records))
+    assert len(records) > 16 << 20
+    assert peak_of(file) < 32 << 20
+
+
+def test_document_that_goes_on_in_another_way_is_read_to_its_end(tmp_path: Path) -> None:
+    bodies = look_alikes(8_000)
+    first, rest = rendered(bodies[:5_000]), rendered(bodies[5_000:]).replace(b"Response>", b"Response >")
+    verified = verify_file(zipped(tmp_path, HEAD + first + rest + TAIL), XSD)
+    assert (verified.records, verified.set_digest) == (8_000, SetDigest.of(bodies))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_records_before_a_break_are_counted(tmp_path: Path, ours: bool) -> None:
+    bodies = look_alikes(6_000)
+    xml = HEAD + rendered(bodies)[:-100] if ours else b"<!-- x -->" + HEAD[HEAD.index(ROOT) :] + rendered(bodies)[:-100]
+    with tempfile.TemporaryDirectory() as folder:
+        verification = examine_file(zipped(tmp_path, xml), XSD, Marks(Path(folder)))
+    assert verification.records == 5_999
+    assert [segment.fault for segment in verification.segments if segment.fault] == [Fault.XML]
+
+
+def test_record_that_a_text_hides_is_found_whoever_wrote_the_document(bodies: list[bytes], tmp_path: Path) -> None:
+    head = HEAD.replace(b"</AuditReference>", b"<![CDATA[" + rendered(bodies[:1]) + b"]]></AuditReference>")
+    with pytest.raises(FaultError) as caught:
+        verify_file(zipped(tmp_path, head + rendered(bodies) + TAIL), XSD)
+    assert caught.value.fault is Fault.XML
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_private_key_in_a_comment_is_found_whoever_wrote_the_document(
+    bodies: list[bytes], tmp_path: Path, encoding: str
+) -> None:
+    opening = HEAD[HEAD.index(ROOT) :].replace(ROOT, ROOT + b"<!-- -----BEGIN EC PRIVATE KEY----- -->")
+    xml = (opening + rendered(bodies) + TAIL).decode().encode(encoding)
+    with pytest.raises(FaultError) as caught:
+        verify_file(zipped(tmp_path, xml), XSD)
+    assert caught.value.fault is Fault.PRIVATE_KEY
+
+
+def test_reason_repeats_no_long_text(bodies: list[bytes], tmp_path: Path) -> None:
+    parts = on_line(0, b"OCA0", b"O" * 100_000)((HEAD, rendered(bodies), TAIL))
+    with pytest.raises(FaultError) as caught:
+        verify_parts(tmp_path, parts, in_segments=False)
+    assert len(caught.value.rule) < 1_000
 
 
 def test_refusal_names_the_record(bodies: list[bytes], tmp_path: Path) -> None:

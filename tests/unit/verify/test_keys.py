@@ -11,7 +11,7 @@ from smki_demo.generator.pki import Pki
 
 BODY = look_alikes(1)[0]
 # Content bytes of positive serial numbers, of every length around the words that keys are mixed from.
-SERIALS = st.builds(lambda first, rest: bytes([first]) + rest, st.integers(1, 0x7F), st.binary(max_size=24))
+SERIALS = st.builds(lambda first, rest: bytes([first]) + rest, st.integers(1, 0x7F), st.binary(max_size=19))
 
 
 def keys_of(bodies: list[bytes]) -> list[int]:

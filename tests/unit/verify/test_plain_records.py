@@ -11,10 +11,11 @@ from lxml import etree
 from builders import XSD, columns_of, document, look_alikes, name, plan_of, record_of, rendered, self_made
 from smki.annex_b.reading import pybase64
 from smki.annex_b.version import V1, Field
+from smki.certificates.set_digest import SetDigest
 from smki.errors import VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.verify import plain_records
-from smki.verify.plain_records import Columns
+from smki.verify.plain_records import Columns, are_plain
 from smki.verify.record_check import RecordChecker
 
 HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
@@ -79,6 +80,9 @@ NOT_PLAIN: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+DECIDED_BY_THE_BODY = {way for way in NOT_PLAIN if "padding" in way or "bits" in way}
+
+
 def with_body(xml: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """With the first body's Base64 changed."""
     return BODY.sub(lambda found: found[1] + change(found[2]) + found[3], xml, count=1)
@@ -106,13 +110,38 @@ def test_text_that_holds_markup_where_its_shape_has_none_is_left_to_a_parser() -
         assert read_plain(record + record.replace(serial, text)) is None
 
 
-def test_records_with_too_little_in_common_are_left_to_a_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_records, "_MOST_SHAPES", 3)
-    names = ["OCA", "OCA 1", "OCA 22", "OCA 333"]
-    bodies = [self_made(name("07", text), serial=number) for number, text in enumerate(names, 1 << 62)]
-    assert read_plain(rendered(bodies[:3])) is not None
-    assert read_plain(rendered(bodies)) is None
-    RecordChecker(V1, XSD).check(HEAD, rendered(bodies), TAIL, "a piece")
+ODD_NAMES = ["OCA Ü", "OCA <&> 1", "DCA 電", "OCA &amp;lt;", "OCA ]]>", "OCA"]
+
+
+def test_letters_beyond_ascii_and_those_that_are_escaped_are_plain() -> None:
+    bodies = [self_made(name("07", text), serial=number) for number, text in enumerate(ODD_NAMES, 1 << 62)]
+    records = rendered([*bodies, *DEVICES])
+    plain = read_plain(records)
+    assert plain is not None
+    assert plain.texts[Field.SUBJECT_NAME].to_pylist()[: len(ODD_NAMES)] == ODD_NAMES
+    assert same(plain, parsed(records))
+    assert are_plain(records, V1)
+
+
+@pytest.mark.parametrize("most_shapes", [0, 3, 256])
+def test_number_of_shapes_decides_how_records_are_read_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, most_shapes: int
+) -> None:
+    monkeypatch.setattr(plain_records, "_MOST_SHAPES", most_shapes)
+    bodies = [self_made(name("07", text), serial=number) for number, text in enumerate(ODD_NAMES, 1 << 62)]
+    assert (read_plain(rendered(bodies)) is None) == (most_shapes < len(ODD_NAMES))
+    figures = RecordChecker(V1, XSD).check(HEAD, rendered(bodies), TAIL, "a piece")
+    assert figures.is_plain
+    assert figures.set_digest == SetDigest.of(bodies)
+    spaced = rendered(bodies).replace(b"</CertificateResponse>", b" </CertificateResponse>", 1)
+    assert not RecordChecker(V1, XSD).check(HEAD, spaced, TAIL, "a piece").is_plain
+
+
+@pytest.mark.parametrize("way", NOT_PLAIN)
+def test_what_is_not_plain_is_so_for_both_ways_of_reading(way: str) -> None:
+    lines = rendered([DEVICES[0]] * 3)
+    assert are_plain(lines, V1)
+    assert not are_plain(NOT_PLAIN[way](lines), V1) or way in DECIDED_BY_THE_BODY
 
 
 @pytest.fixture(scope="module")
