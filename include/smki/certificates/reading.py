@@ -18,7 +18,7 @@ from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
 
 HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4"
 # What asn1crypto raises on malformed input, by experiment (a property test feeds it arbitrary bytes).
-_PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
 # How a private key starts: a SEQUENCE that begins with a version (PKCS #8, SEC 1, PKCS #1 and #12) or with an algorithm
@@ -30,7 +30,7 @@ _PRIVATE_KEY = re.compile(
     re.DOTALL,
 )
 _ROLE = re.compile("[0-9A-Fa-f]{2}")
-_MOST_BYTES = 1 << 16  # of a certificate; real ones have some hundred
+MOST_BYTES = 1 << 16  # of a certificate; real ones have some hundred
 _MOST_SERIAL_BYTES = 20  # RFC 5280, 4.1.2.2
 _MOST_NAME_BYTES = 1_024  # of a Name; PostgreSQL indexes 2,700, and comparing it may make it longer
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -52,13 +52,13 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
     """
     if holds_armoured_key(der):
         raise PrivateKeyRefusedError("certificate", "it holds the words that begin a private key.")
-    if len(der) > _MOST_BYTES:
-        raise CertificateRefusedError("certificate", f"it has {len(der):,} bytes, and the limit is {_MOST_BYTES:,}.")
+    if len(der) > MOST_BYTES:
+        raise CertificateRefusedError("certificate", f"it has {len(der):,} bytes, and the limit is {MOST_BYTES:,}.")
     try:
         certificate = x509.Certificate.load(der, strict=True)
         certificate.native  # noqa: B018  # parses every part now rather than at some later access
         return _fields(certificate, der, ca_class)
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         if is_private_key(der):
             raise PrivateKeyRefusedError("a private key", "a repository holds certificates only.") from None
         detail = "it is empty" if not der else str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -84,7 +84,7 @@ def is_revocation_list(der: bytes) -> bool:
             _, _, tag, header, content, trailer = parser.parse(contents)
             tags.append(tag)
             contents = contents[len(header) + len(content) + len(trailer) :]
-    except _PARSE_ERRORS:
+    except PARSE_ERRORS:
         return False
     after_version = tags[1:] if tags[:1] == [_INTEGER] else tags
     return after_version[:2] == [_SEQUENCE, _SEQUENCE] and after_version[2:3] in ([_UTC_TIME], [_GENERALIZED_TIME])

@@ -37,7 +37,7 @@ def lodge(
         typer.Argument(
             exists=True,
             readable=False,  # what cannot be read is refused by name, and the rest is lodged
-            help="DER, PEM, Annex B XML or XML.gz; folders of them. Revocation lists as DER or PEM.",
+            help="Certificates and lists as DER, PEM or PKCS #7, or in Annex B XML; gzip of each; folders of them.",
         ),
     ],
     as_status: Annotated[Status, typer.Option("--status", help="Status where the file states none.")] = Status.IN_USE,
@@ -55,13 +55,15 @@ def lodge(
 
     def certificates() -> Iterator[lodging.Lodgement | lodging.Refusal]:
         """What is offered without the lists, which wait until their issuers are lodged."""
-        for offer in offers_of(paths, as_status, manufacturing=manufacturing):
+        schema = project.settings.annex_b_xsd
+        for offer in offers_of(paths, as_status, manufacturing=manufacturing, schema=schema):
             if isinstance(offer, lodging.RevocationListOffer):
                 lists.append(offer)
             else:
                 yield offer
 
-    engine = open_project().engine
+    project = open_project()
+    engine = project.engine
     with progress_bar("lodging") as progress:
         report = lodging.lodge(engine, certificates(), ca_class=ca_class, progress=lambda done: progress(done, None))
     listed = lodge_revocation_lists(engine, lists, datetime.now(UTC))

@@ -1,110 +1,292 @@
-"""Finds certificates and revocation lists in what people have: DER, PEM with several in a file, Annex B XML and XML.gz,
+"""Finds certificates and revocation lists in what people have: DER, PEM, PKCS #7 bundles, Annex B XML, gzip of each,
 folders of all that.
 
-A file's content decides what it is, not its name. A file that is none of these becomes a Refusal, and the others are
-offered all the same.
+* A file's content decides what it is, not its name.
+* Everything that is offered comes out, as what is to be lodged or as a Refusal with its reason; one refusal stops
+  nothing else.
+* A record of an Annex B document is refused as `smki verify` refuses it, by the same check: its fields say what its
+  certificate says.
+* Of a file of any length only a part is in memory: a piece of a document, a block of a text, one DER value up to
+  64 MiB.
 """
 
+import codecs
 import os
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, cast
 
-from asn1crypto import pem
-
-from smki.annex_b.gzip_reader import read_gzip
-from smki.annex_b.reading import Record, decode_body, read_records
+from smki.annex_b.gzip_reader import GzipReader
+from smki.annex_b.reading import decode_body
+from smki.annex_b.version import V1, Field
+from smki.certificates.armour import MOST_BYTES, Block, read_blocks
+from smki.certificates.bundle import is_bundle, read_bundle
 from smki.certificates.model import Status
-from smki.certificates.reading import holds_armoured_key, is_revocation_list
-from smki.errors import CertificateRefusedError, DocumentRefusedError, PrivateKeyRefusedError
+from smki.certificates.reading import MOST_BYTES as MOST_OF_A_CERTIFICATE
+from smki.certificates.reading import holds_armoured_key, is_private_key, is_revocation_list
+from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
 from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer
+from smki.settings import INCLUDE
+from smki.verify.documents import Piece, Source, cut_document, split_records
+from smki.verify.faults import Fault, FaultError
+from smki.verify.record_check import RecordChecker
 
 Offer = Lodgement | Refusal | RevocationListOffer
-_PEM = b"-----BEGIN "
-_KEPT = 1 << 16  # bytes of an unreadable file that are kept with the refusal
-_DER_LIMIT = 1 << 20  # no certificate comes near; a larger file is something else
+_SCHEMA = INCLUDE / "schema" / V1.schema
+_KEPT = 1 << 16  # bytes that are kept with a refusal, at most
+_GZIP = b"\x1f\x8b"
+_BOM = codecs.BOM_UTF8
+_WHITE_SPACE = b" \t\r\n\0"
+_CERTIFICATES = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
+_LISTS = ("X509 CRL", "CRL")
+_BUNDLES = ("PKCS7", "PKCS #7 SIGNED DATA", "CMS")
 
 
-def offers_of(paths: Iterable[Path], status: Status, *, manufacturing: bool = False) -> Iterator[Offer]:
-    """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file has none."""
+def offers_of(
+    paths: Iterable[Path], status: Status, *, manufacturing: bool = False, schema: Path = _SCHEMA
+) -> Iterator[Offer]:
+    """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file has none.
+
+    `schema` is the XSD of V1. Raises ConfigurationError for one that is none.
+    """
+    reader = _Reader(status, manufacturing, schema)
     for path in paths:
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        for file in files:
-            yield from _offers_of_file(file, status, manufacturing)
+        if path.is_dir():
+            yield from reader.read_folder(path)
+        else:
+            yield from reader.read_file(path)
 
 
-def _offers_of_file(file: Path, status: Status, manufacturing: bool) -> Iterator[Offer]:
-    origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(1024)
-            stream.seek(0)
-            if head.startswith(b"\x1f\x8b"):
-                yield from _offers_of_document(read_gzip(stream, origin), origin)
-            elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-                yield from _offers_of_document(stream, origin)
-            elif _PEM not in head and file.stat().st_size > _DER_LIMIT:
-                raise _no_certificate(origin, f"it has {file.stat().st_size} bytes and is neither XML, gzip nor PEM.")
-            elif _PEM in (content := stream.read()):  # text may stand before its first block
-                yield from _offers_of_pem(content, origin, status, manufacturing)
-            elif is_revocation_list(content):
-                yield RevocationListOffer(content, origin)
-            else:
-                yield Lodgement(content, origin, status, manufacturing)
-    except (DocumentRefusedError, CertificateRefusedError) as error:
-        yield Refusal(head, origin, error)
-    except OSError as error:
-        yield Refusal(b"", origin, _no_certificate(origin, f"it cannot be read ({error.strerror})."))
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    status: Status
+    manufacturing: bool
+    schema: Path
 
+    def read_folder(self, folder: Path) -> Iterator[Offer]:
+        unread: list[OSError] = []
+        files = [
+            Path(parent, name)
+            for parent, _, names in os.walk(folder, onerror=unread.append)
+            for name in names
+            if Path(parent, name).is_file()
+        ]
+        for error in unread:
+            yield _unreadable(str(error.filename), error)
+        for file in sorted(files):
+            yield from self.read_file(file)
 
-def _offers_of_document(stream: BinaryIO, origin: str) -> Iterator[Lodgement | Refusal]:
-    for number, record in enumerate(read_records(stream, origin), start=1):
-        yield _offer_of_record(record, f"{origin}, record {number}")
-
-
-def _offer_of_record(record: Record, origin: str) -> Lodgement | Refusal:
-    body = (record.body or "").encode()
-    try:
-        body = decode_body(record.body or "")
-        return Lodgement(body, origin, Status(record.status or ""), record.manufacturing in ("true", "1"))
-    except ValueError as error:
-        return Refusal(body[:_KEPT], origin, _no_certificate(origin, f"it breaks Annex B ({error})."))
-
-
-def _offers_of_pem(text: bytes, file: str, status: Status, manufacturing: bool) -> Iterator[Offer]:
-    """Each block of a PEM file; a private key among them is refused and the certificates beside it are not."""
-    blocks = pem.unarmor(text, multiple=True)
-    number = 0
-    while True:
-        number += 1
-        origin = f"{file}, block {number}"
+    def read_file(self, file: Path) -> Iterator[Offer]:
+        origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
         try:
-            kind, _, der = next(blocks)
-        except StopIteration:
-            return
-        except ValueError as error:
-            if holds_armoured_key(text):
-                yield Refusal(
-                    b"", origin, PrivateKeyRefusedError(origin, f"it is not PEM ({error}) with a private key.")
-                )
+            with file.open("rb") as stream:
+                yield from self._read_content(Source(stream), origin)
+        except OSError as error:
+            yield _unreadable(origin, error)
+
+    def _read_content(
+        self, source: Source, origin: str, packed: GzipReader | None = None, kept: bytes = b""
+    ) -> Iterator[Offer]:
+        """What a file holds or, where `packed` is its reader, what is packed in it; `kept` is then the file's head."""
+        head = b""
+        try:
+            head = source.read(_KEPT)
+            source.give_back(head)
+            encoding = _utf_16(head)
+            text = head.decode(encoding, "ignore").encode() if encoding else head
+            if head.startswith(_GZIP) and packed is None:
+                reader = GzipReader(cast("Any", source), origin)
+                yield from self._read_content(Source(reader), origin, reader, head)
+            elif text.removeprefix(_BOM).lstrip(_WHITE_SPACE).startswith(b"<"):
+                yield from self._read_document(source, origin, packed)
+            elif head[:1] == b"0" and head[1:2] >= b"\x80":  # a SEQUENCE of more than 127 bytes; no text has that
+                yield from self._read_values(source, origin)
             else:
-                yield Refusal(text[:_KEPT], origin, _no_certificate(origin, f"it is not PEM ({error})."))
+                yield from self._read_text(source, origin, head, encoding)
+        except (FaultError, DocumentRefusedError) as error:
+            rule = error.rule
+            if packed is not None and packed.members > 1 and isinstance(error, FaultError):
+                rule = _several_members(packed)
+            if isinstance(error, FaultError) and error.fault is Fault.PRIVATE_KEY:
+                yield Refusal(b"", origin, PrivateKeyRefusedError(origin, rule))
+            else:
+                yield Refusal(kept or head, origin, DocumentRefusedError(origin, rule))
+
+    def _read_document(self, source: Source, origin: str, packed: GzipReader | None) -> Iterator[Offer]:
+        document: _Document | None = None
+        for piece in cut_document(source, origin):
+            if document is None:
+                document = _Document(origin, RecordChecker(piece.annex_b, self.schema))
+                if piece.records:  # what is wrong before all of them is said once
+                    document.checker.read(piece.opening, b"", piece.closing, origin)
+            yield from document.read(piece)
+        if packed is not None and packed.members > 1:
+            raise FaultError(Fault.GZIP, origin, _several_members(packed))
+
+    def _read_text(self, source: Source, origin: str, head: bytes, encoding: str) -> Iterator[Offer]:
+        number = 0
+        stream = (
+            cast("Any", codecs.EncodedFile(cast("Any", source), "utf-8", encoding, "replace")) if encoding else source
+        )
+        for number, block in enumerate(read_blocks(stream), start=1):
+            yield from self._offers_of_block(block, f"{origin}, block {number}")
+        if number:
             return
-        if holds_armoured_key(kind.encode()):
+        if len(head) < _KEPT:
+            yield Lodgement(head, origin, self.status, self.manufacturing)  # which says what it lacks
+        else:
+            yield _refuse(head, origin, "it is neither DER, PEM, XML nor gzip.")
+
+    def _offers_of_block(self, block: Block, origin: str) -> Iterator[Offer]:
+        if holds_armoured_key(block.label.encode()) or (block.fault and is_private_key(block.content)):
             rule = "a repository holds certificates only, and this is a private key."
             yield Refusal(b"", origin, PrivateKeyRefusedError(origin, rule))
-        elif kind in ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"):
-            yield Lodgement(der, origin, status, manufacturing)
-        elif kind in ("X509 CRL", "CRL"):
-            yield RevocationListOffer(der, origin)
+        elif block.fault:
+            yield _refuse(block.content, origin, f"it is no whole block of PEM: {block.fault}.")
+        elif block.label in _CERTIFICATES or block.label in _LISTS or block.label in _BUNDLES:
+            der = block.content
+            if block.label == "TRUSTED CERTIFICATE" and (length := _length_of_value(der)) is not None:
+                der = der[:length]  # OpenSSL writes behind it what it is trusted for
+            yield from self._offers_of_value(der, origin)
         else:
-            yield Refusal(der, origin, _no_certificate(origin, f"it is a {kind}."))
+            yield _refuse(block.content, origin, f"it is a {block.label}.")
+
+    def _read_values(self, source: Source, origin: str) -> Iterator[Offer]:
+        """DER values one after the other, as `cat` puts them."""
+        number = 0
+        while head := source.read(_KEPT):
+            number += 1
+            place = origin if number == 1 else f"{origin}, value {number}"
+            length = _length_of_value(head)
+            if number > 1 and not head.strip(_WHITE_SPACE) and len(head) < _KEPT:
+                return
+            if length is None:
+                if number > 1 or len(head) == _KEPT:
+                    yield _refuse(head, place, "it is no DER.")
+                else:
+                    yield from self._offers_of_value(head, place)
+                return
+            if length > MOST_BYTES:
+                yield _refuse(head, place, f"it has {length:,} bytes, and the limit is {MOST_BYTES:,}.")
+                return
+            source.give_back(head)
+            yield from self._offers_of_value(source.read(length), place)
+
+    def _offers_of_value(self, der: bytes, origin: str) -> Iterator[Offer]:
+        if is_bundle(der):
+            try:
+                certificates, lists = read_bundle(der)
+            except ValueError as error:
+                yield _refuse(der, origin, f"it is a bundle of certificates (PKCS #7) that cannot be read ({error}).")
+                return
+            for number, body in enumerate(certificates, start=1):
+                yield from self._offers_of_value(body, f"{origin}, certificate {number}")
+            for number, body in enumerate(lists, start=1):
+                yield RevocationListOffer(body, f"{origin}, list {number}")
+        elif is_revocation_list(der):
+            yield RevocationListOffer(der, origin)
+        elif len(der) > MOST_OF_A_CERTIFICATE:
+            yield _refuse(
+                der, origin, f"it has {len(der):,} bytes, and a certificate may have {MOST_OF_A_CERTIFICATE:,}."
+            )
+        else:
+            yield Lodgement(der, origin, self.status, self.manufacturing)
 
 
-def _no_certificate(origin: str, rule: str) -> CertificateRefusedError:
-    return CertificateRefusedError(
+@dataclass(slots=True)
+class _Document:
+    origin: str
+    checker: RecordChecker
+    records: int = field(default=0)  # so far
+
+    def read(self, piece: Piece) -> Iterator[Lodgement | Refusal]:
+        """The records of a piece. Raises FaultError for one without records that breaks a rule."""
+        try:
+            yield from self._read(piece, piece.records)
+        except FaultError:
+            if not piece.records:
+                raise
+            yield from self._read_apart(piece, split_records(piece.records, piece.annex_b))
+
+    def _read(self, piece: Piece, records: bytes) -> list[Lodgement]:
+        columns, _, _ = self.checker.read(piece.opening, records, piece.closing, self.origin)
+        statuses, flags = (columns.texts[name].to_pylist() for name in (Field.STATUS, Field.MANUFACTURING))
+        if unknown := set(statuses) - set(Status):  # another schema may allow more
+            raise FaultError(Fault.FIELDS, self.origin, f"its status is none of {', '.join(Status)}: {unknown}.")
+        first, self.records = self.records + 1, self.records + len(columns.bodies)
+        return [
+            Lodgement(body, f"{self.origin}, record {number}", Status(status), flag in ("true", "1"))
+            for number, (body, status, flag) in enumerate(
+                zip(columns.bodies.to_pylist(), statuses, flags, strict=True), start=first
+            )
+        ]
+
+    def _read_apart(self, piece: Piece, records: list[bytes]) -> Iterator[Lodgement | Refusal]:
+        """The same of a piece with something wrong in it: it is halved until that is a record of its own."""
+        try:
+            yield from self._read(piece, b"".join(records))
+        except FaultError as fault:
+            if len(records) > 1:
+                half = len(records) // 2
+                yield from self._read_apart(piece, records[:half])
+                yield from self._read_apart(piece, records[half:])
+            else:
+                self.records += 1
+                yield _refuse_record(records[0], f"{self.origin}, record {self.records}", fault, piece)
+
+
+def _refuse_record(record: bytes, origin: str, fault: FaultError, piece: Piece) -> Refusal:
+    if fault.fault is Fault.PRIVATE_KEY:
+        return Refusal(b"", origin, PrivateKeyRefusedError(origin, fault.rule))
+    name = re.escape(piece.annex_b.names[Field.BODY].encode())
+    found = re.search(rb"<(?:[^<>/:\s]+:)?%b\s*>([^<]*)<" % name, record)
+    kept = found[1] if found else record
+    with suppress(ValueError):
+        kept = decode_body(kept.decode())
+    return _refuse(kept, origin, f"it breaks Annex B: {fault.rule}")
+
+
+def _refuse(content: bytes, origin: str, rule: str) -> Refusal:
+    error: DataError = CertificateRefusedError(
         origin,
         rule,
-        "It is not lodged.",
+        "" if len(content) <= _KEPT else f"It is not lodged; its first {_KEPT:,} bytes and this reason are kept.",
         "offer certificates as DER, PEM or Annex B XML, revocation lists as DER or PEM.",
     )
+    if is_private_key(content):
+        error = PrivateKeyRefusedError(origin, "a repository holds certificates only, and this is a private key.")
+        content = b""
+    return Refusal(content[:_KEPT], origin, error)
+
+
+def _unreadable(origin: str, error: OSError) -> Refusal:
+    return _refuse(b"", origin, f"it cannot be read ({error.strerror}).")
+
+
+def _several_members(packed: GzipReader) -> str:
+    return f"it has {packed.members} gzip members, and a document is in one."
+
+
+def _utf_16(head: bytes) -> str:
+    """The encoding of a text in UTF-16; empty for any other."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    letters = head[:64]
+    if len(letters) > 3 and not letters[1::2].strip(b"\0"):
+        return "utf-16-le"
+    return "utf-16-be" if len(letters) > 3 and not letters[::2].strip(b"\0") else ""
+
+
+def _length_of_value(der: bytes) -> int | None:
+    """How many bytes the SEQUENCE has that `der` begins with, by its own length; None for anything else."""
+    if der[:1] != b"0" or len(der) < 2:
+        return None
+    if der[1] < 0x80:
+        return 2 + der[1]
+    size = der[1] & 0x7F
+    if not 1 <= size <= 4 or len(der) < 2 + size:
+        return None
+    return 2 + size + int.from_bytes(der[2 : 2 + size])

@@ -107,6 +107,28 @@ class RecordChecker:
 
         `item` names the piece in errors. Raises VerificationError.
         """
+        columns, fields, is_plain = self.read(opening, records, closing, item)
+        hashes = _hashes(columns.bodies)
+        statuses = columns.texts[Field.STATUS]
+        return RecordFigures(
+            records=len(columns.bodies),
+            set_digest=SetDigest.of_hashes(hashes),
+            statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
+            classes=_count(fields, lambda profile: str(profile.certificate_class)),
+            issuers=_count(fields, lambda profile: comparable_name(profile.issuer)),
+            keys=_keys(fields),
+            hashes=b"".join(hashes),
+            manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
+            in_use_until=_in_use_until(statuses, fields),
+            is_plain=is_plain,
+            rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
+        )
+
+    def read(self, opening: bytes, records: bytes, closing: bytes, item: str) -> tuple[Columns, FieldBatch, bool]:
+        """Checks it the same way; what its n records say, what their certificates say, and whether they are plain.
+
+        Raises VerificationError.
+        """
         if any(map(holds_armoured_key, (opening, records, closing))):
             raise FaultError(Fault.PRIVATE_KEY, item, "it holds the words that begin a private key.")
         document = opening + records + closing
@@ -114,9 +136,9 @@ class RecordChecker:
         plain = read_plain(records, self.annex_b) if is_framed and records else None
         if plain is not None and self._is_valid(document):
             with suppress(FaultError):
-                return self._check_columns(plain, item, is_plain=True)
+                return plain, self._read_certificates(plain, item), True
         columns = self._parsed(document, item)
-        return self._check_columns(columns, item, is_plain=is_framed and are_plain(records, self.annex_b))
+        return columns, self._read_certificates(columns, item), is_framed and are_plain(records, self.annex_b)
 
     def _is_valid(self, document: bytes) -> bool:
         """Whether a document is well formed and valid by the schema; lxml raises the one and only logs the other."""
@@ -155,27 +177,13 @@ class RecordChecker:
             pa.array([_decode(record.body or "", item, row) for row, record in enumerate(records)], pa.binary()),
         )
 
-    def _check_columns(self, columns: Columns, item: str, *, is_plain: bool) -> RecordFigures:
+    def _read_certificates(self, columns: Columns, item: str) -> FieldBatch:
         fields = self._reader.read(columns.bodies)
         for row, error in sorted(fields.refused.items()):
             kind = Fault.PRIVATE_KEY if isinstance(error, PrivateKeyRefusedError) else Fault.BODY
             raise FaultError(kind, _record_item(item, row), f"its body is no certificate: {error.rule}")
         self._compare(columns, fields, item)
-        hashes = _hashes(columns.bodies)
-        statuses = columns.texts[Field.STATUS]
-        return RecordFigures(
-            records=len(columns.bodies),
-            set_digest=SetDigest.of_hashes(hashes),
-            statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
-            classes=_count(fields, lambda profile: str(profile.certificate_class)),
-            issuers=_count(fields, lambda profile: comparable_name(profile.issuer)),
-            keys=_keys(fields),
-            hashes=b"".join(hashes),
-            manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
-            in_use_until=_in_use_until(statuses, fields),
-            is_plain=is_plain,
-            rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
-        )
+        return fields
 
     def _compare(self, columns: Columns, fields: FieldBatch, item: str) -> None:
         """Raises FaultError where elements are not what their certificates say; it names the first, and how many."""

@@ -1,25 +1,34 @@
 import gzip
+import json
 import os
+import re
+import tracemalloc
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 from asn1crypto import pem
+from cryptography import x509 as strict_x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from sqlalchemy import Engine, select
 
-from builders import cut_off, day, document, during, lodge_bodies, look_alikes, produced, record_of, zipped
+from builders import XSD, cut_off, day, document, during, lodge_bodies, look_alikes, produced, record_of, zipped
 from conftest import NewRepository
-from smki.annex_b.reading import pybase64
+from smki.annex_b.reading import decode_body, pybase64
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
-from smki.errors import DocumentRefusedError, PrivateKeyRefusedError
+from smki.errors import DocumentRefusedError, PrivateKeyRefusedError, VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.repository.lodging import LodgingReport, lodge
+from smki.repository.lodging import LodgingReport, RevocationListOffer, lodge
 from smki.repository.sources import offers_of
 from smki.repository.tables import certificate, rejected_lodgement
 from smki.repository.windows import close_windows, in_use_digest
+from smki.verify.verification import verify_file
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import CRL_VALIDITY, revocation_list
 
 
 def lodge_paths(engine: Engine, *paths: Path, status: Status = Status.IN_USE) -> LodgingReport:
@@ -132,6 +141,175 @@ def test_record_that_breaks_annex_b_is_kept_with_its_place_and_the_others_are_lo
     assert set(kept(repository)) == {f"{file}, record {n}" for n in (2, 3, 4)}
 
 
+@pytest.mark.parametrize("pretty", [False, True], ids=["one line", "many lines"])
+def test_record_whose_fields_are_not_its_certificates_is_refused_as_verify_does(
+    repository: Engine, signed: list[bytes], tmp_path: Path, pretty: bool
+) -> None:
+    """Two records whose bodies were swapped, and one of each other kind; the records between them are lodged."""
+    first, second, *others = (record_of(body) for body in signed[4:24])
+    wrong = [
+        first._replace(body=second.body, status="R"),
+        second._replace(body=first.body),
+        others[0]._replace(role="99"),
+        others[1]._replace(serial=None),
+        others[2]._replace(usage="DS" if others[2].usage == "KA" else "KA"),
+        others[3]._replace(subject_name="00-00-00-00-00-00-00-01"),
+        others[4]._replace(serial=others[4].serial.lower()) if others[4].serial else others[4],
+    ]
+    right = others[5:]
+    records = [record for pair in zip(right, wrong, strict=False) for record in pair] + right[len(wrong) :]
+    file = zipped(tmp_path, document(records, pretty=pretty))
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD)
+    report = lodge_paths(repository, file)
+    assert (report.lodged, report.refused) == (len(right), len(wrong))
+    assert {refusal.origin for refusal in report.refusals} == {f"{file}, record {n}" for n in range(2, 15, 2)}
+    assert bodies(repository) == [decode_body(record.body or "") for record in right]
+
+
+def test_record_with_more_than_a_record_has_is_refused(repository: Engine, tmp_path: Path) -> None:
+    records = [record_of(body) for body in look_alikes(4)]
+    xml = document(records)
+    for number, element in enumerate((f"<CertificateBody>{records[0].body}</CertificateBody>", "<More/>"), start=1):
+        at = xml.index(b"<CertificateBody>" + (records[number].body or "").encode())
+        xml = xml[:at] + element.encode() + xml[at:]
+    report = lodge_paths(repository, zipped(tmp_path, xml))
+    assert (report.lodged, report.refused) == (2, 2)
+
+
+def test_document_whose_head_is_wrong_is_refused_once(repository: Engine, tmp_path: Path) -> None:
+    xml = document([record_of(body) for body in look_alikes(5)]).replace(b"<ResponseCode>200</ResponseCode>", b"")
+    (refusal,) = lodge_paths(repository, zipped(tmp_path, xml)).refusals
+    assert isinstance(refusal.error, DocumentRefusedError)
+
+
+Form = Callable[[bytes, bytes], bytes]
+PEM_FORMS: dict[str, tuple[Form, int]] = {  # of two blocks; how many of them are whole
+    "as it is": (lambda a, b: a + b, 2),
+    "joined": (lambda a, b: a.rstrip(b"\n") + b, 2),
+    "byte order mark": (lambda a, b: b"\xef\xbb\xbf" + a + b"\xef\xbb\xbf" + b, 2),
+    "cut off": (lambda a, b: (a + b)[:-40], 1),
+    "end line cut off": (lambda a, b: (a + b)[:-12], 1),
+    "indented": (lambda a, b: a + re.sub(rb"(?m)^", b"    ", b), 2),
+    "quoted": (lambda a, b: a + re.sub(rb"(?m)^", b"> ", b), 2),
+    "no end line": (lambda a, b: a.replace(b"-----END CERTIFICATE-----\n", b"") + b, 1),
+    "no begin line": (lambda a, b: a + b.replace(b"-----BEGIN CERTIFICATE-----\n", b""), 1),
+    "another end line": (lambda a, b: a.replace(b"END CERTIFICATE", b"END X509 CRL") + b, 1),
+    "fewer dashes": (lambda a, b: a + b.replace(b"-----B", b"---B").replace(b"E-----", b"E--"), 2),
+    "Windows line ends": (lambda a, b: (a + b).replace(b"\n", b"\r\n"), 2),
+    "line ends of old": (lambda a, b: (a + b).replace(b"\n", b"\r"), 2),
+    "one line": (lambda a, b: (a + b).replace(b"\n", b""), 2),
+    "in JSON": (lambda a, b: json.dumps([a.decode(), b.decode()]).encode(), 2),
+    "header": (lambda a, b: a.replace(b"-----\n", b"-----\nComment: x\n\n", 1) + b, 2),
+    "text between": (lambda a, b: b"a note\n" * 99_999 + a + b"Bag Attributes\n    localKeyID: 01\n" + b, 2),
+    "UTF-16": (lambda a, b: (a + b).decode().encode("utf-16"), 2),
+    "UTF-16 without a mark": (lambda a, b: (a + b).decode().encode("utf-16-be"), 2),
+    "other label": (lambda a, b: (a + b).replace(b" CERTIFICATE", b" X509 CERTIFICATE"), 2),
+    "letter lost": (lambda a, b: a[:100] + a[101:] + b, 1),
+    "padding lost": (lambda a, b: a + b.replace(b"=\n", b"\n"), 1),
+    "request": (lambda a, b: a + b.replace(b" CERTIFICATE", b" CERTIFICATE REQUEST"), 1),
+}
+
+
+@pytest.mark.parametrize("form", PEM_FORMS)
+@pytest.mark.parametrize("packed", [False, True], ids=["pem", "pem.gz"])
+def test_every_block_of_pem_is_lodged_or_named(repository: Engine, tmp_path: Path, form: str, packed: bool) -> None:
+    write, whole = PEM_FORMS[form]
+    offered = [body for body in look_alikes(60) if len(body) % 3][:2]
+    content = write(*(pem.armor("CERTIFICATE", body) for body in offered))
+    (tmp_path / "x").write_bytes(gzip.compress(content) if packed else content)
+    report = lodge_paths(repository, tmp_path)
+    assert (report.lodged, report.refused) == (whole, 2 - whole)
+    assert len(kept(repository)) == 2 - whole
+
+
+def test_trusted_certificate_of_openssl_is_lodged_without_what_follows_it(repository: Engine, tmp_path: Path) -> None:
+    (body,) = look_alikes(1)
+    (tmp_path / "x.pem").write_bytes(
+        pem.armor("TRUSTED CERTIFICATE", body + bytes.fromhex("300c300a06082b06010505070301"))
+    )
+    assert lodge_paths(repository, tmp_path).lodged == 1
+    assert bodies(repository) == [body]
+
+
+@pytest.mark.parametrize("form", ["p7b", "PEM", "p7b.gz"])
+def test_bundle_offers_all_that_is_in_it(repository: Engine, signed: list[bytes], tmp_path: Path, form: str) -> None:
+    certificates = [strict_x509.load_der_x509_certificate(body) for body in signed[:5]]
+    encoding = Encoding.PEM if form == "PEM" else Encoding.DER
+    content = pkcs7.serialize_certificates(certificates, encoding)
+    (tmp_path / "x").write_bytes(gzip.compress(content) if form.endswith("gz") else content)
+    assert lodge_paths(repository, tmp_path).lodged == 5
+    assert set(bodies(repository)) == set(signed[:5])
+
+
+def test_der_values_one_after_the_other_are_offered_each(repository: Engine, tmp_path: Path) -> None:
+    offered = look_alikes(4)
+    (tmp_path / "a").write_bytes(b"".join(offered[:2]) + b"\n")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(offered[2]) + bytes(512) + gzip.compress(offered[3]) + bytes(99))
+    (tmp_path / "c").write_bytes(offered[0] + b"and more")
+    report = lodge_paths(repository, tmp_path)
+    assert (report.lodged, report.already_there, report.refused) == (4, 1, 1)
+    assert list(kept(repository)) == [f"{tmp_path / 'c'}, value 2"]
+
+
+@pytest.mark.parametrize("form", ["der", "pem"])
+def test_list_is_found_in_gzip_too(pki: Pki, tmp_path: Path, form: str) -> None:
+    now = datetime.now(UTC)
+    body = revocation_list(pki.issuing_oca, 1, now, now + CRL_VALIDITY)
+    content = body if form == "der" else pem.armor("X509 CRL", body)
+    (tmp_path / "x.crl.gz").write_bytes(gzip.compress(content))
+    assert list(offers_of([tmp_path], Status.IN_USE)) == [
+        RevocationListOffer(body, f"{tmp_path / 'x.crl.gz'}" + (", block 1" if form == "pem" else ""))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "counts"),
+    [("the same again", (5, 4, 2)), ("an empty one", (5, 0, 1))],  # the first record again has a document's end in it
+)
+def test_document_in_several_members_is_refused_as_verify_does_and_its_records_are_lodged(
+    repository: Engine, tmp_path: Path, more: str, counts: tuple[int, int, int]
+) -> None:
+    file = zipped(tmp_path, document([record_of(body) for body in look_alikes(5)]))
+    whole = file.read_bytes()
+    file.write_bytes(whole + (whole if more == "the same again" else gzip.compress(b"")))
+    with pytest.raises(VerificationError):
+        verify_file(file, XSD)
+    report = lodge_paths(repository, file)
+    assert (report.lodged, report.already_there, report.refused) == counts
+    assert "2 gzip members" in str(report.refusals[-1].error)
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b""), gzip.compress(gzip.compress(b"x")), b"\x1f\x8b"])
+def test_file_of_nothing_is_kept_with_its_reason(repository: Engine, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x").write_bytes(content)
+    assert lodge_paths(repository, tmp_path).refused == 1
+    assert list(kept(repository)) == [str(tmp_path / "x")]
+
+
+HOSTILE: dict[str, Callable[[], Iterator[bytes]]] = {
+    "block without an end": lambda: chain([b"-----BEGIN CERTIFICATE-----\n"], repeat(b"A" * 63 + b"\n", 1 << 21)),
+    "dashes": lambda: repeat(b"-" * (1 << 20), 128),
+    "record without an end": lambda: chain(
+        [b"<CertificateDataResponse>"], repeat(b"<CertificateResponse>" * 99, 1 << 16)
+    ),
+    "large value": lambda: chain([b"\x30\x84\x08\0\0\0"], repeat(bytes(1 << 20), 128)),
+    "certificates of 60 kB": lambda: repeat(b"\x30\x82\xf0\0" + os.urandom(0xF000), 3_000),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_file_is_refused_in_bounded_memory(tmp_path: Path, what: str) -> None:
+    with (tmp_path / "x").open("wb") as stream:
+        stream.writelines(HOSTILE[what]())
+    tracemalloc.start()
+    offers = sum(1 for _ in offers_of([tmp_path], Status.IN_USE))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert offers > 0
+    assert peak < 260 << 20
+
+
 DTD = '<!DOCTYPE CertificateDataResponse [<!ENTITY a "{}">]>'
 
 
@@ -172,8 +350,7 @@ def test_document_that_breaks_off_loses_nothing_that_stands_before(repository: E
 
 
 def test_gzip_bomb_is_refused_before_it_expands(repository: Engine, tmp_path: Path) -> None:
-    xml = b"<CertificateDataResponse>" + (b"<x>" + b" " * 1_000_000 + b"</x>") * 64
-    (tmp_path / "bomb.xml.gz").write_bytes(gzip.compress(xml))
+    (tmp_path / "bomb.pem.gz").write_bytes(gzip.compress(b" " * (64 << 20)))
     (refusal,) = lodge_paths(repository, tmp_path).refusals
     assert "expands beyond" in str(refusal.error)
 
