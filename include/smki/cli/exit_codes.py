@@ -50,16 +50,27 @@ class Commands(TyperGroup):
 def end_with(error: SmkiError, *, as_json: bool) -> NoReturn:
     """Reports an error in its four parts and ends the command with its exit code."""
     if as_json:
-        parts = ("item", "rule", "consequence", "next_step")
-        print_json({"error": type(error).__name__} | dict(zip(parts, error.args, strict=True)))
+        print_json(error_facts(error))
     else:
-        item, rule, consequence, next_step = (escape(part) for part in error.args)
-        err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
-        err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
-    raise typer.Exit(_exit_code(error)) from None
+        print_error(error)
+    raise typer.Exit(exit_code(error)) from None
 
 
-def _exit_code(error: SmkiError) -> int:
+def error_facts(error: SmkiError) -> dict[str, str]:
+    """An error's class and its four parts."""
+    parts = ("item", "rule", "consequence", "next_step")
+    return {"error": type(error).__name__} | dict(zip(parts, error.args, strict=True))
+
+
+def print_error(error: SmkiError) -> None:
+    """The same for people, on stderr."""
+    item, rule, consequence, next_step = (escape(part) for part in error.args)
+    err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
+    err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
+
+
+def exit_code(error: SmkiError) -> int:
+    """How a command ends that an error ended."""
     if isinstance(error, UnforeseenError):
         return 70
     if isinstance(error, DataError):

@@ -1,14 +1,23 @@
 """`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from smki.cli.terminal import AsJson, BusinessDate, Workers, find_obligation, progress_bar, show
-from smki.errors import PlanError
+from smki.cli.exit_codes import error_facts, exit_code, print_error
+from smki.cli.terminal import (
+    AsJson,
+    BusinessDate,
+    Workers,
+    find_obligation,
+    print_facts,
+    print_json,
+    progress_bar,
+    show,
+)
+from smki.errors import ConfigurationError, PlanError, SmkiError, TransportError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce as produce_extract
@@ -79,24 +88,49 @@ def verify(
     workers: Workers = _CORES,
     as_json: AsJson = False,
 ) -> None:
-    """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used."""
+    """Verify files from their own bytes; needs no repository. With a manifest beside a file all processes are used.
+
+    Every file is looked at. Exit code 1 where one is not right, 4 where one cannot be read and the others are right.
+    """
     schema = Settings.from_environment().annex_b_xsd
+    errors: list[SmkiError] = []
+    said: list[dict[str, Any]] = []
+    for file in files:
+        error: SmkiError
+        try:
+            said.append(_verify(file, schema, workers))
+            if not as_json:
+                print_facts(said[-1])
+            continue
+        except ConfigurationError:
+            raise  # of the schema: no file can be verified
+        except SmkiError as raised:
+            error = raised
+        except OSError as raised:
+            error = TransportError(file.name, f"it cannot be read ({raised.strerror}).", "Nothing is said of it.")
+        errors.append(error)
+        verdict = "not known" if isinstance(error, TransportError) else "not as it should be"
+        said.append({"file": file.name, "verdict": verdict} | error_facts(error))
+        if not as_json:
+            print_error(error)
+    if as_json:
+        print_json(said)
+    if errors:
+        raise typer.Exit(min(map(exit_code, errors)))
 
-    def verify_files() -> Iterator[dict[str, Any]]:
-        for file in files:
-            manifest = read_manifest(file) if manifest_path(file).exists() else None
-            with progress_bar(f"verifying {file.name}") as progress:
-                found = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
-            yield {
-                "file": found.name,
-                "verdict": "as it should be",
-                "records": found.records,
-                "statuses": found.statuses,
-                "classes": found.classes,
-                "bytes": found.bytes,
-                "XML bytes": found.xml_bytes,
-                "SHA-256": found.sha256,
-                "set digest": found.set_digest,
-            }
 
-    show(verify_files(), as_json=as_json)
+def _verify(file: Path, schema: Path, workers: int) -> dict[str, Any]:
+    manifest = read_manifest(file) if manifest_path(file).exists() else None
+    with progress_bar(f"verifying {file.name}") as progress:
+        found = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
+    return {
+        "file": found.name,
+        "verdict": "as it should be",
+        "records": found.records,
+        "statuses": found.statuses,
+        "classes": found.classes,
+        "bytes": found.bytes,
+        "XML bytes": found.xml_bytes,
+        "SHA-256": found.sha256,
+        "set digest": found.set_digest,
+    }

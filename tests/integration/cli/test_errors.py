@@ -115,13 +115,20 @@ def test_full_of_any_day_is_produced_for_recovery(filled: Engine, tmp_path: Path
     assert (tmp_path / f"SMKIKR_FULL_{day(2)}.xml.gz").exists()
 
 
-def test_file_that_fails_its_check_is_named(tmp_path: Path) -> None:
+def test_every_file_is_looked_at_and_those_that_fail_are_named(tmp_path: Path) -> None:
     good = zipped(tmp_path, document([record_of(look_alikes(1)[0])]))
-    bad = zipped(tmp_path, b"<Other/>", "SMKIKR_DELT_2025-06-03.xml.gz")
-    result = run(None, "verify", good, bad)
+    bad = [
+        zipped(tmp_path, xml, f"SMKIKR_DELT_2025-06-0{number}.xml.gz")
+        for number, xml in enumerate([b"<Other/>", b""], 3)
+    ]
+    result = run(None, "verify", bad[0], good, bad[1])
     assert result.exit_code == 1
     assert "as it should be" in result.stdout
-    assert bad.name in result.stderr
+    assert all(file.name in result.stderr for file in bad)
+    said = run(None, "verify", bad[0], good, bad[1], "--json")
+    assert said.exit_code == 1
+    verdicts = [(one["file"], "error" in one) for one in json.loads(said.stdout)]
+    assert verdicts == [(bad[0].name, True), (good.name, False), (bad[1].name, True)]
 
 
 def test_damaged_manifest_is_a_data_error(tmp_path: Path) -> None:
