@@ -157,10 +157,14 @@ def _now(connection: Connection) -> datetime:
 
 _CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at <= :cutoff")
 
-# What has expired by the cut-off, and is neither E nor R as of the window.
+# What has expired by the cut-off, and is neither E nor R as of the window. A status that is final, with no event that
+# waits, leaves out at once what expired long ago.
 _EXPIRED = f"""
     SELECT c.id FROM certificate c
-    WHERE c.not_after <= :cutoff AND c.not_after < {NEVER_EXPIRES} AND (
+    WHERE c.not_after <= :cutoff AND c.not_after < {NEVER_EXPIRES}
+    AND (c.status NOT IN ('E', 'R') OR EXISTS (
+      SELECT FROM status_event WHERE certificate_id = c.id AND window_seq IS NULL
+    )) AND (
       SELECT status FROM status_event WHERE certificate_id = c.id AND window_seq <= :seq ORDER BY id DESC LIMIT 1
     ) IN ('P', 'I', 'N')
     ORDER BY c.id FOR UPDATE

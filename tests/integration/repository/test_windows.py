@@ -24,7 +24,9 @@ from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import EarlyWindowError, NotOwedError, WindowError
-from smki.repository.holdings import changed_after_final
+from smki.gate.checks import OneOf
+from smki.kinds.extracts.checks import DELTA, RecordRow
+from smki.repository.holdings import changed_after_final, changed_by
 from smki.repository.tables import certificate, status_event
 from smki.repository.windows import Window, close_windows, find_window, in_use_digest, list_windows
 from smki_demo.generator.pki import Pki
@@ -154,6 +156,24 @@ def test_clock_that_steps_back_neither_loses_nor_doubles_an_event(repository: En
     close(repository, 3)
     assert claims(repository) == [(1, 1), (2, 3), (3, 2)]
     assert state_as_of(repository, 3) == {bodies[0]: "I"}  # what took effect last, whatever clock wrote it
+    check_digests(repository)
+
+
+def test_event_of_a_clock_that_stepped_back_is_no_change_of_a_final_status(
+    repository: Engine, signed: list[bytes]
+) -> None:
+    body = signed[10]
+    lodge_bodies(repository, signed, during(1))
+    change(repository, [body], Status.NOT_IN_USE, during(3))  # this clock was ahead
+    change(repository, [body], Status.REVOKED, during(2))
+    close(repository, 3)
+    assert [state_as_of(repository, seq)[body] for seq in (1, 2, 3)] == ["I", "R", "R"]
+    (moved,) = changed_by(repository, 3).to_pylist()
+    assert (moved["before"], moved["after"]) == ("R", "R")
+    (moves,) = [check.rule for check in DELTA if check.field is RecordRow.move]
+    assert isinstance(moves, OneOf)
+    assert "ORGANISATION R→R" in moves.values
+    assert changed_after_final(repository, 1, 3) == []
     check_digests(repository)
 
 
