@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Engine, func, or_, select
 
 from smki.gate.model import Verdict, is_cleared
-from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
+from smki.obligations.catalogue import CutOff, Obligation, RevocationList, UserGuide
 from smki.repository.database import reading
 from smki.repository.tables import (
     artefact,
@@ -77,12 +77,18 @@ class Facts:
     def since(self, obligation: Obligation) -> date | None:
         """The first business date that a file is due for; none while there is nothing to publish."""
         if not obligation.replaced_in_place:
-            return self.first_day
-        begun = self.begins.get(obligation.key)
-        if begun is None:
+            day = self.first_day
+        elif begun := self.begins.get(obligation.key):
+            day = first_day_after(begun, obligation.cut_off)
+        else:
             return None
-        day = begun.astimezone(UTC).date()
-        return day if begun <= obligation.cut_off.at(day) else day + timedelta(days=1)
+        return day if day is None or obligation.cut_off.falls_on(day) else obligation.cut_off.next_day(day)
+
+
+def first_day_after(begun: datetime, cut_off: CutOff) -> date:
+    """The first day whose cut-off, by its time of day, has not come before `begun` (UTC)."""
+    day = begun.astimezone(UTC).date()
+    return day if begun <= cut_off.at(day) else day + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +185,9 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         judged.setdefault((subject, row[1]), []).append(
             GateVerdict(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
         )
-    return Facts(tuple(sites), windows or _first_day(guide, oldest), begins, offered, judged)
-
-
-def _first_day(guide: UserGuide, oldest_event: datetime | None) -> date | None:
-    """The day of the first window, where none is closed yet."""
-    if oldest_event is None:
-        return None
-    day = oldest_event.astimezone(UTC).date()
-    return day if oldest_event <= guide.delta.cut_off.at(day) else day + timedelta(days=1)
+    return Facts(
+        tuple(sites), windows or (oldest and first_day_after(oldest, guide.delta.cut_off)), begins, offered, judged
+    )
 
 
 @dataclass(frozen=True, slots=True)

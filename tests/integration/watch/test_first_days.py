@@ -19,7 +19,10 @@ def test_what_was_lodged_today_is_owed_from_tomorrow_on(repository: Engine, user
     assert load_facts(repository, user_guide, ["primary"], TODAY).first_day is None
     lodge_bodies(repository, look_alikes(2), NOON - timedelta(seconds=1))
     facts = load_facts(repository, user_guide, ["primary"], TODAY)
-    assert (facts.since(user_guide.delta), facts.since(user_guide.full)) == (TODAY + DAY, TODAY + DAY)
+    assert (facts.since(user_guide.delta), facts.since(user_guide.full)) == (
+        TODAY + DAY,
+        user_guide.full.cut_off.next_day(TODAY),
+    )
 
 
 def test_what_was_taken_over_is_owed_by_whoever_published_it(repository: Engine, user_guide: UserGuide) -> None:

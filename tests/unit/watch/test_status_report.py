@@ -57,6 +57,13 @@ def test_all_is_in_order_when_everything_is_there(user_guide: UserGuide) -> None
     assert standing(found, "crl").state is State.NOTHING
 
 
+def test_before_its_first_cut_off_a_weekly_extract_is_due_and_not_late(user_guide: UserGuide) -> None:
+    full = standing(report(user_guide, Facts(SITES, WEDNESDAY, {})), "full")
+    assert (full.state, full.next.business_date) == (State.DUE, SUNDAY + timedelta(days=7))
+    assert full.leading is not None
+    assert full.leading.due.business_date == SUNDAY + timedelta(days=7)
+
+
 def test_an_obligation_stands_as_the_worst_of_what_has_to_be_there(user_guide: UserGuide) -> None:
     missed = DELTA.format(SUNDAY - timedelta(days=1))
     found = report(user_guide, facts(without=(missed, DELTA.format(WEDNESDAY))), at(WEDNESDAY, 3, 30))
