@@ -4,7 +4,8 @@
   published already, which is no error; other content is refused before the site is even called.
 * Only bytes that the gate cleared are sent; what is read back from the server has their hash.
 * A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
-  backfill, is superseded and leaves the site alone.
+  backfill, is superseded and leaves the site alone. A file that the ledger does not know, as after a restored backup,
+  is replaced only where its kind proves that the new one follows it.
 * One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record. Who
   waits for it does so for a quarter of an hour.
 * The artefact is recorded before it is sent, the publication after it is found under its final name. So a crash between
@@ -16,7 +17,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from smki.errors import PublicationRefusedError, RepositoryBusyError
 from smki.gate.ledger import check_cleared
 from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
-from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
+from smki.publish.recipe import Follows, KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
 from smki.repository.database import LOCK_WAIT_MIN, session
 from smki.repository.tables import artefact as artefact_table
@@ -65,10 +66,17 @@ def choose_move(history: Sequence[Publication], offered: Artefact) -> Move:
 
 
 def publish_artefact(
-    engine: Engine, site: Site, artefact: Artefact, local_path: Path, run: str, progress: Progress
+    engine: Engine,
+    site: Site,
+    artefact: Artefact,
+    local_path: Path,
+    run: str,
+    progress: Progress,
+    follows: Follows | None = None,
 ) -> Publication:
     """Publishes an artefact on a site and records it; `run` is who does it.
 
+    `follows` says, of a name that is replaced in place, whether the artefact follows content unknown to the ledger.
     Returns the publication that the ledger now has under this name: where the artefact is superseded, its successor's.
     Safe to repeat after any error. Raises PublicationRefusedError (other content under a write-once name; not cleared
     by the gate), RepositoryUnavailableError, and whatever `open_sftp` and `publish_file` raise.
@@ -79,7 +87,7 @@ def publish_artefact(
             move = choose_move(history, artefact)
             check_cleared(connection, artefact.name, artefact.sha256)
             record_artefact(connection, artefact)
-            known = _known_files(connection, artefact)
+            known = replace(_known_files(connection, artefact), follows=follows)
         log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, move)
         if move in (Move.SUPERSEDED, Move.REMOVED):
             return history[-1]

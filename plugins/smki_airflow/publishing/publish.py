@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
@@ -50,6 +51,8 @@ class PublishOperator(BaseOperator):
 
     def execute(self, context: Context) -> Json:
         """Returns what the ledger has."""
+        from smki.kinds.revocation.predecessor import follows
+        from smki.obligations.catalogue import RevocationList
         from smki.publish.ledger import publish_artefact
         from smki_airflow.publishing.handover import artefact_from_json
         from smki_airflow.sites import open_site
@@ -57,13 +60,15 @@ class PublishOperator(BaseOperator):
         project, run = open_project(), run_of(context)
         artefact = artefact_from_json(self.artefact)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
+        file = run.staging(project.settings) / artefact.name
         publication = publish_artefact(
             project.engine,
             open_site(self.site, obligation.folder),
             artefact,
-            run.staging(project.settings) / artefact.name,
+            file,
             run.label,
             _log_progress(artefact.name, self.site),
+            partial(follows, project.engine, file) if isinstance(obligation.kind, RevocationList) else None,
         )
         if publication.run == run.label and _completes(project, publication):
             asset = Asset(published_uri(artefact.obligation, artefact.subject))

@@ -1,0 +1,50 @@
+"""Whether a list may take the place of a file that the ledger does not know.
+
+After PostgreSQL was restored from a backup, a list that was published since stands on the site and the ledger knows
+nothing of it. Parties need the next list all the same: it replaces a list
+
+* of the same kind and issuer,
+* whose signature verifies under a lodged authority, so that it is no foreign file that would be evidence,
+* with a lower CRL number (RFC 5280, 5.2.3).
+"""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from smki.annex_b.gzip_reader import inflate_small
+from smki.certificates.names import comparable_name
+from smki.errors import DataError, PublicationRefusedError
+from smki.kinds.revocation.lodging import kind_of
+from smki.kinds.revocation.reading import read_revocation_list
+from smki.repository.database import reading
+from smki.verify.frame import read_single
+
+log = logging.getLogger(__name__)
+
+
+def follows(engine: Engine, ours: Path, found: bytes) -> bool:
+    """Whether the list in the file `ours` follows the one in `found`, the content of a file of the same name.
+
+    Raises PublicationRefusedError where `found` is the newer one, StagingError, RepositoryUnavailableError.
+    """
+    new_body = read_single(ours)
+    new = read_revocation_list(new_body)
+    try:
+        body = inflate_small(found, ours.name)
+        old = read_revocation_list(body)
+        with reading(engine) as connection:
+            same_kind = kind_of(connection, old, body) is kind_of(connection, new, new_body)
+    except DataError as error:
+        log.warning("file is no list of ours name=%s error=%s", ours.name, error)
+        return False
+    if not same_kind or comparable_name(old.issuer) != comparable_name(new.issuer) or old.number == new.number:
+        return False
+    if old.number > new.number:
+        raise PublicationRefusedError(
+            ours.name,
+            f"the server has {old}, and the newest one that is lodged is {new.number}.",
+            next_step="fetch the server's file and lodge it (`smki lodge FILE`); it is then the published one.",
+        )
+    return True
