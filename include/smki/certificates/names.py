@@ -9,17 +9,16 @@
 import hashlib
 import re
 import stringprep
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from unicodedata import ucd_3_2_0
 
 from asn1crypto import parser
 
-_UNIVERSAL, _PRIMITIVE, _CONSTRUCTED = 0, 0, 1
-_SEQUENCE, _SET, _OBJECT_IDENTIFIER, _UTF8 = 16, 17, 6, 12
+from smki.certificates.der import SEQUENCE, SET, UTF8_STRING, Element, contents, only
+
 _ENCODINGS = {
-    _UTF8: "utf-8",
+    UTF8_STRING: "utf-8",
     18: "ascii",  # NumericString
     19: "ascii",  # PrintableString
     20: "latin-1",  # TeletexString: what writers put into it, whatever T.61 says
@@ -40,22 +39,23 @@ _NOTHING = re.compile(
 def comparable_name(der: bytes) -> bytes:
     """32 bytes that are equal for equal Names (DER) and differ for others; what is no Name equals itself only."""
     with suppress(ValueError):
-        der = _emit(_CONSTRUCTED, _SEQUENCE, b"".join(_comparable_rdn(rdn) for rdn in _elements(der, _SEQUENCE)))
+        rdns = [_comparable_rdn(der, rdn) for rdn in contents(der, only(der), SEQUENCE)]
+        der = _emit(SEQUENCE, b"".join(rdns))
     return hashlib.sha256(der).digest()
 
 
-def _comparable_rdn(rdn: bytes) -> bytes:
-    attributes = sorted(_comparable_attribute(attribute) for attribute in _elements(rdn, _SET))
-    return _emit(_CONSTRUCTED, _SET, b"".join(attributes))
+def _comparable_rdn(der: bytes, rdn: Element) -> bytes:
+    return _emit(SET, b"".join(sorted(_comparable_attribute(der, one) for one in contents(der, rdn, SET))))
 
 
-def _comparable_attribute(attribute: bytes) -> bytes:
-    kind, value = _elements(attribute, _SEQUENCE)  # any other number is a ValueError, too
-    class_, method, tag, _, content, _ = parser.parse(value, strict=True)
-    if (class_, method) == (_UNIVERSAL, _PRIMITIVE) and tag in _ENCODINGS:
+def _comparable_attribute(der: bytes, attribute: Element) -> bytes:
+    kind, value = contents(der, attribute, SEQUENCE)
+    compared = der[value.start : value.end]
+    if value.tag in _ENCODINGS:
         with suppress(UnicodeError):
-            value = _emit(_PRIMITIVE, _UTF8, _prepare(content.decode(_ENCODINGS[tag])).encode())
-    return _emit(_CONSTRUCTED, _SEQUENCE, kind + value)
+            text = der[value.content : value.end].decode(_ENCODINGS[value.tag])
+            compared = _emit(UTF8_STRING, _prepare(text).encode())
+    return _emit(SEQUENCE, der[kind.start : kind.end] + compared)
 
 
 def _prepare(text: str) -> str:
@@ -65,17 +65,6 @@ def _prepare(text: str) -> str:
     return " ".join(ucd_3_2_0.normalize("NFKC", folded).split())
 
 
-def _elements(der: bytes, tag: int) -> Iterator[bytes]:
-    """The elements, header included, of a SEQUENCE or SET. Raises ValueError for what is none."""
-    class_, method, found, _, contents, _ = parser.parse(der, strict=True)
-    if (class_, method, found) != (_UNIVERSAL, _CONSTRUCTED, tag):
-        raise ValueError(f"it is no Name: tag {found} stands where {tag} has to")
-    while contents:
-        length = parser.peek(contents)
-        yield contents[:length]
-        contents = contents[length:]
-
-
-def _emit(method: int, tag: int, content: bytes) -> bytes:
-    encoded: bytes = parser.emit(_UNIVERSAL, method, tag, content)
+def _emit(tag: int, content: bytes) -> bytes:
+    encoded: bytes = parser.emit(0, tag >> 5, tag & 0x1F, content)
     return encoded

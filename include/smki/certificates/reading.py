@@ -8,11 +8,15 @@
 """
 
 import re
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 
-from asn1crypto import core, parser, x509
+from asn1crypto import core, x509
 from cryptography import x509 as strict_x509
 
+from smki.certificates.der import GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, elements
 from smki.certificates.model import CertificateClass, CertificateFields, Usage
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
 
@@ -34,7 +38,6 @@ MOST_BYTES = 1 << 16  # of a certificate; real ones have some hundred
 _MOST_SERIAL_BYTES = 20  # RFC 5280, 4.1.2.2
 _MOST_NAME_BYTES = 1_024  # of a Name; PostgreSQL indexes 2,700, and comparing it may make it longer
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
-_SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 16, 2, 23, 24  # ASN.1 tags
 _ARMOURED = b"PRIVATE KEY"  # PEM has dashes after it, PGP " BLOCK", SSH2 a blank
 
 
@@ -76,18 +79,15 @@ def holds_armoured_key(content: bytes) -> bool:
 
 
 def is_revocation_list(der: bytes) -> bool:
-    """Whether DER bytes are built like a revocation list: a time, not a pair of them, follows the Name."""
-    try:
-        contents = parser.parse(parser.parse(der)[4])[4]
-        tags: list[int] = []
-        while contents and len(tags) < 4:
-            _, _, tag, header, content, trailer = parser.parse(contents)
-            tags.append(tag)
-            contents = contents[len(header) + len(content) + len(trailer) :]
-    except PARSE_ERRORS:
-        return False
-    after_version = tags[1:] if tags[:1] == [_INTEGER] else tags
-    return after_version[:2] == [_SEQUENCE, _SEQUENCE] and after_version[2:3] in ([_UTC_TIME], [_GENERALIZED_TIME])
+    """Whether DER bytes, cut off or not, are built like a revocation list: a time, not a pair of them, follows the Name."""
+    tags: list[int] = []
+    with suppress(ValueError, IndexError, StopIteration):
+        whole = next(elements(der, 0, sys.maxsize))
+        body = next(elements(der, whole.content, whole.end))
+        for one in islice(elements(der, body.content, body.end), 4):
+            tags.append(one.tag)  # noqa: PERF401  # those before the end of the bytes count
+    after_version = tags[1:] if tags[:1] == [INTEGER] else tags
+    return after_version[:2] == [SEQUENCE, SEQUENCE] and after_version[2:3] in ([UTC_TIME], [GENERALIZED_TIME])
 
 
 def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClass | None) -> CertificateFields:

@@ -1,8 +1,8 @@
 """Lodges revocation lists, and says which of them are the newest.
 
 * The issuer is a lodged CA certificate, not revoked, whose subject is the list's issuer and whose key verifies the
-  signature; it is of class OCA. A self-issued one is a root and its list the ARL, any other's is the CRL (SEC
-  Appendix O 2.3.3 (c), (d)).
+  signature; those with the key that the list states (authority key identifier) are tried first. It is of class OCA. A
+  self-issued one is a root and its list the ARL, any other's is the CRL (SEC Appendix O 2.3.3 (c), (d)).
 * Of one kind and issuer the CRL number rises strictly and thisUpdate does not go back. thisUpdate has come and
   nextUpdate has not.
 * The same list again changes nothing.
@@ -137,7 +137,7 @@ def newest_lists(connection: Connection) -> list[LodgedList]:
 
 def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) -> ListKind:
     """A list's kind, by the lodged CA certificate that verifies it. Raises RevocationListRefusedError."""
-    authorities = _authorities(connection, fields.issuer)
+    authorities = _authorities(connection, fields)
     if not authorities:
         raise RevocationListRefusedError(
             str(fields),
@@ -167,6 +167,7 @@ class _Authority:
     body: bytes
     certificate_class: CertificateClass
     is_self_issued: bool
+    has_key: bool  # its key is the one that the list states
 
 
 _AUTHORITIES = text(
@@ -174,15 +175,19 @@ _AUTHORITIES = text(
 )
 
 
-def _authorities(connection: Connection, subject: bytes) -> list[_Authority]:
-    """Lodged CA certificates with that subject, newest first; there are few, whatever the repository holds."""
-    found, wanted = [], comparable_name(subject)
+def _authorities(connection: Connection, fields: RevocationListFields) -> list[_Authority]:
+    """Lodged CA certificates whose subject is the list's issuer: those with the key that it states, then the newest.
+
+    There are few, whatever the repository holds.
+    """
+    found, wanted = [], comparable_name(fields.issuer)
     for body, certificate_class in connection.execute(_AUTHORITIES):
         parsed = x509.Certificate.load(body)
         if comparable_name(parsed.subject.dump()) == wanted:
             is_self_issued = comparable_name(parsed.issuer.dump()) == wanted
-            found.append(_Authority(body, CertificateClass(certificate_class), is_self_issued))
-    return found
+            has_key = fields.issuer_key is not None and parsed.key_identifier == fields.issuer_key
+            found.append(_Authority(body, CertificateClass(certificate_class), is_self_issued, has_key))
+    return sorted(found, key=lambda authority: not authority.has_key)
 
 
 def _lodge(

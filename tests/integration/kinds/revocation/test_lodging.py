@@ -6,18 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 from asn1crypto import pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.name import _ASN1Type
-from sqlalchemy import Engine, Row, func, select, text, update
+from sqlalchemy import Engine, Row, func, insert, select, text, update
 from typer.testing import CliRunner
 
 from builders import change, contents_of, cut_off, day, during, lodge_bodies, name, produced, reference, self_made
+from conftest import Program
 from smki.certificates.model import ListKind, Status, Usage
 from smki.cli.application import app
 from smki.errors import RevocationListRefusedError
@@ -325,6 +328,38 @@ def test_list_reaches_a_certificate_that_spells_its_issuers_name_otherwise(
     assert status_of(stored, body) == "R"
 
 
+@pytest.fixture
+def odd_authority(tmp_path: Path, program: Program) -> bytes:
+    """A CA certificate under the Issuing OCA's name, with a key on a curve that `cryptography` does not know."""
+    openssl, key = program("openssl"), tmp_path / "odd.key"
+    run([openssl, "ecparam", "-name", "secp160r1", "-genkey", "-noout", "-out", key], check=True, capture_output=True)
+    usage = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    request = [openssl, "req", "-x509", "-new", "-key", key, "-subj", "/OU=07/CN=OCA1", "-days", "9", "-outform", "DER"]
+    return run([*request, *usage], check=True, capture_output=True).stdout
+
+
+def without_key(authority: Authority, number: int = 1) -> bytes:
+    """A list that does not state which key signed it."""
+    builder = x509.CertificateRevocationListBuilder(authority.name, NOW, NOW + CRL_VALIDITY)
+    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    return builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
+
+
+def test_authority_whose_key_cannot_be_read_does_not_keep_the_next_of_its_name_from_verifying(
+    stored: Engine, odd_authority: bytes, pki: Pki, crls: Lister
+) -> None:
+    with stored.begin() as connection:  # whatever is asked of an authority today, earlier ones are there
+        columns = {"class": "OCA", "issuer_id": 1, "serial_number": b"\1", "not_after": NOW, "body": odd_authority}
+        connection.execute(insert(certificate).values(columns | {"status": "I"}))
+    assert lodge_one(stored, without_key(pki.issuing_oca)).lodged.number == 1
+    assert lodge_one(stored, crls.next(number=2)).lodged.number == 2
+
+
+def test_list_that_states_no_key_is_verified_by_each_authority_of_its_issuers_name(stored: Engine, pki: Pki) -> None:
+    lodge_bodies(stored, [pki.root_oca.issuing("OCA1", datetime(2026, 1, 1, tzinfo=UTC)).der])
+    assert lodge_one(stored, without_key(pki.issuing_oca)).lodged.number == 1
+
+
 # What is refused
 
 
@@ -462,6 +497,21 @@ def test_lodge_takes_lists_beside_certificates_as_der_and_pem(
     assert outline == [("CRL 1", 1, 0), ("ARL 1", 0, 0), ("CRL 2", 0, 1)]
     assert status_of(stored, signed[ORGANISATION]) == "R"
     assert [entry["already there"] for entry in smki("lodge", str(folder))["revocation_lists"]] == [True] * 3
+
+
+def test_list_of_more_than_a_mebibyte_is_lodged_as_der(
+    smki: Callable[..., Any], pki: Pki, signed: list[bytes], tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    entries = [Revoked(number.to_bytes(20), now) for number in range(1 << 158, (1 << 158) + 28_000)]
+    entries.append(Revoked(reference(signed[ORGANISATION]).serial_number, now))
+    body = revocation_list(pki.issuing_oca, 1, now, now + CRL_VALIDITY, entries)
+    assert len(body) > 1 << 20
+    (tmp_path / "large.crl").write_bytes(body)
+    result = smki("lodge", str(tmp_path / "large.crl"))["revocation_lists"]
+    assert [(one["entries"], one["revoked"], len(one["not lodged"])) for one in result] == [(28_001, 1, 28_000)]
+    (tmp_path / "cut.crl").write_bytes(body[:-1])
+    assert smki("lodge", str(tmp_path / "cut.crl"), exit_code=1)["refusals"][0]["error"] == "RevocationListRefusedError"
 
 
 def test_lodge_of_a_refused_list_ends_with_exit_code_1(smki: Callable[..., Any], pki: Pki, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from asn1crypto import algos, crl
+from asn1crypto import algos, core, crl, parser
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import look_alikes
+from smki.certificates.der import contents, only
 from smki.certificates.reading import is_revocation_list, read_certificate
 from smki.errors import RevocationListRefusedError
 from smki.kinds.revocation.reading import Entry, read_revocation_list, signature_verifies
@@ -105,8 +106,9 @@ def test_null_parameters_of_the_signature_algorithm_are_tolerated(pki: Pki) -> N
     ("rebuild", "says"),
     [
         (lambda b: b.add_extension(x509.DeltaCRLIndicator(6), critical=True), "delta CRL"),
-        (scope(indirect_crl=True), "indirect or for some reasons only"),
-        (scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded])), "indirect or for some reasons only"),
+        (scope(indirect_crl=True), "indirect, for some reasons only"),
+        (scope(only_contains_attribute_certs=True), "attribute certificates"),
+        (scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded])), "indirect, for some reasons only"),
         (
             lambda b: b.add_extension(
                 x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), critical=True
@@ -114,10 +116,10 @@ def test_null_parameters_of_the_signature_algorithm_are_tolerated(pki: Pki) -> N
             "not known here: 1.2.3.4",
         ),
         (with_entry(x509.CRLReason(x509.ReasonFlags.certificate_hold)), "status R is final, and a hold is not"),
-        (with_entry(x509.CRLReason(x509.ReasonFlags.remove_from_crl)), "remove_from_crl"),
+        (with_entry(x509.CRLReason(x509.ReasonFlags.remove_from_crl)), "entry 05: its reason is remove from crl"),
         (
             with_entry(x509.CertificateIssuer([x509.DirectoryName(x509.Name([]))]), critical=True),
-            "not known here: certificate_issuer",
+            "entry 05: it states a certificate issuer",
         ),
     ],
 )
@@ -139,8 +141,107 @@ def test_list_without_next_update_is_refused(pki: Pki) -> None:
         read_revocation_list(parsed.dump(force=True))
 
 
-def test_list_that_holds_a_serial_number_twice_is_refused(pki: Pki) -> None:
-    with pytest.raises(RevocationListRefusedError, match="more than once"):
+def with_entries(pki: Pki, *entries: bytes) -> bytes:
+    """A list with these entries (DER), properly signed: libraries write only what they like."""
+    der = signed(pki, (Revoked(SERIAL, AT),))
+    body, algorithm, _ = contents(der, only(der), 0x30)
+    parts = contents(der, body, 0x30)
+    revoked = parts[5]
+    tbs = der[body.content : revoked.start] + tlv(0x30, *entries) + der[revoked.end : body.end]
+    return signed_again(pki, tlv(0x30, tbs), der[algorithm.start : algorithm.end])
+
+
+def signed_again(pki: Pki, tbs: bytes, algorithm: bytes) -> bytes:
+    signature = pki.issuing_oca.key.sign(tbs, ec.ECDSA(SHA256()))
+    return tlv(0x30, tbs, algorithm, tlv(3, b"\0", signature))
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    encoded: bytes = parser.emit(tag >> 6, tag >> 5 & 1, tag & 0x1F, b"".join(parts))
+    return encoded
+
+
+UTC_TIME = tlv(0x17, b"260701120000Z")
+
+
+def entry(serial: bytes = b"\x05", time: bytes = UTC_TIME, *extensions: bytes) -> bytes:
+    return tlv(0x30, tlv(2, serial), time, *([tlv(0x30, *extensions)] if extensions else ()))
+
+
+def extension(oid: str, value: bytes, *critical: bytes) -> bytes:
+    return tlv(0x30, core.ObjectIdentifier(oid).dump(), *critical, tlv(4, value))
+
+
+CRITICAL, NOT_CRITICAL = tlv(1, b"\xff"), tlv(1, b"\0")
+
+
+def reason(code: int, *critical: bytes) -> bytes:
+    return extension("2.5.29.21", tlv(10, code.to_bytes(2, signed=True).lstrip(b"\0") or b"\0"), *critical)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (entry(b"\0\0\x05"), Entry(b"\5", AT, "unspecified")),
+        (entry(b"\0" + b"\xff" * 20), Entry(b"\xff" * 20, AT, "unspecified")),
+        (entry(b"\5", tlv(0x18, b"20260701120000Z")), Entry(b"\5", AT, "unspecified")),
+        (entry(b"\5", tlv(0x18, b"20510701120000Z")), Entry(b"\5", AT.replace(year=2051), "unspecified")),
+        (entry(b"\5", tlv(0x17, b"990701120000Z")), Entry(b"\5", AT.replace(year=1999), "unspecified")),
+        (entry(b"\5", UTC_TIME, reason(0)), Entry(b"\5", AT, "unspecified")),
+        (entry(b"\5", UTC_TIME, reason(10)), Entry(b"\5", AT, "aa compromise")),
+        *((entry(b"\5", UTC_TIME, reason(code)), Entry(b"\5", AT, "unspecified")) for code in (7, 11, 200, -56)),
+        (entry(b"\5", UTC_TIME, reason(1, NOT_CRITICAL)), Entry(b"\5", AT, "key compromise")),
+        (entry(b"\5", UTC_TIME, reason(1, CRITICAL)), Entry(b"\5", AT, "key compromise")),
+        (entry(b"\5", UTC_TIME, extension("1.2.3.4", b"\5\0"), reason(4)), Entry(b"\5", AT, "superseded")),
+        (entry(b"\5", UTC_TIME, extension("2.5.29.23", b"\6\0")), Entry(b"\5", AT, "unspecified")),
+    ],
+)
+def test_entry_that_rfc_5280_allows_is_read_though_libraries_refuse_some(pki: Pki, written: bytes, read: Entry) -> None:
+    der = with_entries(pki, written)
+    assert read_revocation_list(der).entries == (read,)
+    assert signature_verifies(der, pki.issuing_oca.der)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (entry(b""), "serial number"),
+        (entry(b"\0"), "serial number"),
+        (entry(b"\x85"), "serial number"),
+        (entry(b"\1" * 21), "serial number"),
+        (entry(b"\1" * 3000), "serial number"),
+        (entry(b"\5", tlv(0x17, b"2607011200Z")), "time"),
+        (entry(b"\5", tlv(0x17, b"260701120000+0100")), "time"),
+        (entry(b"\5", tlv(0x17, b"260231120000Z")), "time"),
+        (entry(b"\5", tlv(0x18, b"20260701120000.5Z")), "time"),
+        (entry(b"\5", tlv(0x17, b"20260701120000Z")), "time"),
+        (entry(b"\5", UTC_TIME, reason(7, CRITICAL)), "reason code is 7"),
+        (entry(b"\5", UTC_TIME, reason(6)), "a hold is not"),
+        (entry(b"\5", UTC_TIME, reason(1), reason(1)), "more than once"),
+        (entry(b"\5", UTC_TIME, extension("2.5.29.21", b"\4\1\1")), "cannot be read"),
+        (entry(b"\5", UTC_TIME, extension("1.2.3.4", b"\5\0", CRITICAL)), "not known here: 1.2.3.4"),
+    ],
+)
+def test_entry_that_rfc_5280_forbids_refuses_the_list_by_its_serial_number(pki: Pki, written: bytes, says: str) -> None:
+    with pytest.raises(RevocationListRefusedError, match=says) as error:
+        read_revocation_list(with_entries(pki, entry(b"\x71"), written))
+    assert error.value.item.startswith("revocation list, entry ")
+    assert not error.value.item.endswith("71")
+
+
+def test_empty_sequence_of_entries_is_an_empty_list(pki: Pki) -> None:
+    der = with_entries(pki)
+    assert read_revocation_list(der).entries == ()
+    assert signature_verifies(der, pki.issuing_oca.der)
+
+
+def test_key_that_signed_is_stated_where_the_list_has_its_identifier(pki: Pki) -> None:
+    assert read_revocation_list(signed(pki)).issuer_key == pki.issuing_oca.key_identifier
+    assert read_revocation_list(odd(pki, lambda builder: builder)).issuer_key is None
+
+
+def test_list_that_holds_a_serial_number_twice_is_refused_by_that_number(pki: Pki) -> None:
+    with pytest.raises(RevocationListRefusedError, match=f"{SERIAL.hex()}: it stands on the list more than once"):
         read_revocation_list(signed(pki, (Revoked(SERIAL, AT), Revoked(SERIAL, AT))))
 
 

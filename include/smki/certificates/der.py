@@ -1,0 +1,47 @@
+"""Walks through DER: places of elements, whatever is in them, so that megabytes are read without copying them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+INTEGER, BIT_STRING, OBJECT_IDENTIFIER, UTF8_STRING = 0x02, 0x03, 0x06, 0x0C
+SEQUENCE, SET = 0x30, 0x31
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+
+
+class Element(NamedTuple):
+    """Where one element stands."""
+
+    tag: int  # the identifier byte: class, form and number
+    start: int  # of its header
+    content: int
+    end: int
+
+
+def elements(der: bytes, start: int = 0, end: int | None = None) -> Iterator[Element]:
+    """The elements that stand one after the other from `start` to `end`. Raises ValueError where they do not."""
+    end = len(der) if end is None else end
+    while start < end:
+        tag, content = der[start], start + 2
+        length = der[start + 1] if content <= end else 0x80
+        if length >= 0x80:
+            content += length & 0x7F
+            length = int.from_bytes(der[start + 2 : content]) if length != 0x80 else end  # of no stated length
+        if tag & 0x1F == 0x1F or content + length > end:
+            raise ValueError(f"byte {start} begins no DER that ends in time")
+        yield Element(tag, start, content, content + length)
+        start = content + length
+
+
+def contents(der: bytes, whole: Element, tag: int) -> list[Element]:
+    """The elements in one that is constructed. Raises ValueError where its tag is another."""
+    if whole.tag != tag:
+        raise ValueError(f"byte {whole.start} has tag {whole.tag:#x}, not {tag:#x}")
+    return list(elements(der, whole.content, whole.end))
+
+
+def only(der: bytes) -> Element:
+    """The one element that the bytes are. Raises ValueError where they are none, or more."""
+    whole, *more = elements(der) if der else (None,)
+    if whole is None or more:
+        raise ValueError("it is empty" if whole is None else f"something follows it at byte {more[0].start}")
+    return whole
