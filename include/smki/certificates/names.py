@@ -14,6 +14,8 @@ from functools import lru_cache
 from unicodedata import ucd_3_2_0
 
 from asn1crypto import parser
+from asn1crypto import x509 as lenient_x509
+from cryptography import x509
 
 from smki.certificates.der import SEQUENCE, SET, UTF8_STRING, Element, contents, only
 
@@ -27,6 +29,8 @@ _ENCODINGS = {
     28: "utf-32-be",  # UniversalString
     30: "utf-16-be",  # BMPString
 }
+_AROUND = re.compile(r"\s*(?<!\\)([=,+])\s*")  # blanks that people, and OpenSSL, put between attributes
+_KIND = re.compile(r"(?:^|(?<!\\)[,+])[A-Za-z]+=")
 # RFC 4518, 2.2: what is a blank, and what is nothing.
 _BLANK = re.compile("[\t\n\v\f\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _NOTHING = re.compile(
@@ -42,6 +46,23 @@ def comparable_name(der: bytes) -> bytes:
         rdns = [_comparable_rdn(der, rdn) for rdn in contents(der, only(der), SEQUENCE)]
         der = _emit(SEQUENCE, b"".join(rdns))
     return hashlib.sha256(der).digest()
+
+
+def is_named(der: bytes, stated: str) -> bool:
+    """Whether a Name is the one that a text states: `CN=OCA1,OU=07` from either end (RFC 4514), or a common name alone.
+
+    Raises ValueError for a text with = that states no Name.
+    """
+    if "=" in stated:
+        plain = _KIND.sub(lambda found: found[0].upper(), _AROUND.sub(r"\1", stated.strip()))
+        try:
+            name = x509.Name.from_rfc4514_string(plain)
+        except ValueError:  # which says nothing
+            raise ValueError(f"{stated!r} states no name such as CN=OCA1,OU=07") from None
+        spellings = (x509.Name(rdns).public_bytes() for rdns in (name.rdns, name.rdns[::-1]))
+        return comparable_name(der) in map(comparable_name, spellings)
+    common_name = lenient_x509.Name.load(der).native.get("common_name")
+    return common_name is not None and _prepare(str(common_name)) == _prepare(stated)
 
 
 def _comparable_rdn(der: bytes, rdn: Element) -> bytes:

@@ -79,7 +79,7 @@ def holds_armoured_key(content: bytes) -> bool:
 
 
 def is_revocation_list(der: bytes) -> bool:
-    """Whether DER bytes, cut off or not, are built like a revocation list: a time, not a pair of them, follows the Name."""
+    """Whether DER bytes, even if cut off, are built like a revocation list: one time, not a pair, follows the Name."""
     tags: list[int] = []
     with suppress(ValueError, IndexError, StopIteration):
         whole = next(elements(der, 0, sys.maxsize))

@@ -15,6 +15,7 @@ from smki.cli.terminal import (
     AsJson,
     err,
     parse_date,
+    parse_serial_number,
     print_facts,
     print_json,
     progress_bar,
@@ -105,17 +106,26 @@ def rejected(as_json: AsJson = False) -> None:
 @certificate_app.command()
 def set_status(
     new_status: Annotated[Status, typer.Argument(metavar="STATUS", help="P, I, N, E or R.")],
-    serial_numbers: Annotated[list[str], typer.Argument(metavar="SERIAL…", help="Serial numbers, hex.")],
+    serial_numbers: Annotated[
+        list[str], typer.Argument(metavar="SERIAL…", help="Hex, however spelled: 054A, 05:4a, 0x54A.")
+    ],
     reason: Annotated[str, typer.Option(help="Why; kept with the event.")],
+    issuer: Annotated[
+        str, typer.Option(help="Their issuer, where others used the numbers, too: its common name, or CN=…,OU=….")
+    ] = "",
+    decimal: Annotated[bool, typer.Option("--decimal", help="The serial numbers are decimal.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Give certificates another status: all of them or, where a rule forbids one, none."""
+    serials = [parse_serial_number(text, decimal=decimal) for text in serial_numbers]
+    engine = open_project().engine
     try:
-        references = [status.CertificateReference(bytes.fromhex(text).lstrip(b"\0")) for text in serial_numbers]
-    except ValueError:
-        raise typer.BadParameter("serial numbers are pairs of hex digits") from None
+        name = status.find_issuer(engine, issuer) if issuer else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--issuer") from None
+    references = [status.CertificateReference(serial, name) for serial in serials]
     changes = [status.StatusChange(reference, new_status, reason) for reference in references]
-    changed = status.set_statuses(open_project().engine, changes)
+    changed = status.set_statuses(engine, changes)
     show({"changed": changed, "unchanged": len(references) - changed}, as_json=as_json)
 
 

@@ -108,6 +108,8 @@ def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
     if lodgement.already_there:
         return facts | {"already there": True}
     serials = {"expired": lodgement.expired, "not lodged": lodgement.unknown, "no longer listed": lodgement.dropped}
+    if lodgement.back_from is not None:
+        facts["held by the gate"] = f"its CRL number is not above {lodgement.back_from}, that of the list before it"
     return facts | {
         "entries": lodgement.lodged.entries,
         "revoked": lodgement.revoked,

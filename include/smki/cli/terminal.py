@@ -5,6 +5,7 @@ A command states its facts once and hands them to `show`, which prints JSON for 
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,26 @@ def parse_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no date of the form YYYY-MM-DD") from None
+
+
+_HEX_SERIAL = re.compile(r"(?:serial\s*[=:])?\s*(?:0x)?([0-9a-f]+(?:[\s:-]?[0-9a-f]+)*)", re.IGNORECASE | re.ASCII)
+
+
+def parse_serial_number(text: str, *, decimal: bool = False) -> bytes:
+    """A serial number (big-endian magnitude) from any spelling that certificates are shown with, or a usage error.
+
+    Hex unless it is said to be decimal: 054A, 54a, 05:4A, 05 4a, 0x54A, and with the marks that a window's text brings.
+    """
+    shown = "".join(letter for letter in text if letter.isprintable()).strip()
+    if decimal:
+        number = int(shown) if shown.isascii() and shown.isdigit() else 0
+    else:
+        found = _HEX_SERIAL.fullmatch(shown)
+        number = int(re.sub(r"[\s:-]", "", found[1]), 16) if found else 0
+    if not number:
+        kind = "decimal (hex without --decimal)" if decimal else "hex (--decimal says that it is decimal)"
+        raise typer.BadParameter(f"{text!r} is no serial number in {kind}")
+    return number.to_bytes((number.bit_length() + 7) // 8)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -16,23 +16,19 @@ from datetime import datetime
 from sqlalchemy import (
     ARRAY,
     Connection,
-    DateTime,
     Engine,
     LargeBinary,
     any_,
     bindparam,
-    func,
-    insert,
     select,
     text,
-    update,
 )
 
 from smki.certificates.model import CertificateClass, Status
-from smki.certificates.names import comparable_name
+from smki.certificates.names import comparable_name, is_named
 from smki.errors import TransitionRefusedError, UnknownCertificateError
-from smki.repository.database import writing
-from smki.repository.tables import NEVER_EXPIRES, certificate, issuer, status_event
+from smki.repository.database import reading, writing
+from smki.repository.tables import NEVER_EXPIRES, certificate, issuer
 
 LEGAL: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.IN_USE, Status.NOT_IN_USE, Status.EXPIRED, Status.REVOKED}),
@@ -41,6 +37,22 @@ LEGAL: dict[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset(),
     Status.REVOKED: frozenset(),
 }
+# Arrays, as a revocation list may change 100,000 certificates at once.
+_UPDATE = text(
+    """
+    UPDATE certificate SET status = latest.status
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[])) latest (id, status) WHERE certificate.id = latest.id
+    """
+)
+_INSERT = text(
+    """
+    INSERT INTO status_event (certificate_id, status, reason, recorded_at)
+    SELECT id, status, reason, coalesce(given, clock_timestamp())
+    FROM unnest(
+      CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:given AS timestamptz[])
+    ) WITH ORDINALITY event (id, status, reason, given, place) ORDER BY place
+    """
+)
 _EXPIRE_BATCH = 10_000
 
 
@@ -72,6 +84,22 @@ def check_transition(item: str, certificate_class: CertificateClass, old: Status
         raise TransitionRefusedError(
             item, "a Device Certificate is not revocable.", next_step="set N when the Device is removed."
         )
+
+
+def find_issuer(engine: Engine, stated: str) -> bytes:
+    """The Name (DER) of the issuer that a text names: as RFC 4514 writes it, or by its common name alone.
+
+    Raises UnknownCertificateError, RepositoryUnavailableError.
+    """
+    with reading(engine) as connection:
+        issuers = connection.execute(select(issuer.c.name, issuer.c.display).order_by(issuer.c.id)).all()
+    found = [one for one in issuers if is_named(one.name, stated)]
+    if len(found) != 1:
+        those = "; ".join(one.display for one in found or issuers) or "none"
+        rule = f"{len(found) or 'no'} issuers are called so; there are: {those}."
+        raise UnknownCertificateError(f"issuer {stated!r}", rule, next_step="state it as CN=…,OU=….")
+    name: bytes = found[0].name
+    return name
 
 
 def set_statuses(engine: Engine, changes: Sequence[StatusChange]) -> int:
@@ -192,21 +220,11 @@ def _record(connection: Connection, events: Sequence[_Event]) -> None:
     if not events:
         return
     latest = {event.certificate_id: event.status for event in events}
-    connection.execute(
-        update(certificate).where(certificate.c.id == bindparam("certificate")).values(status=bindparam("latest")),
-        [{"certificate": certificate_id, "latest": status} for certificate_id, status in latest.items()],
-    )
-    connection.execute(
-        insert(status_event).values(
-            recorded_at=func.coalesce(bindparam("given", type_=DateTime(timezone=True)), func.clock_timestamp())
-        ),
-        [
-            {
-                "certificate_id": event.certificate_id,
-                "status": event.status,
-                "reason": event.reason,
-                "given": event.recorded_at,
-            }
-            for event in events
-        ],
-    )
+    connection.execute(_UPDATE, {"ids": list(latest), "statuses": list(map(str, latest.values()))})
+    values = {
+        "ids": [event.certificate_id for event in events],
+        "statuses": [str(event.status) for event in events],
+        "reasons": [event.reason for event in events],
+        "given": [event.recorded_at for event in events],
+    }
+    connection.execute(_INSERT, values)

@@ -259,7 +259,8 @@ revocation_list = Table(
     Column("entries", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="DER, exactly as lodged"),
     _when("lodged_at", nullable=False, server_default=_NOW),
-    UniqueConstraint("kind", "issuer_id", "number"),
+    # Not unique: an issuer that was restored from a backup gives a number twice.
+    Index("revocation_list_number_idx", "issuer_id", "number"),
 )
 
 # The entries of each issuer's current list, so that what is lodged after the list gets status R, too.

@@ -32,13 +32,19 @@ def listed(world: World, obligation: str) -> list[Revoked]:
 
 
 def issue(
-    world: World, obligation: str, entries: Sequence[Revoked], *, hour: int = 14, valid: timedelta | None = None
+    world: World,
+    obligation: str,
+    entries: Sequence[Revoked],
+    *,
+    hour: int = 14,
+    valid: timedelta | None = None,
+    step: int = 1,
 ) -> None:
-    """Has the next list lodged."""
+    """Has the next list lodged, with a number that is `step` above that of the list before."""
     before, at = world.newest_list(obligation), during(70, hour)
     body = revocation_list(
         authority_of(world, obligation),
-        before.number + 1,
+        before.number + step,
         at,
         before.next_update + timedelta(hours=1) if valid is None else at + valid,
         entries,
@@ -200,7 +206,17 @@ REPOSITORY: dict[str, tuple[Judged, str, Verdict]] = {
     "kinds exchanged in the repository": (after(kinds_exchanged), "list.signature", Verdict.FAIL),
     "its authority revoked": (after(authority_revoked), "list.signature", Verdict.FAIL),
     "listed and in use": (after(listed_and_in_use), "list.entries", Verdict.FAIL),
-    "number gone back": (after(newest_lost), "list.number", Verdict.HOLD),
+    "newest list lost": (after(newest_lost), "list.number", Verdict.HOLD),
+    "number gone back": (
+        after(lambda world, of: issue(world, of, listed(world, of), step=-1)),
+        "list.number",
+        Verdict.HOLD,
+    ),
+    "number given twice": (
+        after(lambda world, of: issue(world, of, listed(world, of), step=0)),
+        "list.number",
+        Verdict.HOLD,
+    ),
     "nextUpdate gone back": (
         after(lambda world, of: issue(world, of, listed(world, of), valid=timedelta(hours=20))),
         "list.next-update",

@@ -9,7 +9,7 @@ from asn1crypto import core, parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.certificates.names import comparable_name
+from smki.certificates.names import comparable_name, is_named
 
 COMMON_NAME, UNIT, IDENTIFIER = "2.5.4.3", "2.5.4.11", "2.5.4.45"
 TYPES = {
@@ -122,3 +122,29 @@ def test_name_of_any_length_has_32_bytes() -> None:
 def test_what_is_no_name_equals_itself_only() -> None:
     damaged = [b"", b"\x30\x01", b"\x31\x00", b"\x30\x00\x00", named("a")[:-1], b"\x30\x02\x30\x00", named("a") + b"\0"]
     assert len({comparable_name(der) for der in [*damaged, *damaged, named("a")]}) == len(damaged) + 1
+
+
+OCA1 = name_of([(UNIT, 12, b"07")], [(COMMON_NAME, 12, b"OCA1")])
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["OCA1", " oca1", "CN=OCA1,OU=07", "OU = 07, CN = OCA1", "cn=oca1,ou=07", "2.5.4.3=OCA1,OU=07"],
+)
+def test_name_is_stated_as_rfc_4514_writes_it_from_either_end_or_by_its_common_name(stated: str) -> None:
+    assert is_named(OCA1, stated)
+
+
+@pytest.mark.parametrize("stated", ["", "07", "OCA", "OCA12", "CN=OCA1", "CN=OCA1,OU=08", "CN=OCA1,OU=07,O=X", "OU=07"])
+def test_name_is_not_another_one(stated: str) -> None:
+    assert not is_named(OCA1, stated)
+
+
+def test_name_without_a_common_name_is_none_but_itself() -> None:
+    assert not is_named(name_of([(UNIT, 12, b"07")]), "07")
+    assert is_named(name_of([(UNIT, 12, b"07")]), "OU=07")
+
+
+def test_text_that_states_no_name_is_an_error_of_value() -> None:
+    with pytest.raises(ValueError, match="CNN"):
+        is_named(OCA1, "CNN=OCA1")

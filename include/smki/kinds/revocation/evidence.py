@@ -201,13 +201,14 @@ def _figures(
     rule = quality.revocation.entries_lost
     since = "against the list published before" if before else "no earlier publication to be held against"
     forward = Bounds(0 if before else None, None, since)
+    rising = Bounds(1 if NUMBER.name in before else None, None, since)
     most_lost = Bounds(None, max(rule.floor, entries_before * rule.percent / 100), since)
     return (
         ENTRIES.figure(entries, past),
         NUMBER.figure(number, past),
         NEXT_UPDATE.figure(ends, past),
         BYTES.figure(examined.bytes, past),
-        NUMBER_STEP.figure(number - before.get(NUMBER.name, number), (), forward),
+        NUMBER_STEP.figure(number - before.get(NUMBER.name, number), (), rising),
         NEXT_UPDATE_STEP.figure(round((ends - before.get(NEXT_UPDATE.name, ends)) / 3600, 2), (), forward),
         ENTRIES_LOST.figure(max(0, entries_before - entries), (), most_lost),
         UNLISTED.figure(unlisted, (), Bounds(None, 0, "every status R is listed")),

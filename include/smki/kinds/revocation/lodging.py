@@ -3,8 +3,9 @@
 * The issuer is a lodged CA certificate, not revoked, whose subject is the list's issuer and whose key verifies the
   signature; those with the key that the list states (authority key identifier) are tried first. It is of class OCA. A
   self-issued one is a root and its list the ARL, any other's is the CRL (SEC Appendix O 2.3.3 (c), (d)).
-* Of one kind and issuer the CRL number rises strictly and thisUpdate does not go back. thisUpdate has come and
-  nextUpdate has not.
+* Of one kind and issuer thisUpdate does not go back and, where it stays, the CRL number rises. A younger list whose
+  number or nextUpdate went back is lodged: its issuer signed it and may have been restored from a backup, so the gate
+  holds it for a person to decide. thisUpdate has come and nextUpdate has not.
 * The same list again changes nothing.
 * Every listed certificate that is lodged gets status R with the list, in one transaction, so the next delta has it.
   One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter is
@@ -17,7 +18,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -80,6 +81,7 @@ class ListLodgement:
     expired: tuple[bytes, ...] = ()  # serial numbers of those that keep status E
     unknown: tuple[bytes, ...] = ()  # serial numbers that no lodged certificate has
     dropped: tuple[bytes, ...] = ()  # serial numbers that the list before it held, rightly gone
+    back_from: int | None = None  # number of the list before it, where its own is not above: the gate will hold it
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class ListLodgingReport:
 def lodge_revocation_lists(
     engine: Engine, offers: Iterable[RevocationListOffer], now: datetime, recorded_at: datetime | None = None
 ) -> ListLodgingReport:
-    """Lodges what is offered, by CRL number whatever order it comes in; keeps what is refused with its reason.
+    """Lodges what is offered, by age whatever order it comes in; keeps what is refused with its reason.
 
     `now` (UTC) judges freshness; `recorded_at` is for made-up histories, else the database's clock dates the events.
     Raises RepositoryUnavailableError.
@@ -111,7 +113,7 @@ def lodge_revocation_lists(
             readable.append((read_revocation_list(offer.body), offer))
         except RevocationListRefusedError as error:
             refuse(offer, error)
-    for fields, offer in sorted(readable, key=lambda pair: pair[0].number):
+    for fields, offer in sorted(readable, key=lambda pair: (pair[0].this_update, pair[0].number)):
         try:
             report.lodgements.append(_lodge(engine, fields, offer, now, recorded_at))
         except RevocationListRefusedError as error:
@@ -226,25 +228,20 @@ def _lodge(
         ).scalar_one()
         (lodged,) = _lists(connection, revocation_list.c.id == lodged_id)
         _keep_entries(connection, list_issuer, fields, lodged)
-        return _revoke(connection, fields, lodged, offer.origin, dropped, recorded_at)
+        done = _revoke(connection, fields, lodged, offer.origin, dropped, recorded_at)
+        return replace(done, back_from=before.number) if before and fields.number <= before.number else done
 
 
 def _check_order(fields: RevocationListFields, before: LodgedList | None) -> None:
-    if before is None:
+    """A number that goes back is for the gate to hold, as long as the list is the younger one."""
+    if before is None or (before.this_update, before.number) < (fields.this_update, fields.number):
         return
-    if fields.number <= before.number:
-        raise RevocationListRefusedError(
-            str(fields),
-            f"its CRL number has to be above that of the lodged list, {before.number} (RFC 5280, 5.2.3).",
-            next_step=_CHECK_ISSUER,
-        )
-    if fields.this_update < before.this_update:
-        raise RevocationListRefusedError(
-            str(fields),
-            f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} lies before that of list {before.number}, "
-            f"{before.this_update:%Y-%m-%d %H:%M:%S} UTC.",
-            next_step=_CHECK_ISSUER,
-        )
+    raise RevocationListRefusedError(
+        str(fields),
+        f"its thisUpdate {fields.this_update:%Y-%m-%d %H:%M:%S} UTC and number do not follow those of the lodged list "
+        f"{before.number}, {before.this_update:%Y-%m-%d %H:%M:%S}.",
+        next_step=_CHECK_ISSUER,
+    )
 
 
 def _check_times(fields: RevocationListFields, now: datetime) -> None:

@@ -9,29 +9,38 @@ import pytest
 from cryptography import x509
 from sqlalchemy import Engine, text
 
-from builders import lodge_bodies, reference
+from builders import XSD, lodge_bodies, reference
 from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
-from smki.kinds.revocation.evidence import examine_list
+from smki.gate.bounds import load_quality
+from smki.gate.judging import judge
+from smki.gate.ledger import Decision, find_gate_run, record_decision, record_judgement
+from smki.gate.model import Verdict
+from smki.kinds import Source
+from smki.kinds.revocation.evidence import examine_list, list_evidence
 from smki.kinds.revocation.file import (
     lists_without_successor,
     newest_list,
     unpublished_lists,
     write_revocation_file,
 )
-from smki.kinds.revocation.lodging import LodgedList
+from smki.kinds.revocation.lodging import LodgedList, lodge_revocation_lists
+from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
+from smki.repository.lodging import RevocationListOffer
+from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_single
 from smki.verify.faults import Fault
 from smki_demo.generator.pki import Pki
-from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, issue_lists
+from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, issue_lists, revocation_list
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 LISTS = ("arl", "crl")
 SITES = ("primary", "dr")
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -87,6 +96,36 @@ def test_clause_2_3_3_c_file_is_the_latest_arl_as_gz(stored: Engine, user_guide:
 
 def test_clause_2_3_3_d_file_is_the_latest_crl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     check_file(stored, user_guide.obligation("crl"), tmp_path)
+
+
+def test_list_whose_number_went_back_is_published_once_a_person_releases_it(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    terms = user_guide.obligation("crl")
+    source = Source(stored, user_guide, load_quality(INCLUDE / "config"), XSD, tmp_path / "no anchor slots")
+
+    def judged(body: bytes, now: datetime) -> tuple[Artefact, int, Verdict]:
+        assert not lodge_revocation_lists(stored, [RevocationListOffer(body, "test")], now).refusals
+        artefact = produce(stored, terms, tmp_path, now)
+        judgement = judge(list_evidence(source, terms, tmp_path / artefact.name, now), "test", now)
+        return artefact, record_judgement(stored, judgement), judgement.verdict
+
+    def issued(number: int, at: datetime) -> bytes:
+        entries = [Revoked(entry.serial_number, entry.revoked_at) for entry in listed.entries]
+        return revocation_list(pki.issuing_oca, number, at, at + CRL_VALIDITY, entries)
+
+    listed = read_revocation_list(newest(stored, terms).body)
+    first, _, verdict = judged(issued(100, NOW + HOUR), NOW + HOUR)
+    assert verdict is Verdict.PASS
+    publish(stored, first, "primary")
+
+    restored, gate_run, verdict = judged(issued(51, NOW + 2 * HOUR), NOW + 2 * HOUR)
+    assert (verdict, find_gate_run(stored, gate_run).is_cleared) == (Verdict.HOLD, False)
+    record_decision(stored, gate_run, Decision(True, "restored from a backup", "on-call", NOW + 2 * HOUR))
+    assert find_gate_run(stored, gate_run).is_cleared
+    publish(stored, restored, "primary")
+
+    assert judged(issued(52, NOW + 3 * HOUR), NOW + 3 * HOUR)[2] is Verdict.PASS
 
 
 def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(

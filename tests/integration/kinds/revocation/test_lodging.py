@@ -274,6 +274,27 @@ def test_newest_list_is_the_one_lodged_last_of_its_kind(stored: Engine, arls: Li
         assert crl.number == 2
 
 
+@pytest.mark.parametrize("number", [51, 100])
+def test_younger_list_whose_number_does_not_rise_is_lodged_and_revokes(
+    stored: Engine, signed: list[bytes], crls: Lister, number: int
+) -> None:
+    lodge_one(stored, crls.next(signed[ORGANISATION], number=100))
+    later = NOW + HOUR
+    lodgement = lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later, number=number), later)
+    assert (lodgement.lodged.number, lodgement.back_from, lodgement.revoked) == (number, 100, 1)
+    assert (
+        lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later + HOUR), later + HOUR).back_from
+        is None
+    )
+
+
+def test_restored_issuers_lists_are_lodged_by_age_whatever_order_they_come_in(stored: Engine, crls: Lister) -> None:
+    bodies = [crls.next(at=NOW, number=100), crls.next(at=NOW + HOUR, number=51), crls.next(at=NOW + 2 * HOUR)]
+    report = offer(stored, *reversed(bodies), now=NOW + 2 * HOUR)
+    assert [lodgement.lodged.number for lodgement in report.lodgements] == [100, 51, 52]
+    assert not report.refusals
+
+
 def test_crl_number_of_twenty_octets_is_kept(stored: Engine, crls: Lister) -> None:
     number = (1 << 159) - 1
     assert lodge_one(stored, crls.next(number=number)).lodged.number == number
@@ -387,16 +408,16 @@ def test_list_signed_by_an_impostor_is_refused(stored: Engine) -> None:
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_list_whose_number_does_not_rise_is_refused(
+def test_list_of_the_same_instant_whose_number_does_not_rise_is_refused(
     stored: Engine, signed: list[bytes], crls: Lister, number: int
 ) -> None:
     lodge_one(stored, crls.next(number=5))
-    refuse(stored, crls.next(signed[ORGANISATION], number=number), "above that of the lodged list, 5")
+    refuse(stored, crls.next(signed[ORGANISATION], number=number), "do not follow those of the lodged list 5")
 
 
 def test_list_whose_this_update_goes_back_is_refused(stored: Engine, crls: Lister) -> None:
     lodge_one(stored, crls.next())
-    refuse(stored, crls.next(at=NOW - timedelta(seconds=1)), "lies before that of list 1")
+    refuse(stored, crls.next(at=NOW - timedelta(seconds=1)), "do not follow those of the lodged list 1")
 
 
 def test_list_whose_next_update_has_passed_is_refused(stored: Engine, crls: Lister) -> None:
