@@ -17,7 +17,9 @@ import pybase64
 MOST_BYTES = 64 << 20  # that a block may hold; a revocation list of a million entries has some 40 MB
 _MOST_LETTERS = MOST_BYTES // 2 * 3
 _PART = 1 << 18  # bytes
-_MARK = re.compile(rb"-- ?(BEGIN|END) ([^-\r\n]{1,64}?) ?--")  # more dashes stand around it
+# More dashes stand around it; those behind it may be lost, as may all from somewhere in its last word on.
+_MARK = re.compile(rb"-- ?(BEGIN|END) ([^-\r\n]{1,64}?) ?(?:--|-?(?=[\r\n])|-?\Z)")
+_CUT_MARK = re.compile(rb"-- ?B(?:E(?:G(?:IN? ?)?)?)?\Z")
 _LONGEST_MARK = 128  # bytes
 _LINE_ENDS = re.compile(rb"\r\n|\r|\\r\\n|\\n")  # in a string of JSON, too
 _AROUND = b" \t>|#*\"',\xef\xbb\xbf"  # of a line that is indented, quoted, part of another file; none is Base64
@@ -67,6 +69,8 @@ def _split_at_marks(stream: Stream) -> Iterator[tuple[bytes, re.Match[bytes] | N
     while True:
         part = stream.read(_PART)
         buffer += part
+        if not part and (cut := _CUT_MARK.search(buffer)):
+            buffer = buffer[: cut.start()] + b"-- BEGIN ?--"
         settled = len(buffer) - _LONGEST_MARK if part else len(buffer)  # later on a mark may go on in the next part
         start = 0
         for mark in _MARK.finditer(buffer):
