@@ -1,6 +1,6 @@
 """What a failed task's log and the board say to do in Airflow, and which day a run is for."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +50,8 @@ def test_a_ledger_that_does_not_answer_fails_no_callback_and_the_advice_is_in_th
 def test_a_run_is_for_the_day_of_its_cut_off_or_for_the_one_that_was_asked_for() -> None:
     cut_off = datetime(2026, 3, 1, tzinfo=UTC)
     assert run_of(context(data_interval_end=cut_off)).business_date == date(2026, 3, 1)
+    a_second_later = context(data_interval_end=cut_off + timedelta(seconds=1))  # as a person may begin it
+    assert run_of(a_second_later).business_date == date(2026, 3, 1)
     asked = context(data_interval_end=cut_off, params={"any_day": "2026-02-25"})
     assert run_of(asked).business_date == date(2026, 2, 25)
     assert run_of(context(params={"any_day": "2026-02-25"})).business_date == date(2026, 2, 25)
