@@ -5,13 +5,10 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 
 import pandas as pd
-import pyarrow as pa
 
 from smki.gate.checks import Check, FileRow, Row
 from smki.gate.model import Figure
 from smki.obligations.catalogue import Obligation
-
-Rows = Sequence[Row] | pd.DataFrame  # of millions: columns, named as the row type's fields are
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,8 @@ class Evidence:
     sha256: str  # of the file, hex
     checks: tuple[Check, ...]  # that it has to pass
     file: tuple[FileRow, ...]  # the parts of its one row
-    rows: Mapping[type[Row], Rows] = field(default_factory=dict)  # a field `item` names a row in reports
+    # A field `item` names a row in reports; a field `alike` says how many it stands for, where there may be millions.
+    rows: Mapping[type[Row], Sequence[Row]] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()  # breakers have bounds
     concerned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, if it is known
     unread: str = ""  # which parts could not be read, in words: of the whole file nothing can be said then
@@ -38,17 +36,7 @@ class Evidence:
                 values |= _values(part)
             return pd.DataFrame([values])
         row_type, rows = {one.TABLE: (one, rows) for one, rows in self.rows.items()}[name]
-        if isinstance(rows, pd.DataFrame):
-            return rows
         return pd.DataFrame([_values(row) for row in rows], columns=[one.name for one in fields(row_type)])
-
-
-def as_columns(row_type: type[Row], **values: pa.Array | pa.ChunkedArray) -> pd.DataFrame:
-    """Rows of a type as columns, for millions of them. Raises TypeError unless there is one for each field."""
-    if list(values) != [one.name for one in fields(row_type)]:
-        raise TypeError(f"{', '.join(values)} are not the fields of {row_type.__name__}")
-    columns: pd.DataFrame = pa.table(values).to_pandas()
-    return columns
 
 
 def _values(row: Row) -> dict[str, object]:

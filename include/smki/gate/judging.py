@@ -117,7 +117,7 @@ def _validate(checks: Sequence[Check], tables: Tables, figures: Figures) -> dict
             name=name,
             expectations=[_expectation(check, _bounds(check, figures)) for check in checks if check.table == name],
         )
-        for result in batch.validate(suite, result_format="SUMMARY").results:
+        for result in batch.validate(suite, result_format="COMPLETE").results:
             configuration = result.expectation_config
             if configuration is not None and configuration.meta:
                 found[configuration.meta["id"]] = result
@@ -192,10 +192,11 @@ def _observed_of_file(check: Check, result: ExpectationValidationResult, table: 
 
 
 def _observed_of_rows(check: Check, result: ExpectationValidationResult, table: pd.DataFrame, unread: str) -> str:
-    wrong = int(result.result.get("unexpected_count", 0))
+    alike = table.get("alike", pd.Series(1, table.index))
+    wrong = int(alike[list(result.result.get("unexpected_index_list") or ())].sum())
     if not wrong:
-        return f"all {len(table):,} {check.table}" + (f", but {unread}" if unread else "")
-    found = f"{wrong:,} of {len(table):,} {check.table}"
+        return f"all {alike.sum():,} {check.table}" + (f", but {unread}" if unread else "")
+    found = f"{wrong:,} of {alike.sum():,} {check.table}"
     if isinstance(check.rule, NoneOf):
         return found
     values = list(dict.fromkeys(_words(value) for value in result.result.get("partial_unexpected_list", ())))

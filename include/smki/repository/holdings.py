@@ -5,6 +5,7 @@ Certificates are told apart by the SHA-256 of their DER.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -22,10 +23,8 @@ from smki.repository.windows import MOVED
 
 # Hashes are those that were taken when the certificates were lodged; what explains a difference (_LANES) reads what the
 # repository has now. Only integers go into the statements: parameters would switch ADBC from COPY to single rows.
-_CHANGED = f"""
-SELECT sha256, c.class, c.serial_number, c.manufacturing, before, after
-{MOVED} JOIN certificate c ON c.id = certificate_id
-"""
+CHANGED = pa.schema({"id": pa.int64(), "sha256": pa.binary(), "before": pa.string(), "after": pa.string()})
+_CHANGED = f"SELECT certificate_id AS id, sha256, before, after {MOVED}"
 _AS_OF = """
 FROM (
   SELECT DISTINCT ON (certificate_id) certificate_id, status FROM status_event
@@ -37,9 +36,14 @@ _HASHES = f"SELECT state.status, h.sha256 {_AS_OF} body_hash h ON h.certificate_
 
 _AFTER_FINAL = text(
     """
-    SELECT DISTINCT final.certificate_id FROM status_event final JOIN status_event later
-      ON later.certificate_id = final.certificate_id AND later.id > final.id
-    WHERE final.status IN ('E', 'R') AND later.status <> final.status AND later.window_seq BETWEEN :first AND :last
+    SELECT certificate_id, count(*) OVER () AS total FROM (
+      SELECT DISTINCT later.certificate_id FROM status_event later
+      WHERE later.window_seq BETWEEN :first AND :last AND EXISTS (
+        SELECT FROM status_event final
+        WHERE final.certificate_id = later.certificate_id AND final.id < later.id
+          AND final.status IN ('E', 'R') AND final.status <> later.status
+      )
+    ) changed ORDER BY certificate_id LIMIT :most
     """
 )
 
@@ -53,8 +57,12 @@ _MANUFACTURING = text(
     ) = ANY(:statuses)
     """
 )
-
-
+_CHANGED_MANUFACTURING = text(
+    """
+    SELECT count(*) FROM certificate
+    WHERE manufacturing AND id IN (SELECT certificate_id FROM status_event WHERE window_seq = :seq)
+    """
+)
 _PAST_END = text(
     f"""
     SELECT c.id FROM certificate c
@@ -73,14 +81,23 @@ def known_issuers(engine: Engine) -> frozenset[bytes]:
         return frozenset(connection.execute(select(issuer.c.comparable)).scalars())
 
 
-def changed_by(engine: Engine, seq: int) -> pa.Table:
-    """The (n) certificates that a window changed: sha256, class, serial_number, manufacturing, and status before (null:
-    none) and after. Raises RepositoryUnavailableError.
+def changed_by(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
+    """The certificates that a window changed, some at a time, as `CHANGED` says: status before (null: none) and after.
+
+    Raises RepositoryUnavailableError.
     """
     with arrow_connection(libpq_url(engine)) as connection, connection.cursor() as cursor:
         cursor.execute(_CHANGED.format(seq=int(seq)))
-        table: pa.Table = cursor.fetch_arrow_table()
-    return table
+        yield from cursor.fetch_record_batch()
+
+
+def count_changed_manufacturing(engine: Engine, seq: int) -> int:
+    """How many of the certificates that a window changed have the manufacturing flag.
+
+    Raises RepositoryUnavailableError.
+    """
+    with reading(engine) as connection:
+        return int(connection.execute(_CHANGED_MANUFACTURING, {"seq": seq}).scalar_one())
 
 
 def count_manufacturing(engine: Engine, seq: int, statuses: Collection[Status]) -> int:
@@ -118,14 +135,22 @@ def digests_of_statuses(engine: Engine, seq: int, statuses: Collection[Status]) 
     return digests
 
 
-def changed_after_final(engine: Engine, first: int, last: int) -> Sequence[str]:
-    """The certificates, in words, that windows first … last changed though status E or R is final.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Some certificates."""
+
+    count: int
+    named: Sequence[str]  # the first of them, in words
+
+
+def changed_after_final(engine: Engine, first: int, last: int, most: int) -> Named:
+    """The certificates that windows first … last changed though status E or R is final; at most so many are named.
 
     Raises RepositoryUnavailableError.
     """
     with reading(engine) as connection:
-        ids = connection.execute(_AFTER_FINAL, {"first": first, "last": last}).scalars().all()
-    return names_of(engine, ids)
+        found = connection.execute(_AFTER_FINAL, {"first": first, "last": last, "most": most}).all()
+    return Named(found[0].total if found else 0, list(names_of(engine, [row.certificate_id for row in found]).values()))
 
 
 def in_use_past_end(engine: Engine, seq: int, cut_off: datetime, most: int) -> Sequence[str]:
@@ -136,7 +161,7 @@ def in_use_past_end(engine: Engine, seq: int, cut_off: datetime, most: int) -> S
     with reading(engine) as connection:
         values = {"seq": seq, "cut_off": cut_off, "most": most}
         ids = connection.execute(_PAST_END, values).scalars().all()
-    return names_of(engine, ids)
+    return list(names_of(engine, ids).values())
 
 
 def statuses_of(engine: Engine, issuer_name: bytes, serial_numbers: Iterable[bytes]) -> dict[bytes, Status]:
@@ -174,21 +199,21 @@ def revoked_of(engine: Engine, issuer_name: bytes, valid_at: datetime) -> frozen
         return frozenset(connection.execute(query).scalars())
 
 
-def names_of(engine: Engine, ids: Iterable[int]) -> Sequence[str]:
-    """Certificates in words, as reports name them."""
+def names_of(engine: Engine, ids: Iterable[int]) -> dict[int, str]:
+    """Certificates in words, as reports name them, by id and in its order."""
     columns = certificate.c
     query = (
-        select(columns.serial_number, columns.eui64, columns.common_name)
+        select(columns.id, columns.serial_number, columns.eui64, columns.common_name)
         .where(columns.id == any_(bindparam("ids", list(ids), ARRAY(BigInteger))))
         .order_by(columns.id)
     )
     with reading(engine) as connection:
-        return [
-            certificate_in_words(
+        return {
+            row.id: certificate_in_words(
                 row.serial_number.hex().upper(), eui64_text(row.eui64) if row.eui64 else row.common_name
             )
             for row in connection.execute(query)
-        ]
+        }
 
 
 def certificate_in_words(serial: str, subject: str | None) -> str:

@@ -106,6 +106,7 @@ status_event = Table(
     _when("recorded_at", nullable=False, server_default=_NOW),
     Column("window_seq", Integer, comment="null until a window claims the event"),
     Index(None, "window_seq", "certificate_id", postgresql_where=text("window_seq IS NOT NULL")),
+    Index("status_event_final_idx", "certificate_id", "id", postgresql_where=text("status IN ('E', 'R')")),
     Index("status_event_unclaimed_idx", "certificate_id", postgresql_where=text("window_seq IS NULL")),
 )
 

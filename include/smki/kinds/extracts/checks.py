@@ -93,13 +93,14 @@ class DeltaRow(FileRow):
 
 @row
 class RecordRow(Row):
-    """A record of a delta. There may be millions, so they are filled as columns."""
+    """A record of a delta, or several that are judged the same."""
 
     TABLE: ClassVar[str] = "records"
 
     status: str
     expected_status: str | None  # at the window's end; none: the window did not change the certificate
     move: str  # class, status before and status in the file
+    alike: int
     item: str
 
 

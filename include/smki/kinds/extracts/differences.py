@@ -74,7 +74,7 @@ def full_differences(
         surplus=counts[0],
         missing=counts[1],
         surplus_named=tuple(_records(file, _positions(held, surplus))),
-        missing_named=tuple(names_of(engine, missing_ids)),
+        missing_named=tuple(names_of(engine, missing_ids).values()),
     )
 
 

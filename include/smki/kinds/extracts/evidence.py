@@ -8,16 +8,12 @@
 * Where a digest does not agree, the certificates are named.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
@@ -27,14 +23,13 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PlanError
 from smki.gate.checks import Check, FileRow, GzipRow, NameRow, Row
-from smki.gate.evidence import Evidence, Rows, as_columns
+from smki.gate.evidence import Evidence
 from smki.gate.ledger import PastPublication, past_publications
 from smki.gate.model import Figure
 from smki.kinds import Source
 from smki.kinds.extracts.agreement import expected_digest
 from smki.kinds.extracts.checks import (
     DELTA,
-    NEW,
     DeltaRow,
     ExtractRow,
     FullRow,
@@ -45,14 +40,15 @@ from smki.kinds.extracts.checks import (
     full_checks,
     words_of,
 )
+from smki.kinds.extracts.delta_records import compare_with_window
 from smki.kinds.extracts.differences import MOST_NAMED, confirm_duplicates, full_differences
 from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
 from smki.repository.database import reading
 from smki.repository.holdings import (
-    certificate_in_words,
+    Named,
     changed_after_final,
-    changed_by,
+    count_changed_manufacturing,
     count_manufacturing,
     digests_of_statuses,
     in_use_past_end,
@@ -65,7 +61,6 @@ from smki.verify.faults import Fault
 from smki.verify.marks import Marks
 from smki.verify.verification import Verification, examine_file
 
-_BATCH = 1 << 16
 _HEAD_BYTES = 1 << 16  # bytes of XML in which the first record has begun
 _BEHIND_THE_WINDOWS = (
     "it has exactly the certificates that the repository has now, which have changed behind the windows"
@@ -160,7 +155,7 @@ def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
         verification,
         examined.past,
     )
-    final = changed_after_final(engine, closure.since, window.seq)
+    final = changed_after_final(engine, closure.since, window.seq, MOST_NAMED)
     twice = _duplicates(examined)
     manufacturing = count_manufacturing(engine, window.seq, kind.statuses)
     file = (
@@ -168,12 +163,12 @@ def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
         FullRow(None if closure.digest is None else str(closure.digest)),
     )
     differing = _differences(examined, kind, expected)
-    rows: dict[type[Row], Rows] = {SegmentRow: segment_rows(verification, kind.statuses)}
+    rows: dict[type[Row], Sequence[Row]] = {SegmentRow: segment_rows(verification, kind.statuses)}
     if several:
         rows[StatusRow] = _status_rows(examined, several)
     concerned = {
         "records.expired": _names_of_ended(examined),
-        "windows.final": final[:MOST_NAMED],
+        "windows.final": final.named,
         "xml.unique": twice,
         "full.count": differing,
         "full.set-digest": differing,
@@ -185,23 +180,22 @@ def full_evidence(examined: _Examined, kind: FullExtract) -> Evidence:
 def delta_evidence(examined: _Examined) -> Evidence:
     """What a delta is judged on."""
     engine, window, verification = examined.source.engine, examined.window, examined.verification
-    changed = changed_by(engine, window.seq)
     readable = (segment.number for segment in verification.segments if not segment.fault)
-    records, missing = _against_window(examined.marks.rows(readable), changed)
+    compared = compare_with_window(engine, window.seq, examined.marks, readable)
     figures = delta_figures(examined.source.quality, window.business_date, verification, examined.past)
-    final = changed_after_final(engine, window.seq, window.seq)
+    final = changed_after_final(engine, window.seq, window.seq, MOST_NAMED)
     twice = _duplicates(examined)
-    manufacturing = int(pc.sum(changed["manufacturing"]).as_py() or 0)
+    manufacturing = count_changed_manufacturing(engine, window.seq)
     file = (
         *_file_rows(examined, final, twice, window.changed, manufacturing),
-        DeltaRow(f"{len(missing):,} certificates are missing" if missing else ""),
+        DeltaRow(f"{compared.missing:,} certificates are missing" if compared.missing else ""),
     )
-    rows: dict[type[Row], Rows] = {SegmentRow: segment_rows(verification), RecordRow: records}
+    rows: dict[type[Row], Sequence[Row]] = {SegmentRow: segment_rows(verification), RecordRow: compared.rows}
     concerned = {
         "records.expired": _names_of_ended(examined),
-        "windows.final": final[:MOST_NAMED],
+        "windows.final": final.named,
         "xml.unique": twice,
-        "delta.complete": missing[:MOST_NAMED],
+        "delta.complete": compared.missing_named,
     }
     return _evidence(examined, DELTA, file, rows, figures, concerned)
 
@@ -246,7 +240,7 @@ def _evidence(
     examined: _Examined,
     checks: tuple[Check, ...],
     file: tuple[FileRow, ...],
-    rows: Mapping[type[Row], Rows],
+    rows: Mapping[type[Row], Sequence[Row]],
     figures: tuple[Figure, ...],
     concerned: Mapping[str, Sequence[str]],
 ) -> Evidence:
@@ -267,7 +261,7 @@ def _evidence(
 
 
 def _file_rows(
-    examined: _Examined, final: Sequence[str], twice: Sequence[str], expected: SetDigest, manufacturing: int
+    examined: _Examined, final: Named, twice: Sequence[str], expected: SetDigest, manufacturing: int
 ) -> tuple[FileRow, ...]:
     """What is said of any extract as a whole, the figures expected by the repository beside its own."""
     verification = examined.verification
@@ -280,7 +274,7 @@ def _file_rows(
         xml if twice else replace(xml, duplicate_fault=""),
         ExtractRow(
             head_fault=_head_fault(examined.file, verification.format),
-            final_fault=f"{len(final):,} certificates were changed after E or R" if final else "",
+            final_fault=f"{final.count:,} certificates were changed after E or R" if final.count else "",
             expected_records=expected.count,
             expected_set_digest=str(expected),
             manufacturing=sum(segment.manufacturing for segment in verification.segments),
@@ -353,39 +347,6 @@ def _head_fault(file: Path, annex_b: AnnexB) -> str:
         f"{name} is not {value!r}." for name, value in expected if f"<{name}>{value}</{name}>".encode() not in head
     ]
     return " ".join(wrong)
-
-
-def _against_window(records: pa.Table, changed: pa.Table) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The rows of RecordRow as columns, and the certificates that the window changed and no record has, by name."""
-    # Two certificates with one body: it was written over another one, and the fields beside it say so.
-    place = pc.index_in(records["sha256"], value_set=changed["sha256"])  # of the first; null for none
-    before = pc.fill_null(pc.take(changed["before"], place), NEW)
-    moves = pc.binary_join_element_wise(
-        records["class"], pc.binary_join_element_wise(before, records["status"], "→"), " "
-    )
-    items = (
-        f"{certificate_in_words(serial.hex().upper(), None)}: {move}"
-        for serial, move in zip(_values(records["serial_number"]), _values(moves), strict=True)
-    )
-    rows = as_columns(
-        RecordRow,
-        status=records["status"],
-        expected_status=pc.take(changed["after"], place),
-        move=moves,
-        item=pa.array(items, pa.string()),
-    )
-    is_first = pc.equal(pc.index_in(changed["sha256"], value_set=changed["sha256"]), np.arange(changed.num_rows))
-    missing = changed.filter(pc.and_not(is_first, pc.is_in(changed["sha256"], value_set=records["sha256"])))
-    return rows, tuple(
-        f"{certificate_in_words(one['serial_number'].hex().upper(), None)}: {one['before'] or NEW}→{one['after']}"
-        for one in missing.select(["serial_number", "before", "after"]).to_pylist()
-    )
-
-
-def _values(column: pa.ChunkedArray) -> Iterator[Any]:
-    """Some thousands at a time as Python's, of a column of millions."""
-    for start in range(0, len(column), _BATCH):
-        yield from column.slice(start, _BATCH).to_pylist()
 
 
 @dataclass(frozen=True, slots=True)
