@@ -23,7 +23,7 @@ from bench.measuring import (
     run_once,
     seconds,
 )
-from bench.repositories import Repository, change_statuses, close, fill, fresh_repository
+from bench.repositories import SEED, Repository, change_statuses, fresh_repository, lodged_at, settle
 from smki.certificates.set_digest import SetDigest
 from smki.repository.windows import find_window
 
@@ -35,8 +35,8 @@ CURSOR = "psycopg cursor + lxml xmlfile + gzip -6"
 SQL = "SQL + COPY TO STDOUT + pigz -6"
 BOUND = "the bound: ADBC read, then igzip, in 1 process"
 _MOST = 400_000_000  # bytes of one process
-_SAME = 1.1  # larger is growth
 _FOUR_TIMES_UP_TO = 250_000  # certificates; a larger repository is compared with a quarter of it
+_MOST_S = 10.0  # of closing a large day's window, and of its delta's gate
 _CHANGED = 375_000  # certificates at the most: a large day
 
 
@@ -62,10 +62,30 @@ def is_the_extract(first: dict[str, Any]) -> Check:
     return check
 
 
-def produce_command(repository: Repository, folder: Path, workers: int) -> list[str]:
-    """The command that produces the full extract of the newest window into a folder."""
+def produce_command(repository: Repository, folder: Path, workers: int, obligation: str = "full") -> list[str]:
+    """The command that produces an extract of the newest window into a folder."""
     day = repository.window.business_date
-    return action("measured", "produce", url=repository.url, day=day, folder=folder, workers=workers)
+    return action(
+        "measured", "produce", url=repository.url, day=day, folder=folder, workers=workers, obligation=obligation
+    )
+
+
+def gate_command(repository: Repository, folder: Path, workers: int, obligation: str = "full") -> list[str]:
+    """The command that judges the extract of the newest window, which lies in a folder."""
+    day = repository.window.business_date
+    file = folder / repository.obligation(obligation).file_name(day)
+    return action("measured", "gate", url=repository.url, day=day, file=file, workers=workers, obligation=obligation)
+
+
+def has_passed(expected: SetDigest) -> Check:
+    """That a judged file holds exactly these certificates, and passes (of `gate`)."""
+
+    def check(judged: dict[str, Any]) -> None:
+        is_the_set(expected)(judged)
+        if judged["verdict"] != "PASS":
+            raise BrokenError(f"its verdict is {judged['verdict']}: {'; '.join(judged['failed'])}")
+
+    return check
 
 
 def measure_full(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
@@ -143,70 +163,119 @@ def _verification(measurements: Measurements, name: str, certificates: int, want
 
 
 def measure_memory(repository: Repository, data: Path, folder: Path, measurements: Measurements) -> list[Figure]:
-    """Measures, once each with two workers, and gives the rows.
+    """Measures every step, once each with two workers, and gives the rows: N certificates against four times as many.
 
     Peak resident bytes of the largest process of each tree, as the kernel keeps them; a process's part of shared
-    libraries is counted. Below 131,072 certificates the smaller one has not a whole segment for each worker.
+    libraries is counted. A delta has a sixth of the certificates: three million of seventeen. Below 131,072
+    certificates the smaller one has not a whole segment for each worker.
     """
-    certificates = repository.in_use.count
+    certificates = repository.lodged
     other_certificates = certificates * 4 if certificates <= _FOUR_TIMES_UP_TO else certificates // 4
-    measurements.say(f"memory: lodging {other_certificates:,} certificates")
     other = fresh_repository(data, "bench_memory")
-    day = repository.window.business_date
-    fill(other, other_certificates, day)
-    close(other, day)
+    first_day = repository.window.business_date
+    at = lodged_at(first_day)
+    filling = action("measured", "fill", url=other.url, count=other_certificates, seed=SEED, recorded_at=at)
+    measurements.take(Thing(_name("lodge", other_certificates), filling))
+    settle(other.engine)
+    first = action("measured", "close", url=other.url, day=first_day)
+    measurements.take(Thing(_name("close the first window", other_certificates), first))
     sizes = {certificates: repository, other_certificates: other}
     for count, measured in sizes.items():
-        made = folder / f"{count}"
-        name = measured.obligation().file_name(day)
-        measurements.take(Thing(_name("produce", count), produce_command(measured, made, 2)))
-        verify = action("measured", "verify", file=made / name, workers=2)
-        measurements.take(Thing(_name("verify", count), verify, is_the_set(measured.in_use)))
+        _take_steps(measured, count, folder / f"{count}", measurements)
     other.engine.dispose()
     smaller, larger = sorted(sizes)
+    alone = [_name(work, other_certificates) for work in ("lodge", "close the first window")]
     return [
-        figure(f"memory of {work}", lambda work=work: _growth(measurements, work, smaller, larger))
-        for work in ("produce", "verify")
+        *(figure(name, lambda name=name: _alone(measurements, name)) for name in alone),
+        *(
+            figure(f"memory of {work}", lambda work=work: _growth(measurements, work, smaller, larger))
+            for work in _STEPS
+        ),
     ]
+
+
+_STEPS = ("close", "produce full", "verify full", "gate full", "produce delta", "gate delta")
+
+
+def _take_steps(repository: Repository, count: int, folder: Path, measurements: Measurements) -> None:
+    """One day of a repository, step by step."""
+    day = repository.window.business_date + timedelta(days=1)
+    measurements.say(f"memory: changing {count // 6:,} of {count:,} certificates")
+    change_statuses(repository, count // 6, day)
+    measurements.take(Thing(_name("close", count), action("measured", "close", url=repository.url, day=day)))
+    file = folder / repository.obligation().file_name(day)
+    for obligation, expected in (("full", repository.in_use), ("delta", repository.window.changed)):
+        produced = produce_command(repository, folder, 2, obligation)
+        measurements.take(Thing(_name(f"produce {obligation}", count), produced))
+        if obligation == "full":
+            verified = action("measured", "verify", file=file, workers=2)
+            measurements.take(Thing(_name("verify full", count), verified, is_the_set(expected)))
+        judged = gate_command(repository, folder, 2, obligation)
+        measurements.take(Thing(_name(f"gate {obligation}", count), judged, has_passed(expected)))
 
 
 def _name(work: str, certificates: int) -> str:
     return f"memory of {work}, {certificates:,} certificates"
 
 
+def _alone(measurements: Measurements, name: str) -> Figure:
+    peak = measurements[name].peak_rss_bytes
+    return Figure(name, megabytes(peak), wanted=Wanted(f"≤ {megabytes(_MOST)}", peak <= _MOST))
+
+
 def _growth(measurements: Measurements, work: str, smaller: int, larger: int) -> Figure:
-    less, more = (measurements[_name(work, count)].peak_rss_bytes for count in (smaller, larger))
-    ratio = more / less
+    less, more = (measurements[_name(work, count)] for count in (smaller, larger))
+    ratio = more.peak_rss_bytes / less.peak_rss_bytes
     return Figure(
-        f"memory of {work}, 2 workers, the largest process",
-        f"{megabytes(more)} at {larger:,} certificates",
-        f"{megabytes(less)} at {smaller:,}",
+        f"memory of {work}, the largest process",
+        f"{megabytes(more.peak_rss_bytes)} at {larger:,} certificates · {more.wall_s:.1f} s",
+        f"{megabytes(less.peak_rss_bytes)} at {smaller:,} · {less.wall_s:.1f} s",
         ratio,
-        Wanted(f"≤ {megabytes(_MOST)}, ≤ {_SAME:g}", more <= _MOST and ratio <= _SAME),
+        Wanted(f"≤ {megabytes(_MOST)}", more.peak_rss_bytes <= _MOST),
     )
 
 
 def measure_delta(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
-    """Measures, and gives the row: `smki produce delta` with two workers, as an operator types it.
+    """Measures, and gives the rows: the window of a day is closed, its delta produced, verified and judged.
 
-    It closes the window of a day, produces the delta and verifies it. Each run has a day of its own, on which as many
-    certificates, spread over the repository, change between I and N; the changing is not measured.
+    Each run has a day of its own, on which as many certificates, spread over the repository, change between I and N;
+    the changing is not measured.
     """
-    certificates = repository.lodged
-    changed = min(_CHANGED, certificates)
+    changed = min(_CHANGED, repository.lodged)
     name = f"delta of {changed:,} changed certificates"
+    closed, produced, judged = f"{name}: close the window", f"{name}: produce, verify", f"{name}: gate"
     for _ in range(measurements.runs):
         day = repository.window.business_date + timedelta(days=1)
         measurements.say(f"changing {changed:,} certificates")
         change_statuses(repository, changed, day)
+        measurements.take(Thing(closed, action("measured", "close", url=repository.url, day=day)))
         out = folder / f"{day}"
         out.mkdir(parents=True)
         arguments = ("produce", "delta", "--date", str(day), "--out", str(out), "--workers", "2", "--json")
         command = [sys.executable, "-m", "smki", *arguments]
         environment = {"SMKI_DATABASE_URL": repository.url}
-        measurements.take(Thing(name, command, _holds_the_changed(repository, day, changed), environment))
+        measurements.take(Thing(produced, command, _holds_the_changed(repository, day, changed), environment))
+        gate = gate_command(repository, out, 2, "delta")
+        measurements.take(Thing(judged, gate, has_passed(repository.window.changed)))
+
+    def closing() -> Figure:
+        taken = measurements[closed]
+        return Figure(closed, rate(changed, taken), wanted=Wanted("≤ 10 s", taken.wall_s <= _MOST_S))
+
+    def gate_alone() -> Figure:
+        taken = measurements[judged]
+        gate_s = taken.result["gate_s"]
+        return Figure(
+            f"{judged}, the verification apart",
+            f"{gate_s:.2f} s · {megabytes(taken.peak_rss_bytes)}",
+            f"with it {seconds(taken)}",
+            wanted=Wanted(f"≤ 10 s, ≤ {megabytes(_MOST)}", gate_s <= _MOST_S and taken.peak_rss_bytes <= _MOST),
+        )
+
     return [
-        figure(name, lambda: Figure(f"{name}: close the window, produce, verify", rate(changed, measurements[name])))
+        figure(closed, closing),
+        figure(produced, lambda: Figure(produced, rate(changed, measurements[produced]))),
+        figure(judged, gate_alone),
     ]
 
 

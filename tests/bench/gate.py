@@ -1,12 +1,10 @@
 """The gate of a full extract, against the production of what it judges."""
 
 from pathlib import Path
-from typing import Any
 
-from bench.extracts import is_the_extract, is_the_set, produce_command
-from bench.measuring import BrokenError, Figure, Measurements, Thing, action, at_most, figure, rate, run_once, seconds
+from bench.extracts import gate_command, has_passed, is_the_extract, is_the_set, produce_command
+from bench.measuring import Figure, Measurements, Thing, action, at_most, figure, rate, run_once, seconds
 from bench.repositories import Repository
-from smki.certificates.set_digest import SetDigest
 
 PRODUCE, VERIFY, GATE = "gate: produce alone", "gate: verify alone", "gate: verify, gather evidence, judge"
 
@@ -14,14 +12,13 @@ PRODUCE, VERIFY, GATE = "gate: produce alone", "gate: verify alone", "gate: veri
 def measure(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
     """Measures, each with two workers, and gives the rows; a first production warms the database and is judged."""
     measurements.say("gate: warming the database")
-    in_use, day = repository.in_use, repository.window.business_date
+    in_use = repository.in_use
     made = run_once(Thing("first", produce_command(repository, folder / "first", 2))).result
     file = folder / "first" / made["name"]
-    judging = action("measured", "gate", url=repository.url, day=day, file=file, workers=2)
     things = [
         Thing(PRODUCE, produce_command(repository, folder / "again", 2), is_the_extract(made)),
         Thing(VERIFY, action("measured", "verify", file=file, workers=2), is_the_set(in_use)),
-        Thing(GATE, judging, lambda judged: _has_passed(judged, in_use)),
+        Thing(GATE, gate_command(repository, folder / "first", 2), has_passed(in_use)),
     ]
     measurements.take_in_turn(things)
 
@@ -42,9 +39,3 @@ def measure(repository: Repository, folder: Path, measurements: Measurements) ->
         )
 
     return [figure(VERIFY, verification), figure(GATE, whole)]
-
-
-def _has_passed(judged: dict[str, Any], expected: SetDigest) -> None:
-    is_the_set(expected)(judged)
-    if judged["verdict"] != "PASS":
-        raise BrokenError(f"its verdict is {judged['verdict']}: {'; '.join(judged['failed'])}")
