@@ -152,7 +152,7 @@ def lodge(
                     _lodge_batch(database, batch, issuers, report)
                 progress(report.offered)
         if report.lodged >= _ANALYSE_FROM:
-            database.execute("ANALYZE certificate, status_event")
+            database.execute("ANALYZE certificate, status_event, body_hash")
             database.commit()
     return report
 
