@@ -6,7 +6,9 @@ Worker processes import this module again under another name, so it imports noth
 
 def main() -> None:
     from smki.cli.application import app
+    from smki.processes import end_in_order
 
+    end_in_order()
     app()
 
 

@@ -1,8 +1,10 @@
-"""Work that is shared between processes on the command line, and what hears how far it is.
+"""Processes of the command line: how one ends, work that several share, and what hears how far it is.
 
-Under Airflow mapped tasks do the same.
+Under Airflow mapped tasks share the work.
 """
 
+import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +16,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int], object]  # hears what is done, and of how many: segments, or bytes
+
+
+def end_in_order() -> None:
+    """Makes SIGTERM and SIGHUP end this process as an exception does, once: what is begun is undone and stopped.
+
+    By themselves they end it at once, and the embedded PostgreSQL goes on running.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        for sign in ends:
+            signal.signal(sign, signal.SIG_IGN)  # a second one would cut off what the first has begun
+        sys.exit(128 + number)
+
+    ends = [sign for sign in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(sign) is signal.SIG_DFL]  # not `nohup`
+    for sign in ends:
+        signal.signal(sign, end)
 
 
 def map_in_processes(

@@ -116,9 +116,9 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
     Raises ConfigurationError for a port that is taken, TransportError for a process that does not come up.
     """
     port, sftp_port = free_port(port, "Airflow UI"), free_port(sftp_port, "SFTP server")
-    home = var / "airflow"
-    home.mkdir(parents=True, exist_ok=True)
     repository_url = embedded.start(var / "postgres")
+    home = var / "airflow"
+    home.mkdir(exist_ok=True)
     ensure_database(repository_url)
     metadata_url = embedded.dsn(var / "postgres", "airflow")
     ensure_database(metadata_url)

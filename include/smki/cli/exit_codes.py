@@ -79,11 +79,18 @@ def exit_code(error: SmkiError) -> int:
 
 
 def _unforeseen(error: Exception) -> UnforeseenError:
-    with tempfile.NamedTemporaryFile("w", prefix="smki-", suffix=".traceback", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(error, file=file)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="smki-", suffix=".traceback", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            traceback.print_exception(error, file=file)
+        where = f"in {file.name}"
+    except OSError:  # the disk may be the reason
+        traceback.print_exception(error)
+        where = "above"
     detail = (str(error).splitlines() or [""])[0]
     return UnforeseenError(
         type(error).__name__,
         f"this is a mistake in the program ({detail}).",
-        next_step=f"report it with the traceback in {file.name}.",
+        next_step=f"report it with the traceback {where}.",
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 
 from smki.certificates.model import CertificateClass, Status
 from smki.cli.revocation import lodgement_facts
@@ -26,7 +26,7 @@ from smki.repository import lodging, status, windows
 from smki.repository.database import reading
 from smki.repository.project import open_project
 from smki.repository.sources import offers_of
-from smki.repository.tables import rejected_lodgement
+from smki.repository.tables import body_hash, rejected_lodgement, revocation_list
 
 certificate_app = typer.Typer(no_args_is_help=True, help="Change the status of lodged certificates.")
 windows_app = typer.Typer(no_args_is_help=True, help="Close and list delta windows.")
@@ -92,13 +92,22 @@ def lodge(
 
 
 def rejected(as_json: AsJson = False) -> None:
-    """List what could not be lodged, with reasons; newest first."""
-    columns = [c for c in rejected_lodgement.c if c.name != "body"]
+    """List what could not be lodged, with reasons, and whether the same bytes were lodged since; newest first."""
+    offered = rejected_lodgement.c
+    as_certificate = exists().where(body_hash.c.sha256 == offered.sha256)
+    as_list = exists().where(revocation_list.c.body == offered.body)
+    columns = [*(c for c in offered if c.name != "body"), or_(as_certificate, as_list).label("lodged_since")]
     with reading(open_project().engine) as connection:
-        rows = connection.execute(select(*columns).order_by(rejected_lodgement.c.last_offered_at.desc())).all()
+        rows = connection.execute(select(*columns).order_by(offered.last_offered_at.desc())).all()
     show(
         [row._asdict() | {"sha256": row.sha256.hex()} for row in rows],
-        {"last offered": "last_offered_at", "offers": "offers", "origin": "origin", "reason": "reason"},
+        {
+            "last offered": "last_offered_at",
+            "offers": "offers",
+            "origin": "origin",
+            "lodged since": "lodged_since",
+            "reason": "reason",
+        },
         as_json=as_json,
     )
 

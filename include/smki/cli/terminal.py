@@ -94,8 +94,8 @@ def show(facts: Facts | Iterable[Facts], columns: Columns | None = None, *, as_j
 
 def print_json(value: object) -> None:
     """One JSON document on stdout; instants are RFC 3339, lengths of time seconds."""
-    json.dump(value, sys.stdout, indent=2, default=_json, ensure_ascii=False)
-    sys.stdout.write("\n")
+    whole = json.dumps(value, indent=2, default=_json, ensure_ascii=False)  # or nothing of it
+    sys.stdout.write(f"{whole}\n")
 
 
 def print_facts(facts: Facts) -> None:

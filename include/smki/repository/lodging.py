@@ -120,7 +120,8 @@ WHERE c.body <> l.body ORDER BY l.ordinal
 _REJECT = """
 INSERT INTO rejected_lodgement (sha256, body, origin, reason) VALUES (%s, %s, %s, %s)
 ON CONFLICT (sha256) DO UPDATE
-SET offers = rejected_lodgement.offers + 1, last_offered_at = clock_timestamp(), reason = excluded.reason
+SET offers = rejected_lodgement.offers + 1, last_offered_at = clock_timestamp(), origin = excluded.origin,
+    reason = excluded.reason
 """
 
 

@@ -1,6 +1,7 @@
 """Exit codes and messages of the commands: 1 data, 2 usage, 3 setting, 4 transport, 70 a mistake in the program."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from smki.cli.application import app
 from smki.cli.exit_codes import Commands
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import revocation_list
 
 TOMORROW = "2999-01-01"
 
@@ -42,7 +45,7 @@ def filled(repository: Engine) -> Engine:
         (["windows", "close", "--to", "2025-02-30"], 2, "no date of the form YYYY-MM-DD"),
         (["windows", "close"], 2, "--to"),
         (["windows", "close", "--to", TOMORROW], 1, "has not come"),
-        (["windows", "close", "--to", day(1)], 1, f"smki windows close --to {day(1)}"),
+        (["windows", "close", "--to", day(1)], 1, "NotOwedError"),
         (["produce", "delta", "--date", "1.6.2025"], 2, "no date of the form"),
         (["produce", "delta", "--date", TOMORROW], 1, "has not come"),
         (["produce", "delta", "--date", day(3), "--dry-run"], 1, "needs a closed window"),
@@ -204,3 +207,49 @@ def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
     else:
         assert str(report) in result.stderr.replace("\n", "")
         assert "Traceback" not in result.stderr
+
+
+def test_error_that_nobody_foresaw_is_reported_where_no_file_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    application = typer.Typer(cls=Commands)
+
+    @application.command()
+    def fail(json_: bool = typer.Option(False, "--json")) -> None:
+        raise KeyError(json_)
+
+    @application.command()
+    def other() -> None: ...
+
+    result = CliRunner().invoke(application, ["fail", "--json"])
+    assert (result.exit_code, json.loads(result.stdout)["item"]) == (70, "KeyError")
+    assert "Traceback" in result.stderr
+
+
+def test_rejected_names_the_file_of_its_reason_and_says_what_was_lodged_since(
+    repository: Engine, signed: list[bytes], tmp_path: Path
+) -> None:
+    whole = document([record_of(body) for body in signed[:5]])
+    (tmp_path / "monday.xml").write_bytes(whole[:-300])
+    (tmp_path / "tuesday.xml").write_bytes(
+        whole.replace(b"</CertificateDataResponse>", b"<oops></CertificateDataResponse>")
+    )
+    for name in ("monday", "tuesday"):
+        assert run(repository, "lodge", tmp_path / f"{name}.xml").exit_code == 1
+    rows = json.loads(run(repository, "rejected", "--json").stdout)
+    for row in rows:
+        assert Path(row["origin"].split(" ")[0]).stem in row["reason"]
+        assert not row["lodged_since"]
+
+
+def test_what_was_rejected_and_lodged_since_says_so(
+    repository: Engine, pki: Pki, signed: list[bytes], tmp_path: Path
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    (tmp_path / "crl.der").write_bytes(revocation_list(pki.issuing_oca, 1, now, now + timedelta(days=1)))
+    assert run(repository, "lodge", tmp_path).exit_code == 1  # its issuer is not lodged
+    lodge_bodies(repository, signed[:8])
+    assert run(repository, "lodge", tmp_path).exit_code == 0
+    (row,) = json.loads(run(repository, "rejected", "--json").stdout)
+    assert row["lodged_since"]
