@@ -23,7 +23,7 @@ from airflow.sdk import DAG
 
 from smki_airflow.defaults import HELD_FOR, publishing_dag
 from smki_airflow.signals.repository_trigger import UnpublishedLists
-from smki_airflow.tasks.revocation import check_next_update, publish_list
+from smki_airflow.tasks.revocation import check_next_update, publish_lists
 
 with DAG(
     **publishing_dag("smki_revocation_lists", begun_by=UnpublishedLists()),
@@ -33,5 +33,4 @@ with DAG(
     dagrun_timeout=HELD_FOR + timedelta(hours=6),
 ):
     check_next_update()
-    publish_list.override(group_id="arl")("arl")
-    publish_list.override(group_id="crl")("crl")
+    publish_lists("smki_revocation_lists")

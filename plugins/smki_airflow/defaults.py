@@ -72,14 +72,18 @@ ANY_DAY = {
 }
 
 
+def published_by(dag_id: str) -> tuple[Obligation, ...]:
+    """The obligations that name the DAG as theirs. Raises ObligationError for a user guide that contradicts itself."""
+    return load_user_guide(Settings.from_environment().config).published_by(dag_id)
+
+
 def publishing_dag(dag_id: str, *, begun_by: RepositoryTrigger | None = None) -> dict[str, Any]:
     """Arguments of a DAG that publishes: all that the catalogue says of the obligations that name it as theirs.
 
     `begun_by` is a trigger that begins runs beside those of the timetable. Raises ObligationError where no obligation
     names the DAG.
     """
-    guide = load_user_guide(Settings.from_environment().config)
-    published = guide.published_by(dag_id)
+    guide, published = load_user_guide(Settings.from_environment().config), published_by(dag_id)
     if not published:
         raise ObligationError(f"DAG {dag_id}", "user_guide.toml has no obligation that this DAG publishes.")
     # One run makes sure of all files of a DAG: the user guide gives them one cut-off. Without an interval that is the

@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from smki.certificates.model import ListKind
 from smki.cli.terminal import AsJson, err, show
 from smki.errors import PlanError
 from smki.kinds.revocation.evidence import examine_list
-from smki.kinds.revocation.file import lists_without_successor, newest_list, write_revocation_file
+from smki.kinds.revocation.file import (
+    lists_without_obligation,
+    lists_without_successor,
+    newest_list,
+    write_revocation_file,
+)
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.repository.database import reading
 from smki.repository.project import open_project
@@ -32,6 +36,7 @@ def list_(
     with reading(project.engine) as connection:
         lists = all_lists(connection) if everything else newest_lists(connection)
     ending = {lodged.id for lodged in lists_without_successor(project.engine, project.guide, now)}
+    unpublished = {lodged.id for lodged in lists_without_obligation(project.engine, project.guide)}
     show(
         [
             {
@@ -43,6 +48,7 @@ def list_(
                 "entries": lodged.entries,
                 "lodged_at": lodged.lodged_at,
                 "successor_missing": lodged.id in ending,
+                "obligation_missing": lodged.id in unpublished,
             }
             for lodged in lists
         ],
@@ -58,6 +64,12 @@ def list_(
         as_json=as_json,
     )
     for lodged in () if as_json else lists:
+        if lodged.id in unpublished:
+            err.print(
+                f"[bold yellow]warning[/] {lodged}: no obligation publishes its issuer's lists. [bold]Next:[/] give it "
+                'a section in user_guide.toml, with issuer = "CN=…".',
+                highlight=False,
+            )
         if lodged.id in ending:
             says = "has passed" if lodged.next_update <= now else "comes near"
             err.print(
@@ -72,18 +84,17 @@ def produce(
     folder: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Produce the files of the newest ARL and CRL, and verify them, as the DAG does before it publishes."""
+    """Produce the files of the newest lists, and verify them, as the DAG does before it publishes."""
     project = open_project()
     engine = project.engine
 
     def produce_files() -> Iterator[dict[str, Any]]:
-        for kind in ListKind:
-            obligation = project.guide.revocation_list(kind)
+        for obligation, kind in project.guide.lists():
             lodged = newest_list(engine, obligation)
             if lodged is None:
                 raise PlanError(
                     obligation.file,
-                    f"no {kind} is lodged ({obligation.clause}).",
+                    f"no {kind.list_kind} is lodged ({obligation.clause}).",
                     next_step="lodge the list of the CA: `smki lodge FILE`.",
                 )
             now = datetime.now(UTC)

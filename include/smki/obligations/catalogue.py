@@ -58,11 +58,18 @@ class DeltaExtract:
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """The newest lodged list of a kind, as its issuer signed it (c), (d)."""
+    """The newest lodged list of a kind and issuer, as the issuer signed it (c), (d)."""
 
     list_kind: ListKind
     next_update_warning: timedelta  # so long before nextUpdate its successor is missed
+    issuer: str = ""  # as `is_named` reads it; empty: the only one that has lists of the kind
     retirement: ReplaceInPlace = ReplaceInPlace()
+
+    def may_publish(self, list_kind: ListKind, issuer: bytes) -> bool:
+        """Whether a list of that kind and issuer (Name, DER) is one that the obligation states."""
+        from smki.certificates.names import is_named  # noqa: PLC0415  # whoever reads times alone loads no parser
+
+        return self.list_kind is list_kind and (not self.issuer or is_named(issuer, self.issuer))
 
 
 class AnchorPart(StrEnum):
@@ -209,9 +216,9 @@ class UserGuide:
         """The daily delta (b). Its cut-offs end the windows."""
         return next(one for one in self.all if isinstance(one.kind, DeltaExtract))
 
-    def revocation_list(self, kind: ListKind) -> Obligation:
-        """The obligation of the ARL or the CRL."""
-        return next(one for one in self.all if isinstance(one.kind, RevocationList) and one.kind.list_kind is kind)
+    def lists(self) -> tuple[tuple[Obligation, RevocationList], ...]:
+        """The obligations of revocation lists, each with its kind."""
+        return tuple((one, one.kind) for one in self.all if isinstance(one.kind, RevocationList))
 
     def anchors(self) -> dict[AnchorPart, Obligation]:
         """The obligations of the base set, in the order of its parts."""

@@ -10,6 +10,7 @@
 * One daily run makes sure of all files that a DAG replaces in place, so these have one cut-off.
 * A warning comes before publish-by and after the cut-off. Owner and contact are [operator]'s unless an obligation has
   its own.
+* Where several CAs issue a revocation list of a kind, each has a section, which states its issuer.
 * What is refused is named with line, obligation and key; so are two obligations with one file.
 """
 
@@ -17,7 +18,7 @@ import posixpath
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, assert_never
@@ -59,6 +60,7 @@ _LEAD = re.compile(r"([0-9]{2}):([0-9]{2})")
 _FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
 _INHERITED = ("owner", "contact", "warning")  # of [operator], where an obligation has none of its own
 _MOST_KEPT = 366
+_NO_NAME = b"\x30\0"  # an empty Name, DER
 _LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
 
 
@@ -189,6 +191,7 @@ class _List(_InPlace):
     kind: Literal["revocation list"]
     list: Annotated[ListKind, Field(strict=False)]
     next_update_warning_hours: Annotated[int, Field(gt=0, lt=_LONGEST_WARNING_HOURS)]
+    issuer: str = ""
 
     @field_validator("file")
     @classmethod
@@ -198,7 +201,20 @@ class _List(_InPlace):
         return file
 
     def record_kind(self) -> Kind:
-        return RevocationList(self.list, timedelta(hours=self.next_update_warning_hours))
+        return RevocationList(self.list, timedelta(hours=self.next_update_warning_hours), self.issuer)
+
+    @field_validator("issuer")
+    @classmethod
+    def _check_issuer(cls, issuer: str) -> str:
+        if "=" not in issuer:
+            return issuer
+        from smki.certificates.names import is_named  # noqa: PLC0415  # whoever reads times alone loads no parser
+
+        try:
+            is_named(_NO_NAME, issuer)
+        except ValueError:
+            raise wrong(f"{issuer!r} is no name such as `CN=…,OU=…`, and no common name alone.") from None
+        return issuer
 
 
 class _Anchors(_InPlace):
@@ -312,8 +328,8 @@ def _validated(section: str, stated: dict[str, Any], model: TypeAdapter[Any]) ->
         raise ObligationError(f"[{section}] {key}", rule_of(first)) from None
 
 
-def _check_complete(obligations: Iterable[Obligation]) -> None:
-    """Raises ObligationError unless each of Appendix O 2.3.3 (a) to (f) is there once."""
+def _check_complete(obligations: Sequence[Obligation]) -> None:
+    """Raises ObligationError unless each of Appendix O 2.3.3 (a) to (f) is there once, a list once for each issuer."""
     wanted = [
         'kind "full extract" and statuses "I" (Appendix O 2.3.3 (a))',
         'kind "delta" (Appendix O 2.3.3 (b))',
@@ -323,9 +339,21 @@ def _check_complete(obligations: Iterable[Obligation]) -> None:
     found = [(_what(one.kind), one.name) for one in obligations]
     for what in wanted:
         names = [name for other, name in found if other and what.startswith(other)]
-        if len(names) != 1:
+        if len(names) != 1 and not _have_issuers(what, names, obligations):
             having = f"{' and '.join(f'[{name}]' for name in names)} have" if names else "no section has"
             raise ObligationError(f"[{names[-1]}]" if names else "", f"one section has {what}, and {having} it.")
+
+
+def _have_issuers(what: str, names: Collection[str], obligations: Iterable[Obligation]) -> bool:
+    """Whether they are sections of a revocation list. Raises ObligationError unless each states another issuer."""
+    issuers: set[str] = set()
+    for one in obligations:
+        if one.name in names and isinstance(one.kind, RevocationList):
+            if not one.kind.issuer or one.kind.issuer.casefold() in issuers:
+                rule = f"several sections have {what}, so each states another issuer."
+                raise ObligationError(f"[{one.name}] issuer", rule)
+            issuers.add(one.kind.issuer.casefold())
+    return bool(issuers)
 
 
 def _what(kind: Kind) -> str:

@@ -33,6 +33,7 @@ from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadD
 from smki.gate.ledger import waiting_gate_runs
 from smki.kinds.anchors.files import own_certificates, read_region
 from smki.kinds.anchors.production import REGION_OF
+from smki.kinds.revocation.file import lists_without_obligation
 from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
@@ -46,7 +47,15 @@ from smki.retention.rules import SeenFile
 from smki.verify.frame import read_single
 from smki.watch.due import due_on_server
 from smki.watch.facts import load_facts, read_clocks
-from smki.watch.findings import Finding, Kind, Sight, find_held, find_wrong, find_wrong_clocks
+from smki.watch.findings import (
+    Finding,
+    Kind,
+    Sight,
+    find_held,
+    find_lists_without_obligation,
+    find_wrong,
+    find_wrong_clocks,
+)
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
@@ -161,7 +170,9 @@ def _look(
     ]
     waiting = waiting_gate_runs(engine, now - HISTORY)
     clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
-    return [*find_held(waiting), *clocks, *find_wrong(guide, sight, offered, stands, now)], len(files), hashed
+    unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
+    wrong = find_wrong(guide, sight, offered, stands, now)
+    return [*find_held(waiting), *clocks, *unclaimed, *wrong], len(files), hashed
 
 
 def _may_open(sftp: SFTPClient, path: str) -> bool | None:

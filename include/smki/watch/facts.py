@@ -6,14 +6,16 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Engine, func, or_, select
 
+from smki.certificates.model import ListKind
 from smki.gate.model import Verdict, is_cleared
-from smki.obligations.catalogue import CutOff, Obligation, RevocationList, UserGuide
+from smki.obligations.catalogue import CutOff, Obligation, UserGuide
 from smki.repository.database import reading
 from smki.repository.tables import (
     artefact,
     delta_window,
     gate_decision,
     gate_run,
+    issuer,
     publication,
     revocation_list,
     status_event,
@@ -126,9 +128,11 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         oldest = None
         if windows is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
-        first_lists = select(revocation_list.c.kind, func.min(revocation_list.c.lodged_at).label("at"))
-        lists = connection.execute(first_lists.group_by(revocation_list.c.kind)).all()
-        lodged_since = {row.kind: row.at for row in lists}
+        lists = connection.execute(
+            select(revocation_list.c.kind, issuer.c.name, func.min(revocation_list.c.lodged_at).label("at"))
+            .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
+            .group_by(revocation_list.c.kind, issuer.c.name)
+        ).all()
         in_place = [one.name for one in guide.all if one.replaced_in_place]
         judged_since = connection.execute(
             select(gate_run.c.obligation, gate_run.c.subject, func.min(gate_run.c.judged_at))
@@ -174,9 +178,9 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
             .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
     begins = {(name, subject): at for name, subject, at in judged_since}
-    for one in guide.all:
-        if isinstance(one.kind, RevocationList) and one.kind.list_kind in lodged_since:
-            begins[one.key] = lodged_since[one.kind.list_kind]
+    for one, kind in guide.lists():
+        if since := [row.at for row in lists if kind.may_publish(ListKind(row.kind), row.name)]:
+            begins[one.key] = min(since)
     offered: dict[Key, list[Offered]] = {}
     for subject, *row in publications:
         offered.setdefault((subject, row[1]), []).append(Offered(*row))

@@ -14,6 +14,7 @@
 | expired | past its days and still there, a day after retention looked |
 | chain broken | from the newest full extract a Party cannot get to today |
 | next update | a revocation list nears its nextUpdate, or is past it, and none follows |
+| list without obligation | lists of this issuer are lodged, and no section of user_guide.toml publishes them |
 | anchors unequal | the two regions' files differ elsewhere than in the WAN provider slot |
 | clocks | two clocks differ, or events of the future wait: they are in no file until their time comes |
 | unreachable | the site cannot be looked at as a Party |
@@ -29,6 +30,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.ledger import GateRun
+from smki.kinds.revocation.lodging import LodgedList
 from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.retention.rules import Action, SeenFile, plan_retention
@@ -55,6 +57,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"
     CHAIN_BROKEN = "chain broken"
     NEXT_UPDATE = "next update"
+    LIST_WITHOUT_OBLIGATION = "list without obligation"
     ANCHORS_UNEQUAL = "anchors unequal"
     CLOCKS = "clocks"
     UNREACHABLE = "unreachable"
@@ -80,6 +83,7 @@ _NEXT_STEP = {
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
     Kind.NEXT_UPDATE: "have its issuer issue the next list and lodge it; it is published at once.",
+    Kind.LIST_WITHOUT_OBLIGATION: 'give its issuer a section in user_guide.toml, with issuer = "CN=…".',
     Kind.ANCHORS_UNEQUAL: "trigger the DAG smki_anchor_slots; `smki anchors state` shows which file is not of the set.",
     Kind.CLOCKS: "have the clocks set; what was recorded ahead of time goes into the delta of that day.",
     Kind.UNREACHABLE: "try the login by hand; see whether server, network and the Party's key are as they were.",
@@ -164,6 +168,13 @@ def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:
             f"{clocks.newest_event:%Y-%m-%d %H:%M} UTC: they are in no delta and no full extract until then."
         )
         yield Finding(Kind.CLOCKS, "", "future events", rule)
+
+
+def find_lists_without_obligation(lists: Iterable[LodgedList]) -> Iterator[Finding]:
+    """A finding for each issuer whose lists nobody gets, about no single site."""
+    for lodged in lists:
+        rule = f"{lodged} is lodged, with {lodged.entries:,} entries, and no obligation publishes its issuer's lists."
+        yield Finding(Kind.LIST_WITHOUT_OBLIGATION, "", f"{lodged.kind} of {lodged.issuer_display}", rule)
 
 
 def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:

@@ -13,12 +13,19 @@ from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.settings import Settings
+from smki_airflow.defaults import published_by
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
 
 log = logging.getLogger(__name__)
+
+
+def publish_lists(dag: str) -> None:
+    """A part for each list that the DAG publishes: they are sections of user_guide.toml."""
+    for obligation in published_by(dag):
+        publish_list.override(group_id=obligation.name)(obligation.name)
 
 
 @task_group

@@ -18,8 +18,10 @@ from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.kinds.anchors.production import load_anchor_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
 from smki.kinds.anchors.slots import Region
+from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
+from smki.repository.lodging import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
 from smki.watch import auditor
@@ -28,7 +30,7 @@ from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_open_findings
 from smki_demo import sftp_server
 from smki_demo.generator.anchor_slots import write_anchor_slots
-from smki_demo.generator.pki import Pki
+from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import revocation_list
 
 from .conftest import DAY, NOON, TODAY, World, in_the_background
@@ -348,6 +350,22 @@ def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     assert max(look.hashed for look in looks) < 7
     assert len(set(read)) == 7, "each file was read in its turn"
     assert len(read[:7]) == len(set(read[:7])), "and none twice before"
+
+
+def test_list_of_an_issuer_without_an_obligation_is_a_finding_until_it_has_one(world: World, pki: Pki):
+    second = pki.root_oca.issuing("OCA2", datetime(2020, 1, 1, tzinfo=UTC))
+    lodge_bodies(world.engine, [*pki.ca_certificates(), second.der])
+
+    def lodge(authority: Authority) -> None:
+        body = revocation_list(authority, 1, NOON - DAY, NOON + 2 * DAY)
+        report = lodge_revocation_lists(world.engine, [RevocationListOffer(body, "test")], NOON)
+        assert not report.refusals
+
+    lodge(pki.issuing_oca)
+    assert Kind.LIST_WITHOUT_OBLIGATION not in {kind for kind, _ in world.kinds()}
+    lodge(second)
+    unclaimed = [item for kind, item in world.kinds() if kind is Kind.LIST_WITHOUT_OBLIGATION]
+    assert sorted(item.split(", ")[0] for item in unclaimed) == ["CRL of Common Name: OCA1", "CRL of Common Name: OCA2"]
 
 
 def test_events_of_the_future_are_told(world: World):

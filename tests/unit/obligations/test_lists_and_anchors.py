@@ -1,8 +1,11 @@
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto import x509
 
+from smki.certificates.model import ListKind
 from smki.errors import ObligationError
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -44,6 +47,43 @@ def test_warning_time_of_what_has_no_next_update_is_refused(tmp_path: Path) -> N
 def test_clause_2_3_3_c_and_d_want_gz_files(tmp_path: Path) -> None:
     with pytest.raises(ObligationError, match=r"\[crl\] file"):
         guide_with(tmp_path, "SMKIKR_ORGANISATION_CRL.crl.gz", "SMKIKR_ORGANISATION_CRL.crl")
+
+
+def second(issuer: str) -> str:
+    """A second CRL of another issuer, as a section of its own."""
+    of_it = re.search(r"(?ms)^\[crl\]\n.*?(?=^\[)", SHIPPED)
+    assert of_it
+    return of_it[0].replace("[crl]", "[crl_2]\n" + issuer).replace("CRL.crl", "CRL_2.crl")
+
+
+@pytest.mark.parametrize("stated", ["OCA1", "CN=OCA1,OU=07", "ou = 07, cn = oca1"])
+def test_list_of_each_issuer_has_its_section(tmp_path: Path, stated: str) -> None:
+    sections = f'[crl]\nissuer = "{stated}"'
+    (tmp_path / "user_guide.toml").write_text(SHIPPED.replace("[crl]", sections) + second('issuer = "OCA2"\n'))
+    guide = load_user_guide(tmp_path)
+    parts = [{"organizational_unit_name": "07", "common_name": name} for name in ("OCA1", "OCA2")]
+    names = [x509.Name.build(part).dump() for part in parts]
+    kinds = {one.name: kind for one, kind in guide.lists()}
+    assert kinds.keys() == {"arl", "crl", "crl_2"}
+    claims = {name: [kind.may_publish(ListKind.CRL, one) for one in names] for name, kind in kinds.items()}
+    assert claims == {"arl": [False, False], "crl": [True, False], "crl_2": [False, True]}
+
+
+@pytest.mark.parametrize(("first", "other"), [("", ""), ("OCA1", ""), ("", "OCA2"), ("OCA1", "oca1")])
+def test_sections_of_one_list_that_do_not_state_different_issuers_are_refused(
+    tmp_path: Path, first: str, other: str
+) -> None:
+    def line(issuer: str) -> str:
+        return f'issuer = "{issuer}"\n' if issuer else ""
+
+    (tmp_path / "user_guide.toml").write_text(SHIPPED.replace("[crl]\n", "[crl]\n" + line(first)) + second(line(other)))
+    with pytest.raises(ObligationError, match=r"\[crl(_2)?\] issuer: several sections"):
+        load_user_guide(tmp_path)
+
+
+def test_issuer_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ObligationError, match=r"\[crl\] issuer"):
+        guide_with(tmp_path, "[crl]\n", '[crl]\nissuer = "CNN=OCA1"\n')
 
 
 def test_lists_have_one_daily_run(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""The two revocation lists as files: the newest lodged list of a kind (SEC Appendix O 2.3.3 (c), (d)).
+"""The revocation lists as files: the newest lodged list of a kind and issuer (SEC Appendix O 2.3.3 (c), (d)).
 
+* An obligation publishes the lists of one issuer: of the one that it states or, where it states none, of the only one
+  that has lists of its kind. So no issuer's list takes the place of another's.
 * The file is the list's DER as one gzip member; MTIME is its thisUpdate.
 * Its version is the list's place in the lodging order, so no retry puts an older list in the place of a newer one.
 * Its business date is the day of thisUpdate. Records are the list's entries; the set digest is that of the list itself,
@@ -12,10 +14,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
-from smki.errors import PlanError
-from smki.kinds.revocation.lodging import LodgedList, latest_list, newest_lists
+from smki.errors import ObligationError, PlanError
+from smki.kinds.revocation.lodging import LodgedList, newest_lists
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
@@ -26,12 +27,36 @@ from smki.store.gzip_writer import write_single
 def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
     """The list that the obligation wants published; none while none is lodged.
 
-    Raises PlanError where it wants no list, RepositoryUnavailableError.
+    Raises PlanError where it wants no list, ObligationError where several issuers have one and it states none of them,
+    RepositoryUnavailableError.
     """
     if not isinstance(obligation.kind, RevocationList):
         raise PlanError(obligation.name, "it is no revocation list.")
     with reading(engine) as connection:
-        return latest_list(connection, obligation.kind.list_kind)
+        found = _candidates(obligation.kind, newest_lists(connection))
+    if len(found) > 1:
+        issuers = "; ".join(lodged.issuer_display for lodged in found)
+        raise ObligationError(
+            f"[{obligation.name}] issuer",
+            f"{len(found)} issuers have {obligation.kind.list_kind}s ({issuers}), and a file holds the list of one.",
+            "Nothing of it is published; what is published stays.",
+            'state issuer = "CN=…" in this section of user_guide.toml, and add a section for each other issuer.',
+        )
+    return found[0] if found else None
+
+
+def lists_without_obligation(engine: Engine, guide: UserGuide) -> list[LodgedList]:
+    """Newest lists of a kind and issuer that no obligation publishes. Raises RepositoryUnavailableError."""
+    with reading(engine) as connection:
+        newest = newest_lists(connection)
+    found = [_candidates(kind, newest) for _, kind in guide.lists()]
+    published = {only[0].id for only in found if len(only) == 1}
+    return [lodged for lodged in newest if lodged.id not in published]
+
+
+def _candidates(kind: RevocationList, newest: Iterable[LodgedList]) -> list[LodgedList]:
+    """Those of the newest lists that an obligation may publish; it does where there is one."""
+    return [lodged for lodged in newest if kind.may_publish(lodged.kind, lodged.issuer)]
 
 
 def write_revocation_file(
@@ -63,28 +88,28 @@ def write_revocation_file(
 
 
 def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) -> list[str]:
-    """What is to be published: the newest list of each kind on each site that offers another, or none.
+    """What is to be published: each obligation's newest list on each site that offers another, or none.
 
     Raises RepositoryUnavailableError.
     """
     missing = []
     with reading(engine) as connection:
-        for kind in ListKind:
-            if (lodged := latest_list(connection, kind)) is None:
+        newest = newest_lists(connection)
+        for obligation, kind in guide.lists():
+            found = _candidates(kind, newest)
+            if len(found) != 1:
                 continue
-            name = guide.revocation_list(kind).file_name(lodged.this_update.date())
+            name = obligation.file_name(found[0].this_update.date())
             for site in sites:
                 offered = find_publication(connection, site, name)
-                if offered is None or (offered.artefact.version or 0) < lodged.id:
-                    missing.append(f"{lodged} on {site}")
+                if offered is None or (offered.artefact.version or 0) < found[0].id:
+                    missing.append(f"{found[0]} on {site}")
     return missing
 
 
 def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> list[LodgedList]:
-    """Newest lists of a kind and issuer whose nextUpdate is nearer than user_guide.toml's warning time, or past."""
-    leads = {
-        one.kind.list_kind: one.kind.next_update_warning for one in guide.all if isinstance(one.kind, RevocationList)
-    }
+    """Obligations' newest lists whose nextUpdate is nearer than user_guide.toml's warning time, or past."""
     with reading(engine) as connection:
         newest = newest_lists(connection)
-    return [lodged for lodged in newest if lodged.ends_within(leads[lodged.kind], now)]
+    leads = {lodged.id: kind.next_update_warning for _, kind in guide.lists() for lodged in _candidates(kind, newest)}
+    return [lodged for lodged in newest if lodged.id in leads and lodged.ends_within(leads[lodged.id], now)]

@@ -53,6 +53,7 @@ class LodgedList:
 
     id: int  # lodging order
     kind: ListKind
+    issuer: bytes  # the issuer's Name, DER, as it was spelled first
     issuer_display: str
     number: int  # CRL number
     this_update: datetime  # UTC
@@ -341,7 +342,7 @@ def _lists(connection: Connection, *conditions: Any, limit: int | None = None) -
     """Newest first."""
     columns = [column for column in revocation_list.c if column.name != "issuer_id"]
     rows = connection.execute(
-        select(*columns, issuer.c.display)
+        select(*columns, issuer.c.name, issuer.c.display)
         .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
         .where(*conditions)
         .order_by(revocation_list.c.id.desc())
@@ -351,6 +352,7 @@ def _lists(connection: Connection, *conditions: Any, limit: int | None = None) -
         LodgedList(
             id=row.id,
             kind=ListKind(row.kind),
+            issuer=row.name,
             issuer_display=row.display,
             number=int(row.number),
             this_update=row.this_update.astimezone(UTC),

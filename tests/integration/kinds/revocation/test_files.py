@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, text
 from builders import XSD, lodge_bodies, reference
 from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
+from smki.errors import ObligationError
 from smki.gate.bounds import load_quality
 from smki.gate.judging import judge
 from smki.gate.ledger import Decision, find_gate_run, record_decision, record_judgement
@@ -19,6 +21,7 @@ from smki.gate.model import Verdict
 from smki.kinds import Source
 from smki.kinds.revocation.evidence import examine_list, list_evidence
 from smki.kinds.revocation.file import (
+    lists_without_obligation,
     lists_without_successor,
     newest_list,
     unpublished_lists,
@@ -26,7 +29,7 @@ from smki.kinds.revocation.file import (
 )
 from smki.kinds.revocation.lodging import LodgedList, lodge_revocation_lists
 from smki.kinds.revocation.reading import read_revocation_list
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
@@ -34,7 +37,7 @@ from smki.repository.lodging import RevocationListOffer
 from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_single
 from smki.verify.faults import Fault
-from smki_demo.generator.pki import Pki
+from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, issue_lists, revocation_list
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -96,6 +99,57 @@ def test_clause_2_3_3_c_file_is_the_latest_arl_as_gz(stored: Engine, user_guide:
 
 def test_clause_2_3_3_d_file_is_the_latest_crl_as_gz(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     check_file(stored, user_guide.obligation("crl"), tmp_path)
+
+
+def with_issuers(guide: UserGuide, *issuers: str) -> UserGuide:
+    """The guide with a CRL section an issuer, the first one called as the shipped one is."""
+    crl = guide.obligation("crl")
+    assert isinstance(crl.kind, RevocationList)
+    sections = [
+        replace(crl, name=f"crl{number or ''}", file=f"{number}_{crl.file}", kind=replace(crl.kind, issuer=issuer))
+        for number, issuer in enumerate(issuers)
+    ]
+    return replace(guide, all=(*(one for one in guide.all if one.name != "crl"), *sections))
+
+
+@pytest.fixture
+def second(stored: Engine, pki: Pki) -> Authority:
+    """An issuing OCA beside the first one; its list is the newest that is lodged."""
+    authority = pki.root_oca.issuing("OCA2", datetime(2020, 1, 1, tzinfo=UTC))
+    lodge_bodies(stored, [authority.der])
+    body = revocation_list(authority, 1, NOW, NOW + CRL_VALIDITY)
+    assert not lodge_revocation_lists(stored, [RevocationListOffer(body, "test")], NOW).refusals
+    return authority
+
+
+@pytest.mark.usefixtures("second")
+def test_each_issuers_list_is_its_obligations_file(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    guide = with_issuers(user_guide, "CN=OCA1,OU=07", "CN=OCA2,OU=07")
+    files = {}
+    for name in ("crl", "crl1"):
+        artefact = produce(stored, guide.obligation(name), tmp_path)
+        files[artefact.name] = newest(stored, guide.obligation(name)).issuer_display.split(",")[0]
+        publish(stored, artefact, "primary")
+    assert list(files.values()) == ["Common Name: OCA1", "Common Name: OCA2"]
+    assert len(files) == 2
+    assert [entry.partition(" of ")[0] for entry in unpublished_lists(stored, guide, ["primary"])] == ["ARL 1"]
+    assert lists_without_obligation(stored, guide) == []
+
+
+@pytest.mark.usefixtures("second")
+def test_list_of_a_second_issuer_never_takes_the_place_of_the_firsts(stored: Engine, user_guide: UserGuide) -> None:
+    with pytest.raises(ObligationError, match=r"\[crl\] issuer: 2 issuers have CRLs .*OCA2.*OCA1"):
+        newest_list(stored, user_guide.obligation("crl"))
+    assert [entry[:3] for entry in unpublished_lists(stored, user_guide, ["primary"])] == ["ARL"]
+    assert [lodged.kind for lodged in lists_without_obligation(stored, user_guide)] == [ListKind.CRL] * 2
+
+
+@pytest.mark.usefixtures("second")
+def test_list_of_an_issuer_that_no_obligation_states_is_told(stored: Engine, user_guide: UserGuide) -> None:
+    guide = with_issuers(user_guide, "OCA1")
+    assert newest(stored, guide.obligation("crl")).issuer_display.startswith("Common Name: OCA1")
+    (unclaimed,) = lists_without_obligation(stored, guide)
+    assert unclaimed.issuer_display.startswith("Common Name: OCA2")
 
 
 def test_list_whose_number_went_back_is_published_once_a_person_releases_it(
@@ -169,7 +223,12 @@ def test_list_that_was_changed_in_the_repository_is_not_published(
 
 def test_list_under_the_other_ones_name_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
     with stored.begin() as connection:
-        connection.execute(text("UPDATE revocation_list SET kind = 'ARL', number = 9 WHERE kind = 'CRL'"))
+        connection.execute(
+            text(
+                "UPDATE revocation_list SET kind = 'ARL', "
+                "issuer_id = (SELECT issuer_id FROM revocation_list WHERE kind = 'ARL') WHERE kind = 'CRL'"
+            )
+        )
     assert faults(stored, user_guide.obligation("arl"), tmp_path) == {Fault.SIGNATURE}
 
 
