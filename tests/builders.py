@@ -1,6 +1,7 @@
 """What tests build with: days and windows, certificates with quirks, files as others would make them."""
 
 import gzip
+import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ from sqlalchemy import Engine, text
 from smki.annex_b.reading import Record, decode_body, pybase64
 from smki.annex_b.version import V1, AnnexB
 from smki.certificates.batch_reading import BatchReader
-from smki.certificates.model import Status
+from smki.certificates.model import CertificateClass, Status
 from smki.certificates.reading import read_certificate
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
@@ -32,12 +33,15 @@ from smki.kinds.extracts.production import produce
 from smki.kinds.extracts.rendering import render_records
 from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
+from smki.repository.authorities import TrustedRoot, UncheckedIssuer, state_unchecked_issuers, trust_roots
 from smki.repository.database import libpq_url
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_segment
 from smki.store.manifest import Manifest
+from smki_demo.generator import volume
+from smki_demo.generator.pki import Pki
 from smki_demo.generator.volume import volume_bodies
 
 XSD = INCLUDE / "schema" / V1.schema
@@ -70,6 +74,24 @@ def lodge_bodies(
     engine: Engine, bodies: Iterable[bytes], at: datetime | None = None, status: Status = Status.IN_USE
 ) -> LodgingReport:
     return lodge(engine, [Lodgement(body, "test", status, recorded_at=at) for body in bodies])
+
+
+def have_not(engine: Engine, of_class: CertificateClass, *issuers: x509.Name) -> None:
+    """States that the certificates of these issuers cannot be had."""
+    stated = [UncheckedIssuer(issuer.public_bytes(), of_class, "test") for issuer in issuers]
+    state_unchecked_issuers(engine, stated)
+
+
+def trust_pki(engine: Engine, pki: Pki) -> None:
+    """Trusts a PKI whose authorities need not be lodged, and look-alikes, for tests of something else."""
+    trust_roots(engine, pki.trusted_roots)
+    have_not(engine, CertificateClass.OCA, pki.root_oca.name, pki.issuing_oca.name)
+    have_not(engine, CertificateClass.DCA, pki.root_dca.name, pki.issuing_dca.name, volume.ISSUER)
+
+
+def trust(engine: Engine, of_class: CertificateClass, *roots: bytes) -> None:
+    """States CA certificates (DER) as trusted roots."""
+    trust_roots(engine, [TrustedRoot(hashlib.sha256(root).digest(), of_class) for root in roots])
 
 
 def reference(body: bytes) -> CertificateReference:
@@ -164,7 +186,7 @@ def columns_of(bodies: Sequence[bytes], status: str = "I") -> pa.Table:
     read = BatchReader().read(pa.array(bodies, pa.binary()))
     fields = [read.profiles[profile] for profile in read.profile]
     columns = {
-        "class": pa.array([str(f.certificate_class) for f in fields], pa.string()),
+        "class": pa.array([f.certificate_class or CertificateClass.OCA for f in fields], pa.string()),
         "serial_number": read.serial_numbers,
         "eui64": read.eui64s,
         "common_name": pa.array([f.common_name for f in fields], pa.string()),

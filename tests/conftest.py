@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from builders import trust_pki
 from smki.cli import terminal
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -85,8 +86,8 @@ def emptied() -> list[str]:
 
 
 @pytest.fixture
-def new_repository(postgres: str, server: Engine, emptied: list[str]) -> Iterator[NewRepository]:
-    """Makes fresh, migrated, empty repositories."""
+def new_repository(postgres: str, server: Engine, emptied: list[str], pki: Pki) -> Iterator[NewRepository]:
+    """Makes fresh, migrated, empty repositories in which our PKI is trusted, also where its authorities are missing."""
     engines: list[Engine] = []
 
     def new() -> Engine:
@@ -97,6 +98,7 @@ def new_repository(postgres: str, server: Engine, emptied: list[str]) -> Iterato
             with server.connect() as connection:
                 connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template_smki"))
         engines.append(open_engine(postgres.replace("template_smki", name)))
+        trust_pki(engines[-1], pki)
         return engines[-1]
 
     yield new

@@ -52,6 +52,12 @@ class CertificateRefusedError(DataError):
     NEXT_STEP = "ask its issuer for the certificate as DER or PEM and lodge that."
 
 
+class UnknownIssuerError(CertificateRefusedError):
+    """A certificate whose issuer is not known; one that is offered later may make it known."""
+
+    NEXT_STEP = "lodge its issuer and what is above it, or state that it cannot be had: `smki authority unchecked`."
+
+
 class PrivateKeyRefusedError(CertificateRefusedError):
     """A private key was offered; its bytes are never kept."""
 
@@ -104,6 +110,13 @@ class EarlyWindowError(WindowError):
     """A cut-off comes within minutes by the database's clock: the same call succeeds then."""
 
     NEXT_STEP = "try again in some minutes; if it comes back each day, have the clocks of both machines set."
+
+
+class TakeOverError(DataError):
+    """Files that cannot be taken over as they are."""
+
+    CONSEQUENCE = "Its window is not closed; what was taken over before it stays."
+    NEXT_STEP = "put right what is named, then take over again: what is there is not read twice."
 
 
 class ObligationError(ConfigurationError):

@@ -23,6 +23,7 @@ def lodge(url: str, bodies: str, recorded_at: str) -> int:
     """`lodge` of DER bodies from a file, each behind its length, into an empty repository; how many were lodged."""
     from smki.repository import lodging
     from smki.repository.database import open_engine
+    from smki_demo.generator.filling import state_look_alikes
 
     at = datetime.fromisoformat(recorded_at)
 
@@ -31,7 +32,9 @@ def lodge(url: str, bodies: str, recorded_at: str) -> int:
             while length := stream.read(4):
                 yield lodging.Lodgement(stream.read(*struct.unpack(">I", length)), "measured", recorded_at=at)
 
-    return lodging.lodge(open_engine(url), offers()).lodged
+    engine = open_engine(url)
+    state_look_alikes(engine)
+    return lodging.lodge(engine, offers()).lodged
 
 
 def fill(url: str, count: int, seed: int, recorded_at: str) -> int:

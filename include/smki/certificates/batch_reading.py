@@ -79,8 +79,7 @@ class _Reading:
 class BatchReader:
     """Reads batches and remembers templates between them; one for a thread."""
 
-    def __init__(self, ca_class: CertificateClass | None = None) -> None:
-        self._ca_class = ca_class
+    def __init__(self) -> None:
         self._templates: dict[int, list[_Template]] = defaultdict(list)
         self._template_bytes = 0
 
@@ -136,7 +135,7 @@ class BatchReader:
     def _read_one(self, der: bytes, row: NDArray[np.intp], words: int, reading: _Reading) -> _Template | None:
         """Reads a certificate in full; the template that it makes, if it does."""
         try:
-            fields = read_certificate(der, self._ca_class)
+            fields = read_certificate(der)
         except CertificateRefusedError as error:
             reading.refused[int(row[0])] = error
             reading.add(row, pa.array([b""], pa.binary()), pa.nulls(1, pa.binary()))

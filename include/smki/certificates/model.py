@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class CertificateClass(StrEnum):
-    """The four classes that Appendix O 2.3.3 names."""
+    """The four classes that Appendix O 2.3.3 names. An authority's is that of the root that it chains to."""
 
     OCA = "OCA"
     DCA = "DCA"
@@ -55,12 +55,16 @@ class Role(IntEnum):
     DSP_XML_SIGNING = 137
 
 
+AUTHORITY = "CA"  # what stands for the class of an authority where only its own bytes are known
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateFields:
     """What the publisher reads from a certificate's DER bytes."""
 
-    certificate_class: CertificateClass
+    certificate_class: CertificateClass | None  # None: an authority, and its own bytes do not say which class it is of
     issuer: bytes  # the issuer's Name, DER
+    issuer_key: bytes | None  # identifier of the issuer's key; old certificates have none
     serial_number: bytes  # big-endian magnitude, no sign byte
     eui64: bytes | None  # 8 bytes; CA certificates may have none
     common_name: str | None  # of the subject

@@ -13,12 +13,21 @@ from contextlib import suppress
 from functools import lru_cache
 from unicodedata import ucd_3_2_0
 
-from asn1crypto import parser
+from asn1crypto import core, parser
 from asn1crypto import x509 as lenient_x509
 from cryptography import x509
 
 from smki.certificates.der import SEQUENCE, SET, UTF8_STRING, Element, contents, only
 
+_SHORT = {
+    "2.5.4.3": "CN",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "0.9.2342.19200300.100.1.25": "DC",
+}
 _ENCODINGS = {
     UTF8_STRING: "utf-8",
     18: "ascii",  # NumericString
@@ -89,3 +98,20 @@ def _prepare(text: str) -> str:
 def _emit(tag: int, content: bytes) -> bytes:
     encoded: bytes = parser.emit(0, tag >> 5, tag & 0x1F, content)
     return encoded
+
+
+def name_in_words(der: bytes) -> str:
+    """A Name (DER) as people and other programs write it: `CN=OCA1,OU=07` (RFC 4514)."""
+    return ",".join(
+        "+".join(f"{_SHORT.get(one['type'].dotted, one['type'].dotted)}={_value(one['value'])}" for one in rdn)
+        for rdn in reversed(lenient_x509.Name.load(der).chosen)
+    )
+
+
+def _value(value: core.Asn1Value) -> str:
+    """A string with what would end it escaped; of anything else its DER."""
+    native = value.native
+    if not isinstance(native, str):
+        return f"#{value.dump().hex()}"
+    text = re.sub(r'([,+"\\<>;=]|^[ #]| $)', r"\\\1", native)
+    return "".join(letter if letter.isprintable() else f"\\{letter.encode().hex()}" for letter in text)

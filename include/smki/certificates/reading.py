@@ -2,8 +2,8 @@
 
 * The parser is lenient (asn1crypto), because real certificates exist that strict parsers refuse and OpenSSL accepts;
   what a strict parser says is kept as a note, and the bytes are never changed.
-* The class follows the profile (Appendices M and N): a CA certificate is OCA or DCA by its common name; a subject with
-  an x500UniqueIdentifier is an Organisation; an empty subject with a hardwareModuleName is a Device.
+* The class follows the profile (Appendices M and N): a subject with an x500UniqueIdentifier is an Organisation, an
+  empty subject with a hardwareModuleName is a Device. The bytes of an authority do not say which class it is of.
 * Bytes that are, or were, a private key are refused as such, so that nobody stores them.
 """
 
@@ -47,8 +47,8 @@ class _HardwareModuleName(core.Sequence):  # type: ignore[misc]  # asn1crypto ha
     _fields = [("hw_type", core.ObjectIdentifier), ("hw_serial_num", core.OctetString)]  # noqa: RUF012  # its API
 
 
-def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> CertificateFields:
-    """The fields of one DER certificate; `ca_class` is the class of a CA certificate whose name does not say it.
+def read_certificate(der: bytes) -> CertificateFields:
+    """The fields of one DER certificate.
 
     Raises PrivateKeyRefusedError for a private key, CertificateRefusedError for all else that is no certificate of one
     of the four classes, or is too large to be one.
@@ -60,7 +60,7 @@ def read_certificate(der: bytes, ca_class: CertificateClass | None = None) -> Ce
     try:
         certificate = x509.Certificate.load(der, strict=True)
         certificate.native  # noqa: B018  # parses every part now rather than at some later access
-        return _fields(certificate, der, ca_class)
+        return _fields(certificate, der)
     except PARSE_ERRORS as error:
         if is_private_key(der):
             raise PrivateKeyRefusedError("a private key", "a repository holds certificates only.") from None
@@ -90,17 +90,16 @@ def is_revocation_list(der: bytes) -> bool:
     return after_version[:2] == [SEQUENCE, SEQUENCE] and after_version[2:3] in ([UTC_TIME], [GENERALIZED_TIME])
 
 
-def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClass | None) -> CertificateFields:
+def _fields(certificate: x509.Certificate, der: bytes) -> CertificateFields:
     subject = certificate.subject.native
     usages = certificate.key_usage_value.native if certificate.key_usage_value is not None else set()
     eui64 = subject.get("unique_identifier")
-    certificate_class = _class_of(certificate, subject, usages, ca_class)
+    certificate_class = _class_of(certificate, subject, usages)
     if certificate_class is CertificateClass.DEVICE:
         eui64 = _hardware_serial(certificate)
     not_after = certificate.not_valid_after
     if not isinstance(not_after, datetime):  # asn1crypto's own type for the year 0
         raise CertificateRefusedError("certificate", f"it ends in the year {not_after.year}, which no calendar has.")
-    is_ca = certificate_class in (CertificateClass.OCA, CertificateClass.DCA)
     common_name = str(subject["common_name"]) if "common_name" in subject else None
     if eui64 is None and not common_name:
         raise CertificateRefusedError(
@@ -121,11 +120,12 @@ def _fields(certificate: x509.Certificate, der: bytes, ca_class: CertificateClas
     return CertificateFields(
         certificate_class=certificate_class,
         issuer=certificate.issuer.dump(),
+        issuer_key=certificate.authority_key_identifier,
         serial_number=serial.lstrip(b"\0"),
         eui64=eui64,
         common_name=common_name,
         role=_role(subject) if certificate_class is CertificateClass.ORGANISATION else None,
-        usage=None if is_ca else _usage(usages),
+        usage=None if certificate_class is None else _usage(usages),
         not_after=not_after.astimezone(UTC),
         note=_strict_objection(der),
     )
@@ -143,22 +143,10 @@ def _check_name(part: str, name: x509.Name, text: str) -> None:
         )
 
 
-def _class_of(
-    certificate: x509.Certificate, subject: dict[str, object], usages: set[str], ca_class: CertificateClass | None
-) -> CertificateClass:
+def _class_of(certificate: x509.Certificate, subject: dict[str, object], usages: set[str]) -> CertificateClass | None:
     constraints = certificate.basic_constraints_value
     if "key_cert_sign" in usages or (constraints is not None and constraints["ca"].native):
-        name = str(subject.get("common_name", "")).upper()
-        for certificate_class in (CertificateClass.OCA, CertificateClass.DCA):
-            if certificate_class.value in name:
-                return certificate_class
-        if ca_class is not None:
-            return ca_class
-        raise CertificateRefusedError(
-            "certificate",
-            f"it is a CA certificate whose common name {name!r} says neither OCA nor DCA.",
-            next_step="lodge it with --ca-class OCA or --ca-class DCA.",
-        )
+        return None
     if "unique_identifier" in subject:
         return CertificateClass.ORGANISATION
     if not subject:

@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, audit, extract, gate, repository, retention, revocation, schema, status
+from smki.cli import anchors, audit, authority, extract, gate, repository, retention, revocation, schema, status
 from smki.cli.exit_codes import Commands
 
 app = typer.Typer(
@@ -17,7 +17,9 @@ app = typer.Typer(
 )
 app.command()(schema.init)
 app.command()(repository.lodge)
+app.command()(repository.takeover)
 app.command()(repository.rejected)
+app.add_typer(authority.app, name="authority")
 app.add_typer(repository.certificate_app, name="certificate")
 app.add_typer(repository.windows_app, name="windows")
 app.command()(extract.produce)

@@ -154,6 +154,8 @@ def _report(judgement: Judgement, decision: Decision | None, report: Path | None
         _print_failed(result)
     if unjudged := judgement.unjudged:
         out.print(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}", highlight=False)
+    for remark in judgement.remarks:
+        out.print(f"to know: {escape(remark)}", highlight=False)
     passed = sum(result.passed for result in judgement.results)
     out.print(f"{passed} of {len(judgement.results)} checks passed · SHA-256 {judgement.sha256}", highlight=False)
     if report is not None:

@@ -1,7 +1,7 @@
 """`smki lodge`, `rejected`, `certificate`, `windows`: what goes into the repository and what its days hold."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +9,12 @@ import typer
 from rich.markup import escape
 from sqlalchemy import exists, or_, select
 
-from smki.certificates.model import CertificateClass, Status
+from smki.certificates.model import Status
 from smki.cli.revocation import lodgement_facts
 from smki.cli.terminal import (
     AsJson,
     err,
+    out,
     parse_date,
     parse_serial_number,
     print_facts,
@@ -27,6 +28,7 @@ from smki.repository.database import reading
 from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 from smki.repository.tables import body_hash, rejected_lodgement, revocation_list
+from smki.repository.takeover import take_over
 
 certificate_app = typer.Typer(no_args_is_help=True, help="Change the status of lodged certificates.")
 windows_app = typer.Typer(no_args_is_help=True, help="Close and list delta windows.")
@@ -41,16 +43,17 @@ def lodge(
             help="Certificates and lists as DER, PEM or PKCS #7, or in Annex B XML; gzip of each; folders of them.",
         ),
     ],
-    as_status: Annotated[Status, typer.Option("--status", help="Status where the file states none.")] = Status.IN_USE,
-    manufacturing: Annotated[bool, typer.Option(help="Manufacturing flag where the file states none.")] = False,
-    ca_class: Annotated[
-        CertificateClass | None, typer.Option(help="OCA or DCA, for CA certificates whose name does not say it.")
+    as_status: Annotated[
+        Status | None, typer.Option("--status", help="Status where the file states none; I if not given.")
     ] = None,
+    manufacturing: Annotated[bool, typer.Option(help="Manufacturing flag where the file states none.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Lodge certificates, then revocation lists.
 
-    What cannot be lodged is kept with its reason, and the rest is lodged: exit code 1 then.
+    Each has to verify under a lodged authority that chains to a trusted root (`smki authority trust`); authorities may
+    be offered with what they signed, in any order. What cannot be lodged is kept with its reason, and the rest is
+    lodged: exit code 1 then.
     """
     lists: list[lodging.RevocationListOffer] = []
 
@@ -66,13 +69,15 @@ def lodge(
     project = open_project()
     engine = project.engine
     with progress_bar("lodging") as progress:
-        report = lodging.lodge(engine, certificates(), ca_class=ca_class, progress=lambda done: progress(done, None))
+        report = lodging.lodge(engine, certificates(), progress=lambda done: progress(done, None))
     listed = lodge_revocation_lists(engine, lists, datetime.now(UTC))
     refusals = [*report.refusals, *listed.refusals]
     refused = report.refused + len(listed.refusals)
     facts = {
         "lodged": report.lodged,
         "already_there": report.already_there,
+        "status_changed": report.changed,
+        "status_kept": report.kept_status,
         "refused": refused,
         "classes": dict(report.classes),
     }
@@ -89,6 +94,35 @@ def lodge(
             err.print(f"… and {refused - len(refusals):,} more: `smki rejected` lists them.")
     if refused:
         raise typer.Exit(1)
+
+
+def takeover(
+    full: Annotated[Path, typer.Argument(metavar="FULL", exists=True, dir_okay=False, help="The full extract.")],
+    deltas: Annotated[
+        list[Path] | None, typer.Argument(metavar="DELT…", exists=True, dir_okay=False, help="The deltas after it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over what was published before: a full extract, and the deltas of the days after it.
+
+    It begins in an empty repository, with the trusted roots stated (`smki authority trust`). The same call again goes
+    on where it stopped. Nothing is owed for these days. Lodge the newest revocation lists afterwards.
+    """
+    project = open_project()
+    taken_over = []
+    with progress_bar("taking over") as progress:
+        for one in take_over(project.engine, project.guide, full, deltas or [], lambda _, done: progress(done, None)):
+            if not as_json:
+                out.print(f"{escape(one.name)}: window {one.window.seq}, {one.window.changed.count:,} certificates")
+            taken_over.append(one)
+    facts = {
+        "windows": len(taken_over),
+        "lodged": sum(one.lodged for one in taken_over),
+        "status_changed": sum(one.changed for one in taken_over),
+        "next_day": taken_over[-1].window.business_date + timedelta(days=1),
+        "in_use": str(windows.in_use_digest(project.engine, taken_over[-1].window.seq)),
+    }
+    show(facts, as_json=as_json)
 
 
 def rejected(as_json: AsJson = False) -> None:

@@ -26,6 +26,7 @@ class Evidence:
     rows: Mapping[type[Row], Sequence[Row]] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()  # breakers have bounds
     concerned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # check id → what it concerns, if it is known
+    remarks: tuple[str, ...] = ()  # what a reader has to know of a file that is right
     unread: str = ""  # which parts could not be read, in words: of the whole file nothing can be said then
 
     def table(self, name: str) -> pd.DataFrame:

@@ -60,6 +60,7 @@ def judge(evidence: Evidence, run: str, now: datetime) -> Judgement:
         ),
         figures=evidence.figures,
         seconds=round(time.monotonic() - begun, 3),
+        remarks=evidence.remarks,
     )
 
 

@@ -80,6 +80,7 @@ class Judgement:
     figures: tuple[Figure, ...]
     seconds: float  # that judging took, without the reading of the file
     subject: str = ""  # whom the file is for; empty: all Parties
+    remarks: tuple[str, ...] = ()  # what a reader has to know, whatever the verdict
 
     @property
     def verdict(self) -> Verdict:

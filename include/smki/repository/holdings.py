@@ -75,12 +75,6 @@ _PAST_END = text(
 )
 
 
-def known_issuers(engine: Engine) -> frozenset[bytes]:
-    """Comparable names of the issuers of all lodged certificates. Raises RepositoryUnavailableError."""
-    with reading(engine) as connection:
-        return frozenset(connection.execute(select(issuer.c.comparable)).scalars())
-
-
 def changed_by(engine: Engine, seq: int) -> Iterator[pa.RecordBatch]:
     """The certificates that a window changed, some at a time, as `CHANGED` says: status before (null: none) and after.
 

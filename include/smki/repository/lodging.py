@@ -1,38 +1,49 @@
 """Lodges certificates, in bulk and one by one the same way.
 
-* The same certificate again changes nothing.
+* A certificate is lodged when it verifies under a lodged authority (see `authorities`), in whatever order both are
+  offered: what names an issuer that is not known yet waits, on disk, until all else has been looked at.
 * Another body under the same issuer and serial number is a conflict: the lodged one stands.
+* The same certificate again is there already and is not verified again, so an interrupted run is simply run again. A
+  status that is stated beside it, and that may follow the lodged one, is applied with an event. N becomes I again only
+  where the offers are known to be later than what is lodged: an older file must not bring a certificate back.
 * What cannot be lodged goes to `rejected_lodgement` with its bytes and the reason, and the rest of the batch is lodged.
-  A private key's bytes go nowhere.
-* Each batch is one transaction; an interrupted run is simply run again.
-* Lodging is a certificate's first status event, in the same transaction.
+  A private key's bytes go nowhere. So what is offered is lodged, or there already, or kept with its reason.
+* Each batch is one transaction. Lodging is a certificate's first status event, in the same transaction.
 * A certificate that its issuer's current revocation list names is lodged with status R, unless it is offered as E. A
   Device Certificate is not revocable, so no list is asked.
 """
 
 import hashlib
+import os
+import pickle
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import psycopg
 import pyarrow as pa
 from asn1crypto import x509
 from sqlalchemy import Engine
 
 from smki.certificates.batch_reading import REFUSED, BatchReader, FieldBatch
-from smki.certificates.model import CertificateClass, Status
+from smki.certificates.model import CertificateClass, CertificateFields, Status
 from smki.certificates.names import comparable_name
 from smki.certificates.reading import is_private_key
-from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError
+from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError, UnknownIssuerError
+from smki.repository.authorities import Authorities, load_authorities
 from smki.repository.database import session
+from smki.repository.status import LEGAL
 
 _BATCH = 20_000  # certificates a transaction: tens of MB, whatever is lodged
 _BATCH_BYTES = 64 << 20  # of their bodies: a certificate may have 64 KiB, real ones have some hundred bytes
+_IN_MEMORY = 1 << 24  # bytes of offers that wait for their issuers; beyond it they are on disk
+_AT_ONCE = 500  # signatures that a thread verifies before it looks for more
 _ANALYSE_FROM = 100_000  # certificates after which the planner's statistics are renewed at once
 _LISTED = 100  # refusals that a report spells out; all of them are in rejected_lodgement
 
@@ -43,7 +54,7 @@ class Lodgement:
 
     body: bytes  # DER
     origin: str  # where it came from, for reports
-    status: Status = Status.IN_USE
+    status: Status | None = None  # None: not stated; it is lodged as in use
     manufacturing: bool = False
     recorded_at: datetime | None = None  # UTC; None: the database's clock
 
@@ -70,6 +81,8 @@ class LodgingReport:
     lodged: int = 0
     already_there: int = 0
     refused: int = 0
+    changed: int = 0  # of those already there: status changed to the one offered
+    kept_status: int = 0  # of those already there: the lodged status is later than the one offered, and stands
     classes: Counter[str] = field(default_factory=Counter)  # of what was lodged
     refusals: list[Refusal] = field(default_factory=list)  # the first hundred
 
@@ -80,19 +93,31 @@ class LodgingReport:
 
 # Held by whoever lodges certificates, and alone by whoever lodges a list: each sees all that the other has lodged.
 LISTS_LOCK = "hashtextextended('smki revocation lists', 0)"
-_SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'"  # a batch stays in memory
+# Joins with what is lodged go by its index: a batch has no statistics, and a scan of all would be planned for it.
+# A batch stays in memory.
+_SESSION = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET temp_buffers = '64MB'; SET work_mem = '64MB'"
 _STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS lodging (
   ordinal int, class text, issuer_id int, serial_number bytea, eui64 bytea, common_name text, role int2, usage text,
-  manufacturing bool, not_after timestamptz, body bytea, status text, note text, recorded_at timestamptz
+  manufacturing bool, not_after timestamptz, body bytea, status text, note text, recorded_at timestamptz,
+  stated bool, known bool DEFAULT false
 ) ON COMMIT DELETE ROWS
 """
-_COPY = "COPY lodging FROM STDIN (FORMAT BINARY)"
+_COPY = """
+COPY lodging (ordinal, class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after, body,
+              status, note, recorded_at, stated)
+FROM STDIN (FORMAT BINARY)
+"""
 _COPY_TYPES = (
     *("int4", "text", "int4", "bytea", "bytea", "text", "int2", "text"),
-    *("bool", "timestamptz", "bytea", "text", "text", "timestamptz"),
+    *("bool", "timestamptz", "bytea", "text", "text", "timestamptz", "bool"),
 )
 
+_KNOWN = """
+UPDATE lodging l SET known = true FROM certificate c
+WHERE (c.issuer_id, c.serial_number) = (l.issuer_id, l.serial_number) AND c.body = l.body
+RETURNING l.ordinal
+"""
 _INSERT = """
 WITH listed AS (
   SELECT issuer_id, serial_number, l.reason FROM lodging JOIN listed_certificate l USING (issuer_id, serial_number)
@@ -117,6 +142,29 @@ _CONFLICTS = """
 SELECT l.ordinal FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
 WHERE c.body <> l.body ORDER BY l.ordinal
 """
+# Of several offers of one certificate the last one counts.
+_LAST_STATED = """
+SELECT DISTINCT ON (issuer_id, serial_number) issuer_id, serial_number, body, ordinal, status, recorded_at, known
+FROM lodging WHERE stated ORDER BY issuer_id, serial_number, ordinal DESC
+"""
+_CHANGE = f"""
+WITH offered AS ({_LAST_STATED}), changed AS (
+  UPDATE certificate c SET status = o.status FROM offered o
+  WHERE (c.issuer_id, c.serial_number, c.body) = (o.issuer_id, o.serial_number, o.body)
+    AND (c.status || o.status = ANY(%(moves)s) OR (%(later)s AND o.known AND c.status = o.status))
+  RETURNING c.id, c.status, o.recorded_at
+)
+INSERT INTO status_event (certificate_id, status, reason, recorded_at)
+SELECT id, status, 'stated when it was offered again', coalesce(recorded_at, clock_timestamp())
+FROM changed ORDER BY id
+"""  # noqa: S608  # constants
+_UNCHANGED = f"""
+SELECT o.ordinal, c.status FROM ({_LAST_STATED}) o JOIN certificate c USING (issuer_id, serial_number)
+WHERE c.body = o.body AND c.status <> o.status ORDER BY o.ordinal
+"""  # noqa: S608  # constants
+_BACK_IN_USE = Status.NOT_IN_USE + Status.IN_USE
+_LATER_MOVES = [old + new for old, allowed in LEGAL.items() for new in allowed]
+_MOVES = [move for move in _LATER_MOVES if move != _BACK_IN_USE]
 _REJECT = """
 INSERT INTO rejected_lodgement (sha256, body, origin, reason) VALUES (%s, %s, %s, %s)
 ON CONFLICT (sha256) DO UPDATE
@@ -129,58 +177,250 @@ def lodge(
     engine: Engine,
     offers: Iterable[Lodgement | Refusal],
     *,
-    ca_class: CertificateClass | None = None,
+    later: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> LodgingReport:
-    """Lodges what is offered, in its order; `progress` hears the number of offers dealt with after each batch.
+    """Lodges what is offered, in its order but authorities first; `progress` hears after each batch how many are done.
 
-    `ca_class` is the class of CA certificates whose name does not say it. A `Refusal` among the offers (a file that its
-    reader could not make sense of) is recorded like any other. Raises RepositoryUnavailableError.
+    `later`: every status that is stated is later than all that is lodged, and is an event even where it is the same. A
+    `Refusal` among the offers (a file that its reader could not make sense of) is recorded like any other. Raises
+    RepositoryUnavailableError.
     """
-    report = LodgingReport()
-    reader = BatchReader(ca_class)
-    issuers: dict[bytes, int] = {}
-    remaining = iter(offers)
-    with session(engine) as connection:
+    with session(engine) as connection, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as verifying:
         connection.exec_driver_sql(_SESSION)
+        authorities = load_authorities(connection)
         connection.commit()
         database: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-        with ThreadPoolExecutor(1) as ahead:  # reads the next batch while PostgreSQL stores this one
-            upcoming = ahead.submit(_read_batch, remaining, reader)
-            while (batch := upcoming.result()) is not None:
-                upcoming = ahead.submit(_read_batch, remaining, reader)
-                with database.transaction():
-                    _lodge_batch(database, batch, issuers, report)
-                progress(report.offered)
-        if report.lodged >= _ANALYSE_FROM:
+        run = _Run(database, authorities, verifying, later, progress)
+        waiting = _Waiting()
+        run.lodge_all(offers, waiting)
+        while waiting.count and run.is_anything_new:
+            offers, waiting = waiting.offers(), _Waiting()
+            run.lodge_all(offers, waiting)
+        run.lodge_all(waiting.offers(), None)
+        if run.report.lodged >= _ANALYSE_FROM:
             database.execute("ANALYZE certificate, status_event, body_hash")
             database.commit()
-    return report
+    return run.report
 
 
-@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Offers whose issuers are not known yet: in a file, however many there are."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed once it is read
+        self.count = 0
+
+    def add(self, offer: Lodgement) -> None:
+        pickle.dump(offer, self._file)
+        self.count += 1
+
+    def offers(self) -> Iterator[Lodgement]:
+        """What waits, in its order; once."""
+        with self._file:
+            self._file.seek(0)
+            for _ in range(self.count):
+                yield pickle.load(self._file)  # noqa: S301  # written by `add`, in a file without a name
+
+
+@dataclass(slots=True)
 class _Batch:
     offers: list[Lodgement]
     fields: FieldBatch  # of the offers
     refusals: list[Refusal]
 
+    def profile(self, row: int) -> CertificateFields:
+        return self.fields.profiles[int(self.fields.profile[row])]
+
+    def rows(self, wanted: Callable[[int, CertificateFields], bool]) -> list[int]:
+        """The rows of certificates whose profile, of that number, is wanted."""
+        chosen = [wanted(number, profile) for number, profile in enumerate(self.fields.profiles)]
+        return np.flatnonzero(np.array([*chosen, False])[self.fields.profile]).tolist()  # the last one is for REFUSED
+
+    def refuse(self, row: int, error: CertificateRefusedError) -> None:
+        body = b"" if isinstance(error, PrivateKeyRefusedError) else self.offers[row].body
+        self.refusals.append(Refusal(body, self.offers[row].origin, error))
+
+
+class _Run:
+    """One call of `lodge`: what it knows, and what became of the offers so far."""
+
+    def __init__(
+        self,
+        database: psycopg.Connection[Any],
+        authorities: Authorities,
+        verifying: ThreadPoolExecutor,
+        later: bool,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.report = LodgingReport()
+        self.is_anything_new = False  # whether the last pass lodged an authority
+        self._database, self._authorities, self._verifying = database, authorities, verifying
+        self._later, self._progress = later, progress
+        self._issuers: dict[bytes, int] = {}
+        self._reader = BatchReader()
+
+    def lodge_all(self, offers: Iterable[Lodgement | Refusal], waiting: _Waiting | None) -> None:
+        """Lodges or refuses what names a known issuer; the rest waits or, having waited, is refused."""
+        self.is_anything_new = False
+        remaining = iter(offers)
+        with ThreadPoolExecutor(1) as ahead:  # reads the next batch while PostgreSQL stores this one
+            upcoming = ahead.submit(_read_batch, remaining, self._reader)
+            while (batch := upcoming.result()) is not None:
+                upcoming = ahead.submit(_read_batch, remaining, self._reader)
+                with self._database.transaction():
+                    self._lodge_batch(batch, waiting)
+                self._progress(self.report.offered)
+
+    def _lodge_batch(self, batch: _Batch, waiting: _Waiting | None) -> None:
+        self._database.execute(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
+        unknown = self._lodge_authorities(batch)
+        is_known = [self._authorities.issuer_of(profile).is_known for profile in batch.fields.profiles]
+        others = batch.rows(lambda number, profile: profile.certificate_class is not None and is_known[number])
+        self._store(batch, others, self._find_forged)
+        unknown += batch.rows(lambda number, profile: profile.certificate_class is not None and not is_known[number])
+        for row in unknown:
+            if waiting is not None:
+                waiting.add(batch.offers[row])
+            else:
+                batch.refuse(row, self._authorities.refusal(batch.offers[row].body, batch.profile(row)))
+        if batch.refusals:
+            keep_refused(self._database, batch.refusals)
+        self.report.refused += len(batch.refusals)
+        self.report.refusals += batch.refusals[: _LISTED - len(self.report.refusals)]
+
+    def _lodge_authorities(self, batch: _Batch) -> list[int]:
+        """Lodges the authorities of a batch, each after those above it; returns the rows of unknown issuers."""
+        left = batch.rows(lambda _, profile: profile.certificate_class is None)
+        unchecked = False  # only what is left when all others are lodged
+        while left:
+            classes: dict[int, CertificateClass] = {}
+            unknown = []
+            for row in left:
+                try:
+                    classes[row] = self._authorities.class_of(
+                        batch.offers[row].body, batch.profile(row), unchecked=unchecked
+                    )
+                except UnknownIssuerError:
+                    unknown.append(row)
+                except CertificateRefusedError as error:
+                    batch.refuse(row, error)
+            for row in self._store(batch, list(classes), lambda _batch, _rows: [], classes):
+                self._authorities.add(batch.offers[row].body, classes[row])
+                self.is_anything_new = True
+            if not classes and unchecked:
+                return unknown
+            left, unchecked = unknown, not classes
+        return []
+
+    def _store(
+        self,
+        batch: _Batch,
+        rows: list[int],
+        find_forged: Callable[[_Batch, list[int]], list[int]],
+        classes: Mapping[int, CertificateClass] | None = None,
+    ) -> list[int]:
+        """Lodges rows of a batch but those that are forged; returns what is in the repository of them now."""
+        if not rows:
+            return []
+        database, report = self._database, self.report
+        database.execute(_STAGING)
+        issuer_ids = [issuer_id(database, profile.issuer, self._issuers) for profile in batch.fields.profiles]
+        with database.cursor().copy(_COPY) as copy:
+            copy.set_types(_COPY_TYPES)
+            for row in _rows(batch, rows, issuer_ids, classes or {}):
+                copy.write_row(row)
+        known = {ordinal for (ordinal,) in database.execute(_KNOWN)}
+        forged = find_forged(batch, [row for row in rows if row not in known])
+        if forged:
+            database.execute("DELETE FROM lodging WHERE ordinal = ANY(%s)", [forged])
+        lodged = dict(database.execute(_INSERT).fetchall())
+        already_there = len(rows) - len(forged) - sum(lodged.values())
+        refused = self._look_at_lodged(batch) if already_there else []
+        database.execute("DELETE FROM lodging")
+        report.lodged += sum(lodged.values())
+        report.classes.update(lodged)
+        report.already_there += already_there - len(refused)
+        gone = {*forged, *refused}
+        return [row for row in rows if row not in gone]
+
+    def _find_forged(self, batch: _Batch, rows: list[int]) -> list[int]:
+        """The rows whose signatures do not verify, which are refused."""
+        issuers = [self._authorities.issuer_of(profile) for profile in batch.fields.profiles]
+
+        def verify(some: Sequence[int]) -> list[int]:
+            return [row for row in some if not issuers[batch.fields.profile[row]].admits(batch.offers[row].body)]
+
+        pieces = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+        forged = [row for found in self._verifying.map(verify, pieces) for row in found]
+        for row in forged:
+            batch.refuse(row, issuers[batch.fields.profile[row]].refusal())
+        return forged
+
+    def _look_at_lodged(self, batch: _Batch) -> list[int]:
+        """Applies statuses that are stated for what is there already; returns rows that are refused: conflicts."""
+        moves = {"moves": _LATER_MOVES if self._later else _MOVES, "later": self._later}
+        self.report.changed += self._database.execute(_CHANGE, moves).rowcount
+        conflicts = [ordinal for (ordinal,) in self._database.execute(_CONFLICTS)]
+        for row in conflicts:
+            batch.refuse(row, _conflict())
+        back = []
+        for row, lodged in self._database.execute(_UNCHANGED):
+            offered = batch.offers[row].status
+            if self._later or lodged + (offered or "") == _BACK_IN_USE:
+                batch.refuse(row, _not_applied(lodged, offered))
+                back.append(row)
+            else:
+                self.report.kept_status += 1
+        return conflicts + back
+
 
 def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -> _Batch | None:
-    batch: list[Lodgement | Refusal] = []
+    read: list[Lodgement | Refusal] = []
     size = 0
     for offer in islice(remaining, _BATCH):
-        batch.append(offer)
+        read.append(offer)
         size += len(offer.body)
         if size > _BATCH_BYTES:
             break
-    if not batch:
+    if not read:
         return None
-    refusals = [offer for offer in batch if isinstance(offer, Refusal)]
-    offers = [offer for offer in batch if isinstance(offer, Lodgement)]
-    fields = reader.read(pa.array([offer.body for offer in offers], pa.binary()))
-    _refuse_revoked_devices(offers, fields)
-    refusals += [_refusal(offers[row], error) for row, error in sorted(fields.refused.items())]
-    return _Batch(offers, fields, refusals)
+    offers = [offer for offer in read if isinstance(offer, Lodgement)]
+    batch = _Batch(
+        offers,
+        reader.read(pa.array([offer.body for offer in offers], pa.binary())),
+        [offer for offer in read if isinstance(offer, Refusal)],
+    )
+    _refuse_revoked_devices(offers, batch.fields)
+    for row, error in sorted(batch.fields.refused.items()):
+        batch.refuse(row, error)
+    return batch
+
+
+def _rows(
+    batch: _Batch, rows: list[int], issuer_ids: list[int], classes: Mapping[int, CertificateClass]
+) -> Iterator[tuple[object, ...]]:
+    fields = batch.fields
+    serials, eui64s = fields.serial_numbers.to_pylist(), fields.eui64s.to_pylist()
+    for row in rows:
+        offer, profile = batch.offers[row], batch.profile(row)
+        yield (
+            row,
+            classes.get(row, profile.certificate_class),
+            issuer_ids[fields.profile[row]],
+            serials[row],
+            eui64s[row],
+            profile.common_name,
+            profile.role,
+            profile.usage,
+            offer.manufacturing,
+            profile.not_after,
+            offer.body,
+            offer.status or Status.IN_USE,
+            profile.note,
+            offer.recorded_at,
+            offer.status is not None,
+        )
 
 
 def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None:
@@ -195,56 +435,6 @@ def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None
                 "a Device Certificate is not revocable, and it is offered with status R.",
                 next_step="find out what became of the Device and lodge it with that status.",
             )
-
-
-def _lodge_batch(
-    database: psycopg.Connection[Any], batch: _Batch, issuers: dict[bytes, int], report: LodgingReport
-) -> None:
-    offers, fields, refusals = batch.offers, batch.fields, batch.refusals
-    database.execute(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
-    issuer_ids = [issuer_id(database, profile.issuer, issuers) for profile in fields.profiles]
-
-    database.execute(_STAGING)
-    with database.cursor().copy(_COPY) as copy:
-        copy.set_types(_COPY_TYPES)
-        for row in _rows(offers, fields, issuer_ids):
-            copy.write_row(row)
-    lodged = dict(database.execute(_INSERT).fetchall())
-    rest = len(offers) - len(fields.refused) - sum(lodged.values())
-    conflicts = [_conflict(offers[ordinal]) for (ordinal,) in database.execute(_CONFLICTS)] if rest else []
-    refusals = refusals + conflicts
-    if refusals:
-        keep_refused(database, refusals)
-
-    report.lodged += sum(lodged.values())
-    report.already_there += rest - len(conflicts)
-    report.refused += len(refusals)
-    report.classes.update(lodged)
-    report.refusals += refusals[: _LISTED - len(report.refusals)]
-
-
-def _rows(offers: list[Lodgement], fields: FieldBatch, issuer_ids: list[int]) -> Iterator[tuple[object, ...]]:
-    serials, eui64s = fields.serial_numbers.to_pylist(), fields.eui64s.to_pylist()
-    for ordinal, (offer, profile_index) in enumerate(zip(offers, fields.profile.tolist(), strict=True)):
-        if profile_index == REFUSED:
-            continue
-        profile = fields.profiles[profile_index]
-        yield (
-            ordinal,
-            profile.certificate_class,
-            issuer_ids[profile_index],
-            serials[ordinal],
-            eui64s[ordinal],
-            profile.common_name,
-            profile.role,
-            profile.usage,
-            offer.manufacturing,
-            profile.not_after,
-            offer.body,
-            offer.status,
-            profile.note,
-            offer.recorded_at,
-        )
 
 
 def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal]) -> None:
@@ -264,10 +454,6 @@ def issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes,
     return known[name]
 
 
-def _refusal(offer: Lodgement, error: CertificateRefusedError) -> Refusal:
-    return Refusal(b"" if isinstance(error, PrivateKeyRefusedError) else offer.body, offer.origin, error)
-
-
 def _may_be_kept(refusal: Refusal) -> bool:
     """Whether no private key is among the bytes, for whatever reason they were refused."""
     return not isinstance(refusal.error, PrivateKeyRefusedError) and not is_private_key(refusal.body)
@@ -278,14 +464,24 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
-def _conflict(offer: Lodgement) -> Refusal:
-    error = CertificateRefusedError(
+def _conflict() -> CertificateRefusedError:
+    return CertificateRefusedError(
         "certificate",
         "another certificate is lodged under the same issuer and serial number (RFC 5280, 4.1.2.2).",
         "The lodged one stands; these bytes and this reason are kept.",
         next_step="ask the issuer which of the two it issued.",
     )
-    return Refusal(offer.body, offer.origin, error)
+
+
+def _not_applied(lodged: str, offered: Status | None) -> CertificateRefusedError:
+    return CertificateRefusedError(
+        "certificate",
+        f"it is lodged with status {lodged} and offered with {offered}, and nothing says which of the two is later."
+        if lodged + (offered or "") == _BACK_IN_USE
+        else f"it is lodged with status {lodged}, which cannot become {offered}.",
+        f"Status {lodged} stands; this reason is kept.",
+        next_step="find out which status it has; `smki certificate set-status` changes it.",
+    )
 
 
 def _rejected_row(refusal: Refusal) -> tuple[bytes, bytes, str, str]:

@@ -46,7 +46,7 @@ _BUNDLES = ("PKCS7", "PKCS #7 SIGNED DATA", "CMS")
 
 
 def offers_of(
-    paths: Iterable[Path], status: Status, *, manufacturing: bool = False, schema: Path = _SCHEMA
+    paths: Iterable[Path], status: Status | None = None, *, manufacturing: bool = False, schema: Path = _SCHEMA
 ) -> Iterator[Offer]:
     """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file has none.
 
@@ -62,7 +62,7 @@ def offers_of(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    status: Status
+    status: Status | None  # where a file has none; None: not stated
     manufacturing: bool
     schema: Path
 

@@ -110,10 +110,30 @@ status_event = Table(
     Index("status_event_unclaimed_idx", "certificate_id", postgresql_where=text("window_seq IS NULL")),
 )
 
+_AUTHORITY_CLASS = "class IN ('OCA', 'DCA')"
+
+trusted_root = Table(
+    "trusted_root",
+    metadata,
+    Column("sha256", LargeBinary, primary_key=True, comment="of the CA certificate's DER"),
+    Column("class", Text, CheckConstraint(_AUTHORITY_CLASS, "class"), nullable=False),
+    _when("stated_at", nullable=False, server_default=_NOW),
+)
+
+unchecked_issuer = Table(
+    "unchecked_issuer",
+    metadata,
+    Column("comparable", LargeBinary, primary_key=True, comment="equal for equal Names (RFC 5280, 7.1)"),
+    Column("name", LargeBinary, nullable=False, comment="the issuer's Name, DER"),
+    Column("class", Text, CheckConstraint(_AUTHORITY_CLASS, "class"), nullable=False),
+    Column("reason", Text, nullable=False, comment="why its certificate cannot be had"),
+    _when("stated_at", nullable=False, server_default=_NOW),
+)
+
 delta_window = Table(
     "delta_window",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False, comment="1, 2, 3 … without holes"),
+    Column("seq", Integer, primary_key=True, autoincrement=False, comment="1, 2, 3 … without holes; 0: a baseline"),
     Column("business_date", Date, nullable=False, unique=True),
     _when("cutoff", nullable=False),
     _when("closed_at", nullable=False, server_default=_NOW),
@@ -121,6 +141,9 @@ delta_window = Table(
     Column("changed", Text, nullable=False, comment="set digest of the certificates that the delta holds"),
     Column("entered", Text, nullable=False, comment="set digest of what came into status I"),
     Column("departed", Text, nullable=False, comment="set digest of what left status I"),
+    Column(
+        "taken_over", Boolean, nullable=False, server_default=text("false"), comment="its file was published before"
+    ),
 )
 
 rejected_lodgement = Table(

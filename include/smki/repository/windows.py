@@ -4,7 +4,7 @@
   One statement does it, under a lock; so each event is in exactly one window, whatever clocks, late commits, late runs
   or backfills do. An event that is committed late falls into the next window, never between two.
 * A closed window never changes. Windows are numbered 1, 2, 3 … and follow each other day by day without holes: a run
-  that is days late closes the missed windows one by one, oldest first.
+  that is days late closes the missed windows one by one, oldest first. Number 0 is the baseline of a take-over.
 * The first window is that of the day on which the oldest event is covered. Days before it are owed by nobody: they have
   no window.
 * The state as of window w is, for each certificate, its last event (in the order of ids, see `status`) among those with
@@ -84,6 +84,23 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
                 _refuse_future(connection, to, cut_off(to))
                 closed.append(_close(connection, (seq or 0) + 1, day, cut_off(day)))
     return closed
+
+
+def close_taken_over(engine: Engine, day: date, cutoff: datetime, check: Callable[[Window], None]) -> Window:
+    """Closes the window of a day whose file was taken over from another publisher; `check` may refuse it by an error.
+
+    It holds what that file says and nothing else: what has expired becomes E in the first window of our own. The first
+    one is number 0. Raises WindowError for another day than the next one, RepositoryUnavailableError.
+    """
+    with session(engine) as connection, connection.begin():
+        connection.execute(text("LOCK TABLE delta_window IN EXCLUSIVE MODE"))
+        columns = delta_window.c
+        seq, last = connection.execute(select(func.max(columns.seq), func.max(columns.business_date))).one()
+        if last is not None and day != last + timedelta(days=1):
+            raise WindowError(f"window of {day}", f"the newest window is that of {last}.")
+        window = _close(connection, 0 if seq is None else seq + 1, day, cutoff, taken_over=True)
+        check(window)
+    return window
 
 
 def find_window(engine: Engine, business_date: date) -> Window:
@@ -221,8 +238,10 @@ def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
     return int(connection.execute(_EXPIRE, values).scalar_one())
 
 
-def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Window:
-    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount + _expire(connection, seq, cutoff)
+def _close(connection: Connection, seq: int, day: date, cutoff: datetime, *, taken_over: bool = False) -> Window:
+    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
+    if not taken_over:
+        events += _expire(connection, seq, cutoff)
     changed = entered = departed = SetDigest()
     connection.execute(text("SET LOCAL enable_hashagg = off"))  # it would have all hashes in memory; a sort spills
     for before, after, hashes in connection.execute(_MOVES, {"seq": seq}, execution_options={"yield_per": 1}):
@@ -242,6 +261,7 @@ def _close(connection: Connection, seq: int, day: date, cutoff: datetime) -> Win
             changed=str(changed),
             entered=str(entered),
             departed=str(departed),
+            taken_over=taken_over,
         )
         .returning(*delta_window.c)
     ).one()

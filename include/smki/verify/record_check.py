@@ -32,7 +32,7 @@ from smki.annex_b.reading import decode_body, record_of
 from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
-from smki.certificates.model import CertificateClass, CertificateFields, Status
+from smki.certificates.model import AUTHORITY, CertificateClass, CertificateFields, Status
 from smki.certificates.names import comparable_name
 from smki.certificates.reading import holds_armoured_key
 from smki.certificates.set_digest import SetDigest
@@ -68,7 +68,7 @@ class RecordFigures:
 ROWS = pa.schema(
     {
         "status": pa.string(),
-        "class": pa.string(),
+        "class": pa.string(),  # of an authority AUTHORITY
         "issuer": pa.binary(),  # Name, DER
         "serial_number": pa.binary(),  # big-endian magnitude
         "role": pa.int16(),
@@ -114,8 +114,8 @@ class RecordChecker:
             records=len(columns.bodies),
             set_digest=SetDigest.of_hashes(hashes),
             statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
-            classes=_count(fields, lambda profile: str(profile.certificate_class)),
-            issuers=_count(fields, lambda profile: comparable_name(profile.issuer)),
+            classes=_count(fields, lambda profile: profile.certificate_class or AUTHORITY),
+            issuers=_count(fields, lambda profile: profile.issuer),
             keys=_keys(fields),
             hashes=b"".join(hashes),
             manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
@@ -303,7 +303,7 @@ def _hashes(bodies: pa.BinaryArray) -> list[bytes]:
 def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> pa.Table:
     columns = [
         statuses,
-        _by_profile(fields, lambda profile: str(profile.certificate_class)),
+        _by_profile(fields, lambda profile: profile.certificate_class or AUTHORITY),
         _by_profile(fields, lambda profile: comparable_name(profile.issuer), pa.binary()),
         fields.serial_numbers,
         _by_profile(fields, lambda profile: profile.role, pa.int16()),

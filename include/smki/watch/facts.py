@@ -117,11 +117,11 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     """What is known of all that is due from the business date `first` on. Raises RepositoryUnavailableError."""
     begin = datetime.combine(first - timedelta(days=1), datetime.min.time(), UTC)
     with reading(engine) as connection:
-        # Window 0 is what was taken over: its own files were published before.
+        # What was taken over was published before.
         taken_over, first_window = connection.execute(
             select(
-                func.min(delta_window.c.business_date).filter(delta_window.c.seq == 0),
-                func.min(delta_window.c.business_date).filter(delta_window.c.seq > 0),
+                func.max(delta_window.c.business_date).filter(delta_window.c.taken_over),
+                func.min(delta_window.c.business_date),
             )
         ).one()
         windows = taken_over + timedelta(days=1) if taken_over else first_window

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from smki.certificates.model import Status
+from smki.certificates.model import CertificateClass, Status
+from smki.repository.authorities import UncheckedIssuer, state_unchecked_issuers, trust_roots
 from smki.repository.lodging import Lodgement, LodgingReport, lodge
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki_demo.generator.history import Lodged, StatusChanged, make_history
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import issue_lists
-from smki_demo.generator.volume import volume_bodies
+from smki_demo.generator.volume import ISSUER, volume_bodies
 
 _PKI_VALID_FROM = datetime(2015, 1, 1, tzinfo=UTC)  # old enough for ten-year-old certificates that expire
 Progress = Callable[[int], None]
@@ -31,6 +32,7 @@ def fill_with_history(
 ) -> LodgingReport:
     """Lodges a history that ends at `end` 00:00 UTC, at its own times; `progress` hears how many are lodged so far."""
     total = LodgingReport()
+    trust_roots(engine, pki.trusted_roots)
     for day in make_history(pki, end, days, certificates):
         offers = (
             Lodgement(event.body, "generated", event.status, recorded_at=event.at)
@@ -56,10 +58,17 @@ def fill_with_history(
     return total
 
 
+def state_look_alikes(engine: Engine) -> None:
+    """States that the issuer of look-alikes cannot be had, without which they are refused."""
+    reason = "look-alikes for measurements, which nobody signed"
+    state_unchecked_issuers(engine, [UncheckedIssuer(ISSUER.public_bytes(), CertificateClass.DCA, reason)])
+
+
 def fill_with_volume(
     engine: Engine, count: int, *, seed: int, recorded_at: datetime | None, progress: Progress = lambda _done: None
 ) -> LodgingReport:
     """Lodges `count` look-alikes, all in status I."""
+    state_look_alikes(engine)
 
     def offers() -> Iterator[Lodgement]:
         for bodies in volume_bodies(count, seed=seed):

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 from asn1crypto import core
@@ -27,8 +28,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.name import _ASN1Type  # the only way to say BIT STRING in a Name
 from cryptography.x509.oid import NameOID
 
-from smki.certificates.model import Role, Usage
+from smki.certificates.model import CertificateClass, Role, Usage
 from smki.errors import ConfigurationError
+from smki.repository.authorities import TrustedRoot
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,12 @@ class Pki:
     def authorities(self) -> tuple[Authority, Authority, Authority, Authority]:
         """Root OCA, Issuing OCA, Root DCA, Issuing DCA."""
         return self.root_oca, self.issuing_oca, self.root_dca, self.issuing_dca
+
+    @property
+    def trusted_roots(self) -> list[TrustedRoot]:
+        """Root OCA and Root DCA, as an operator states them."""
+        classes = {CertificateClass.OCA: self.root_oca, CertificateClass.DCA: self.root_dca}
+        return [TrustedRoot(sha256(root.der).digest(), of_class) for of_class, root in classes.items()]
 
     def ca_certificates(self) -> list[bytes]:
         """Root OCA, Issuing OCA, Root DCA, Issuing DCA, as DER."""

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from smki.certificates.model import Usage
 from smki_demo.generator.pki import device_builder, hardware_module_name
 
-_ISSUER = x509.Name(
+ISSUER = x509.Name(
     [
         x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "TEST VOLUME"),
         x509.NameAttribute(NameOID.COMMON_NAME, "LOOK"),
@@ -141,7 +141,7 @@ def _big_endian(words: NDArray[np.uint64]) -> Bytes:
 def _template(hardware_type: str, usage: Usage, long_r: bool, long_s: bool) -> _Template:
     key = ec.derive_private_key(1, ec.SECP256R1())  # any key, but always the same
     builder = device_builder(
-        _ISSUER,
+        ISSUER,
         _ISSUER_KEY_IDENTIFIER,
         key.public_key(),
         usage,

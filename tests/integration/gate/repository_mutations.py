@@ -75,9 +75,9 @@ REPOSITORY: dict[str, tuple[str, Make, str]] = {
         in_sql("UPDATE certificate SET body = :key WHERE id = 60", key=KEY_DER),
         "xml.key-material",
     ),
-    "issuers changed in the repository": (
+    "issuer that nobody has stated any more": (
         FULL,
-        in_sql("UPDATE issuer SET comparable = comparable || '\\x00'"),
+        in_sql("TRUNCATE unchecked_issuer"),
         "xml.issuers",
     ),
     "event written into a closed window": (FULL, in_world(written_into_a_closed_window), "full.count"),

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, text
 
-from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, reference
+from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, reference, trust_pki
 from smki.certificates.model import Role, Status
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
@@ -254,6 +254,7 @@ def lived(world: World, signed: list[bytes]) -> None:
     expired and revoked.
     """
     engine = world.engine
+    trust_pki(engine, world.pki)
     lodge_bodies(engine, [*signed, *look_alikes(60)], during(1))
     suppliers = [body for body in signed if read_certificate(body).role == Role.SUPPLIER]
     before = look_alikes(60)

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from builders import look_alikes, name, self_made, with_not_before, with_null_parameters, with_serial
+from builders import look_alikes, with_not_before, with_null_parameters, with_serial
 from smki.certificates.batch_reading import REFUSED, BatchReader
-from smki.certificates.model import CertificateClass
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError
 from smki_demo.generator.pki import Pki
@@ -15,14 +14,14 @@ from smki_demo.generator.pki import Pki
 DEVICES = look_alikes(40)
 
 
-def check(reader: BatchReader, bodies: list[bytes], ca_class: CertificateClass | None = None) -> None:
+def check(reader: BatchReader, bodies: list[bytes]) -> None:
     """The batch reader says of each what the single reader says, field by field."""
     batch = reader.read(pa.array(bodies, pa.binary()))
     assert len(batch.profile) == len(batch.serial_numbers) == len(batch.eui64s) == len(bodies)
     serials, eui64s = batch.serial_numbers.to_pylist(), batch.eui64s.to_pylist()
     for row, body in enumerate(bodies):
         try:
-            fields = read_certificate(body, ca_class)
+            fields = read_certificate(body)
         except CertificateRefusedError as refusal:
             expected = (type(refusal), str(refusal))
             assert (type(batch.refused[row]), str(batch.refused[row])) == expected
@@ -144,12 +143,6 @@ def test_date_with_more_or_fewer_digits_is_read_as_by_the_single_reader(signed: 
 def test_certificates_that_a_strict_parser_refuses_keep_their_note(signed: list[bytes]) -> None:
     odd = [with_null_parameters(body) for body in signed[-6:]]
     check(BatchReader(), [*odd, *signed[-6:], *odd])
-
-
-def test_class_of_cas_is_told_to_the_batch_reader_too() -> None:
-    bodies = [self_made(name("07", "ABC"), serial=number) for number in range(1 << 62, (1 << 62) + 3)]
-    check(BatchReader(), bodies)
-    check(BatchReader(CertificateClass.DCA), bodies, CertificateClass.DCA)
 
 
 def test_more_profiles_than_templates_are_read_as_one_by_one(pki: Pki) -> None:

@@ -61,7 +61,7 @@ def test_every_real_certificate_is_what_its_file_name_says(real_certificates: di
 def test_signed_pki_is_read_as_made(signed: list[bytes]) -> None:
     fields = [read_certificate(body) for body in signed]
     assert [f.common_name for f in fields[:4]] == ["OCA0", "OCA1", "DCA0", "DCA1"]
-    assert [f.certificate_class for f in fields[:4]] == ["OCA", "OCA", "DCA", "DCA"]
+    assert [f.certificate_class for f in fields[:4]] == [None] * 4
     assert all(f.usage is None and f.role is None and f.eui64 is None for f in fields[:4])
     assert all(f.eui64 and f.role is not None for f in fields[4:34])
     assert [f.certificate_class for f in fields[34:]] == ["DEVICE"] * 12
@@ -169,7 +169,6 @@ SIGNS = {"usages": ["digital_signature"], "ca": False}
 @pytest.mark.parametrize(
     ("body", "rule"),
     [
-        (self_made(name("07", "ABCD")), "OCA nor DCA"),
         (self_made(name("07", "OCA\n")), "XML"),
         (self_made(name("07", "OCA\0")), "XML"),
         (self_made(name("02", None, EUI64), name("07", "OCA\0"), **SIGNS), "issuer's Name"),
@@ -196,16 +195,14 @@ def test_certificate_of_no_known_profile_is_refused_with_the_rule(body: bytes, r
         read_certificate(body)
 
 
-def test_ca_whose_name_does_not_say_its_class_takes_the_one_it_is_told() -> None:
-    body = self_made(name("07", "ABCD"))
-    assert read_certificate(body, CertificateClass.DCA).certificate_class is CertificateClass.DCA
-    told_otherwise = self_made(name("07", "OCA1"))
-    assert read_certificate(told_otherwise, CertificateClass.DCA).certificate_class is CertificateClass.OCA
+@pytest.mark.parametrize("common_name", ["ABCD", "OCA1", "LOCAL DCA"])
+def test_name_of_an_authority_says_nothing_of_its_class(common_name: str) -> None:
+    assert read_certificate(self_made(name("07", common_name))).certificate_class is None
 
 
 def test_ca_without_a_subject_to_publish_is_refused() -> None:
     with pytest.raises(CertificateRefusedError, match="EUI-64"):
-        read_certificate(self_made(name("07")), CertificateClass.OCA)
+        read_certificate(self_made(name("07")))
 
 
 def test_several_identifiers_are_refused() -> None:

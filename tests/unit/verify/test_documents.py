@@ -54,7 +54,7 @@ def test_file_of_all_classes_passes_with_its_figures(signed: list[bytes], tmp_pa
     verified = verify_parts(tmp_path, (HEAD, rendered(signed), TAIL), in_segments=in_segments)
     assert verified.records == len(signed)
     assert verified.set_digest == SetDigest.of(signed)
-    assert verified.classes == {"OCA": 2, "DCA": 2, "ORGANISATION": 30, "DEVICE": 12}
+    assert verified.classes == {"CA": 4, "ORGANISATION": 30, "DEVICE": 12}
     assert verified.statuses == {"I": len(signed)}
     assert verified.xml_bytes == len(HEAD) + len(rendered(signed)) + len(TAIL)
 

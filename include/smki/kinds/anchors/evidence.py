@@ -25,7 +25,7 @@ from smki.kinds.anchors.files import HeldCertificate, own_certificates
 from smki.kinds.anchors.production import REGION_OF, digest_of, render_set
 from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.kinds.extracts.checks import SegmentRow
-from smki.kinds.extracts.evidence import segment_rows, xml_rows
+from smki.kinds.extracts.evidence import issuers_of, segment_rows, xml_rows
 from smki.obligations.catalogue import AnchorPart, Obligation
 from smki.repository.holdings import certificate_in_words
 from smki.verify.marks import Marks
@@ -131,6 +131,7 @@ def _region_evidence(read: _Set, part: AnchorPart, region: Region) -> Evidence:
         file=(*xml_rows(read.source, obligation.file, verification), RegionRow(octets_fault, wan_provider_fault)),
         rows={SegmentRow: segment_rows(verification), OwnRow: own},
         figures=(RECORDS.figure(verification.records), BYTES.figure(verification.bytes)),
+        remarks=tuple(issuers_of(read.source, verification)[1]),
     )
 
 

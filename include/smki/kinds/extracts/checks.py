@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from smki.certificates.model import CertificateClass, Status
+from smki.certificates.model import AUTHORITY, CertificateClass, Status
 from smki.gate.checks import (
     GZIP,
     NAME,
@@ -156,10 +156,10 @@ XML = (
     ),
     Check(
         "xml.issuers",
-        "A certificate of an issuer that the repository does not know came from somewhere else.",
+        "A certificate whose issuer is no lodged authority was signed by nobody that a Party trusts.",
         XmlRow.issuer_fault,
         NO_FAULT,
-        "every issuer is known to the repository",
+        "every issuer is a lodged authority, or stated as one whose certificate cannot be had",
     ),
 )
 
@@ -340,7 +340,7 @@ DELTA = (
             tuple(
                 sorted(
                     f"{certificate_class} {move}"
-                    for certificate_class in CertificateClass
+                    for certificate_class in (AUTHORITY, CertificateClass.ORGANISATION, CertificateClass.DEVICE)
                     for move in _LEGAL_MOVES
                     if not (certificate_class is CertificateClass.DEVICE and move.endswith(Status.REVOKED))
                 )

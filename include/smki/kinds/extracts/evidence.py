@@ -44,6 +44,7 @@ from smki.kinds.extracts.delta_records import compare_with_window
 from smki.kinds.extracts.differences import MOST_NAMED, confirm_duplicates, full_differences
 from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
+from smki.repository.authorities import issuer_faults
 from smki.repository.database import reading
 from smki.repository.holdings import (
     Named,
@@ -52,7 +53,6 @@ from smki.repository.holdings import (
     count_manufacturing,
     digests_of_statuses,
     in_use_past_end,
-    known_issuers,
 )
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
@@ -202,8 +202,7 @@ def delta_evidence(examined: _Examined) -> Evidence:
 
 def xml_rows(source: Source, expected_name: str, verification: Verification) -> tuple[NameRow, GzipRow, XmlRow]:
     """What is said of any examined Annex B file as a whole."""
-    known = known_issuers(source.engine)
-    unknown = {name: count for name, count in verification.issuers.items() if bytes.fromhex(name) not in known}
+    unknown, _ = issuers_of(source, verification)
 
     def faults(kind: Fault) -> str:
         return " ".join(fault.rule for fault in verification.faults if fault.fault is kind)
@@ -214,11 +213,16 @@ def xml_rows(source: Source, expected_name: str, verification: Verification) -> 
         XmlRow(
             content_fault=faults(Fault.CONTENT),
             duplicate_fault=faults(Fault.DUPLICATE),
-            issuer_fault=f"{sum(unknown.values()):,} records of {len(unknown)} unknown issuers" if unknown else "",
+            issuer_fault="; ".join(unknown),
             records=verification.records,
             set_digest=str(verification.set_digest),
         ),
     )
+
+
+def issuers_of(source: Source, verification: Verification) -> tuple[list[str], list[str]]:
+    """What is wrong with the issuers of an examined file, and what its reader has to know of them."""
+    return issuer_faults(source.engine, {bytes.fromhex(name): count for name, count in verification.issuers.items()})
 
 
 def segment_rows(verification: Verification, statuses: Collection[Status] = (Status.IN_USE,)) -> tuple[SegmentRow, ...]:
@@ -256,6 +260,7 @@ def _evidence(
         rows=rows,
         figures=tuple(figure for figure in figures if not unread or figure.name in OF_THE_FILE),
         concerned=concerned,
+        remarks=tuple(issuers_of(examined.source, verification)[1]),
         unread=unread,
     )
 

@@ -1,0 +1,138 @@
+"""Takes over what another publisher, or this one before its database was lost, has published.
+
+* A full extract is the state of its day: window 0, the baseline. The deltas after it are the windows after that, a day
+  each without holes, with the statuses that they state.
+* Each status takes effect at its file's cut-off, and each file is one window, so that the state as of every day is the
+  one that was published. The set digest of what a window changed has to be that of its file, or it is not closed.
+* A take-over begins in a repository that holds nothing else. It is resumed by the same call: what is there is not
+  lodged again, and a file whose window is closed is compared with it only.
+* Days up to the last window that was taken over are owed by nobody: their files have been published.
+"""
+
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+
+from smki.certificates.set_digest import SetDigest
+from smki.errors import TakeOverError
+from smki.obligations.catalogue import UserGuide
+from smki.repository.database import reading
+from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer, lodge
+from smki.repository.sources import offers_of
+from smki.repository.tables import status_event
+from smki.repository.windows import Window, close_taken_over, list_windows
+
+_BATCH = 10_000  # certificates whose hashes are summed at once
+Progress = Callable[[str, int], None]  # hears a file's name, and how many of its certificates are dealt with
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A file that was taken over."""
+
+    name: str
+    window: Window
+    lodged: int  # certificates that no file before it has
+    changed: int  # certificates of files before it whose status it states
+
+
+def take_over(
+    engine: Engine,
+    guide: UserGuide,
+    full: Path,
+    deltas: Sequence[Path],
+    progress: Progress = lambda _name, _done: None,
+) -> Iterator[TakenOver]:
+    """Takes over a full extract and the deltas after it, in any order; yields each file once its window is closed.
+
+    Raises TakeOverError for files that do not follow each other, what cannot be lodged and a repository with other
+    content; RepositoryUnavailableError.
+    """
+    days = _order(guide, full, deltas)
+    closed = {window.business_date: window for window in list_windows(engine)}
+    if not closed:
+        _need_nothing_else(engine, full, guide.delta.cut_off.at(min(days)))
+    for day, file in days.items():
+        read = _Reading(file, guide.delta.cut_off.at(day))
+        if (window := closed.get(day)) is not None:
+            collections.deque(read.offers(), 0)
+            read.compare(window)
+            yield TakenOver(file.name, window, 0, 0)
+        else:
+            report = lodge(engine, read.offers(), later=file != full, progress=partial(progress, file.name))
+            if report.refused:
+                raise TakeOverError(
+                    file.name,
+                    f"{report.refused:,} of its {report.offered:,} certificates cannot be lodged. The first: "
+                    f"{report.refusals[0].error}",
+                )
+            window = close_taken_over(engine, day, read.cut_off, read.compare)
+            yield TakenOver(file.name, window, report.lodged, report.changed)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """An extract while it is read."""
+
+    file: Path
+    cut_off: datetime  # UTC
+    digest: SetDigest = field(default_factory=SetDigest)  # of the certificates that have been read
+
+    def offers(self) -> Iterator[Lodgement | Refusal]:
+        """What it holds, each with the instant at which its status takes effect."""
+        offers = offers_of([self.file])
+        while batch := list(islice(offers, _BATCH)):
+            lodgements = [offer for offer in batch if isinstance(offer, Lodgement)]
+            self.digest += SetDigest.of(offer.body for offer in lodgements)
+            for offer in batch:
+                if isinstance(offer, RevocationListOffer):
+                    raise TakeOverError(self.file.name, "it is a revocation list.")
+                yield replace(offer, recorded_at=self.cut_off) if isinstance(offer, Lodgement) else offer
+
+    def compare(self, window: Window) -> None:
+        """Raises TakeOverError unless the window is what the file, read to its end, says."""
+        if window.changed != self.digest:
+            raise TakeOverError(
+                self.file.name,
+                f"it has {self.digest.count:,} certificates with set digest {self.digest} and window {window.seq} has "
+                f"{window.changed.count:,} with {window.changed}.",
+            )
+
+
+def _order(guide: UserGuide, full: Path, deltas: Sequence[Path]) -> dict[date, Path]:
+    """The files by day, the full extract first. Raises TakeOverError unless they follow each other."""
+    first = guide.full.day_of(full.name)
+    if first is None:
+        raise TakeOverError(full.name, f"its name is not that of a full extract ({guide.full.file}).")
+    days = {first: full}
+    by_day: dict[date, Path] = {}
+    for file in deltas:
+        if (day := guide.delta.day_of(file.name)) is None:
+            raise TakeOverError(file.name, f"its name is not that of a delta ({guide.delta.file}).")
+        if day in by_day:
+            raise TakeOverError(file.name, f"{by_day[day]} is of the same day.")
+        by_day[day] = file
+    for day in sorted(day for day in by_day if day > first):
+        before = max(days)
+        if day != before + timedelta(days=1):
+            missing = guide.delta.file_name(before + timedelta(days=1))
+            raise TakeOverError(by_day[day].name, f"{missing} has to be taken over before it.")
+        days[day] = by_day[day]
+    return days
+
+
+def _need_nothing_else(engine: Engine, full: Path, cut_off: datetime) -> None:
+    with reading(engine) as connection:
+        others = select(func.count()).select_from(status_event).where(status_event.c.recorded_at != cut_off)
+        if count := connection.execute(others).scalar_one():
+            raise TakeOverError(
+                full.name,
+                f"a take-over begins in an empty repository, and this one has {count:,} changes of status.",
+                next_step="make a new database, `smki init` it, state the trusted roots and take over into that.",
+            )

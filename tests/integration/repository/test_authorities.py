@@ -1,0 +1,248 @@
+"""What may be lodged, by whom it is signed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from builders import have_not, lodge_bodies, look_alikes, name, reference, self_made, trust, with_serial
+from conftest import NewRepository
+from smki.certificates.model import CertificateClass, Status
+from smki.errors import CertificateRefusedError, UnknownIssuerError
+from smki.repository.authorities import (
+    UncheckedIssuer,
+    list_trusted_roots,
+    list_unchecked_issuers,
+    state_unchecked_issuers,
+)
+from smki.repository.lodging import Lodgement, LodgingReport, lodge
+from smki.repository.tables import certificate, rejected_lodgement
+from smki_demo.generator.pki import Authority, Pki, organisations
+from smki_demo.generator.volume import ISSUER
+
+VALID_FROM = datetime(2025, 1, 1, tzinfo=UTC)
+OCA, DCA = CertificateClass.OCA, CertificateClass.DCA
+
+
+@pytest.fixture
+def stranger(new_repository: NewRepository) -> Engine:
+    """A repository to which nobody has stated anything yet."""
+    engine = new_repository()
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE trusted_root, unchecked_issuer"))
+    return engine
+
+
+def classes(engine: Engine) -> dict[bytes, str]:
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(select(certificate.c.body, certificate.c["class"]))}
+
+
+def refused(report: LodgingReport) -> list[type[Exception]]:
+    return [type(refusal.error) for refusal in report.refusals]
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """A PKI whose CA names say nothing: roots Z0 and Y0, under each of which two keys sign by one name."""
+
+    root_oca: Authority
+    root_dca: Authority
+    first: Authority  # Z1, under the OCA root
+    second: Authority  # Z1 again, with another key
+    device: Authority  # ODCA1, under the DCA root
+
+    @property
+    def authorities(self) -> list[bytes]:
+        return [one.der for one in (self.root_oca, self.root_dca, self.first, self.second, self.device)]
+
+
+@pytest.fixture(scope="module")
+def nameless() -> Nameless:
+    root_oca, root_dca = Authority.root("Z0", VALID_FROM), Authority.root("Y0", VALID_FROM)
+    return Nameless(
+        root_oca,
+        root_dca,
+        root_oca.issuing("Z1", VALID_FROM),
+        root_oca.issuing("Z1", VALID_FROM),
+        root_dca.issuing("ODCA1", VALID_FROM),
+    )
+
+
+def issued_by(oca: Authority, dca: Authority) -> list[bytes]:
+    pki = Pki(oca, oca, dca, dca)
+    return [*organisations(pki, VALID_FROM), *pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)]
+
+
+def test_class_of_an_authority_is_that_of_its_root_whatever_names_say(stranger: Engine, nameless: Nameless) -> None:
+    trust(stranger, OCA, nameless.root_oca.der)
+    trust(stranger, DCA, nameless.root_dca.der)
+    report = lodge_bodies(stranger, nameless.authorities)
+    assert (report.lodged, report.refused) == (5, 0)
+    expected = dict.fromkeys((one.der for one in (nameless.root_oca, nameless.first, nameless.second)), "OCA")
+    assert classes(stranger) == expected | dict.fromkeys((nameless.root_dca.der, nameless.device.der), "DCA")
+
+
+def test_several_keys_that_sign_under_one_name_are_each_found(stranger: Engine, nameless: Nameless) -> None:
+    trust(stranger, OCA, nameless.root_oca.der)
+    trust(stranger, DCA, nameless.root_dca.der)
+    bodies = [*issued_by(nameless.first, nameless.device), *issued_by(nameless.second, nameless.device)]
+    report = lodge_bodies(stranger, [*nameless.authorities, *bodies])
+    assert (report.lodged, report.refused) == (len(bodies) + 5, 0)
+
+
+@pytest.mark.parametrize(
+    "order", [lambda bodies: bodies, lambda bodies: bodies[::-1]], ids=["above first", "below first"]
+)
+def test_authorities_and_what_they_signed_are_offered_in_any_order(
+    stranger: Engine, pki: Pki, signed: list[bytes], order: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    trust(stranger, OCA, pki.root_oca.der)
+    trust(stranger, DCA, pki.root_dca.der)
+    report = lodge_bodies(stranger, order(signed))
+    assert (report.lodged, report.refused, report.offered) == (46, 0, 46)
+    assert report.classes == {"OCA": 2, "DCA": 2, "ORGANISATION": 30, "DEVICE": 12}
+
+
+def test_authority_in_a_later_batch_lodges_what_waited_for_it(
+    stranger: Engine, pki: Pki, signed: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smki.repository.lodging._BATCH", 3)
+    monkeypatch.setattr("smki.repository.lodging._IN_MEMORY", 1)
+    trust(stranger, OCA, pki.root_oca.der)
+    trust(stranger, DCA, pki.root_dca.der)
+    heard: list[int] = []
+    offers = [Lodgement(body, "test") for body in signed[::-1]]
+    report = lodge(stranger, offers, progress=heard.append)
+    assert (report.lodged, report.refused) == (46, 0)
+    assert heard == sorted(heard)
+    assert heard[-1] == 46
+
+
+def test_root_that_nobody_trusts_is_refused_with_all_below_it(stranger: Engine, pki: Pki, signed: list[bytes]) -> None:
+    trust(stranger, OCA, pki.root_oca.der)
+    report = lodge_bodies(stranger, signed)
+    assert report.classes == {"OCA": 2, "ORGANISATION": 30}
+    assert (report.refused, set(refused(report))) == (14, {UnknownIssuerError})
+    with stranger.connect() as connection:
+        kept = set(connection.execute(select(rejected_lodgement.c.body)).scalars())
+    assert kept == set(signed) - classes(stranger).keys()
+
+
+def test_refused_for_its_issuer_is_lodged_once_the_issuer_is(stranger: Engine, pki: Pki, signed: list[bytes]) -> None:
+    assert lodge_bodies(stranger, signed[4:]).refused == 42
+    trust(stranger, OCA, pki.root_oca.der)
+    trust(stranger, DCA, pki.root_dca.der)
+    lodge_bodies(stranger, signed[:4])
+    assert lodge_bodies(stranger, signed[4:]).lodged == 42
+
+
+def forgeries(pki: Pki) -> Iterator[tuple[str, bytes]]:
+    identifier = name("02", eui64=b"\x02SMKI\x02\0\1")
+    yield (
+        "self-made under the issuer's name",
+        self_made(identifier, pki.issuing_oca.name, usages=["digital_signature"], ca=False),
+    )
+    device, _ = pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)
+    yield "changed after it was signed", with_serial(device, b"\x01\x02\x03")
+    yield "look-alike", look_alikes(1)[0]
+    yield "self-made CA", self_made(name("07", "OCA1"))
+    yield "self-made CA under the root's name", self_made(name("07", "OCA2"), pki.root_oca.name)
+    impostor = Authority.root("OCA0", VALID_FROM)  # the root's name and another key
+    yield "CA of an impostor", impostor.issuing("OCA1", VALID_FROM).der
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_forgery_is_refused(stranger: Engine, pki: Pki, signed: list[bytes], number: int) -> None:
+    trust(stranger, OCA, pki.root_oca.der)
+    trust(stranger, DCA, pki.root_dca.der)
+    lodge_bodies(stranger, signed)
+    _, forged = list(forgeries(pki))[number]
+    report = lodge_bodies(stranger, [forged])
+    assert (report.lodged, report.refused) == (0, 1)
+    assert isinstance(report.refusals[0].error, CertificateRefusedError)
+    assert forged not in classes(stranger)
+
+
+def test_statement_that_an_issuer_cannot_be_had_admits_no_forgery_of_a_lodged_key(
+    repository: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    lodge_bodies(repository, signed)  # every issuer is stated as one that cannot be had, too
+    device, _ = pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)
+    assert lodge_bodies(repository, [with_serial(device, b"\x01\x02\x03")]).refused == 1
+
+
+def test_issuer_that_cannot_be_had_is_stated_once_and_its_certificates_are_lodged(stranger: Engine) -> None:
+    bodies = look_alikes(3)
+    assert lodge_bodies(stranger, bodies).refused == 3
+    have_not(stranger, DCA, ISSUER)
+    have_not(stranger, OCA, ISSUER)  # what was stated first stands
+    assert lodge_bodies(stranger, bodies).lodged == 3
+    assert [(one.name, one.certificate_class) for one in list_unchecked_issuers(stranger)] == [
+        (ISSUER.public_bytes(), DCA)
+    ]
+
+
+def test_issuing_authority_whose_root_cannot_be_had_verifies_what_it_signed(
+    stranger: Engine, nameless: Nameless
+) -> None:
+    have_not(stranger, OCA, nameless.root_oca.name)
+    have_not(stranger, DCA, nameless.root_dca.name)
+    bodies = issued_by(nameless.first, nameless.device)
+    report = lodge_bodies(stranger, [*bodies, nameless.first.der, nameless.device.der])
+    assert (report.lodged, report.refused) == (len(bodies) + 2, 0)
+    assert classes(stranger)[nameless.first.der] == "OCA"
+    assert list_trusted_roots(stranger) == []
+
+
+def test_real_certificates_are_lodged_with_their_issuers_stated(
+    stranger: Engine, real_certificates: dict[str, bytes]
+) -> None:
+    bodies = list(real_certificates.values())
+    report = lodge_bodies(stranger, bodies)
+    assert report.refused == len(bodies)
+    issuers = {reference(body).issuer or b"" for body in bodies}
+    state_unchecked_issuers(stranger, [UncheckedIssuer(issuer, OCA, "test") for issuer in issuers])
+    assert lodge_bodies(stranger, bodies).lodged == len(bodies)
+
+
+@pytest.mark.parametrize(
+    ("lodged", "offered", "becomes", "refused"),
+    [
+        ("I", "R", "R", 0),
+        ("I", "N", "N", 0),
+        ("P", "I", "I", 0),
+        ("N", "E", "E", 0),
+        ("R", "I", "R", 0),
+        ("E", "R", "E", 0),
+        ("I", "P", "I", 0),
+        ("N", "I", "N", 1),
+    ],
+)
+def test_status_of_a_lodged_certificate_goes_forward_only(
+    repository: Engine, signed: list[bytes], lodged: str, offered: str, becomes: str, refused: int
+) -> None:
+    body = signed[5]
+    lodge_bodies(repository, [body], status=Status(lodged))
+    report = lodge(repository, [Lodgement(body, "test", Status(offered))])
+    assert (report.offered, report.refused, report.changed) == (1, refused, int(becomes != lodged))
+    with repository.connect() as connection:
+        statuses = connection.execute(text("SELECT status FROM status_event ORDER BY id")).scalars().all()
+        assert connection.execute(select(certificate.c.status)).scalars().all() == [becomes]
+    assert statuses == [lodged] + [becomes] * (becomes != lodged)
+
+
+def test_several_statuses_in_one_batch_end_with_the_last(repository: Engine, signed: list[bytes]) -> None:
+    offers = [Lodgement(signed[5], "test", Status(letter)) for letter in "PIR"]
+    report = lodge(repository, offers)
+    assert (report.lodged, report.already_there, report.refused) == (1, 2, 0)
+    with repository.connect() as connection:
+        assert connection.execute(select(certificate.c.status)).scalars().all() == ["R"]
+
+
+def test_status_that_nobody_states_changes_nothing(repository: Engine, signed: list[bytes]) -> None:
+    lodge_bodies(repository, [signed[5]], status=Status.NOT_IN_USE)
+    report = lodge(repository, [Lodgement(signed[5], "test")])
+    assert (report.already_there, report.changed, report.kept_status, report.refused) == (1, 0, 0, 0)

@@ -1,0 +1,164 @@
+"""Taking over what was published before: by others, or by this repository until its database was lost."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from builders import (
+    change,
+    contents_of,
+    cut_off,
+    day,
+    document,
+    during,
+    in_use,
+    lodge_bodies,
+    produced,
+    record_of,
+    state_as_of,
+    zipped,
+)
+from conftest import NewRepository
+from smki.certificates.model import Status
+from smki.errors import TakeOverError
+from smki.obligations.catalogue import UserGuide
+from smki.repository.tables import status_event
+from smki.repository.takeover import take_over
+from smki.repository.windows import close_windows, in_use_digest, list_windows
+
+
+@dataclass(frozen=True)
+class Published:
+    """A repository and its files, oldest first."""
+
+    engine: Engine
+    full: Path
+    deltas: list[Path]
+
+
+@pytest.fixture
+def published(new_repository: NewRepository, user_guide: UserGuide, signed: list[bytes], tmp_path: Path) -> Published:
+    """A FULL of day 7 and the DELTs of days 8 … 10, with every kind of move in them."""
+    engine = new_repository()
+    lodge_bodies(engine, signed[:30], during(1))
+    change(engine, signed[6:8], Status.NOT_IN_USE, during(2))
+    close_windows(engine, day(7), cut_off)
+    files = [produced(engine, user_guide.full, day(7), tmp_path)[0]]
+    lodge_bodies(engine, signed[30:], during(8), Status.PENDING)
+    change(engine, signed[8:9], Status.REVOKED, during(8, 13))
+    change(engine, signed[6:7], Status.IN_USE, during(8, 14))
+    change(engine, signed[34:36], Status.IN_USE, during(9))
+    change(engine, signed[9:10], Status.NOT_IN_USE, during(9, 13))
+    change(engine, signed[9:10], Status.IN_USE, during(9, 14))  # there and back within one window
+    change(engine, signed[10:11], Status.EXPIRED, during(10))
+    for window in (8, 9, 10):
+        close_windows(engine, day(window), cut_off)
+        files.append(produced(engine, user_guide.delta, day(window), tmp_path)[0])
+    return Published(engine, files[0], files[1:])
+
+
+def test_rebuilt_from_its_files_a_repository_has_the_same_state_on_each_day(
+    published: Published, repository: Engine, user_guide: UserGuide
+) -> None:
+    taken_over = list(take_over(repository, user_guide, published.full, published.deltas[::-1]))
+    assert [one.window.seq for one in taken_over] == [0, 1, 2, 3]
+    assert [one.window.business_date for one in taken_over] == [day(7), day(8), day(9), day(10)]
+    for one, seq in zip(taken_over, (7, 8, 9, 10), strict=True):
+        assert in_use_digest(repository, one.window.seq) == in_use_digest(published.engine, seq)
+    theirs = {window.business_date: window.changed for window in list_windows(published.engine)}
+    assert all(one.window.changed == theirs[one.window.business_date] for one in taken_over[1:])
+    # What was N before the FULL and has not changed since stands in none of the files.
+    before = state_as_of(published.engine, 10)
+    after = state_as_of(repository, 3)
+    assert after.items() <= before.items()
+    assert set(before.values()) == {"I", "N", "P", "R", "E"}
+    assert [before[body] for body in before.keys() - after.keys()] == ["N"]
+
+
+def test_rebuilt_repository_goes_on_the_next_day(
+    published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes], tmp_path: Path
+) -> None:
+    list(take_over(repository, user_guide, published.full, published.deltas))
+    for engine in (published.engine, repository):
+        change(engine, signed[11:12], Status.REVOKED, during(11))
+        close_windows(engine, day(14), cut_off)
+        folder = tmp_path / str(engine.url.database)
+        folder.mkdir()
+        delta, _ = produced(engine, user_guide.delta, day(11), folder)
+        full, _ = produced(engine, user_guide.full, day(14), folder)
+        assert contents_of(delta) == {signed[11]: "R"}
+        assert set(contents_of(full)) == set(in_use(state_as_of(published.engine, 14)))
+
+
+def test_take_over_that_was_interrupted_goes_on(
+    published: Published, repository: Engine, user_guide: UserGuide
+) -> None:
+    going = take_over(repository, user_guide, published.full, published.deltas)
+    assert next(going).window.seq == 0
+    assert next(going).window.seq == 1
+    going.close()
+    again = list(take_over(repository, user_guide, published.full, published.deltas))
+    assert [(one.window.seq, one.lodged) for one in again][:2] == [(0, 0), (1, 0)]
+    assert in_use_digest(repository, 3) == in_use_digest(published.engine, 10)
+
+
+def test_file_whose_certificates_are_refused_closes_no_window_until_they_are_lodged(
+    published: Published, repository: Engine, user_guide: UserGuide
+) -> None:
+    with repository.begin() as connection:
+        connection.execute(text("CREATE TABLE kept AS TABLE trusted_root; TRUNCATE trusted_root, unchecked_issuer"))
+    with pytest.raises(TakeOverError) as error:
+        list(take_over(repository, user_guide, published.full, published.deltas))
+    assert error.value.item == published.full.name
+    assert list_windows(repository) == []
+    with repository.begin() as connection:
+        connection.execute(text("INSERT INTO trusted_root SELECT * FROM kept; DROP TABLE kept"))
+    list(take_over(repository, user_guide, published.full, published.deltas))
+    assert in_use_digest(repository, 3) == in_use_digest(published.engine, 10)
+
+
+def test_missing_day_is_named(published: Published, repository: Engine, user_guide: UserGuide) -> None:
+    with pytest.raises(TakeOverError) as error:
+        list(take_over(repository, user_guide, published.full, [published.deltas[0], published.deltas[2]]))
+    assert published.deltas[1].name in error.value.rule
+
+
+@pytest.mark.parametrize("name", ["SMKIKR_FULL_2025-06-08.xml", "other.xml.gz", "SMKIKR_DELT_2025-13-08.xml.gz"])
+def test_file_of_another_name_is_refused(
+    published: Published, repository: Engine, user_guide: UserGuide, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / name
+    other.write_bytes(published.full.read_bytes())
+    with pytest.raises(TakeOverError) as error:
+        list(take_over(repository, user_guide, published.full, [other]))
+    assert error.value.item == name
+
+
+def test_take_over_begins_in_an_empty_repository_only(
+    published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes]
+) -> None:
+    lodge_bodies(repository, signed[:1])
+    with pytest.raises(TakeOverError):
+        list(take_over(repository, user_guide, published.full, published.deltas))
+
+
+def test_delta_that_does_not_follow_from_the_state_before_is_refused(
+    published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes], tmp_path: Path
+) -> None:
+    """A certificate that was revoked on day 8 cannot be in use on day 9."""
+    back = zipped(tmp_path, document([record_of(signed[8], "I")]), published.deltas[1].name)
+    with pytest.raises(TakeOverError) as error:
+        list(take_over(repository, user_guide, published.full, [published.deltas[0], back]))
+    assert error.value.item == back.name
+    assert [window.seq for window in list_windows(repository)] == [0, 1]
+
+
+def test_statuses_take_effect_at_the_cut_off_of_their_file(
+    published: Published, repository: Engine, user_guide: UserGuide
+) -> None:
+    list(take_over(repository, user_guide, published.full, published.deltas))
+    query = select(status_event.c.window_seq, status_event.c.recorded_at).distinct().order_by(status_event.c.window_seq)
+    with repository.connect() as connection:
+        assert connection.execute(query).all() == [(seq, cut_off(day(7 + seq))) for seq in range(4)]
