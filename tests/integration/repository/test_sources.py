@@ -283,7 +283,11 @@ def test_document_in_several_members_is_refused_as_verify_does_and_its_records_a
     assert "2 gzip members" in str(report.refusals[-1].error)
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), gzip.compress(gzip.compress(b"x")), b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", gzip.compress(b""), gzip.compress(gzip.compress(b"x")), b"\x1f\x8b"],
+    ids=["no bytes", "gzip of nothing", "gzip of gzip", "head of a gzip"],
+)
 def test_file_of_nothing_is_kept_with_its_reason(repository: Engine, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     assert lodge_paths(repository, tmp_path).refused == 1
