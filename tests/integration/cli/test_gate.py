@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from builders import cut_off, day, during, lodge_bodies, look_alikes, name, produced, self_made
+from builders import cut_off, day, during, lodge_bodies, look_alikes, name, produced, self_made, trust
+from smki.certificates.model import CertificateClass
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement
 from smki.obligations.catalogue import UserGuide
@@ -52,7 +53,9 @@ def test_file_of_authorities_passes_whatever_letters_their_names_have(
     repository: Engine, user_guide: UserGuide, tmp_path: Path
 ) -> None:
     names = ["OCA A & B", "OCA Müller", "DCA 電"]
-    lodge_bodies(repository, [self_made(name("07", text)) for text in names], during(1))
+    bodies = [self_made(name("07", text)) for text in names]
+    trust(repository, CertificateClass.OCA, *bodies)
+    lodge_bodies(repository, bodies, during(1))
     close_windows(repository, day(1), cut_off)
     delta, _ = produced(repository, user_guide.delta, day(1), tmp_path)
     said = judged({"SMKI_DATABASE_URL": libpq_url(repository), "SMKI_VAR": str(tmp_path / "var")}, delta, code=0)

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from builders import change, lodge_bodies, look_alikes, name, reference, self_made, with_serial
-from smki.certificates.model import Status
+from builders import change, lodge_bodies, look_alikes, name, reference, self_made, trust, with_serial
+from smki.certificates.model import CertificateClass, Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
 from smki.repository.status import CertificateReference, StatusChange, expire, set_statuses
 from smki.repository.tables import certificate, status_event
@@ -84,6 +84,7 @@ def test_certificates_whose_end_has_passed_expire_and_the_others_do_not(reposito
         self_made(name("00", f"OCA{number}"), serial=0x5E1F_3ADE_0000_0001 + number, not_after=end)
         for number, end in enumerate(ends)
     ]
+    trust(repository, CertificateClass.OCA, *bodies)
     lodge_bodies(repository, bodies)
     change(repository, bodies[3:4], Status.REVOKED)
     assert expire(repository, NOW) == 2

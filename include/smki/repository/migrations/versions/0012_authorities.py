@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.LargeBinary, primary_key=True, comment="of the CA certificate's DER"),
         sa.Column("class", sa.Text, nullable=False),
         _stated_at(),
-        sa.CheckConstraint(in_classes, name="trusted_root_class_check"),
+        sa.CheckConstraint(in_classes, name="class"),
     )
     op.create_table(
         "unchecked_issuer",
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("class", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False, comment="why its certificate cannot be had"),
         _stated_at(),
-        sa.CheckConstraint(in_classes, name="unchecked_issuer_class_check"),
+        sa.CheckConstraint(in_classes, name="class"),
     )
     op.add_column(
         "delta_window",
