@@ -10,8 +10,8 @@ from asn1crypto import x509
 
 from smki.certificates.names import comparable_name
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 _REASON = "its certificates were lodged before signatures were verified"
 
