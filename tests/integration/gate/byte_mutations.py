@@ -67,7 +67,7 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     "last byte missing": (lambda o, _: o[:-1], "gzip.member", ""),
     "end block missing": (lambda o, _: o[:-10] + o[-8:], "gzip.member", "xml.inflates"),
     "no bytes": (lambda _, __: b"", "gzip.member", "gzip.member"),
-    "NUL bytes appended": (lambda o, _: o + bytes(512), "gzip.member", "xml.inflates"),
+    "NUL bytes appended": (lambda o, _: o + bytes(512), "gzip.member", "gzip.member"),
     "second, empty member": (lambda o, _: o + gzip.compress(b""), "gzip.member", "gzip.member"),
     "second member with XML": (lambda o, _: o + gzip.compress(b"<x/>"), "gzip.member", ""),
     "twice in a row": (lambda o, _: o + o, "", "gzip.member"),

@@ -207,13 +207,13 @@ REPOSITORY: dict[str, tuple[Judged, str, Verdict]] = {
     "its authority revoked": (after(authority_revoked), "list.signature", Verdict.FAIL),
     "listed and in use": (after(listed_and_in_use), "list.entries", Verdict.FAIL),
     "newest list lost": (after(newest_lost), "list.number", Verdict.HOLD),
-    "number gone back": (
-        after(lambda world, of: issue(world, of, listed(world, of), step=-1)),
+    "number gone back": (  # number 3 is lodged, and number 2 the newest that was published
+        after(lambda world, of: issue(world, of, listed(world, of), step=-2)),
         "list.number",
         Verdict.HOLD,
     ),
     "number given twice": (
-        after(lambda world, of: issue(world, of, listed(world, of), step=0)),
+        after(lambda world, of: issue(world, of, listed(world, of), step=-1)),
         "list.number",
         Verdict.HOLD,
     ),

@@ -206,6 +206,7 @@ UNUSUAL: dict[str, tuple[str, Make, str, Stage | None]] = {
         Stage.OPEN,
     ),
     "certificate in use past its end": (FULL, in_world(ended), "records.expired", Stage.OPEN),
+    "certificate lodged in use past its end": (DELTA, in_world(ended), "records.expired", Stage.OPEN),
     "removals only": (DELTA, taken_out_of_use(5), "delta.mix", Stage.OPEN),
     "delta stored without compression": (DELTA, stored, "delta.bytes", None),
     "none for ten days": (DELTA, unpublished(DELTA, 60), "delta.silence", Stage.CLOSED),
