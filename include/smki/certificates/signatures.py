@@ -6,11 +6,14 @@
 * A key that cannot be used here (another algorithm, a curve that nobody implements) is None, and verifies nothing.
 """
 
-from asn1crypto import parser, x509
+from asn1crypto import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from smki.certificates.der import SEQUENCE, contents, only
+from smki.certificates.reading import PARSE_ERRORS
 
 PublicKey = ec.EllipticCurvePublicKey
 
@@ -19,30 +22,27 @@ _ECDSA = {  # by the object identifier's content: 1.2.840.10045.4.3.2 and so on
     bytes.fromhex("2a8648ce3d040303"): ec.ECDSA(SHA384()),
     bytes.fromhex("2a8648ce3d040304"): ec.ECDSA(SHA512()),
 }
-_NO_UNUSED_BITS = b"\0"  # first byte of a BIT STRING
 
 
 def public_key(certificate: x509.Certificate) -> PublicKey | None:
     """The key in a certificate, if it can verify anything here."""
     try:
         key = load_der_public_key(certificate.public_key.dump())
-    except (ValueError, UnsupportedAlgorithm):
+    except (UnsupportedAlgorithm, *PARSE_ERRORS):
         return None
     return key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
 
 def signature_verifies(der: bytes, key: PublicKey | None) -> bool:
     """Whether a certificate or a list (DER that can be read) is signed with `key`; other threads run meanwhile."""
-    contents = parser.parse(der)[4]
-    signed = contents[: parser.peek(contents)]
-    rest = contents[len(signed) :]
-    algorithm = rest[: parser.peek(rest)]
-    signature = parser.parse(rest[len(algorithm) :])[4]
-    ecdsa = _ECDSA.get(parser.parse(parser.parse(algorithm)[4])[4])
-    if key is None or ecdsa is None or signature[:1] != _NO_UNUSED_BITS:
+    signed, algorithm, signature = contents(der, only(der), SEQUENCE)
+    identifier, *_ = contents(der, algorithm, SEQUENCE)
+    ecdsa = _ECDSA.get(der[identifier.content : identifier.end])
+    unused_bits, value = der[signature.content], der[signature.content + 1 : signature.end]
+    if key is None or ecdsa is None or unused_bits:
         return False
     try:
-        key.verify(signature[1:], signed, ecdsa)
+        key.verify(value, der[signed.start : signed.end], ecdsa)
     except InvalidSignature:
         return False
     return True

@@ -29,12 +29,12 @@ from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, 
 
 from smki.certificates.model import CertificateClass, ListKind, Status
 from smki.certificates.names import comparable_name
+from smki.certificates.signatures import PublicKey, public_key, signature_verifies
 from smki.errors import DataError, RevocationListRefusedError, TransitionRefusedError
 from smki.kinds.revocation.reading import (
     Entry,
     RevocationListFields,
     read_revocation_list,
-    signature_verifies,
 )
 from smki.repository.database import writing
 from smki.repository.lodging import LISTS_LOCK, Refusal, RevocationListOffer, issuer_id, keep_refused
@@ -148,7 +148,7 @@ def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) ->
             next_step="lodge the issuer's certificate first, then the list again.",
         )
     for authority in authorities:
-        if not signature_verifies(der, authority.body):
+        if not signature_verifies(der, authority.key):
             continue
         if authority.certificate_class is not CertificateClass.OCA:
             raise RevocationListRefusedError(
@@ -167,7 +167,7 @@ def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) ->
 
 @dataclass(frozen=True, slots=True)
 class _Authority:
-    body: bytes
+    key: PublicKey | None
     certificate_class: CertificateClass
     is_self_issued: bool
     has_key: bool  # its key is the one that the list states
@@ -189,7 +189,7 @@ def _authorities(connection: Connection, fields: RevocationListFields) -> list[_
         if comparable_name(parsed.subject.dump()) == wanted:
             is_self_issued = comparable_name(parsed.issuer.dump()) == wanted
             has_key = fields.issuer_key is not None and parsed.key_identifier == fields.issuer_key
-            found.append(_Authority(body, CertificateClass(certificate_class), is_self_issued, has_key))
+            found.append(_Authority(public_key(parsed), CertificateClass(certificate_class), is_self_issued, has_key))
     return sorted(found, key=lambda authority: not authority.has_key)
 
 

@@ -20,10 +20,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from asn1crypto import core, crl, x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from smki.certificates.der import (
     BIT_STRING,
@@ -94,23 +90,6 @@ def read_revocation_list(der: bytes) -> RevocationListFields:
     except PARSE_ERRORS as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RevocationListRefusedError(ITEM, f"it is no revocation list ({detail}).") from error
-
-
-def signature_verifies(der: bytes, issuer_certificate: bytes) -> bool:
-    """Whether a list that can be read is signed with that certificate's key, as ecdsa-with-SHA256.
-
-    A key that cannot be read, as one on a curve that nobody knows here, signed nothing.
-    """
-    signed, _, signature = contents(der, only(der), SEQUENCE)
-    unused_bits, value = der[signature.content], der[signature.content + 1 : signature.end]
-    try:
-        key = load_der_public_key(x509.Certificate.load(issuer_certificate).public_key.dump())
-        if unused_bits or not isinstance(key, ec.EllipticCurvePublicKey):
-            return False
-        key.verify(value, der[signed.start : signed.end], ec.ECDSA(SHA256()))
-    except (InvalidSignature, UnsupportedAlgorithm, *PARSE_ERRORS):
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

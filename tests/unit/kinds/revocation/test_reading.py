@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from builders import look_alikes
 from smki.certificates.der import contents, only
 from smki.certificates.reading import is_revocation_list, read_certificate
+from smki.certificates.signatures import signature_verifies
 from smki.errors import RevocationListRefusedError
-from smki.kinds.revocation.reading import Entry, read_revocation_list, signature_verifies
+from smki.kinds.revocation.reading import Entry, read_revocation_list
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, Revoked, revocation_list
 
@@ -87,9 +88,9 @@ def test_empty_list_has_no_entries(pki: Pki) -> None:
 
 def test_signature_verifies_under_its_issuers_key_only(pki: Pki) -> None:
     der = signed(pki)
-    assert signature_verifies(der, pki.issuing_oca.der)
-    assert not signature_verifies(der, pki.root_oca.der)
-    assert not signature_verifies(der[:-1] + bytes([der[-1] ^ 1]), pki.issuing_oca.der)
+    assert signature_verifies(der, pki.issuing_oca.key.public_key())
+    assert not signature_verifies(der, pki.root_oca.key.public_key())
+    assert not signature_verifies(der[:-1] + bytes([der[-1] ^ 1]), pki.issuing_oca.key.public_key())
 
 
 def test_null_parameters_of_the_signature_algorithm_are_tolerated(pki: Pki) -> None:
@@ -99,7 +100,7 @@ def test_null_parameters_of_the_signature_algorithm_are_tolerated(pki: Pki) -> N
     assert read_revocation_list(der).number == 7
     parsed = crl.CertificateList.load(der)
     parsed["signature"] = pki.issuing_oca.key.sign(parsed["tbs_cert_list"].dump(), ec.ECDSA(SHA256()))
-    assert signature_verifies(parsed.dump(), pki.issuing_oca.der)
+    assert signature_verifies(parsed.dump(), pki.issuing_oca.key.public_key())
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def reason(code: int, *critical: bytes) -> bytes:
 def test_entry_that_rfc_5280_allows_is_read_though_libraries_refuse_some(pki: Pki, written: bytes, read: Entry) -> None:
     der = with_entries(pki, written)
     assert read_revocation_list(der).entries == (read,)
-    assert signature_verifies(der, pki.issuing_oca.der)
+    assert signature_verifies(der, pki.issuing_oca.key.public_key())
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_entry_that_rfc_5280_forbids_refuses_the_list_by_its_serial_number(pki: 
 def test_empty_sequence_of_entries_is_an_empty_list(pki: Pki) -> None:
     der = with_entries(pki)
     assert read_revocation_list(der).entries == ()
-    assert signature_verifies(der, pki.issuing_oca.der)
+    assert signature_verifies(der, pki.issuing_oca.key.public_key())
 
 
 def test_key_that_signed_is_stated_where_the_list_has_its_identifier(pki: Pki) -> None:
@@ -273,7 +274,7 @@ def test_damage_anywhere_is_refused_or_breaks_the_signature(pki: Pki, where: int
         read_revocation_list(damaged)
     except RevocationListRefusedError:
         return
-    assert not signature_verifies(damaged, pki.issuing_oca.der)
+    assert not signature_verifies(damaged, pki.issuing_oca.key.public_key())
 
 
 def test_lists_are_told_from_certificates(pki: Pki, signed: list[bytes]) -> None:
