@@ -114,4 +114,4 @@ def _value(value: core.Asn1Value) -> str:
     if not isinstance(native, str):
         return f"#{value.dump().hex()}"
     text = re.sub(r'([,+"\\<>;=]|^[ #]| $)', r"\\\1", native)
-    return "".join(letter if letter.isprintable() else f"\\{letter.encode().hex()}" for letter in text)
+    return "".join(letter if letter.isprintable() else "\\" + letter.encode().hex("\\") for letter in text)

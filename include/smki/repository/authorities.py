@@ -185,7 +185,8 @@ def trust_roots(engine: Engine, roots: Sequence[TrustedRoot]) -> int:
     """States trusted roots; returns how many were not yet. Raises RepositoryUnavailableError."""
     rows = [{"sha256": root.sha256, "class": root.certificate_class} for root in roots]
     with writing(engine) as connection:
-        return connection.execute(insert(trusted_root).values(rows).on_conflict_do_nothing()).rowcount
+        stated = insert(trusted_root).values(rows).on_conflict_do_nothing().returning(trusted_root.c.sha256)
+        return len(connection.execute(stated).all())
 
 
 def state_unchecked_issuers(engine: Engine, issuers: Sequence[UncheckedIssuer]) -> int:
@@ -200,7 +201,8 @@ def state_unchecked_issuers(engine: Engine, issuers: Sequence[UncheckedIssuer]) 
         for one in issuers
     ]
     with writing(engine) as connection:
-        return connection.execute(insert(unchecked_issuer).values(rows).on_conflict_do_nothing()).rowcount
+        stated = insert(unchecked_issuer).values(rows).on_conflict_do_nothing().returning(unchecked_issuer.c.name)
+        return len(connection.execute(stated).all())
 
 
 def list_trusted_roots(engine: Engine) -> list[TrustedRoot]:

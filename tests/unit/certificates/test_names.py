@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 from asn1crypto import core, parser
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.certificates.names import comparable_name, is_named
+from smki.certificates.names import comparable_name, is_named, name_in_words
 
 COMMON_NAME, UNIT, IDENTIFIER = "2.5.4.3", "2.5.4.11", "2.5.4.45"
 TYPES = {
@@ -148,3 +150,18 @@ def test_name_without_a_common_name_is_none_but_itself() -> None:
 def test_text_that_states_no_name_is_an_error_of_value() -> None:
     with pytest.raises(ValueError, match="CNN"):
         is_named(OCA1, "CNN=OCA1")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20))
+def test_name_in_words_states_that_name(text: str) -> None:
+    """Whatever its letters: a plus, a comma or a blank at its ends is no part of the form."""
+    unit, common_name = NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
+    name = x509.Name([x509.NameAttribute(unit, "07"), x509.NameAttribute(common_name, text)])
+    words = name_in_words(name.public_bytes())
+    assert words.endswith(",OU=07")
+    stated = x509.Name.from_rfc4514_string(words)
+    assert comparable_name(stated.public_bytes()) == comparable_name(name.public_bytes())
+
+
+def test_value_that_is_no_text_is_written_as_its_der() -> None:
+    assert name_in_words(name_of([(IDENTIFIER, 3, b"\0" + bytes(8))])) == f"{IDENTIFIER}=#0309{'00' * 9}"
