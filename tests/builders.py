@@ -35,7 +35,8 @@ from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki.repository.authorities import TrustedRoot, UncheckedIssuer, state_unchecked_issuers, trust_roots
 from smki.repository.database import libpq_url
-from smki.repository.lodging import Lodgement, LodgingReport, lodge
+from smki.repository.lodging import LodgingReport, lodge
+from smki.repository.offers import Lodgement
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_segment

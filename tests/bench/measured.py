@@ -23,14 +23,15 @@ def lodge(url: str, bodies: str, recorded_at: str) -> int:
     """`lodge` of DER bodies from a file, each behind its length, into an empty repository; how many were lodged."""
     from smki.repository import lodging
     from smki.repository.database import open_engine
+    from smki.repository.offers import Lodgement
     from smki_demo.generator.filling import state_look_alikes
 
     at = datetime.fromisoformat(recorded_at)
 
-    def offers() -> Iterator[lodging.Lodgement]:
+    def offers() -> Iterator[Lodgement]:
         with Path(bodies).open("rb", buffering=1 << 20) as stream:
             while length := stream.read(4):
-                yield lodging.Lodgement(stream.read(*struct.unpack(">I", length)), "measured", recorded_at=at)
+                yield Lodgement(stream.read(*struct.unpack(">I", length)), "measured", recorded_at=at)
 
     engine = open_engine(url)
     state_look_alikes(engine)

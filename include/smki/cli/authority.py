@@ -21,7 +21,7 @@ from smki.repository.authorities import (
     state_unchecked_issuers,
     trust_roots,
 )
-from smki.repository.lodging import Lodgement, Refusal
+from smki.repository.offers import Lodgement, Refusal
 from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 

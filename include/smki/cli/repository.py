@@ -25,6 +25,7 @@ from smki.cli.terminal import (
 from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.repository import lodging, status, windows
 from smki.repository.database import reading
+from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
 from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 from smki.repository.tables import body_hash, rejected_lodgement, revocation_list
@@ -55,13 +56,13 @@ def lodge(
     be offered with what they signed, in any order. What cannot be lodged is kept with its reason, and the rest is
     lodged: exit code 1 then.
     """
-    lists: list[lodging.RevocationListOffer] = []
+    lists: list[RevocationListOffer] = []
 
-    def certificates() -> Iterator[lodging.Lodgement | lodging.Refusal]:
+    def certificates() -> Iterator[Lodgement | Refusal]:
         """What is offered without the lists, which wait until their issuers are lodged."""
         schema = project.settings.annex_b_xsd
         for offer in offers_of(paths, as_status, manufacturing=manufacturing, schema=schema):
-            if isinstance(offer, lodging.RevocationListOffer):
+            if isinstance(offer, RevocationListOffer):
                 lists.append(offer)
             else:
                 yield offer

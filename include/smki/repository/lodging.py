@@ -13,15 +13,11 @@
   Device Certificate is not revocable, so no list is asked.
 """
 
-import hashlib
 import os
-import pickle
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -34,44 +30,17 @@ from sqlalchemy import Engine
 from smki.certificates.batch_reading import REFUSED, BatchReader, FieldBatch
 from smki.certificates.model import CertificateClass, CertificateFields, Status
 from smki.certificates.names import comparable_name
-from smki.certificates.reading import is_private_key
-from smki.errors import CertificateRefusedError, DataError, PrivateKeyRefusedError, UnknownIssuerError
+from smki.errors import CertificateRefusedError, PrivateKeyRefusedError, UnknownIssuerError
 from smki.repository.authorities import Authorities, load_authorities
 from smki.repository.database import session
+from smki.repository.offers import Lodgement, Refusal, Waiting, keep_refused, storable
 from smki.repository.status import LEGAL
 
 _BATCH = 20_000  # certificates a transaction: tens of MB, whatever is lodged
 _BATCH_BYTES = 64 << 20  # of their bodies: a certificate may have 64 KiB, real ones have some hundred bytes
-_IN_MEMORY = 1 << 24  # bytes of offers that wait for their issuers; beyond it they are on disk
 _AT_ONCE = 500  # signatures that a thread verifies before it looks for more
 _ANALYSE_FROM = 100_000  # certificates after which the planner's statistics are renewed at once
 _LISTED = 100  # refusals that a report spells out; all of them are in rejected_lodgement
-
-
-@dataclass(frozen=True, slots=True)
-class Lodgement:
-    """A certificate that is offered to the repository."""
-
-    body: bytes  # DER
-    origin: str  # where it came from, for reports
-    status: Status | None = None  # None: not stated; it is lodged as in use
-    manufacturing: bool = False
-    recorded_at: datetime | None = None  # UTC; None: the database's clock
-
-
-@dataclass(frozen=True, slots=True)
-class RevocationListOffer:
-    body: bytes  # DER
-    origin: str  # where it came from, for reports
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something that was not lodged; `body` is empty where there are none, or where they must not be kept."""
-
-    body: bytes
-    origin: str
-    error: DataError
 
 
 @dataclass(slots=True)
@@ -165,12 +134,6 @@ WHERE c.body = o.body AND c.status <> o.status ORDER BY o.ordinal
 _BACK_IN_USE = Status.NOT_IN_USE + Status.IN_USE
 _LATER_MOVES = [old + new for old, allowed in LEGAL.items() for new in allowed]
 _MOVES = [move for move in _LATER_MOVES if move != _BACK_IN_USE]
-_REJECT = """
-INSERT INTO rejected_lodgement (sha256, body, origin, reason) VALUES (%s, %s, %s, %s)
-ON CONFLICT (sha256) DO UPDATE
-SET offers = rejected_lodgement.offers + 1, last_offered_at = clock_timestamp(), origin = excluded.origin,
-    reason = excluded.reason
-"""
 
 
 def lodge(
@@ -192,35 +155,16 @@ def lodge(
         connection.commit()
         database: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         run = _Run(database, authorities, verifying, later, progress)
-        waiting = _Waiting()
+        waiting = Waiting()
         run.lodge_all(offers, waiting)
         while waiting.count and run.is_anything_new:
-            offers, waiting = waiting.offers(), _Waiting()
+            offers, waiting = waiting.offers(), Waiting()
             run.lodge_all(offers, waiting)
         run.lodge_all(waiting.offers(), None)
         if run.report.lodged >= _ANALYSE_FROM:
             database.execute("ANALYZE certificate, status_event, body_hash")
             database.commit()
     return run.report
-
-
-class _Waiting:
-    """Offers whose issuers are not known yet: in a file, however many there are."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed once it is read
-        self.count = 0
-
-    def add(self, offer: Lodgement) -> None:
-        pickle.dump(offer, self._file)
-        self.count += 1
-
-    def offers(self) -> Iterator[Lodgement]:
-        """What waits, in its order; once."""
-        with self._file:
-            self._file.seek(0)
-            for _ in range(self.count):
-                yield pickle.load(self._file)  # noqa: S301  # written by `add`, in a file without a name
 
 
 @dataclass(slots=True)
@@ -260,7 +204,7 @@ class _Run:
         self._issuers: dict[bytes, int] = {}
         self._reader = BatchReader()
 
-    def lodge_all(self, offers: Iterable[Lodgement | Refusal], waiting: _Waiting | None) -> None:
+    def lodge_all(self, offers: Iterable[Lodgement | Refusal], waiting: Waiting | None) -> None:
         """Lodges or refuses what names a known issuer; the rest waits or, having waited, is refused."""
         self.is_anything_new = False
         remaining = iter(offers)
@@ -272,7 +216,7 @@ class _Run:
                     self._lodge_batch(batch, waiting)
                 self._progress(self.report.offered)
 
-    def _lodge_batch(self, batch: _Batch, waiting: _Waiting | None) -> None:
+    def _lodge_batch(self, batch: _Batch, waiting: Waiting | None) -> None:
         self._database.execute(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
         unknown = self._lodge_authorities(batch)
         is_known = [self._authorities.issuer_of(profile).is_known for profile in batch.fields.profiles]
@@ -437,31 +381,15 @@ def _refuse_revoked_devices(offers: list[Lodgement], fields: FieldBatch) -> None
             )
 
 
-def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal]) -> None:
-    """Puts what was refused into `rejected_lodgement`, with its reason; a private key's bytes go nowhere."""
-    with database.cursor() as cursor:
-        cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)])
-
-
 def issuer_id(database: psycopg.Connection[Any], name: bytes, known: dict[bytes, int]) -> int:
     """The id of an issuer, whose Name (DER) may be spelled in any way, given on first sight; `known` remembers it."""
     if name not in known:
-        comparable, display = comparable_name(name), _storable(x509.Name.load(name).human_friendly)
+        comparable, display = comparable_name(name), storable(x509.Name.load(name).human_friendly)
         database.execute(_INSERT_ISSUER, [name, comparable, display])
         row = database.execute("SELECT id FROM issuer WHERE comparable = %s", [comparable]).fetchone()
         assert row is not None  # noqa: S101  # just inserted or there before
         known[name] = row[0]
     return known[name]
-
-
-def _may_be_kept(refusal: Refusal) -> bool:
-    """Whether no private key is among the bytes, for whatever reason they were refused."""
-    return not isinstance(refusal.error, PrivateKeyRefusedError) and not is_private_key(refusal.body)
-
-
-def _storable(text: str) -> str:
-    """A text as PostgreSQL takes it: no NUL, no half of a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _conflict() -> CertificateRefusedError:
@@ -482,8 +410,3 @@ def _not_applied(lodged: str, offered: Status | None) -> CertificateRefusedError
         f"Status {lodged} stands; this reason is kept.",
         next_step="find out which status it has; `smki certificate set-status` changes it.",
     )
-
-
-def _rejected_row(refusal: Refusal) -> tuple[bytes, bytes, str, str]:
-    origin, reason = _storable(refusal.origin), _storable(str(refusal.error))
-    return hashlib.sha256(refusal.body).digest(), refusal.body, origin, reason

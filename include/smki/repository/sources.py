@@ -28,7 +28,7 @@ from smki.certificates.model import Status
 from smki.certificates.reading import MOST_BYTES as MOST_OF_A_CERTIFICATE
 from smki.certificates.reading import holds_armoured_key, is_private_key, is_revocation_list
 from smki.errors import CertificateRefusedError, DataError, DocumentRefusedError, PrivateKeyRefusedError
-from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer
+from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
 from smki.settings import INCLUDE
 from smki.verify.documents import Piece, Source, cut_document, split_records
 from smki.verify.faults import Fault, FaultError

@@ -23,7 +23,8 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import TakeOverError
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import reading
-from smki.repository.lodging import Lodgement, Refusal, RevocationListOffer, lodge
+from smki.repository.lodging import lodge
+from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
 from smki.repository.sources import offers_of
 from smki.repository.tables import status_event
 from smki.repository.windows import Window, close_taken_over, list_windows

@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from smki.certificates.model import CertificateClass, Status
 from smki.repository.authorities import UncheckedIssuer, state_unchecked_issuers, trust_roots
-from smki.repository.lodging import Lodgement, LodgingReport, lodge
+from smki.repository.lodging import LodgingReport, lodge
+from smki.repository.offers import Lodgement
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki_demo.generator.history import Lodged, StatusChanged, make_history
 from smki_demo.generator.pki import Pki

@@ -13,7 +13,7 @@ from smki.certificates.model import ListKind
 from smki.kinds.revocation.lodging import ListLodgingReport, latest_list, lodge_revocation_lists
 from smki.kinds.revocation.reading import Entry, read_revocation_list
 from smki.repository.database import reading
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki_demo.generator.pki import Authority, Pki
 
 CRL_VALIDITY = timedelta(hours=48)

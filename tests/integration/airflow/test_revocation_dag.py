@@ -18,7 +18,7 @@ from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.repository.tables import certificate
 from smki_demo.generator.filling import open_pki

@@ -30,7 +30,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_single

@@ -17,7 +17,8 @@ from smki.repository.authorities import (
     list_unchecked_issuers,
     state_unchecked_issuers,
 )
-from smki.repository.lodging import Lodgement, LodgingReport, lodge
+from smki.repository.lodging import LodgingReport, lodge
+from smki.repository.offers import Lodgement
 from smki.repository.tables import certificate, rejected_lodgement
 from smki_demo.generator.pki import Authority, Pki, organisations
 from smki_demo.generator.volume import ISSUER
@@ -110,7 +111,7 @@ def test_authority_in_a_later_batch_lodges_what_waited_for_it(
     stranger: Engine, pki: Pki, signed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("smki.repository.lodging._BATCH", 3)
-    monkeypatch.setattr("smki.repository.lodging._IN_MEMORY", 1)
+    monkeypatch.setattr("smki.repository.offers._IN_MEMORY", 1)
     trust(stranger, OCA, pki.root_oca.der)
     trust(stranger, DCA, pki.root_dca.der)
     heard: list[int] = []

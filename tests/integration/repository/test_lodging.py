@@ -18,7 +18,8 @@ from builders import have_not, lodge_bodies, look_alikes, name, reference, self_
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError, RepositoryUnavailableError
 from smki.repository.database import open_engine
-from smki.repository.lodging import Lodgement, lodge
+from smki.repository.lodging import lodge
+from smki.repository.offers import Lodgement
 from smki.repository.tables import certificate, issuer, rejected_lodgement, status_event
 
 

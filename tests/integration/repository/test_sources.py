@@ -22,7 +22,8 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError, VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.repository.lodging import LodgingReport, RevocationListOffer, lodge
+from smki.repository.lodging import LodgingReport, lodge
+from smki.repository.offers import RevocationListOffer
 from smki.repository.sources import offers_of
 from smki.repository.tables import certificate, rejected_lodgement
 from smki.repository.windows import close_windows, in_use_digest

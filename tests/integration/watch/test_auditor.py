@@ -21,7 +21,7 @@ from smki.kinds.anchors.slots import Region
 from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
 from smki.watch import auditor

@@ -37,7 +37,8 @@ from smki.kinds.revocation.reading import (
     read_revocation_list,
 )
 from smki.repository.database import writing
-from smki.repository.lodging import LISTS_LOCK, Refusal, RevocationListOffer, issuer_id, keep_refused
+from smki.repository.lodging import LISTS_LOCK, issuer_id
+from smki.repository.offers import Refusal, RevocationListOffer, keep_refused
 from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
 from smki.repository.tables import certificate, issuer, listed_certificate, revocation_list
 

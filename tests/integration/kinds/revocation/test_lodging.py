@@ -34,7 +34,7 @@ from smki.kinds.revocation.lodging import (
 )
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import libpq_url
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki.repository.status import expire
 from smki.repository.tables import certificate, issuer, listed_certificate, rejected_lodgement, status_event
 from smki.repository.tables import revocation_list as lists_table

@@ -17,7 +17,7 @@ from smki.kinds.revocation.predecessor import follows
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import publish_artefact
-from smki.repository.lodging import RevocationListOffer
+from smki.repository.offers import RevocationListOffer
 from smki.store.gzip_writer import write_single
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, revocation_list
