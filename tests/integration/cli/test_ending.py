@@ -29,4 +29,4 @@ def test_embedded_postgres_ends_with_the_command(tmp_path: Path, sign: signal.Si
         assert running.wait(60) not in (0, -sign)
     finally:
         running.kill()
-    assert not postmaster.is_running()
+    assert not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE  # ended; nobody waited for it

@@ -28,7 +28,7 @@ def test_what_was_lodged_today_is_owed_from_tomorrow_on(repository: Engine, user
 def test_what_was_taken_over_is_owed_by_whoever_published_it(repository: Engine, user_guide: UserGuide) -> None:
     yesterday = TODAY - DAY
     lodge_bodies(repository, look_alikes(1), cut_off(yesterday))
-    row = {"seq": 0, "business_date": yesterday, "cutoff": cut_off(yesterday), "events": 1}
+    row = {"seq": 0, "business_date": yesterday, "cutoff": cut_off(yesterday), "events": 1, "taken_over": True}
     with repository.begin() as connection:
         connection.execute(insert(delta_window).values(**row, changed=EMPTY, entered=EMPTY, departed=EMPTY))
     assert load_facts(repository, user_guide, ["primary"], yesterday).first_day == TODAY

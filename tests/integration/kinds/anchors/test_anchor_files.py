@@ -34,7 +34,7 @@ def test_clause_2_3_3_e_north_file_is_one_annex_b_xml_of_organisation_and_oca_ce
         document = etree.fromstring(stream.read())
     etree.XMLSchema(etree.parse(XSD)).assertValid(document)
     fields = [read_certificate(body) for body in contents_of(file)]
-    assert {one.certificate_class for one in fields} == {"OCA", "ORGANISATION"}
+    assert {one.certificate_class for one in fields} == {None, "ORGANISATION"}  # None: an authority
     assert {record.status for record in records_of(file)} == {"I"}
     assert {x509.load_der_x509_certificate(body).subject.rfc4514_string() for body in contents_of(file)} >= {
         "CN=OCA0,OU=00"

@@ -118,16 +118,13 @@ def test_file_is_the_same_from_one_process_and_from_two(filled: Engine, user_gui
     assert sorted(path.name for path in two.parent.iterdir()) == [two.name, f"{two.name}.manifest.json"]
 
 
-def test_first_window_and_empty_window_and_nothing_in_use_give_files_without_records(
+def test_empty_window_and_nothing_in_use_give_files_without_records(
     repository: Engine, user_guide: UserGuide, tmp_path: Path, program: Program
 ) -> None:
     bodies = look_alikes(5)
-    lodge_bodies(repository, bodies, during(2))
-    change(repository, bodies, Status.NOT_IN_USE, during(3))
-    close_windows(repository, day(1), cut_off)
+    lodge_bodies(repository, bodies, during(1), Status.NOT_IN_USE)
     close_windows(repository, day(4), cut_off)
     for obligation, window in [
-        (user_guide.delta, 1),
         (user_guide.full, 1),
         (user_guide.delta, 4),
         (user_guide.full, 4),
