@@ -27,6 +27,7 @@ from smki.repository.database import reading, writing
 from smki.repository.tables import certificate, trusted_root, unchecked_issuer
 
 AUTHORITY_CLASSES = (CertificateClass.OCA, CertificateClass.DCA)
+_MOST_REMEMBERED = 10_000  # issuers; real repositories have a handful, hostile files as many as records
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,26 @@ class Authorities:
     trusted: dict[bytes, CertificateClass]  # by SHA-256
     unchecked: dict[bytes, CertificateClass]  # by comparable Name
     lodged: dict[bytes, list[LodgedAuthority]] = field(default_factory=lambda: defaultdict(list))  # by comparable Name
+    _added: set[bytes] = field(default_factory=set)  # SHA-256 of what is lodged
     _issuers: dict[tuple[bytes, bytes | None], "Issuer"] = field(default_factory=dict)
 
-    def add(self, der: bytes, certificate_class: CertificateClass) -> None:
-        """Takes a lodged CA certificate."""
+    def add(self, der: bytes, certificate_class: CertificateClass) -> bool:
+        """Takes a lodged CA certificate; whether it was not there yet."""
+        if (fingerprint := sha256(der).digest()) in self._added:
+            return False
+        self._added.add(fingerprint)
         parsed = x509.Certificate.load(der)
         authority = LodgedAuthority(public_key(parsed), parsed.key_identifier, certificate_class)
         self.lodged[comparable_name(parsed.subject.dump())].append(authority)
         self._issuers.clear()
+        return True
 
     def issuer_of(self, fields: CertificateFields) -> "Issuer":
         """What is known of a certificate's issuer."""
         key = fields.issuer, fields.issuer_key
         if key not in self._issuers:
+            if len(self._issuers) >= _MOST_REMEMBERED:
+                self._issuers.clear()
             name = comparable_name(fields.issuer)
             of_name = self.lodged.get(name, [])
             of_key = [one for one in of_name if fields.issuer_key and one.key_identifier == fields.issuer_key]

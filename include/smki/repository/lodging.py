@@ -250,8 +250,7 @@ class _Run:
                 except CertificateRefusedError as error:
                     batch.refuse(row, error)
             for row in self._store(batch, list(classes), lambda _batch, _rows: [], classes):
-                self._authorities.add(batch.offers[row].body, classes[row])
-                self.is_anything_new = True
+                self.is_anything_new |= self._authorities.add(batch.offers[row].body, classes[row])
             if not classes and unchecked:
                 return unknown
             left, unchecked = unknown, not classes

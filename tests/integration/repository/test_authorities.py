@@ -247,3 +247,12 @@ def test_status_that_nobody_states_changes_nothing(repository: Engine, signed: l
     lodge_bodies(repository, [signed[5]], status=Status.NOT_IN_USE)
     report = lodge(repository, [Lodgement(signed[5], "test")])
     assert (report.already_there, report.changed, report.kept_status, report.refused) == (1, 0, 0, 0)
+
+
+def test_authority_that_is_offered_again_and_again_counts_once(
+    repository: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    lodge_bodies(repository, signed[:4] * 3)
+    device, _ = pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)
+    (refusal,) = lodge_bodies(repository, [*signed[:4] * 2, with_serial(device, b"\x01\x02\x03")]).refusals
+    assert "none of 1 lodged certificates" in refusal.error.rule
