@@ -1,8 +1,8 @@
 """### Retention, SEC Appendix O 2.3.3 (b)
 
 A delta is available for 7 days from its publication and is then removed; of the full extracts the two newest stay.
-Only what the ledger published, and only with the ledger's hash, is ever removed. What failed runs left in the staging
-area goes after a week, what the gate refused after 30 days in quarantine. A run with param *Dry run*, or `smki
+Only what the ledger published, and only with the ledger's hash, is ever removed. What the gate refused goes after 30
+days in quarantine, and from the store what no file needs any more, after a week. A run with param *Dry run*, or `smki
 retention plan`, says what would go and by which rule, and changes nothing.
 
 **The log warns.** `wait`: a delta is past its days, but Parties need it until a newer full extract is on the server.
@@ -23,7 +23,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DAG_DEFAULTS, DRY_RUN
-from smki_airflow.tasks.retention import clear_quarantine, clear_staging, remove_files
+from smki_airflow.tasks.retention import clear_quarantine, collect_garbage, remove_files
 
 settings = Settings.from_environment()
 
@@ -39,5 +39,4 @@ with DAG(
     params=DRY_RUN,
 ):
     remove_files.expand(site=list(settings.sites))
-    clear_staging()
-    clear_quarantine()
+    clear_quarantine() >> collect_garbage()

@@ -5,10 +5,10 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from asn1crypto import parser
 from cryptography import x509
@@ -27,10 +27,9 @@ from smki.certificates.model import CertificateClass, Status
 from smki.certificates.reading import read_certificate
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
-from smki.kinds.extracts.assembly import assemble
-from smki.kinds.extracts.plan import ExtractPlan, IdRange, plan_extract
+from smki.kinds.extracts.plan import plan_extract
 from smki.kinds.extracts.production import produce
-from smki.kinds.extracts.rendering import render_records
+from smki.kinds.extracts.rendering import render_pages
 from smki.obligations.catalogue import Obligation
 from smki.publish.artefact import Artefact
 from smki.repository.authorities import TrustedRoot, UncheckedIssuer, state_unchecked_issuers, trust_roots
@@ -39,8 +38,11 @@ from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
-from smki.store.gzip_writer import write_segment
-from smki.store.manifest import Manifest
+from smki.store.manifest import Frame, Manifest
+from smki.store.objects import Store
+from smki.store.paged_file import PagedFile
+from smki.store.pages import PAGES_2, PageFormat, PageXml, write_segment
+from smki.verify.basis import basis_of
 from smki_demo.generator import volume
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.volume import volume_bodies
@@ -142,11 +144,8 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
     return artefact
 
 
-def plan_of(segments: int) -> ExtractPlan:
-    """The plan of a full extract with so many segments, head and tail included."""
-    ranges = tuple(IdRange(first, first) for first in range(1, segments - 1))
-    name = "SMKIKR_FULL_2025-06-08.xml.gz"
-    return ExtractPlan("full", "I", name, day(7), cut_off(day(7)), window_seq=7, ranges=ranges, format=V1)
+SMALL_PAGES = PageFormat(2, certificates=4, pages=4)  # so that few certificates make many pages and segments
+XML_NAME = "SMKIKR_FULL_2025-06-08.xml"
 
 
 def produced(
@@ -156,12 +155,23 @@ def produced(
     folder: Path,
     *,
     workers: int = 1,
-    segment_certificates: int = 65_536,
+    page_format: PageFormat = PAGES_2,
 ) -> tuple[Path, Manifest]:
-    """An extract of a closed window, with its manifest."""
-    plan = plan_extract(engine, terms, business_date, segment_certificates=segment_certificates)
-    file = folder / plan.name
-    return file, produce(libpq_url(engine), plan, file, workers=workers)
+    """An extract of a closed window, from scratch, with its manifest; the store lies beside it."""
+    basis = basis_of(V1, XSD)
+    plan = plan_extract(engine, terms, business_date, basis=basis, page_format=page_format)
+    return written(folder, produce(libpq_url(engine), plan, store_in(folder), workers=workers)[1])
+
+
+def store_in(folder: Path) -> Store:
+    """The store of a test."""
+    return Store.folder(folder / "store")
+
+
+def written(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
+    """A file of the store of a test, on the disk."""
+    PagedFile.stored(store_in(folder), manifest).write(folder / manifest.name)
+    return folder / manifest.name, manifest
 
 
 def records_of(file: Path, annex_b: AnnexB = V1) -> list[Record]:
@@ -202,20 +212,40 @@ def columns_of(bodies: Sequence[bytes], status: str = "I") -> pa.Table:
 
 def rendered(bodies: Sequence[bytes], status: str = "I", annex_b: AnnexB = V1) -> bytes:
     """Certificates as our own files hold them."""
-    return b"".join(render_records(columns_of(bodies, status), annex_b))
+    columns = columns_of(bodies, status)
+    return b"".join(page.xml for page in render_pages(columns, np.zeros(columns.num_rows, np.int64), annex_b))
 
 
 def assembled(
-    folder: Path, xml: Sequence[bytes], name: str = "SMKIKR_FULL_2025-06-08.xml.gz", annex_b: AnnexB = V1
+    folder: Path, xml: Sequence[bytes], name: str = f"{XML_NAME}.gz", annex_b: AnnexB = V1
 ) -> tuple[Path, Manifest]:
-    """A file of our own make whose segments hold this XML, with a manifest that tells the truth about them."""
-    plan = replace(plan_of(len(xml)), name=name, format=annex_b)
-    staged = folder / "segments"
-    segments = [
-        write_segment(staged, number, piece.count(annex_b.record_end) if 0 < number < len(xml) - 1 else 0, [piece])
-        for number, piece in enumerate(xml)
-    ]
-    return folder / name, assemble(plan, segments, staged, folder / name)
+    """A file of our own make with this XML as head, pages and tail, and a manifest that tells the truth about them.
+
+    Each page is a unit of its own.
+    """
+    head, *pieces, tail = xml
+    rows = [PageXml(number, piece.count(annex_b.record_end), memoryview(piece)) for number, piece in enumerate(pieces)]
+    segment = write_segment(store_in(folder), rows)
+    segment.pages["segment"] = 0
+    manifest = Manifest(
+        page_format=PageFormat(2, pages=1),
+        format=annex_b,
+        obligation="full",
+        statuses="I",
+        name=name,
+        business_date=day(7),
+        cutoff=cut_off(day(7)),
+        window_seq=7,
+        basis=basis_of(annex_b, XSD),
+        predecessor="",
+        taken_over=0,
+        head=Frame.of(head),
+        tail=Frame.of(tail),
+        segments=(segment.sha256,) if rows else (),
+        sizes=(len(rows),) if rows else (),
+        pages=segment.pages,
+    )
+    return written(folder, manifest)
 
 
 def record_of(body: bytes, status: str = "I") -> Record:

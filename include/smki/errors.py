@@ -238,11 +238,18 @@ class RepositoryBusyError(RepositoryUnavailableError):
     NEXT_STEP = "see what holds it (pg_stat_activity, pg_locks), end that if it hangs, then try again."
 
 
-class StagingError(TransportError):
-    """The staging area cannot be written or read."""
+class StoreError(TransportError):
+    """The store or a disk cannot be written or read, or gives back other bytes than were written."""
 
     CONSEQUENCE = "Nothing was published."
-    NEXT_STEP = "make room or mend the disk (SMKI_STAGING), then try again."
+    NEXT_STEP = "make room or mend the storage (SMKI_STORE), then try again."
+
+
+class MissingObjectError(DataError):
+    """The store has no such object: garbage has been collected, or the store is another one."""
+
+    CONSEQUENCE = "Nothing was published."
+    NEXT_STEP = "see whether SMKI_STORE names the right store; if it does, produce the file again from the beginning."
 
 
 class SiteUnavailableError(TransportError):

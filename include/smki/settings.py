@@ -4,7 +4,7 @@
 |---|---|---|
 | SMKI_DATABASE_URL | the repository, `postgresql://…`; empty: the embedded server below SMKI_VAR | empty |
 | SMKI_VAR | where everything that the publisher writes goes | `var` beside `include` |
-| SMKI_STAGING | staging area, shared by all workers | `SMKI_VAR/staging` |
+| SMKI_STORE | the store, a folder or a URL (`s3://…`), shared by all workers | `SMKI_VAR/store` |
 | SMKI_CONFIG | folder of user_guide.toml | `include/config` |
 | SMKI_ANCHOR_SLOTS | which certificates go into which Device anchor slots | `SMKI_CONFIG/anchor_slots.toml` |
 | SMKI_ANNEX_B_XSD | the schema that files are validated against | `include/schema/annex_b.xsd` |
@@ -31,7 +31,7 @@ class Settings:
 
     database_url: str  # empty: embedded server
     var: Path
-    staging: Path
+    store: str
     config: Path
     anchor_slots: Path
     annex_b_xsd: Path
@@ -51,7 +51,7 @@ class Settings:
         return cls(
             database_url=environment.get("SMKI_DATABASE_URL", ""),
             var=var,
-            staging=Path(environment.get("SMKI_STAGING") or var / "staging"),
+            store=environment.get("SMKI_STORE") or str(var / "store"),
             config=config,
             anchor_slots=Path(environment.get("SMKI_ANCHOR_SLOTS") or config / "anchor_slots.toml"),
             annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),

@@ -5,7 +5,7 @@
   too early: the clocks of Airflow and the database differ.
 * One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
 * What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
-  and before the staging area is cleared of it (`smki.store.staging`). Its run counts as active all that time.
+  and before the staging area is cleared of it (`smki.store.local_files`). Its run counts as active all that time.
 """
 
 import re
@@ -71,6 +71,15 @@ ANY_DAY = {
     )
 }
 
+FROM_SCRATCH = {
+    "from_scratch": Param(
+        default=False,
+        type="boolean",
+        title="From scratch",
+        description="Render and verify every page, though some could be taken over from the extract before.",
+    )
+}
+
 
 def published_by(dag_id: str) -> tuple[Obligation, ...]:
     """The obligations that name the DAG as theirs. Raises ObligationError for a user guide that contradicts itself."""
@@ -94,7 +103,7 @@ def publishing_dag(dag_id: str, *, begun_by: RepositoryTrigger | None = None) ->
         "schedule": AssetOrTimeSchedule(timetable=times, assets=[asset_of(begun_by)]) if begun_by else times,
         "deadline": deadlines(guide, dag_id),
         "tags": ["smki", *sorted({_tag(one.kind) for one in published}), *clause_tags(published)],
-        "params": ANY_DAY if any(isinstance(one.kind, FullExtract) for one in published) else {},
+        "params": ANY_DAY | FROM_SCRATCH if any(isinstance(one.kind, FullExtract) for one in published) else {},
     }
 
 

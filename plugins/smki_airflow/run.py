@@ -1,15 +1,12 @@
 """What a task of ours begins with: the DAG run that it is part of, and the project that the environment names."""
 
-import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
 from smki.errors import ConfigurationError
-from smki.settings import Settings
 from smki.watch.links import RunLabel
 
 if TYPE_CHECKING:
@@ -45,10 +42,6 @@ class Run:
     def label(self) -> str:
         """The run's name in the ledger."""
         return str(RunLabel(self.dag_id, self.run_id))
-
-    def staging(self, settings: Settings) -> Path:
-        """The run's own folder; tasks of the run share it, and a cleared task finds what others left."""
-        return settings.staging / self.dag_id / re.sub(r"[^A-Za-z0-9_.+-]", "_", self.run_id)
 
 
 def current_run() -> Run:

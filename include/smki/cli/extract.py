@@ -19,28 +19,35 @@ from smki.cli.terminal import (
 )
 from smki.errors import ConfigurationError, PlanError, SmkiError, TransportError
 from smki.kinds.extracts.agreement import check_agreement
-from smki.kinds.extracts.plan import plan_extract
+from smki.kinds.extracts.production import plan_in_store
 from smki.kinds.extracts.production import produce as produce_extract
+from smki.kinds.extracts.reading import has_rows
 from smki.obligations.catalogue import DeltaExtract, FullExtract
 from smki.repository.database import libpq_url
 from smki.repository.project import open_project
 from smki.repository.windows import close_windows
 from smki.settings import Settings
-from smki.store.manifest import manifest_path, read_manifest
-from smki.verify.verification import verify_file
+from smki.store.manifest import find_manifest
+from smki.store.paged_file import PagedFile
+from smki.verify.verification import examine_stored, need_right, verify_file
 
 _CORES = os.cpu_count() or 1
 
 
-def produce(
+def produce(  # noqa: PLR0913, PLR0917  # each is an option
     extract: Annotated[
         str, typer.Argument(metavar="OBLIGATION", help="full, delta, or another extract of the user guide.")
     ],
     day: BusinessDate,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the file and its manifest.")] = Path(),
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder for the file and its manifest; its pages lie in the store, too.")
+    ] = Path(),
     workers: Workers = _CORES,
     any_day: Annotated[
         bool, typer.Option("--any-day", help="Also for a day on which none is due (for recovery).")
+    ] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Render and verify every page, though some could be taken over.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be produced; close and write nothing.")
@@ -61,15 +68,24 @@ def produce(
         )
     if not dry_run:
         close_windows(engine, day, project.guide.delta.cut_off.at)
-    plan = plan_extract(engine, obligation, day)
-    facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments": plan.segments}
+    plan = plan_in_store(engine, project.store, schema, obligation, day, from_scratch=from_scratch)
+    facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments to render": len(plan.segments)}
     if not dry_run:
-        file = folder / plan.name
-        with progress_bar("producing", plan.segments) as progress:
-            manifest = produce_extract(libpq_url(engine), plan, file, workers=workers, progress=progress)
-        with progress_bar("verifying", plan.segments) as progress:
-            verified = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
-        check_agreement(engine, obligation.kind, manifest, verified)
+        with progress_bar("producing", len(plan.segments)) as progress:
+            sha256, manifest = produce_extract(
+                libpq_url(engine), plan, project.store, workers=workers, progress=progress
+            )
+        with progress_bar("verifying") as progress:
+            verified, _ = examine_stored(
+                project.store,
+                manifest,
+                schema,
+                workers=workers,
+                keep_rows=has_rows(obligation.kind),
+                progress=progress,
+            )
+        check_agreement(engine, obligation.kind, manifest, need_right(verified))
+        PagedFile.stored(project.store, manifest).write(folder / plan.name)
         facts |= {
             "records": verified.records,
             "bytes": verified.bytes,
@@ -77,6 +93,9 @@ def produce(
             "SHA-256": verified.sha256,
             "content digest": manifest.content_digest,
             "set digest": verified.set_digest,
+            "pages": len(manifest.pages),
+            "pages taken over": manifest.taken_over,
+            "manifest": sha256,
         }
     show(facts, as_json=as_json)
 
@@ -120,7 +139,7 @@ def verify(
 
 
 def _verify(file: Path, schema: Path, workers: int) -> dict[str, Any]:
-    manifest = read_manifest(file) if manifest_path(file).exists() else None
+    manifest = find_manifest(file)
     with progress_bar(f"verifying {file.name}") as progress:
         found = verify_file(file, schema, manifest=manifest, workers=workers, progress=progress)
     return {

@@ -1,62 +1,50 @@
 """Keeps what failed the gate, with its report, so that somebody can find out how it came to be.
 
-`SMKI_STAGING/quarantine/<name>-<first bytes of its hash>/` holds the file, its manifest if it has one, the report and
-the judgement as JSON. The run's own staged file stays where it is; both are one file on disk where the file system can.
+`quarantine/<name>-<first letters of its hash>/` in the store has the report, and the judgement as JSON with the
+manifest that the file is made of: its pages stay in the store as long. `smki store write` writes the file.
 """
 
 import json
 import logging
-import os
-import shutil
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from smki.gate.model import Judgement
-from smki.store.manifest import manifest_path
-from smki.store.staging import staging_error, write_whole
+from smki.store.objects import Store
 
 log = logging.getLogger(__name__)
-QUARANTINE = "quarantine"
+_PREFIX, _JUDGEMENT, _REPORT = "quarantine/", "/judgement.json", "/report.html"
 
 
-def keep_failed(staging: Path, file: Path, judgement: Judgement, report: str) -> Path:
-    """Keeps a judged file with its report (HTML); returns the folder. The same call again finds it kept.
+def keep_failed(store: Store, judgement: Judgement, manifest: str, report: str) -> str:
+    """Keeps a judged file, by the SHA-256 (hex) of its manifest, with its report (HTML); what it is kept under.
 
-    Raises StagingError.
+    The same call again finds it kept. Raises StoreError.
     """
-    folder = staging / QUARANTINE / f"{judgement.name}-{judgement.sha256[:12]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for kept in filter(Path.exists, (file, manifest_path(file))):
-            _link(kept, folder / kept.name)
-    except OSError as error:
-        raise staging_error(folder, error) from error
-    write_whole(folder / "judgement.json", json.dumps(judgement.as_json(), indent=1, ensure_ascii=False).encode())
-    write_whole(folder / "report.html", report.encode())
-    return folder
+    key = f"{_PREFIX}{judgement.name}-{judgement.sha256[:12]}"
+    stated = {"manifest": manifest, "judgement": judgement.as_json()}
+    store.replace(key + _REPORT, report.encode())
+    store.replace(key + _JUDGEMENT, json.dumps(stated, indent=1, ensure_ascii=False).encode())
+    return key
 
 
-def clear_quarantine(staging: Path, kept_for: timedelta, at: datetime) -> list[Path]:
-    """Removes what has been kept longer than `kept_for` at the instant `at` (UTC); returns the folders.
+def kept_files(store: Store) -> Iterator[dict[str, str]]:
+    """Name, sha256 and manifest of each file that is kept. Raises StoreError."""
+    for found in store.list_objects(_PREFIX):
+        if found.key.endswith(_JUDGEMENT):
+            stated = json.loads(store.get(found.key))
+            judgement = stated["judgement"]
+            yield {"name": judgement["name"], "sha256": judgement["sha256"], "manifest": stated["manifest"]}
 
-    Raises StagingError.
+
+def clear_quarantine(store: Store, kept_for: timedelta, at: datetime) -> list[str]:
+    """Removes what has been kept longer than `kept_for` at the instant `at` (UTC); returns the names.
+
+    Raises StoreError.
     """
-    removed = []
-    for folder in sorted((staging / QUARANTINE).glob("*/judgement.json")):
-        try:
-            if at - datetime.fromtimestamp(folder.stat().st_mtime, UTC) > kept_for:
-                shutil.rmtree(folder.parent)
-                removed.append(folder.parent)
-                log.info("quarantine cleared folder=%s", folder.parent)
-        except OSError as error:
-            raise staging_error(folder.parent, error) from error
-    return removed
-
-
-def _link(file: Path, kept: Path) -> None:
-    """A second name for the same bytes; what is staged again later is a new file and leaves this one alone."""
-    kept.unlink(missing_ok=True)
-    try:
-        os.link(file, kept)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(file, kept)
+    old = sorted(found.key for found in store.list_objects(_PREFIX) if at - found.changed_at > kept_for)
+    store.remove(old)
+    names = [key.removeprefix(_PREFIX).removesuffix(_JUDGEMENT) for key in old if key.endswith(_JUDGEMENT)]
+    for name in names:
+        log.info("quarantine cleared name=%s", name)
+    return names

@@ -12,16 +12,16 @@ Who judges the same bytes again in the same run asks again.
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sqlalchemy import Engine
 
-from smki.errors import GateRefusedError, GateRejectedError, StagingError
+from smki.errors import ConfigurationError, GateRefusedError, GateRejectedError, StoreError
 from smki.gate.ledger import Decision, GateRun, find_gate_run, newest_gate_run, record_decision, record_judgement
 from smki.gate.model import Judgement, Severity, Verdict
 from smki.gate.quarantine import keep_failed
 from smki.gate.report.page import render_report
 from smki.gate.report.wording import summarise
+from smki.store.objects import Store
 
 log = logging.getLogger(__name__)
 _LEVEL = {Verdict.PASS: logging.INFO, Verdict.HOLD: logging.WARNING, Verdict.FAIL: logging.ERROR}
@@ -66,14 +66,18 @@ def select_undecided(gate_runs: Sequence[GateRun]) -> list[GateRun]:
     return [run for run in gate_runs if run.judgement.verdict is Verdict.HOLD and run.decision is None]
 
 
-def refuse_failed(staging: Path, gate_runs: Sequence[GateRun], files: Sequence[Path]) -> None:
+def refuse_failed(store: Store, gate_runs: Sequence[GateRun], manifests: Sequence[str]) -> None:
     """Raises GateRefusedError if a file failed, having kept it in quarantine; GateRejectedError if one is rejected.
 
-    `files` are those that the gate runs are over, in the same order.
+    `manifests` (SHA-256, hex; empty for a small file) are those of the judged files, in the same order.
     """
-    failed = [(run, file) for run, file in zip(gate_runs, files, strict=True) if run.judgement.verdict is Verdict.FAIL]
+    failed = [
+        (run, manifest)
+        for run, manifest in zip(gate_runs, manifests, strict=True)
+        if run.judgement.verdict is Verdict.FAIL
+    ]
     if failed:
-        kept = [_quarantine(staging, file, run.judgement) for run, file in failed]
+        kept = [_quarantine(store, manifest, run.judgement) for run, manifest in failed]
         raise GateRefusedError(
             ", ".join(run.judgement.name for run, _ in failed),
             " ".join(f"gate run {run.id} says FAIL: {_broken(run.judgement)}." for run, _ in failed),
@@ -127,11 +131,11 @@ def _broken(judgement: Judgement) -> str:
     return "; ".join(f"{result.id}: {result.observed} (expected: {result.expected})" for result in broken)
 
 
-def _quarantine(staging: Path, file: Path, judgement: Judgement) -> str:
-    """Where a failed file is kept, in words; a staging area that is full changes nothing about the verdict."""
+def _quarantine(store: Store, manifest: str, judgement: Judgement) -> str:
+    """Where a failed file is kept, in words; a store that is full changes nothing about the verdict."""
     try:
-        folder = keep_failed(staging, file, judgement, render_report(judgement))
-    except StagingError as error:
-        log.warning("quarantine failed file=%s error=%s", file, error)
-        return f"It could not be kept in quarantine ({error.rule}) and stays at {file}."
-    return f"It is kept in quarantine at {folder}."
+        key = keep_failed(store, judgement, manifest, render_report(judgement))
+    except (StoreError, ConfigurationError) as error:
+        log.warning("quarantine failed name=%s error=%s", judgement.name, error)
+        return f"It could not be put into quarantine ({error.rule})."
+    return f"It is kept in the store as {key}."

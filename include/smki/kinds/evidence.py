@@ -13,7 +13,8 @@ from smki.gate.evidence import Evidence
 from smki.kinds import Source
 from smki.kinds.anchors.evidence import file_evidence
 from smki.kinds.anchors.production import load_anchor_set
-from smki.kinds.extracts.evidence import examine_extract
+from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds.extracts.reading import read_file
 from smki.kinds.revocation.evidence import list_evidence
 from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Obligation, RevocationList
 
@@ -30,11 +31,12 @@ def gather_evidence(
     """What a file is judged on as that obligation's of that day, at `now` (UTC).
 
     `workers` is how many processes read an extract that has its manifest beside it. Raises DataError where there is
-    nothing to hold the file against, AnchorConfigurationError, RepositoryUnavailableError and StagingError.
+    nothing to hold the file against, AnchorConfigurationError, RepositoryUnavailableError and StoreError.
     """
     match obligation.kind:
         case FullExtract() | DeltaExtract():
-            return examine_extract(source, obligation, day, file, workers, progress)
+            with read_file(file, obligation.kind, source.schema, workers, progress) as read:
+                return extract_evidence(source, obligation, day, read)
         case RevocationList():
             return list_evidence(source, obligation, file, now)
         case AnchorSlots():

@@ -24,6 +24,7 @@ class Artefact:
     verified_at: datetime  # UTC
     version: int | None = None  # of a file that is replaced in place: rises with its content
     subject: str = ""  # whom it is for; empty: all Parties
+    manifest: str = ""  # SHA-256 of its manifest in the store, hex; empty: the file is one object
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from enum import StrEnum
-from pathlib import Path
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, update
@@ -36,6 +35,7 @@ from smki.publish.site import Site, open_sftp
 from smki.repository.database import LOCK_WAIT_MIN, session
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
+from smki.store.content import Content
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def publish_artefact(
     engine: Engine,
     site: Site,
     artefact: Artefact,
-    local_path: Path,
+    content: Content,
     run: str,
     progress: Progress,
     follows: Follows | None = None,
@@ -92,7 +92,7 @@ def publish_artefact(
         if move in (Move.SUPERSEDED, Move.REMOVED):
             return history[-1]
         with open_sftp(site) as sftp:
-            published = publish_file(sftp, local_path, artefact.name, site.folder, artefact.sha256, progress, known)
+            published = publish_file(sftp, content, artefact.name, site.folder, artefact.sha256, progress, known)
         if move is Move.ALREADY_PUBLISHED:
             if published.already_there:
                 return history[-1]
@@ -134,13 +134,18 @@ def site_lock(connection: Connection, site: str) -> Iterator[None]:
 
 
 def record_artefact(connection: Connection, artefact: Artefact) -> None:
-    """Records a verified artefact; of the same file, recorded before, only the version may rise."""
+    """Records a verified artefact; of the same file, recorded before, the version may rise, and its pages
+    may lie elsewhere.
+    """
     row = asdict(artefact) | {"set_digest": str(artefact.set_digest)}
     offered = insert(artefact_table).values(row)
     connection.execute(
         offered.on_conflict_do_update(
             index_elements=["name", "sha256"],
-            set_={"version": func.greatest(artefact_table.c.version, offered.excluded.version)},
+            set_={
+                "version": func.greatest(artefact_table.c.version, offered.excluded.version),
+                "manifest": offered.excluded.manifest,
+            },
         )
     )
 

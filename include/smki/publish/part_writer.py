@@ -6,25 +6,22 @@ end equals ours, otherwise it is replaced. Only the hash of what is read back sa
 Errors of the connection leave these functions as paramiko raises them: call them inside `site_errors`.
 """
 
-import hashlib
 import logging
 import posixpath
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
-from pathlib import Path
 
 from paramiko import SFTPClient, SFTPFile
 from paramiko.sftp import SFTP_PERMISSION_DENIED
 
-from smki.errors import SiteFullError, StagingError, UploadDamagedError
+from smki.errors import SiteFullError, UploadDamagedError
 from smki.processes import Progress
 from smki.publish.readback import handle_of, read_range
 from smki.publish.wire import CHUNK, WINDOW, Request, RequestRefusedError, Wire, write_request
+from smki.store.content import Content
 
 log = logging.getLogger(__name__)
 
+_READ = 8 << 20  # bytes of the content that are read at once
 PROGRESS_BYTES = 32_000_000  # at least so far apart are the calls of a Progress on the way
 
 _STATVFS = struct.Struct(">5Q")  # how an answer to statvfs@openssh.com begins
@@ -33,23 +30,21 @@ _STATVFS = struct.Struct(">5Q")  # how an answer to statvfs@openssh.com begins
 OVERLAP_BYTES = WINDOW * CHUNK
 
 
-def upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
-    """Puts the bytes of `local` into the remote file `part`, from where an earlier try stopped.
+def upload(sftp: SFTPClient, content: Content, part: str, progress: Progress) -> None:
+    """Puts the bytes of `content` into the remote file `part`, from where an earlier try stopped.
 
     `progress` hears how many bytes the server has confirmed: at the start (what was there already), on the way, and at
     the end. Raises SiteFullError
     before the first byte when the server says that there is no room, and when it runs out of room; UploadDamagedError
-    when it refuses a write for another reason; StagingError when `local` cannot be read.
+    when it refuses a write for another reason; StoreError when `content` cannot be read.
     """
-    with _open_local(local) as source:
-        total = local_bytes(local)
-        start = _resume(sftp, local, source, part)
-        _need_room(sftp, part, total - start)
-        with sftp.open(part, "r+b" if start else "wxb") as target:
-            try:
-                _write(sftp, local, source, target, start, progress)
-            except RequestRefusedError as refused:
-                _raise_for_write(sftp, part, total, refused)
+    start = _resume(sftp, content, part)
+    _need_room(sftp, part, content.size - start)
+    with sftp.open(part, "r+b" if start else "wxb") as target:
+        try:
+            _write(sftp, content, target, start, progress)
+        except RequestRefusedError as refused:
+            _raise_for_write(sftp, part, content.size, refused)
 
 
 def sync(sftp: SFTPClient, part: str) -> None:
@@ -64,27 +59,19 @@ def sync(sftp: SFTPClient, part: str) -> None:
             log.warning("no fsync part=%s answer=%s: only reading back proves the file", part, refused)
 
 
-def local_sha256(local: Path) -> str:
-    """SHA-256 (hex) of a local file. Raises StagingError."""
-    with _open_local(local) as source, _staging_errors(local):
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def local_bytes(local: Path) -> int:
-    """Size of a local file. Raises StagingError."""
-    with _staging_errors(local):
-        return local.stat().st_size
-
-
-def _write(sftp: SFTPClient, local: Path, source: FileIO, target: SFTPFile, start: int, progress: Progress) -> None:
-    total = local_bytes(local)
+def _write(sftp: SFTPClient, content: Content, target: SFTPFile, start: int, progress: Progress) -> None:
+    total = content.size
     handle = handle_of(target)
     sent = confirmed = reported = start
+    buffer, used = b"", 0
 
     def next_request() -> Request | None:
-        nonlocal sent
-        if not (data := _read_local(local, source, sent, CHUNK)):
+        nonlocal sent, buffer, used
+        if used == len(buffer):
+            buffer, used = content.read(sent, _READ), 0
+        if not (data := buffer[used : used + CHUNK]):
             return None
+        used += len(data)
         request = write_request(handle, sent, data)
         sent += len(data)
         return request
@@ -101,7 +88,7 @@ def _write(sftp: SFTPClient, local: Path, source: FileIO, target: SFTPFile, star
     progress(confirmed, total)
 
 
-def _resume(sftp: SFTPClient, local: Path, source: FileIO, part: str) -> int:
+def _resume(sftp: SFTPClient, content: Content, part: str) -> int:
     """Offset to go on from: the size of `part` if its end equals ours. Otherwise 0, and `part` is gone."""
     try:
         size = sftp.stat(part).st_size or 0
@@ -109,10 +96,10 @@ def _resume(sftp: SFTPClient, local: Path, source: FileIO, part: str) -> int:
         return 0
     start = max(0, size - OVERLAP_BYTES)
     there = bytearray()
-    if 0 < size <= local_bytes(local):
+    if 0 < size <= content.size:
         with sftp.open(part, "rb") as remote:
             read_range(sftp, remote, start, size, there.extend)
-    if there and there == _read_local(local, source, start, size - start):
+    if there and there == content.read(start, size - start):
         log.info("upload resumed part=%s from=%d", part, size)
         return size
     log.info("upload started over part=%s bytes=%d", part, size)
@@ -155,29 +142,3 @@ def _free_bytes(sftp: SFTPClient, part: str) -> int | None:
     if not fragments and not available:  # a filesystem without a size, as object storage has none
         return None
     return int(fragment_bytes * available)
-
-
-def _read_local(local: Path, source: FileIO, offset: int, length: int) -> bytes:
-    with _staging_errors(local):
-        source.seek(offset)
-        return source.read(length)
-
-
-@contextmanager
-def _open_local(local: Path) -> Iterator[FileIO]:
-    with _staging_errors(local):
-        source = FileIO(local)
-    with source:
-        yield source
-
-
-@contextmanager
-def _staging_errors(local: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StagingError(
-            str(local),
-            f"it has to be readable until it is published ({error}).",
-            next_step="see whether the staging area is mounted; if the file is gone, produce it again.",
-        ) from error

@@ -23,7 +23,7 @@ starts at step 1 and comes right from there.
    → a part, which the next try goes on with
 4. Have it synced to the server's disk. If the server refuses, the log says so, and step 5 alone proves the file.
    → a whole part, of which nothing is sent again
-5. Read it back and hash it. With another hash it is removed, and the local file's hash tells who is to blame.
+5. Read it back and hash it. With another hash it is removed, and the content's own hash tells who is to blame.
    → a whole part, or none
 6. Look at the final name again: an upload takes minutes.
    → a whole part
@@ -46,7 +46,6 @@ import posixpath
 import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from paramiko import SFTPClient
 from paramiko.sftp import SFTP_FAILURE, SFTP_OP_UNSUPPORTED
@@ -60,10 +59,11 @@ from smki.errors import (
     VerificationError,
 )
 from smki.processes import Progress
-from smki.publish.part_writer import local_bytes, local_sha256, sync, upload
+from smki.publish.part_writer import sync, upload
 from smki.publish.readback import remote_sha256
 from smki.publish.site import SftpSession, site_errors
 from smki.publish.wire import RequestRefusedError, Wire
+from smki.store.content import Content
 
 log = logging.getLogger(__name__)
 _RENAME = "posix-rename@openssh.com"
@@ -103,18 +103,18 @@ def part_path(folder: str, name: str) -> str:
 
 def publish_file(
     sftp: SftpSession,
-    local: Path,
+    content: Content,
     name: str,
     folder: str,
     sha256: str,
     progress: Progress,
     known: KnownFiles = _NONE_KNOWN,
 ) -> PublishedFile:
-    """Publishes `local`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
+    """Publishes `content`, whose judged SHA-256 (hex) is `sha256`, as `folder/name`.
 
     A file that stands there already is accepted with that hash, or as `known` says. Raises PublicationRefusedError,
-    VerificationError (the local file is not the judged one any more), UploadDamagedError, SiteFullError,
-    SiteUnavailableError, StagingError, and ConfigurationError when the site lacks a right or an extension.
+    VerificationError (the content is not the judged one any more), UploadDamagedError, SiteFullError,
+    SiteUnavailableError, StoreError, and ConfigurationError when the site lacks a right or an extension.
     """
     final = posixpath.join(folder, name)
     part = part_path(folder, name)
@@ -122,14 +122,14 @@ def publish_file(
         if found := _find_published(sftp, final, sha256, known):
             return found
         _need_folder(sftp, folder)
-        _upload(sftp, local, part, progress)
+        _upload(sftp, content, part, progress)
         sync(sftp, part)
-        _need_hash(sftp, part, local, sha256)
+        _need_hash(sftp, part, content, sha256)
         if found := _find_published(sftp, final, sha256, known):
             sftp.remove(part)
             return found
         _rename(sftp, part, final)
-        published = PublishedFile(final, _need_size(sftp, final, local), sha256, already_there=False)
+        published = PublishedFile(final, _need_size(sftp, final, content), sha256, already_there=False)
     log.info("file published path=%s bytes=%d sha256=%s", final, published.bytes, sha256)
     return published
 
@@ -179,25 +179,25 @@ def _need_folder(sftp: SFTPClient, folder: str) -> None:
     )
 
 
-def _upload(sftp: SFTPClient, local: Path, part: str, progress: Progress) -> None:
+def _upload(sftp: SFTPClient, content: Content, part: str, progress: Progress) -> None:
     try:
-        upload(sftp, local, part, progress)
+        upload(sftp, content, part, progress)
     except SiteFullError:
         # A full disk also stops what others write; our half of a file is not to keep it full.
         _remove_if_there(sftp, part)
         raise
 
 
-def _need_hash(sftp: SFTPClient, part: str, local: Path, sha256: str) -> None:
+def _need_hash(sftp: SFTPClient, part: str, content: Content, sha256: str) -> None:
     found = remote_sha256(sftp, part)
     if found == sha256:
         return
     sftp.remove(part)
-    if local_sha256(local) != sha256:
+    if content.sha256() != sha256:
         raise VerificationError(
-            str(local),
+            content.name,
             f"it is not the file that was judged: its SHA-256 is no longer {sha256}.",
-            next_step="find out what changed the file in the staging area, then produce and verify it again.",
+            next_step="find out what changed it in the store, then produce and verify it again.",
         )
     raise UploadDamagedError(part, f"what the server gives back (SHA-256 {found}) is not what was sent.")
 
@@ -221,9 +221,9 @@ def _rename(sftp: SftpSession, part: str, final: str) -> None:
         ) from refused
 
 
-def _need_size(sftp: SFTPClient, final: str, local: Path) -> int:
+def _need_size(sftp: SFTPClient, final: str, content: Content) -> int:
     size = sftp.stat(final).st_size or 0
-    if size != (expected := local_bytes(local)):
+    if size != (expected := content.size):
         raise UploadDamagedError(
             final,
             f"{expected} bytes have its name, and the server shows {size}.",

@@ -9,6 +9,7 @@ from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, open_engine
 from smki.repository.schema import check_schema, is_empty
 from smki.settings import Settings
+from smki.store.objects import Store
 
 
 class Project:
@@ -41,6 +42,11 @@ class Project:
         """Closes the connections that were opened."""
         if "engine" in self.__dict__:
             self.engine.dispose()
+
+    @cached_property
+    def store(self) -> Store:
+        """Where what is produced lies. Raises ConfigurationError, StoreError."""
+        return Store(self.settings.store)
 
     @cached_property
     def guide(self) -> UserGuide:

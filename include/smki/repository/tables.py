@@ -176,6 +176,13 @@ artefact = Table(
     Column("records", BigInteger, nullable=False),
     Column("set_digest", Text, nullable=False),
     Column("version", BigInteger, comment="of a file that is replaced in place: rises with its content; else null"),
+    Column(
+        "manifest",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="SHA-256 of its manifest, hex; empty: the file is one object",
+    ),
     Column("run", Text, nullable=False, comment="who produced it: an Airflow run or a command line"),
     _when("verified_at", nullable=False, server_default=_NOW),
     UniqueConstraint("name", "sha256"),

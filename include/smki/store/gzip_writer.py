@@ -1,9 +1,7 @@
-"""Writes gzip (RFC 1952): extracts segment by segment, small files in one go.
+"""Writes gzip (RFC 1952): what stands around the pages of an extract, and small files in one go.
 
-* A segment is raw deflate that starts from nothing and ends with a full flush: on a byte boundary, its last block not
-  marked final. So segments are compressed apart and read as one stream when put in a row.
-* An extract is a header, its segments, FINAL_BLOCK and a trailer: one member.
-* A small file (revocation lists and anchor files, SEC Appendix O 2.3.3 (c) to (f)) is one member, too.
+A small file (revocation lists and anchor files, SEC Appendix O 2.3.3 (c) to (f)) is one member, and so is an extract
+(`manifest`).
 
 Every field of a header is a constant or comes from the caller, and no time is the clock's. So equal content under an
 equal name gives equal bytes on one kind of processor, and an equal content digest on all.
@@ -11,7 +9,6 @@ equal name gives equal bytes on one kind of processor, and an equal content dige
 
 import hashlib
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +16,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 from smki.errors import PlanError
-from smki.store.manifest import Segment
-from smki.store.staging import write_whole
+from smki.store.local_files import write_whole
 
 FINAL_BLOCK = b"\x03\x00"  # fixed Huffman codes, no data, last one (RFC 1951, 3.2.3)
 _LEVEL = 2  # measured: 926 MB/s at a ratio of .246; level 6 of zlib gives .240 at 99 MB/s
@@ -40,37 +36,6 @@ def gzip_trailer(crc32: int, length: int) -> bytes:
     return struct.pack("<II", crc32, length & 0xFFFFFFFF)
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    """Where a segment's deflate is staged."""
-    return folder / f"segment-{number:05d}.deflate"
-
-
-def write_segment(folder: Path, number: int, records: int, pieces: Iterable[bytes]) -> Segment:
-    """Compresses and stages a segment whose XML comes in pieces; a repeated call replaces it as a whole.
-
-    Raises StagingError.
-    """
-    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -15)
-    sha256, crc32, xml_bytes = hashlib.sha256(), 0, 0
-    deflate = []
-    for piece in pieces:
-        sha256.update(piece)
-        crc32 = isal_zlib.crc32(piece, crc32)
-        xml_bytes += len(piece)
-        deflate.append(compressor.compress(piece))
-    deflate.append(compressor.flush(isal_zlib.Z_FULL_FLUSH))
-    content = b"".join(deflate)
-    write_whole(segment_path(folder, number), content)
-    return Segment(
-        number=number,
-        records=records,
-        xml_bytes=xml_bytes,
-        xml_crc32=crc32,
-        xml_sha256=sha256.hexdigest(),
-        deflate_bytes=len(content),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class SingleFile:
     """Facts of a small file."""
@@ -85,7 +50,7 @@ def write_single(file: Path, content: bytes, modified_at: datetime) -> SingleFil
     """Writes `content` as `file`, whole or not at all; a repeated call replaces it.
 
     FNAME is the file's name without .gz, MTIME a time that belongs to the content. Raises PlanError for a name that
-    does not end in .gz, StagingError for the disk's errors.
+    does not end in .gz, StoreError for the disk's errors.
     """
     if not file.name.endswith(".gz"):
         raise PlanError(

@@ -1,86 +1,194 @@
-"""The manifest of an extract: the segments that it is made of, so that it can be checked segment by segment.
+"""The manifest of an extract: what the file is made of. It is the file, whether that lies on a disk whole or not.
 
-It is written beside the file while that is staged and is never published. The content digest is the SHA-256 of the
-segments' own SHA-256 values over the XML, in order: equal for equal content, on any machine and processor.
+file = gzip header · head · the pages in order · tail · end: one gzip member (RFC 1952), which every gzip reads. Head
+and tail are what stands before and after the records, deflated as pages are; the end is an empty last block with CRC-32
+and length of the whole XML.
+
+The content digest is the SHA-256 of the SHA-256 values over the XML of head, pages and tail: equal for equal content,
+on any machine and processor. A manifest lies in the store as `manifests/SHA-256`, as Arrow with its facts as JSON.
 """
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter
+import numpy as np
+import pyarrow as pa
+from isal import isal_zlib
+from numpy.typing import NDArray
+from pydantic import Base64Bytes, TypeAdapter
 
-from smki.annex_b.version import V1, StatedFormat
-from smki.errors import PlanError
-from smki.store.staging import write_whole
+from smki.annex_b.version import StatedFormat
+from smki.errors import PlanError, StoreError
+from smki.store.gzip_writer import FINAL_BLOCK, gzip_header, gzip_trailer
+from smki.store.local_files import write_whole
+from smki.store.objects import Store, damaged
+from smki.store.pages import PAGE, Compressor, PageFormat, Pages
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Facts of one segment. Neither assembling nor checking has to inflate what stands before it."""
-
-    number: int
-    records: int
-    xml_bytes: int
-    xml_crc32: int
-    xml_sha256: str  # hex
-    deflate_bytes: int
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+_FACTS = b"smki"  # key of the schema's metadata
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """An assembled extract's facts."""
+@dataclass(frozen=True)
+class Frame:
+    """Facts of head or tail."""
 
+    xml: Base64Bytes
+    deflate: Base64Bytes
+
+    @staticmethod
+    def of(xml: bytes) -> "Frame":
+        return Frame(xml, Compressor().compress(xml))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a manifest says, its pages apart."""
+
+    page_format: PageFormat
+    format: StatedFormat
     obligation: str  # its name
+    statuses: str | None  # letters of those that a full extract holds; None: a delta
     name: str
     business_date: date
     cutoff: datetime  # UTC
     window_seq: int
-    bytes: int  # of the .gz
-    sha256: str  # of the .gz, hex
-    header_bytes: int  # of the gzip header, before the first segment
-    segments: tuple[Segment, ...]
-    format: StatedFormat = V1  # manifests that state none are older than any other
+    basis: str  # schema and verifier by which its pages are checked (`verify.basis`)
+    predecessor: str  # name of the file that pages were taken over from; empty: all were rendered
+    taken_over: int  # pages
+    head: Frame
+    tail: Frame
+    segments: tuple[str, ...]  # SHA-256 of each, hex
+    sizes: tuple[int, ...]  # pages of each segment when it was written
+
+
+_JSON = TypeAdapter(_Facts)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest(_Facts):
+    """What one extract is made of."""
+
+    pages: Pages  # (n,) in the file's order
+
+    @cached_property
+    def header(self) -> bytes:
+        """Of the gzip member: FNAME is the XML's name, MTIME the cut-off."""
+        return gzip_header(self.name.removesuffix(".gz"), self.cutoff)
+
+    @cached_property
+    def end(self) -> bytes:
+        """Of the gzip member: last block and trailer."""
+        crc32, length = isal_zlib.crc32(self.head.xml), len(self.head.xml)
+        for page_crc32, page_bytes in zip(
+            self.pages["xml_crc32"].tolist(), self.pages["xml_bytes"].tolist(), strict=True
+        ):
+            crc32 = isal_zlib.crc32_combine(crc32, page_crc32, page_bytes)
+            length += page_bytes
+        crc32 = isal_zlib.crc32_combine(crc32, isal_zlib.crc32(self.tail.xml), len(self.tail.xml))
+        return FINAL_BLOCK + gzip_trailer(crc32, length + len(self.tail.xml))
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """(n + 1,) where each page begins in the file, and where the last one ends; bytes."""
+        start = len(self.header) + len(self.head.deflate)
+        return start + np.concatenate([[0], np.cumsum(self.pages["deflate_bytes"], dtype=np.int64)])
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """(n + 1,) how many records stand before each page, and in all of them."""
+        return np.concatenate([[0], np.cumsum(self.pages["records"], dtype=np.int64)])
 
     @property
-    def content_digest(self) -> str:
-        """Hex."""
-        return hashlib.sha256(b"".join(bytes.fromhex(segment.xml_sha256) for segment in self.segments)).hexdigest()
+    def size(self) -> int:
+        """Of the .gz, bytes."""
+        return int(self.offsets[-1]) + len(self.tail.deflate) + len(self.end)
 
     @property
     def records(self) -> int:
         """Certificates in the file."""
-        return sum(segment.records for segment in self.segments)
+        return int(self.places[-1])
 
     @property
     def xml_bytes(self) -> int:
-        return sum(segment.xml_bytes for segment in self.segments)
+        return int(self.pages["xml_bytes"].sum(dtype=np.int64)) + len(self.head.xml) + len(self.tail.xml)
+
+    @cached_property
+    def content_digest(self) -> str:
+        """Hex."""
+        digest = hashlib.sha256(hashlib.sha256(self.head.xml).digest())
+        digest.update(np.ascontiguousarray(self.pages["xml_sha256"]).tobytes())
+        digest.update(hashlib.sha256(self.tail.xml).digest())
+        return digest.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """As it lies in the store."""
+        facts = {field: getattr(self, field) for field in _Facts.__dataclass_fields__}
+        stated = _JSON.dump_json(_Facts(**facts))
+        columns = [_column(self.pages[name]) for name in PAGE.names or ()]
+        table = pa.table(columns, list(PAGE.names or ())).replace_schema_metadata({_FACTS: stated})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
+
+    @staticmethod
+    def from_bytes(content: bytes, item: str) -> "Manifest":
+        """Raises StoreError for what is none."""
+        try:
+            table = pa.ipc.open_file(content).read_all()
+            facts = _JSON.validate_json((table.schema.metadata or {})[_FACTS])
+            pages = np.empty(table.num_rows, PAGE)
+            for name in PAGE.names or ():
+                pages[name] = _values(table[name].combine_chunks())
+        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+            raise damaged(item, f"it is no manifest ({error}).") from error
+        return Manifest(**{field: getattr(facts, field) for field in _Facts.__dataclass_fields__}, pages=pages)
 
 
-_JSON = TypeAdapter(Manifest)
+def put_manifest(store: Store, manifest: Manifest) -> str:
+    """Writes it to the store; returns its SHA-256 (hex). Raises StoreError."""
+    return store.put_content("manifests", manifest.to_bytes())
+
+
+def get_manifest(store: Store, sha256: str) -> Manifest:
+    """The manifest of that SHA-256 (hex). Raises MissingObjectError, StoreError."""
+    return Manifest.from_bytes(store.get_content("manifests", sha256), f"manifests/{sha256}")
 
 
 def manifest_path(file: Path) -> Path:
-    """Where a file's manifest lies: beside it."""
-    return file.with_name(f"{file.name}.manifest.json")
+    """Where the manifest of a file on a disk lies: beside it."""
+    return file.with_name(f"{file.name}.manifest")
 
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
-    """Writes the manifest beside its file. Raises StagingError."""
-    stated = {"content_digest": manifest.content_digest, **_JSON.dump_python(manifest, mode="json")}
-    write_whole(manifest_path(file), json.dumps(stated, indent=1).encode())
+    """Writes the manifest beside its file. Raises StoreError."""
+    write_whole(manifest_path(file), manifest.to_bytes())
 
 
-def read_manifest(file: Path) -> Manifest:
-    """The manifest beside a file. Raises PlanError when it is missing or is none."""
+def find_manifest(file: Path) -> Manifest | None:
+    """The manifest beside a file, if there is one. Raises PlanError for what is none."""
     path = manifest_path(file)
     try:
-        return _JSON.validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return Manifest.from_bytes(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, StoreError) as error:
         raise PlanError(str(path), f"the file's manifest cannot be read ({error}).") from error
+
+
+def _column(values: NDArray[np.generic]) -> pa.Array:
+    values = np.ascontiguousarray(values)
+    if values.dtype.kind == "V":
+        width = values.dtype.itemsize
+        return pa.Array.from_buffers(pa.binary(width), len(values), [None, pa.py_buffer(values.tobytes())])
+    return pa.array(values)
+
+
+def _values(column: pa.Array) -> NDArray[np.generic]:
+    if pa.types.is_fixed_size_binary(column.type):
+        width = column.type.byte_width
+        content = column.buffers()[1]
+        return np.frombuffer(content, f"V{width}", count=len(column), offset=column.offset * width)
+    return np.asarray(column)

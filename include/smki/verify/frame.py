@@ -1,18 +1,17 @@
 """The gzip side of a published file: one member, intact, under its name (Appendix O 2.3.3), with nothing after it."""
 
-import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from isal import isal_zlib
 
-from smki.annex_b.gzip_reader import TRAILER_BYTES, inflate_segment, inflate_small, read_header, read_trailer
+from smki.annex_b.gzip_reader import TRAILER_BYTES, inflate_small, read_header, read_trailer
 from smki.errors import DocumentRefusedError
+from smki.store.local_files import disk_error
 from smki.store.manifest import Manifest
-from smki.store.staging import staging_error
 from smki.verify.faults import Fault, FaultError
 
 _END_BLOCK = b"\x03\x00"  # fixed Huffman codes, no data, last one (RFC 1951, 3.2.3)
@@ -31,13 +30,13 @@ def damage_as_fault() -> Iterator[None]:
 def read_single(file: Path) -> bytes:
     """What a small file holds.
 
-    Raises VerificationError for damage, another name inside and more than one member, StagingError for the disk's
+    Raises VerificationError for damage, another name inside and more than one member, StoreError for the disk's
     errors.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise staging_error(file, error) from error
+        raise disk_error(file, error) from error
     with damage_as_fault():
         for fault in name_faults(file.name, read_header(io.BytesIO(content), file.name).file_name):
             raise fault
@@ -52,35 +51,26 @@ def name_faults(name: str, stated: str | None) -> Iterator[FaultError]:
         yield FaultError(Fault.NAME, name, rule)
 
 
-def frame_faults(file: Path, manifest: Manifest) -> Iterator[FaultError]:
-    """What is wrong around the segments of an extract: header, end block and trailer. May raise the last of them."""
-    with file.open("rb") as stream, damage_as_fault():
-        header = read_header(stream, file.name)
+def frame_faults(open_file: Callable[[], BinaryIO], manifest: Manifest) -> Iterator[FaultError]:
+    """What is wrong around the pages of an extract: header, end block and trailer. May raise the last of them."""
+    with open_file() as stream, damage_as_fault():
+        header = read_header(stream, manifest.name)
         crc32, length = read_trailer(stream)
-        stream.seek(header.length + sum(segment.deflate_bytes for segment in manifest.segments))
+        stream.seek(int(manifest.offsets[-1]) + len(manifest.tail.deflate))
         end = stream.read(_LONGEST_END)
-    yield from name_faults(file.name, header.file_name)
+    yield from name_faults(manifest.name, header.file_name)
     crc = xml_bytes = 0
-    for segment in manifest.segments:
-        crc = isal_zlib.crc32_combine(crc, segment.xml_crc32, segment.xml_bytes)
-        xml_bytes += segment.xml_bytes
+    for part_crc, part_bytes in _parts(manifest):
+        crc = isal_zlib.crc32_combine(crc, part_crc, part_bytes)
+        xml_bytes += part_bytes
     if (crc, xml_bytes & 0xFFFFFFFF) != (crc32, length):
-        yield FaultError(Fault.GZIP, file.name, "its CRC-32 or length is not that of its content.")
-    if header.length != manifest.header_bytes or end[:-TRAILER_BYTES] != _END_BLOCK:
-        yield FaultError(Fault.GZIP, file.name, "its deflate stream is not its segments and an end block.")
+        yield FaultError(Fault.GZIP, manifest.name, "its CRC-32 or length is not that of its content.")
+    if header.length != len(manifest.header) or end[:-TRAILER_BYTES] != _END_BLOCK:
+        yield FaultError(Fault.GZIP, manifest.name, "its deflate stream is not its pages and an end block.")
 
 
-def read_segment(stream: BinaryIO, manifest: Manifest, number: int) -> bytes:
-    """A segment's XML, inflated on its own and held against its facts. Raises FaultError."""
-    segment = manifest.segments[number]
-    stream.seek(manifest.header_bytes + sum(before.deflate_bytes for before in manifest.segments[:number]))
-    item = f"{manifest.name}, segment {number}"
-    with damage_as_fault():
-        xml = inflate_segment(stream.read(segment.deflate_bytes), segment.xml_bytes, item)
-    if (len(xml), isal_zlib.crc32(xml), hashlib.sha256(xml).hexdigest()) != (
-        segment.xml_bytes,
-        segment.xml_crc32,
-        segment.xml_sha256,
-    ):
-        raise FaultError(Fault.CONTENT, item, "its content is not what was produced.")
-    return xml
+def _parts(manifest: Manifest) -> Iterator[tuple[int, int]]:
+    """CRC-32 and length of the XML of head, pages and tail."""
+    yield isal_zlib.crc32(manifest.head.xml), len(manifest.head.xml)
+    yield from zip(manifest.pages["xml_crc32"].tolist(), manifest.pages["xml_bytes"].tolist(), strict=True)
+    yield isal_zlib.crc32(manifest.tail.xml), len(manifest.tail.xml)

@@ -1,84 +1,155 @@
-"""What the check of a segment leaves for the check of the whole: a number or a row a record, in files of its own.
+"""What the check of a file's units leaves for the check of the whole, in the store: figures a page, numbers a record.
 
-So a file of 17 million certificates is judged in the memory that one of a million needs, and by any number of
-processes that share the folder.
+* A unit is what is checked at once: a segment's pages, or a piece of a file that has no manifest.
+* So a file of 17 million certificates is judged in the memory that one of a million needs, by any number of processes.
+* What is kept of a segment is kept under the basis of its check (`basis`), and found again by every later file that its
+  pages are used in.
 """
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import feather
 
-from smki.verify.record_check import ROWS, Keys, RecordFigures
+from smki.store.objects import Store
+from smki.verify.record_check import ROWS, Keys
 
-_HASH_BYTES = 32
 _KEYS_AT_ONCE = 4_000_000
+_RECORDS = pa.schema({"key": pa.uint64(), "lane": pa.uint64()})
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of a file, and which of its pages are in the file."""
+
+    name: str
+    pages: NDArray[np.intp] | None = None  # their places in the unit, ascending; None: all
+    first: NDArray[np.int64] | None = None  # how many of the file's records stand before each; None: units are in order
 
 
 class Marks:
-    """The marks of one file's segments, in a folder."""
+    """The marks of one file's units, by number."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, basis: str = "") -> None:
+        self.units: list[Unit] = []
+        self._store, self._prefix = store, f"checked/{basis or 'once'}"
 
-    def keep(self, segment: int, pieces: Iterable[RecordFigures]) -> None:
-        """Keeps the marks of a checked segment; the same call again replaces them."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        pieces = list(pieces)
-        np.save(self._keys(segment), np.sort(_join([piece.keys for piece in pieces])))
-        np.save(self._bodies(segment), _join([_first_lane(piece.hashes) for piece in pieces]))
-        if rows := [piece.rows for piece in pieces if piece.rows is not None]:
-            feather.write_feather(pa.concat_tables(rows), self._rows(segment))
+    @classmethod
+    def folder(cls, path: Path) -> "Marks":
+        """Marks of a file that is checked once, in a folder of this machine."""
+        return cls(Store.folder(path))
 
-    def keys(self, segments: Iterable[int]) -> list[Keys]:
-        """A segment's keys, sorted; a number that equal issuer and serial number share."""
-        return [np.load(self._keys(segment), mmap_mode="r") for segment in segments]
+    def keep(self, name: str, pages: pa.Table, records: pa.Table, rows: pa.Table | None) -> None:
+        """Keeps the marks of a checked unit: PAGE_FIGURES, key and first lane of each record, ROWS where there are any.
 
-    def bodies(self, segments: Iterable[int]) -> list[NDArray[np.uint64]]:
-        """The first lane of the SHA-256 of each body of a segment, in record order."""
-        return [np.load(self._bodies(segment), mmap_mode="r") for segment in segments]
+        The same call again replaces them.
+        """
+        self._put(name, "records", records)
+        if rows is not None:
+            self._put(name, "rows", rows)
+        self._put(name, "pages", pages)  # last: where it is, the others are
 
-    def rows(self, segments: Iterable[int]) -> pa.Table:
-        """The rows of all these segments, as `ROWS` says; for files whose rows were kept."""
-        tables = [feather.read_table(self._rows(number)) for number in segments if self._rows(number).exists()]
-        return pa.concat_tables([ROWS.empty_table(), *tables])
+    def has(self, name: str) -> bool:
+        """Whether a unit's marks are there."""
+        return self._store.holds(self._key(name, "pages"))
 
-    def _keys(self, segment: int) -> Path:
-        return self._folder / f"keys-{segment:05d}.npy"
+    def pages(self, number: int) -> pa.Table:
+        """PAGE_FIGURES of a unit's pages that are in the file."""
+        unit = self.units[number]
+        table = self._get(unit.name, "pages")
+        return table if unit.pages is None else table.take(pa.array(unit.pages))
 
-    def _bodies(self, segment: int) -> Path:
-        return self._folder / f"bodies-{segment:05d}.npy"
+    def keys(self, numbers: Iterable[int]) -> Iterator[Keys]:
+        """The keys of each unit's records; a number that equal issuer and serial number share."""
+        return (self._records(number, "key") for number in numbers)
 
-    def _rows(self, segment: int) -> Path:
-        return self._folder / f"rows-{segment:05d}.arrow"
+    def bodies(self, numbers: Iterable[int]) -> Iterator[NDArray[np.uint64]]:
+        """The first lane of the SHA-256 of each body of a unit, in record order."""
+        return (self._records(number, "lane") for number in numbers)
+
+    def rows(self, numbers: Iterable[int]) -> pa.Table:
+        """The rows of all these units, as `ROWS` says; for files whose rows were kept."""
+        return pa.concat_tables([ROWS.empty_table(), *(self._of_file(number, "rows") for number in numbers)])
+
+    def places(self, number: int) -> NDArray[np.int64]:
+        """(n,) at which place of the file each of a unit's records stands."""
+        unit = self.units[number]
+        if unit.first is None:
+            before = sum(int(self._counts(one).sum()) for one in range(number))
+            return before + np.arange(int(self._counts(number).sum()))
+        counts = self._counts(number)
+        return np.repeat(unit.first - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+
+    def _records(self, number: int, column: str) -> NDArray[np.uint64]:
+        values: NDArray[np.uint64] = self._of_file(number, "records")[column].to_numpy()
+        return values
+
+    def _of_file(self, number: int, what: str) -> pa.Table:
+        """A table a record, of those that are in the file."""
+        unit = self.units[number]
+        table = self._get(unit.name, what)
+        if unit.pages is None:
+            return table
+        counts = self._get(unit.name, "pages")["records"].to_numpy()
+        used = np.zeros(len(counts), np.bool_)
+        used[unit.pages] = True
+        return table if used.all() else table.filter(pa.array(np.repeat(used, counts)))
+
+    def _counts(self, number: int) -> NDArray[np.int64]:
+        return np.asarray(self.pages(number)["records"], np.int64)
+
+    def _put(self, name: str, what: str, table: pa.Table) -> None:
+        sink = io.BytesIO()
+        feather.write_feather(table, sink, compression="uncompressed")
+        self._store.put(self._key(name, what), sink.getvalue())
+
+    def _get(self, name: str, what: str) -> pa.Table:
+        return feather.read_table(pa.BufferReader(self._store.get(self._key(name, what))))
+
+    def _key(self, name: str, what: str) -> str:
+        return f"{self._prefix}/{name}.{what}"
 
 
-def repeated_keys(pieces: Sequence[Keys], keys_at_once: int = _KEYS_AT_ONCE) -> Keys:
-    """Keys that occur more than once in all pieces together; each piece is sorted (and may be a memory map).
+def record_marks(keys: Sequence[Keys], hashes: Sequence[bytes]) -> pa.Table:
+    """Key and first lane of each record, of pieces in a row."""
+    lanes = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 4)[:, 0]
+    return pa.table([pa.array(np.concatenate([np.empty(0, np.uint64), *keys])), pa.array(lanes)], schema=_RECORDS)
 
-    Pieces are compared one range of keys at a time, so that only a few million keys are in memory at once.
+
+def repeated_keys(pieces: Iterable[Keys], keys_at_once: int = _KEYS_AT_ONCE) -> Keys:
+    """Keys that occur more than once in all pieces together.
+
+    They are put into one file, and compared one range of values at a time: a few million keys are in memory at once.
     """
-    total = sum(len(piece) for piece in pieces)
-    ranges = max(1, -(-total // keys_at_once))
-    bounds = [(number << 64) // ranges for number in range(ranges)]
-    repeated = []
-    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
-        parts = []
+    with TemporaryFile(prefix="smki-") as spool:
+        total = 0
         for piece in pieces:
-            start = np.searchsorted(piece, np.uint64(low))
-            end = len(piece) if high is None else np.searchsorted(piece, np.uint64(high))
-            parts.append(np.asarray(piece[start:end]))
-        keys = np.sort(_join(parts))
-        repeated.append(np.unique(keys[1:][keys[1:] == keys[:-1]]))
+            total += len(piece)
+            spool.write(np.ascontiguousarray(piece).data)
+        spool.flush()
+        if not total:
+            return np.empty(0, np.uint64)
+        keys = np.memmap(spool, np.uint64, mode="r", shape=(total,))
+        repeated = []
+        for low, high in _ranges(-(-total // keys_at_once)):
+            parts = []
+            for start in range(0, total, keys_at_once):
+                part = np.asarray(keys[start : start + keys_at_once])
+                parts.append(part[(part >= low) & (part <= high)])
+            within = np.sort(np.concatenate(parts))
+            repeated.append(np.unique(within[1:][within[1:] == within[:-1]]))
     return np.concatenate(repeated)
 
 
-def _join(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    return np.concatenate([np.empty(0, np.uint64), *parts])
-
-
-def _first_lane(hashes: bytes) -> NDArray[np.uint64]:
-    return np.frombuffer(hashes, dtype="<u8").reshape(-1, _HASH_BYTES // 8)[:, 0]
+def _ranges(count: int) -> Iterator[tuple[np.uint64, np.uint64]]:
+    """So many ranges of 64-bit values, both ends included."""
+    bounds = [(number << 64) // count for number in range(count + 1)]
+    for low, high in pairwise(bounds):
+        yield np.uint64(low), np.uint64(high - 1)

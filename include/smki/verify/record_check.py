@@ -13,14 +13,11 @@ nothing about it.
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +29,9 @@ from smki.annex_b.reading import decode_body, record_of
 from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
-from smki.certificates.model import AUTHORITY, CertificateClass, CertificateFields, Status
+from smki.certificates.model import AUTHORITY, CertificateClass, CertificateFields
 from smki.certificates.names import comparable_name
 from smki.certificates.reading import holds_armoured_key
-from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, PrivateKeyRefusedError
 from smki.verify.documents import plain_opening
 from smki.verify.faults import Fault, FaultError
@@ -48,20 +44,21 @@ Keys = NDArray[np.uint64]  # one number a record that equal issuer and serial nu
 
 
 @dataclass(frozen=True, slots=True)
-class RecordFigures:
-    """What the n records of a piece are."""
+class CheckedRecords:
+    """What the n records of a piece are, in their order."""
 
-    records: int  # n
-    set_digest: SetDigest
-    statuses: Counter[str]
-    classes: Counter[str]
-    issuers: Counter[bytes]  # comparable name
-    keys: Keys  # (n,) in record order
-    hashes: bytes  # (n × 32) SHA-256 of each body, in record order
-    manufacturing: int  # records that have the flag
-    in_use_until: datetime | None  # the earliest notAfter of those with status I (UTC); none: no record has it
+    statuses: pa.StringArray  # (n,)
+    manufacturing: NDArray[np.bool_]  # (n,) whether they have the flag
+    fields: FieldBatch  # (n,) what their certificates say
+    hashes: bytes  # (n × 32) SHA-256 of each body
+    keys: Keys  # (n,)
     is_plain: bool  # nothing stands in the piece but records as the publisher writes them
     rows: pa.Table | None  # (n) as `ROWS` says, where they are asked for
+
+    @property
+    def records(self) -> int:
+        """N."""
+        return len(self.keys)
 
 
 # A row a record, in order: what the gate holds against the repository where a file is small enough for it.
@@ -83,7 +80,6 @@ _HEX, _DASHED_HEX = (
 )
 _TEXT = pa.string()
 _INTEGER = re.compile("[+-]?[0-9]{1,9}")
-Name = TypeVar("Name", str, bytes)
 
 
 class RecordChecker:
@@ -102,7 +98,7 @@ class RecordChecker:
         self._validator = _parser(self._schema, _Nothing())
         self._reader = BatchReader()
 
-    def check(self, opening: bytes, records: bytes, closing: bytes, item: str) -> RecordFigures:
+    def check(self, opening: bytes, records: bytes, closing: bytes, item: str) -> CheckedRecords:
         """Checks a document that is cut into what stands before, in and after the records of this piece.
 
         `item` names the piece in errors. Raises VerificationError.
@@ -110,16 +106,12 @@ class RecordChecker:
         columns, fields, is_plain = self.read(opening, records, closing, item)
         hashes = _hashes(columns.bodies)
         statuses = columns.texts[Field.STATUS]
-        return RecordFigures(
-            records=len(columns.bodies),
-            set_digest=SetDigest.of_hashes(hashes),
-            statuses=Counter({count["values"]: count["counts"] for count in statuses.value_counts().to_pylist()}),
-            classes=_count(fields, lambda profile: profile.certificate_class or AUTHORITY),
-            issuers=_count(fields, lambda profile: profile.issuer),
-            keys=_keys(fields),
+        return CheckedRecords(
+            statuses=statuses,
+            manufacturing=np.asarray(pc.is_in(columns.texts[Field.MANUFACTURING], pa.array(["true", "1"], _TEXT))),
+            fields=fields,
             hashes=b"".join(hashes),
-            manufacturing=_count_true(columns.texts[Field.MANUFACTURING]),
-            in_use_until=_in_use_until(statuses, fields),
+            keys=_keys(fields),
             is_plain=is_plain,
             rows=_rows(statuses, fields, hashes) if self._keep_rows else None,
         )
@@ -200,17 +192,6 @@ class RecordChecker:
                 )
 
 
-def _count_true(flags: pa.StringArray) -> int:
-    """How many of a column of xs:boolean are true."""
-    return int(pc.sum(pc.is_in(flags, pa.array(["true", "1"], _TEXT))).as_py() or 0)
-
-
-def _in_use_until(statuses: pa.StringArray, fields: FieldBatch) -> datetime | None:
-    in_use = pc.equal(statuses, str(Status.IN_USE)).to_numpy(zero_copy_only=False)
-    ends = (fields.profiles[number].not_after for number in np.unique(fields.profile[in_use]))
-    return min(ends, default=None)
-
-
 class _Nothing:
     """A parser's target that hears of nothing, so that no tree is built."""
 
@@ -281,16 +262,6 @@ def _by_profile(
 ) -> pa.Array:
     """A value a record, of what its certificate has in common with others."""
     return pa.array(map(value, fields.profiles), kind).take(pa.array(fields.profile))
-
-
-def _count(fields: FieldBatch, value: Callable[[CertificateFields], Name]) -> Counter[Name]:
-    """How many records have which value."""
-    counts: Counter[Name] = Counter()
-    for profile, count in zip(
-        fields.profiles, np.bincount(fields.profile, minlength=len(fields.profiles)).tolist(), strict=True
-    ):
-        counts[value(profile)] += count
-    return counts
 
 
 def _hashes(bodies: pa.BinaryArray) -> list[bytes]:

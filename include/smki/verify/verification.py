@@ -1,4 +1,4 @@
-"""Verifies a whole extract from its own bytes: segment by segment for our own, in one pass for any Annex B file.
+"""Verifies files from their own bytes: extracts of our own unit by unit, in one pass for any Annex B file.
 
 * One gzip member, intact, nothing after it; FNAME is the file's name without .gz (`frame`).
 * One XML document, valid by the schema, each record equal to its certificate (`record_check`).
@@ -6,71 +6,58 @@
 
 Which certificates and which statuses a file has to hold is not asked here: the gate does that.
 
-With the manifest of an assembled extract the segments are checked apart, in any number of processes: each inflates from
-nothing, is not marked final, and yields the bytes that its facts say. Together they cover the stream without a gap.
-Head and tail around each make a whole document, so the whole is one. And the member's CRC-32 is that of them all
-combined.
+With its manifest an extract is checked page by page, in any number of processes and on any machine: each page inflates
+from nothing, is not marked final, and yields the bytes that its facts say. Together they cover the stream without a
+gap. Head and tail around each make a whole document, so the whole is one. And the member's CRC-32 is that of them all
+combined. What was found of a page that lies in the store is kept (`marks`), so a page is parsed once in its life.
 
 A file is checked by the wire format that its manifest states; where there is no manifest, by the one that its root
 element has. `schema` is everywhere the XSD of V1; other formats name theirs (`annex_b.version.schema_path`).
 
-What is wrong is a fault in a row of figures; it stops neither the other segments nor the other checks. `verify_file`
+What is wrong is a fault in a row of figures; it stops neither the other units nor the other checks. `verify_file`
 raises the first one, `examine_file` returns them all.
 """
 
 import hashlib
+import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeVar
-from uuid import uuid4
+from typing import TypeVar
 
-from smki.annex_b.gzip_reader import GzipReader, read_header
+import numpy as np
+import pyarrow as pa
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from smki.annex_b.gzip_reader import GzipReader, inflate_segment, read_header
 from smki.annex_b.version import CURRENT, AnnexB
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError
 from smki.processes import Progress, map_in_processes
 from smki.store.manifest import Manifest
-from smki.verify.documents import Source, cut_document, end_of_records
+from smki.store.objects import Store
+from smki.store.paged_file import PagedFile
+from smki.verify.documents import Source, cut_document
 from smki.verify.faults import Fault, FaultError
-from smki.verify.frame import damage_as_fault, frame_faults, name_faults, read_segment
-from smki.verify.marks import Marks, repeated_keys
-from smki.verify.record_check import RecordChecker, RecordFigures
+from smki.verify.figures import SegmentFigures, page_figures, segment_figures
+from smki.verify.frame import damage_as_fault, frame_faults, name_faults
+from smki.verify.marks import Marks, Unit, record_marks, repeated_keys
+from smki.verify.record_check import CheckedRecords, RecordChecker
 
 _PIECE = 4 << 20  # bytes of XML that are parsed at once
 Name = TypeVar("Name", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentFigures:
-    """One row of figures: what a checked segment holds, or the first thing that is wrong with it."""
-
-    number: int
-    records: int = 0
-    xml_bytes: int = 0
-    deflate_bytes: int = 0  # 0 where the file is read in one pass
-    statuses: Mapping[str, int] = field(default_factory=dict)
-    classes: Mapping[str, int] = field(default_factory=dict)
-    issuers: Mapping[str, int] = field(default_factory=dict)  # comparable name, hex
-    set_digest: str = str(SetDigest())
-    manufacturing: int = 0  # records that have the flag
-    in_use_until: str = ""  # the earliest notAfter of the records with status I (UTC, ISO 8601); empty: none has it
-    parsed: bool = False  # something else stands in it than records as the publisher writes them
-    fault: str = ""  # a Fault; the other figures are then zero
-    fault_text: str = ""  # the item and the rule that it breaks
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
-    """What a file holds, and what is wrong with it: one row of figures a segment, and the faults."""
+    """What a file holds, and what is wrong with it: one row of figures a unit, and the faults."""
 
     name: str
     bytes: int  # of the file
@@ -97,9 +84,7 @@ class Verification:
     @property
     def in_use_until(self) -> datetime | None:
         """The earliest notAfter of the records with status I (UTC)."""
-        return min(
-            (datetime.fromisoformat(at) for segment in self.segments if (at := segment.in_use_until)), default=None
-        )
+        return min((at for segment in self.segments if (at := segment.in_use_until)), default=None)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -108,13 +93,13 @@ class Verification:
 
     @property
     def issuers(self) -> dict[str, int]:
-        """Records by issuer (comparable name, hex)."""
+        """Records by issuer (Name, DER, hex)."""
         return _total(segment.issuers for segment in self.segments)
 
     @property
     def set_digest(self) -> SetDigest:
         """Of the certificates in the file."""
-        return sum((SetDigest.parse(segment.set_digest) for segment in self.segments), SetDigest())
+        return sum((segment.set_digest for segment in self.segments), SetDigest())
 
 
 def verify_file(
@@ -127,8 +112,13 @@ def verify_file(
 ) -> Verification:
     """What `examine_file` returns, of a file that is right. Raises VerificationError for the first fault."""
     with TemporaryDirectory(prefix="smki-") as folder:
-        marks = Marks(Path(folder))
+        marks = Marks.folder(Path(folder))
         verification = examine_file(file, schema, marks, manifest=manifest, workers=workers, progress=progress)
+    return need_right(verification)
+
+
+def need_right(verification: Verification) -> Verification:
+    """The same, of a file that is right. Raises VerificationError for the first fault."""
     for segment in verification.segments:
         if segment.fault:
             item, _, rule = segment.fault_text.partition(": ")
@@ -150,104 +140,196 @@ def examine_file(
 ) -> Verification:
     """Verifies a file; with its manifest in `workers` processes, else in one pass that any Annex B .gz suits.
 
-    `marks` is filled; with `keep_rows`, for small files, also with a row a record. `progress` hears segments, or bytes
+    `marks` is filled; with `keep_rows`, for small files, also with a row a record. `progress` hears units, or bytes
     of the file where there is no manifest.
     """
     if manifest is None:
         return _examine_stream(file, schema, marks, keep_rows, progress)
-    figures: list[SegmentFigures] = []
-    check = partial(_check_one, file, manifest, schema, marks, keep_rows, uuid4().hex)
-    for checked in map_in_processes(check, range(len(manifest.segments)), workers, __name__):
-        figures.append(checked)
-        progress(len(figures), len(manifest.segments))
-    return conclude(file, manifest, figures, marks)
-
-
-def check_segments(
-    file: Path, manifest: Manifest, numbers: Iterable[int], schema: Path, marks: Marks, *, keep_rows: bool = False
-) -> Iterator[SegmentFigures]:
-    """Checks some segments of an assembled extract; yields a row of figures each and keeps their marks."""
-    checker = RecordChecker(manifest.format, schema, keep_rows=keep_rows)
-    with file.open("rb") as stream:
-        for number in numbers:
-            yield _check_and_mark(stream, manifest, number, checker, marks)
-
-
-def conclude(file: Path, manifest: Manifest, figures: Iterable[SegmentFigures], marks: Marks) -> Verification:
-    """Puts the rows of all segments together and checks the whole: frame, coverage, CRC-32, duplicates."""
-    segments = tuple(sorted(figures, key=lambda segment: segment.number))
+    paged = PagedFile.on_disk(file, manifest)
+    marks.units += [Unit(f"{number:05d}") for number in range(len(paged.units))]
+    faulty = _check_in_processes(paged, range(len(paged.units)), schema, marks, workers, keep_rows, progress)
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    faults = _collect(_whole_faults(file, manifest, segments, sha256))
-    return _conclude(file, manifest.format, sha256, segments, faults, marks)
+    return replace(conclude(paged, sha256, marks, faulty), bytes=file.stat().st_size)
 
 
-def _check_one(
-    file: Path, manifest: Manifest, schema: Path, marks: Marks, keep_rows: bool, examination: str, number: int
-) -> SegmentFigures:
-    checker = _checker(manifest.format, schema, keep_rows, examination)
-    with file.open("rb") as stream:
-        return _check_and_mark(stream, manifest, number, checker, marks)
+def examine_stored(
+    store: Store,
+    manifest: Manifest,
+    schema: Path,
+    *,
+    workers: int = 1,
+    keep_rows: bool = False,
+    progress: Progress = lambda _done, _of: None,
+) -> tuple[Verification, Marks]:
+    """Verifies an extract that lies in the store; of its segments those that nobody has. Its marks lie there, too.
+
+    The file's SHA-256 is taken beside it. Raises MissingObjectError, StoreError for pages that are damaged there.
+    """
+    paged, marks = PagedFile.stored(store, manifest), stored_marks(store, manifest)
+    with ThreadPoolExecutor(1) as beside:
+        sha256 = beside.submit(paged.sha256)
+        faulty = _check_in_processes(paged, unchecked(marks), schema, marks, workers, keep_rows, progress)
+        return conclude(paged, sha256.result(), marks, faulty), marks
+
+
+def stored_marks(store: Store, manifest: Manifest) -> Marks:
+    """The marks of an extract that lies in the store; those of a segment are shared by all files it is used in."""
+    marks = Marks(store, manifest.basis)
+    _frame, *segments = PagedFile.stored(store, manifest).units
+    marks.units.append(Unit(f"frame-{hashlib.sha256(manifest.head.xml + manifest.tail.xml).hexdigest()}"))
+    for segment, places in zip(manifest.segments, segments, strict=True):
+        marks.units.append(Unit(segment, manifest.pages["place"][places].astype(np.intp), manifest.places[places]))
+    return marks
+
+
+def unchecked(marks: Marks) -> list[int]:
+    """Numbers of the units that nobody has checked by this basis, or found wrong."""
+    return [number for number, unit in enumerate(marks.units) if not marks.has(unit.name)]
+
+
+def check_units(
+    paged: PagedFile, numbers: Iterable[int], schema: Path, marks: Marks, *, keep_rows: bool = False
+) -> Iterator[SegmentFigures]:
+    """Checks some units of an extract and keeps their marks; yields a row of figures each."""
+    checker = RecordChecker(paged.manifest.format, schema, keep_rows=keep_rows)
+    for number in numbers:
+        yield _check_and_mark(paged, number, checker, marks)
+
+
+def conclude(paged: PagedFile, sha256: str, marks: Marks, faulty: Iterable[SegmentFigures]) -> Verification:
+    """Puts the marks of all units together and checks the whole: frame, coverage, CRC-32, duplicates.
+
+    `sha256` (hex) is the file's; `faulty` are the rows of the units that are wrong.
+    """
+    manifest = paged.manifest
+    wrong = {figures.number: figures for figures in faulty}
+    segments = tuple(wrong.get(number) or _figures(paged, number, marks) for number in range(len(paged.units)))
+    faults = _collect(frame_faults(paged.open, manifest))
+    return _conclude(manifest.name, manifest.size, manifest.format, sha256, segments, faults, marks)
+
+
+def _check_in_processes(
+    paged: PagedFile,
+    numbers: Sequence[int],
+    schema: Path,
+    marks: Marks,
+    workers: int,
+    keep_rows: bool,
+    progress: Progress,
+) -> list[SegmentFigures]:
+    """Rows of the units that are wrong."""
+    faulty = []
+    with TemporaryDirectory(prefix="smki-") as folder:
+        work = Path(folder) / "work"  # for a large file too much to be sent with each number
+        work.write_bytes(pickle.dumps((paged, schema, marks, keep_rows)))
+        for done, figures in enumerate(map_in_processes(partial(_check_one, work), numbers, workers, __name__), 1):
+            if figures.fault:
+                faulty.append(figures)
+            progress(done, len(numbers))
+    return faulty
+
+
+def _check_one(work: Path, number: int) -> SegmentFigures:
+    paged, marks, checker = _load(work)
+    return _check_and_mark(paged, number, checker, marks)
 
 
 @lru_cache(maxsize=1)
-def _checker(annex_b: AnnexB, schema: Path, keep_rows: bool, _examination: str) -> RecordChecker:
-    """This process's checker in one call of `examine_file`: one schema and one set of templates for all segments."""
-    return RecordChecker(annex_b, schema, keep_rows=keep_rows)
+def _load(work: Path) -> tuple[PagedFile, Marks, RecordChecker]:
+    """For this process in one examination: one schema and one set of templates for all units."""
+    paged, schema, marks, keep_rows = pickle.loads(work.read_bytes())  # noqa: S301  # our own, written a moment ago
+    return paged, marks, RecordChecker(paged.manifest.format, schema, keep_rows=keep_rows)
 
 
-def _check_and_mark(
-    stream: BinaryIO, manifest: Manifest, number: int, checker: RecordChecker, marks: Marks
-) -> SegmentFigures:
+def _check_and_mark(paged: PagedFile, number: int, checker: RecordChecker, marks: Marks) -> SegmentFigures:
     try:
-        figures = _check_segment(stream, manifest, number, checker)
+        pieces = _check_unit(paged, number, checker)
     except FaultError as error:
         return SegmentFigures(number, fault=error.fault, fault_text=error.text)
-    marks.keep(number, figures)
-    return _row(number, figures, manifest.segments[number].xml_bytes, manifest.segments[number].deflate_bytes)
+    _keep(marks, marks.units[number].name, pieces)
+    return SegmentFigures(number, records=sum(checked.records for checked, _ in pieces))
 
 
-def _check_segment(stream: BinaryIO, manifest: Manifest, number: int, checker: RecordChecker) -> list[RecordFigures]:
-    """The figures of its pieces. Raises FaultError."""
-    last = len(manifest.segments) - 1
-    opening, closing = read_segment(stream, manifest, 0), read_segment(stream, manifest, last)
+def _keep(marks: Marks, name: str, pieces: Sequence[tuple[CheckedRecords, Sequence[int]]]) -> pa.Table:
+    """Keeps the marks of a checked unit, whose pieces have pages of so many records; PAGE_FIGURES of it."""
+    pages = pa.concat_tables(page_figures(checked, counts) for checked, counts in pieces)
+    records = record_marks([checked.keys for checked, _ in pieces], [checked.hashes for checked, _ in pieces])
+    rows = [checked.rows for checked, _ in pieces if checked.rows is not None]
+    marks.keep(name, pages, records, pa.concat_tables(rows) if rows else None)
+    return pages
+
+
+def _check_unit(paged: PagedFile, number: int, checker: RecordChecker) -> list[tuple[CheckedRecords, Sequence[int]]]:
+    """Its pieces, and how many records each page of a piece has. Raises FaultError."""
+    manifest, places = paged.manifest, paged.units[number]
     item = f"{manifest.name}, segment {number}"
-    xml = read_segment(stream, manifest, number) if 0 < number < last else b""
-    figures = [checker.check(opening, piece, closing, item) for piece in _cut_records(xml, manifest.format)]
-    records = sum(piece.records for piece in figures)
-    if records != manifest.segments[number].records:
-        raise FaultError(
-            Fault.CONTENT,
-            item,
-            f"it has {records} records and was produced with {manifest.segments[number].records}.",
+    head, tail = _inflate_frame(paged, item)
+    if not len(places):
+        return [(checker.check(head, b"", tail, item), [])]
+    pieces: list[tuple[CheckedRecords, Sequence[int]]] = []
+    for xml in _in_pieces(_inflate_pages(paged, places, item)):
+        counts = [page.count(manifest.format.record_end) for page in xml]
+        checked = checker.check(head, b"".join(xml), tail, item)
+        if sum(counts) != checked.records:
+            raise FaultError(Fault.CONTENT, item, "its pages are not cut between records.")
+        pieces.append((checked, counts))
+    found, stated = [page for _, counts in pieces for page in counts], manifest.pages["records"][places].tolist()
+    if found != stated:
+        raise FaultError(Fault.CONTENT, item, f"it has {sum(found)} records and was produced with {sum(stated)}.")
+    return pieces
+
+
+def _inflate_frame(paged: PagedFile, item: str) -> tuple[bytes, bytes]:
+    """The XML of head and tail. Raises FaultError."""
+    manifest = paged.manifest
+    with damage_as_fault():
+        head, tail = (
+            inflate_segment(paged.read(start, len(frame.deflate)), len(frame.xml), item)
+            for start, frame in (
+                (len(manifest.header), manifest.head),
+                (int(manifest.offsets[-1]), manifest.tail),
+            )
         )
-    return figures
+    if (head, tail) != (manifest.head.xml, manifest.tail.xml):
+        raise FaultError(Fault.CONTENT, item, "what stands around its records is not what was produced.")
+    return head, tail
 
 
-def _whole_faults(
-    file: Path, manifest: Manifest, segments: Sequence[SegmentFigures], sha256: str
-) -> Iterator[FaultError]:
-    if [segment.number for segment in segments] != list(range(len(manifest.segments))):
-        yield FaultError(
-            Fault.CONTENT,
-            file.name,
-            f"{len(segments)} rows came of its {len(manifest.segments)} segments, and each has to be checked once.",
-        )
-    if sha256 != manifest.sha256:
-        yield FaultError(Fault.CONTENT, file.name, "its SHA-256 is not that of the file that was produced.")
-    yield from frame_faults(file, manifest)
+def _inflate_pages(paged: PagedFile, places: NDArray[np.intp], item: str) -> Iterator[bytes]:
+    """The XML of each page, held against its facts. Raises FaultError."""
+    facts = paged.manifest.pages[places]
+    sizes, crcs, hashes = (facts[name].tolist() for name in ("xml_bytes", "xml_crc32", "xml_sha256"))
+    for deflate, size, crc32, sha256 in zip(paged.read_pages(places), sizes, crcs, hashes, strict=True):
+        with damage_as_fault():
+            xml = inflate_segment(deflate, size, item)
+        if (len(xml), isal_zlib.crc32(xml), hashlib.sha256(xml).digest()) != (size, crc32, bytes(sha256)):
+            raise FaultError(Fault.CONTENT, item, "its content is not what was produced.")
+        yield xml
 
 
-def _cut_records(records: bytes, annex_b: AnnexB) -> Iterator[bytes]:
-    """Whole records, some megabytes at a time; what is not cut between two records fails as XML."""
-    start = 0
-    while len(records) - start > _PIECE:
-        end = end_of_records(records, annex_b, start, start + _PIECE - 1)
-        if end == start:
-            break
-        yield records[start:end]
-        start = end
-    yield records[start:]
+def _in_pieces(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Pages in a row, some megabytes at a time."""
+    piece: list[bytes] = []
+    for page in pages:
+        piece.append(page)
+        if sum(map(len, piece)) >= _PIECE:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _figures(paged: PagedFile, number: int, marks: Marks) -> SegmentFigures:
+    """A unit's row, from its marks. Raises StoreError."""
+    manifest, places = paged.manifest, paged.units[number]
+    if number:
+        pages = manifest.pages[places]
+        xml_bytes, deflate_bytes = (int(pages[name].sum(dtype=np.int64)) for name in ("xml_bytes", "deflate_bytes"))
+    else:
+        xml_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
+        deflate_bytes = len(manifest.head.deflate) + len(manifest.tail.deflate)
+    return segment_figures(number, marks.pages(number), xml_bytes, deflate_bytes)
 
 
 def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, progress: Progress) -> Verification:
@@ -266,19 +348,20 @@ def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, pro
             gzip = GzipReader(stream, file.name)
             pieces = cut_document(Source(gzip), file.name)
             for number in count():
+                marks.units.append(Unit(f"{number:05d}"))
                 try:
                     if (piece := next(pieces, None)) is None:
                         break
                     checker = checker or RecordChecker(piece.annex_b, schema, keep_rows=keep_rows)
                     item = f"{file.name}, piece {number + 1}"
-                    figures = checker.check(piece.opening, piece.records, piece.closing, item)
+                    checked = checker.check(piece.opening, piece.records, piece.closing, item)
                 except FaultError as error:
                     segments.append(SegmentFigures(number, fault=error.fault, fault_text=error.text))
                 except DocumentRefusedError as error:
                     segments.append(SegmentFigures(number, fault=Fault.GZIP, fault_text=f"{file.name}: {error.rule}"))
                 else:
-                    marks.keep(number, [figures])
-                    row = _row(number, [figures], piece.xml_bytes, 0)
+                    pages = _keep(marks, marks.units[number].name, [(checked, [checked.records])])
+                    row = segment_figures(number, pages, piece.xml_bytes)
                     segments.append(replace(row, parsed=row.parsed or not piece.as_it_stands))
                 progress(stream.tell(), size)
             if gzip.members != 1:
@@ -288,46 +371,31 @@ def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, pro
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     annex_b = checker.annex_b if checker else CURRENT
-    return _conclude(file, annex_b, sha256, tuple(segments), faults, marks)
+    return _conclude(file.name, size, annex_b, sha256, tuple(segments), faults, marks)
 
 
 def _conclude(
-    file: Path,
+    name: str,
+    size: int,
     annex_b: AnnexB,
     sha256: str,
     segments: tuple[SegmentFigures, ...],
     faults: Sequence[FaultError],
     marks: Marks,
 ) -> Verification:
-    """With the check that needs all segments' marks."""
+    """With the check that needs all units' marks."""
     repeated = repeated_keys(marks.keys(segment.number for segment in segments if not segment.fault))
     if len(repeated):
         rule = f"{len(repeated)} certificates (issuer and serial number) are in it more than once."
-        faults = [*faults, FaultError(Fault.DUPLICATE, file.name, rule)]
+        faults = [*faults, FaultError(Fault.DUPLICATE, name, rule)]
     return Verification(
-        name=file.name,
-        bytes=file.stat().st_size,
+        name=name,
+        bytes=size,
         sha256=sha256,
         segments=segments,
         faults=tuple(faults),
         repeated=tuple(repeated.tolist()),
         format=annex_b,
-    )
-
-
-def _row(number: int, pieces: Sequence[RecordFigures], xml_bytes: int, deflate_bytes: int) -> SegmentFigures:
-    return SegmentFigures(
-        number=number,
-        records=sum(piece.records for piece in pieces),
-        xml_bytes=xml_bytes,
-        deflate_bytes=deflate_bytes,
-        statuses=_total(piece.statuses for piece in pieces),
-        classes=_total(piece.classes for piece in pieces),
-        issuers={name.hex(): count for name, count in _total(piece.issuers for piece in pieces).items()},
-        set_digest=str(sum((piece.set_digest for piece in pieces), SetDigest())),
-        manufacturing=sum(piece.manufacturing for piece in pieces),
-        in_use_until=min((at.isoformat() for piece in pieces if (at := piece.in_use_until)), default=""),
-        parsed=not all(piece.is_plain for piece in pieces),
     )
 
 

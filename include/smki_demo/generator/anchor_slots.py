@@ -16,7 +16,7 @@ from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, Region, S
 from smki.repository.database import reading
 from smki.repository.tables import certificate
 from smki.settings import INCLUDE
-from smki.store.staging import write_whole
+from smki.store.local_files import write_whole
 
 _SHIPPED = INCLUDE / "config" / "anchor_slots.toml"
 _WAN = {Region.NORTH: "WAN NORTH", Region.CENTRAL_SOUTH: "WAN SOUTH"}

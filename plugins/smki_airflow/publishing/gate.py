@@ -42,7 +42,7 @@ class GateOperator(BaseOperator):
     def judge(self, run: Run) -> list[Judged]:
         """The files with their judgements; none where there is nothing to publish.
 
-        What was staged may be judged again at any time, by a gate that is cleared: what that needs stays where it is.
+        It may judge again at any time, when it is cleared: what it needs stays in the store.
         """
 
     def execute(self, context: Context) -> Json:
@@ -58,7 +58,7 @@ class GateOperator(BaseOperator):
             raise AirflowSkipException("nothing to publish, or another run waits with it: see the lines above")
         self.shown_gate_run = select_shown(gate_runs).id
         log.info("report %s", Links(base_url()).report(self.shown_gate_run))
-        refuse_failed(project.settings.staging, gate_runs, [one.file for one in judged])
+        refuse_failed(project.store, gate_runs, [one.artefact.manifest for one in judged])
         return {
             "artefacts": [artefact_as_json(one.artefact) for one in judged],
             "shown": self.shown_gate_run,

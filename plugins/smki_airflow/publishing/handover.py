@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smki.errors import PlanError
@@ -24,7 +23,6 @@ class Judged:
 
     judgement: "Judgement"
     artefact: "Artefact"  # that it becomes, if it is cleared
-    file: Path
 
 
 def confirm_published(run: Run, files: int, published: Sequence[Json]) -> list[Json]:

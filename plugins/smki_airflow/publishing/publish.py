@@ -54,21 +54,22 @@ class PublishOperator(BaseOperator):
         from smki.kinds.revocation.predecessor import follows
         from smki.obligations.catalogue import RevocationList
         from smki.publish.ledger import publish_artefact
+        from smki.store.content import stored_content
         from smki_airflow.publishing.handover import artefact_from_json
         from smki_airflow.sites import open_site
 
         project, run = open_project(), run_of(context)
         artefact = artefact_from_json(self.artefact)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
-        file = run.staging(project.settings) / artefact.name
+        content = stored_content(project.store, artefact.name, artefact.sha256, artefact.manifest)
         publication = publish_artefact(
             project.engine,
             open_site(self.site, obligation.folder),
             artefact,
-            file,
+            content,
             run.label,
             _log_progress(artefact.name, self.site),
-            partial(follows, project.engine, file) if isinstance(obligation.kind, RevocationList) else None,
+            partial(follows, project.engine, content) if isinstance(obligation.kind, RevocationList) else None,
         )
         if publication.run == run.label and _completes(project, publication):
             asset = Asset(published_uri(artefact.obligation, artefact.subject))

@@ -5,17 +5,17 @@ date: it publishes what configuration and repository say now.
 """
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.errors import AnchorSlotsUnsetError
-from smki.settings import Settings
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.run import Json, Run, current_run, open_project
@@ -31,6 +31,7 @@ def produce() -> list[Json]:
     """
     from smki.kinds.anchors.production import load_anchor_set, produce_set
     from smki.kinds.anchors.set_ledger import record_set
+    from smki.store.content import put_small_file
 
     project, run, now = open_project(), current_run(), datetime.now(UTC)
     settings = project.settings
@@ -38,7 +39,10 @@ def produce() -> list[Json]:
         anchor_set = load_anchor_set(project.engine, settings.anchor_slots, now)
     except AnchorSlotsUnsetError as error:
         raise AirflowSkipException(str(error)) from error
-    produced = produce_set(anchor_set, project.guide, run.staging(settings))
+    with TemporaryDirectory(prefix="smki-") as folder:
+        produced = produce_set(anchor_set, project.guide, Path(folder))
+        for file in produced:
+            put_small_file(project.store, Path(folder) / file.name)
     artefacts = record_set(project.engine, produced, run.label, now)
     configuration = anchor_set.configuration
     log.info(
@@ -65,24 +69,25 @@ class SetGate(GateOperator):
         from smki.gate.judging import judge
         from smki.kinds.anchors.evidence import set_evidence
         from smki.kinds.anchors.production import load_anchor_set
+        from smki.store.content import fetch_small_file
 
         project = open_project()
         artefacts = {stated["name"]: artefact_from_json(stated) for stated in self.produced}
         day = next(iter(artefacts.values())).business_date
-        folder, now = run.staging(project.settings), datetime.now(UTC)
+        now = datetime.now(UTC)
         anchor_set = load_anchor_set(project.engine, project.settings.anchor_slots, now)
-        evidence = set_evidence(gate_source(project), folder, anchor_set, day)
+        with TemporaryDirectory(prefix="smki-") as folder:
+            for artefact in artefacts.values():
+                fetch_small_file(project.store, artefact.sha256, Path(folder) / artefact.name)
+            evidence = set_evidence(gate_source(project), Path(folder), anchor_set, day)
         judgements = [judge(one, run.label, now) for one in evidence]
-        return [Judged(one, replace(artefacts[one.name], verified_at=now), folder / one.name) for one in judgements]
+        return [Judged(one, replace(artefacts[one.name], verified_at=now)) for one in judgements]
 
 
 @task
 def record(produced: list[Json], published: list[Json]) -> list[Json]:
-    """Ends a run that published everything: returns what is published where and empties the staging folder."""
-    run = current_run()
-    publications = confirm_published(run, len(produced), published)
-    shutil.rmtree(run.staging(Settings.from_environment()), ignore_errors=True)
-    return publications
+    """Ends a run that published everything: returns what is published where."""
+    return confirm_published(current_run(), len(produced), published)
 
 
 @task(trigger_rule="none_skipped")  # also when a file could not be published: then the set is not complete

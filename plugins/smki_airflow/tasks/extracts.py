@@ -1,53 +1,51 @@
 """An extract's run, full or delta, as `extract_run` wires it. Each task says what it did in one log line.
 
 1. `close_window`: the window of the run's day, and those before it that are still open.
-2. `plan`: which certificates the file holds, in segments; one task of the next step takes a share of them.
-3. `render`, mapped: segments from the repository into the run's staging folder.
-4. `assemble`: the segments into one file.
-5. `verify`, mapped: segments of the file from its own bytes.
+2. `plan`: which pages are taken over from the extract before, and which are rendered, in segments; one task of the next
+   step takes a share of them.
+3. `render`, mapped: segments from the repository into the store.
+4. `assemble`: the manifest of the whole.
+5. `verify`, mapped: segments from their own bytes, those that nobody has verified. `digest`: the file's SHA-256.
 6. `judge`, `release`, `publish`: `publishing.wiring`.
-7. `record`: says what is published where and empties the staging folder.
+7. `record`: says what is published where.
 
-XCom carries numbers and facts only; bytes, the plan and the manifest lie in the run's staging folder, which all workers
-share. Whatever a task leaves there is replaced as a whole when it runs again.
+XCom carries numbers and SHA-256 values only; everything else lies in the store, which all workers reach, under its
+SHA-256. So any worker may do any step, and a step that is repeated finds what is done.
 """
 
-import json
 import logging
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.errors import NotOwedError
-from smki.settings import Settings
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
 
 if TYPE_CHECKING:
-    from smki.kinds.extracts.plan import ExtractPlan
-    from smki.repository.project import Project
-    from smki.verify.marks import Marks
+    from smki.store.pages import Segment
 
 log = logging.getLogger(__name__)
-_SEGMENTS = "segments {{ task.op_kwargs['numbers'][0] }}–{{ task.op_kwargs['numbers'][-1] }}"
+_SEGMENTS = (
+    "{% set numbers = task.op_kwargs['share']['numbers'] %}"
+    "{% if numbers %}segments {{ numbers[0] }}–{{ numbers[-1] }}{% else %}nothing new{% endif %}"
+)
 
 
 @task_group(prefix_group_id=False)
 def extract_run(obligation: str) -> None:
     """All tasks of a DAG that publishes the extract of this obligation."""
-    shares: Any = plan(obligation)
-    rendered: Any = render.expand(numbers=shares)
-    name: Any = assemble(rendered)
-    verified = verify.partial(name=name).expand(numbers=shares)
-    published = gated_publishing(ExtractGate(name=name, verified=verified))
-    close_window() >> shares
+    planned: Any = plan(obligation)
+    rendered: Any = render.expand(share=planned)
+    units: Any = assemble(rendered)
+    verified: Any = verify.expand(share=units)
+    published = gated_publishing(ExtractGate(verified=verified, sha256=digest(units)))
+    close_window() >> planned
     record(published)
 
 
@@ -73,105 +71,147 @@ def close_window() -> int:
 
 
 @task
-def plan(obligation: str) -> list[list[int]]:
-    """Returns the segment numbers of each task."""
-    from smki.kinds.extracts.plan import plan_extract
-    from smki.store.staging import write_whole
+def plan(obligation: str, params: Json | None = None) -> list[Json]:
+    """Returns what each task renders: the plan, and numbers of its segments; at least one share."""
+    from smki.kinds.extracts.plan import in_shares
+    from smki.kinds.extracts.production import plan_in_store
 
     project, run = open_project(), current_run()
-    extract_plan = plan_extract(project.engine, project.guide.obligation(obligation), run.business_date)
-    write_whole(_plan_path(project, run), json.dumps(extract_plan.as_json()).encode())
-    shares = extract_plan.tasks()
-    log.info("extract planned name=%s segments=%d tasks=%d", extract_plan.name, extract_plan.segments, len(shares))
-    return shares
+    from_scratch = bool((params or {}).get("from_scratch"))
+    planned = plan_in_store(
+        project.engine,
+        project.store,
+        project.settings.annex_b_xsd,
+        project.guide.obligation(obligation),
+        run.business_date,
+        from_scratch=from_scratch,
+    )
+    shares = in_shares(range(len(planned.segments)))
+    log.info(
+        "extract planned name=%s segments=%d tasks=%d predecessor=%s",
+        planned.name,
+        len(planned.segments),
+        len(shares),
+        planned.predecessor or "none: from scratch",
+    )
+    sha256 = planned.put(project.store)
+    return [{"plan": sha256, "numbers": share} for share in shares]
 
 
 @task(map_index_template=_SEGMENTS)
-def render(numbers: list[int]) -> list[Json]:
-    """Returns the facts of the segments."""
-    from smki.kinds.extracts.production import render_segments, staged_segments
+def render(share: Json) -> Json:
+    """Returns the plan and, by number, each segment's SHA-256 and that of its pages' facts."""
+    from smki.kinds.extracts.plan import ExtractPlan
+    from smki.kinds.extracts.production import render_segments
     from smki.repository.database import libpq_url
-    from smki.store.manifest import Segment
+    from smki.store.pages import put_pages
 
     project = open_project()
-    extract_plan, file = _planned(project)
+    store, extract_plan = project.store, ExtractPlan.get(project.store, share["plan"])
 
-    def say(segment: Segment) -> None:
-        log.info("segment rendered number=%d of=%d records=%d", segment.number, extract_plan.segments, segment.records)
+    def say(number: int, segment: "Segment") -> None:
+        records = int(segment.pages["records"].sum())
+        log.info("segment rendered number=%d of=%d records=%d", number, len(extract_plan.segments), records)
 
-    segments = render_segments(libpq_url(project.engine), extract_plan, staged_segments(file), numbers, say)
-    return [segment.as_json() for segment in segments]
+    segments = render_segments(libpq_url(project.engine), extract_plan, store, share["numbers"], say)
+    return {
+        "plan": share["plan"],
+        "segments": [
+            {"number": number, "segment": segment.sha256, "pages": put_pages(store, segment.pages)}
+            for number, segment in segments.items()
+        ],
+    }
 
 
 @task
-def assemble(rendered: list[list[Json]]) -> str:
-    """Returns the file's name."""
-    from smki.kinds.extracts.assembly import assemble as assemble_file
-    from smki.kinds.extracts.production import staged_segments
-    from smki.store.manifest import Segment
+def assemble(rendered: list[Json]) -> list[Json]:
+    """Returns what each task verifies: the manifest, and numbers of its units; at least one share."""
+    from smki.kinds.extracts.plan import ExtractPlan, in_shares
+    from smki.kinds.extracts.production import assemble as assemble_extract
+    from smki.store.pages import Segment, get_pages
+    from smki.verify.verification import stored_marks, unchecked
 
-    extract_plan, file = _planned(open_project())
-    segments = [Segment(**facts) for part in rendered for facts in part]
-    manifest = assemble_file(extract_plan, segments, staged_segments(file), file)
-    log.info("extract assembled name=%s records=%d bytes=%d", file.name, manifest.records, manifest.bytes)
-    return file.name
+    store = open_project().store
+    segments = {
+        facts["number"]: Segment(facts["segment"], get_pages(store, facts["pages"]))
+        for part in rendered
+        for facts in part["segments"]
+    }
+    sha256, manifest = assemble_extract(ExtractPlan.get(store, rendered[0]["plan"]), store, segments)
+    log.info(
+        "extract assembled name=%s records=%d bytes=%d pages=%d taken_over=%d from=%s",
+        manifest.name,
+        manifest.records,
+        manifest.size,
+        len(manifest.pages),
+        manifest.taken_over,
+        manifest.predecessor or "none",
+    )
+    return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(stored_marks(store, manifest)))]
+
+
+@task
+def digest(units: list[Json]) -> str:
+    """Returns the file's SHA-256."""
+    from smki.store.manifest import get_manifest
+    from smki.store.paged_file import PagedFile
+
+    store = open_project().store
+    return PagedFile.stored(store, get_manifest(store, units[0]["manifest"])).sha256()
 
 
 @task(map_index_template=_SEGMENTS)
-def verify(numbers: list[int], name: str) -> list[Json]:
-    """Returns the figures of the segments, with what is wrong."""
-    from smki.kinds.extracts.evidence import has_rows
-    from smki.store.manifest import read_manifest
-    from smki.verify.verification import check_segments
+def verify(share: Json) -> Json:
+    """Returns the manifest, and what is wrong; what is right is kept in the store, page by page."""
+    from smki.kinds.extracts.reading import has_rows
+    from smki.store.manifest import get_manifest
+    from smki.store.paged_file import PagedFile
+    from smki.verify.verification import check_units, stored_marks
 
     project = open_project()
-    file = current_run().staging(project.settings) / name
-    manifest = read_manifest(file)
-    keep_rows = has_rows(project.guide.obligation(manifest.obligation).kind)
-    figures = []
-    for segment in check_segments(
-        file, manifest, numbers, project.settings.annex_b_xsd, _staged_marks(file), keep_rows=keep_rows
-    ):
-        if segment.fault:
-            log.warning("segment wrong number=%d fault=%s: %s", segment.number, segment.fault, segment.fault_text)
+    made = get_manifest(project.store, share["manifest"])
+    paged, marks = PagedFile.stored(project.store, made), stored_marks(project.store, made)
+    keep_rows = has_rows(project.guide.obligation(made.obligation).kind)
+    wrong = []
+    for figures in check_units(paged, share["numbers"], project.settings.annex_b_xsd, marks, keep_rows=keep_rows):
+        if figures.fault:
+            log.warning("segment wrong number=%d fault=%s: %s", figures.number, figures.fault, figures.fault_text)
+            wrong.append({"number": figures.number, "fault": figures.fault, "fault_text": figures.fault_text})
         else:
-            log.info(
-                "segment verified number=%d records=%d statuses=%s", segment.number, segment.records, segment.statuses
-            )
-        figures.append(segment.as_json())
-    return figures
+            log.info("segment verified number=%d records=%d", figures.number, figures.records)
+    return {"manifest": share["manifest"], "wrong": wrong}
 
 
 class ExtractGate(GateOperator):
-    """Judges the file by the figures of its segments, the repository and the ledger."""
+    """Judges the file by the figures of its pages, the repository and the ledger."""
 
-    template_fields: Sequence[str] = ("name", "verified")
+    template_fields: Sequence[str] = ("verified", "sha256")
 
-    def __init__(self, *, name: Any, verified: Any, **options: Any) -> None:
+    def __init__(self, *, verified: Any, sha256: Any, **options: Any) -> None:
         super().__init__(**options)
-        self.name = name
         self.verified = verified
+        self.sha256 = sha256
 
     def judge(self, run: Run) -> list[Judged]:
         from smki.gate.judging import judge
-        from smki.gate.model import Verdict
-        from smki.kinds.extracts.assembly import discard_segments
         from smki.kinds.extracts.evidence import extract_evidence
-        from smki.kinds.extracts.production import staged_segments
+        from smki.kinds.extracts.reading import read_stored
         from smki.publish.artefact import Artefact
-        from smki.store.manifest import read_manifest
-        from smki.verify.verification import SegmentFigures, conclude
+        from smki.store.manifest import get_manifest
+        from smki.store.paged_file import PagedFile
+        from smki.verify.figures import SegmentFigures
+        from smki.verify.verification import conclude, stored_marks
 
         project = open_project()
-        file = run.staging(project.settings) / self.name
-        manifest, marks = read_manifest(file), _staged_marks(file)
-        figures = [SegmentFigures(**facts) for part in self.verified for facts in part]
-        verification = conclude(file, manifest, figures, marks)
+        store, schema = project.store, project.settings.annex_b_xsd
+        manifest = get_manifest(store, of_manifest := self.verified[0]["manifest"])
+        marks = stored_marks(store, manifest)
+        wrong = [SegmentFigures(**facts) for part in self.verified for facts in part["wrong"]]
+        verification = conclude(PagedFile.stored(store, manifest), self.sha256, marks, wrong)
+        read = read_stored(store, manifest, schema, verification, marks)
         obligation = project.guide.obligation(manifest.obligation)
-        evidence = extract_evidence(gate_source(project), obligation, manifest.business_date, file, verification, marks)
+        evidence = extract_evidence(gate_source(project), obligation, manifest.business_date, read)
         judgement = judge(evidence, run.label, datetime.now(UTC))
-        if judgement.verdict is not Verdict.FAIL:
-            discard_segments(staged_segments(file))
         artefact = Artefact(
             obligation=manifest.obligation,
             name=manifest.name,
@@ -185,38 +225,12 @@ class ExtractGate(GateOperator):
             set_digest=verification.set_digest,
             run=run.label,
             verified_at=judgement.judged_at,
+            manifest=of_manifest,
         )
-        return [Judged(judgement, artefact, file)]
+        return [Judged(judgement, artefact)]
 
 
 @task
 def record(published: list[Json]) -> list[Json]:
     """Returns what is published where."""
-    run = current_run()
-    publications = confirm_published(run, 1, published)
-    shutil.rmtree(run.staging(Settings.from_environment()), ignore_errors=True)
-    return publications
-
-
-def _plan_path(project: "Project", run: Run) -> Path:
-    return run.staging(project.settings) / "plan.json"
-
-
-def _planned(project: "Project") -> "tuple[ExtractPlan, Path]":
-    """The run's plan, and where its file is assembled."""
-    from smki.errors import PlanError
-    from smki.kinds.extracts.plan import ExtractPlan
-
-    path = _plan_path(project, current_run())
-    try:
-        extract_plan = ExtractPlan.from_json(json.loads(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise PlanError(str(path), "the run's plan is gone from the staging area.") from error
-    return extract_plan, path.with_name(extract_plan.name)
-
-
-def _staged_marks(file: Path) -> "Marks":
-    """What checked segments leave, beside the file, for the judgement of the whole."""
-    from smki.verify.marks import Marks
-
-    return Marks(file.with_name(f".{file.name}.marks"))
+    return confirm_published(current_run(), 1, published)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from smki.settings import PROJECT, Settings
 from smki_airflow.publishing.publish import CHANGES_SITE
 from smki_airflow.run import Json, current_run, open_project
 
@@ -41,26 +40,28 @@ def remove_files(site: str, params: Json | None = None) -> Json:
 
 
 @task
-def clear_staging(params: Json | None = None) -> list[str]:
-    """Removes what failed runs of our DAGs left in the staging area; returns the folders."""
-    from smki.store.staging import remove_stale_runs
+def collect_garbage(params: Json | None = None) -> Json:
+    """Removes from the store what no file needs any more; returns how many objects, and their bytes."""
+    from smki.publish.garbage import collect_garbage, find_garbage
 
-    _skip_dry_run(params)
-    dag_ids = {file.stem for file in (PROJECT / "dags").glob("*.py")}  # a file is named like its DAG
-    stale = remove_stale_runs(Settings.from_environment().staging, dag_ids, datetime.now(UTC))
-    return [str(folder) for folder in stale]
+    project = open_project()
+    garbage = find_garbage(project.engine, project.store, datetime.now(UTC))
+    log.info("garbage %s", garbage)
+    if not _is_dry_run(params):
+        collect_garbage(project.store, garbage)
+    return {"objects": len(garbage.objects), "bytes": garbage.bytes, "kept": garbage.kept}
 
 
 @task
 def clear_quarantine(params: Json | None = None) -> list[str]:
-    """Removes what failed the gate and has been kept long enough (quality.toml); returns the folders."""
+    """Removes what failed the gate and has been kept long enough (quality.toml); returns the names."""
     from smki.gate import quarantine
     from smki.gate.bounds import load_quality
 
     _skip_dry_run(params)
-    settings = Settings.from_environment()
-    kept_for = load_quality(settings.config).quarantine.kept_for
-    return [str(folder) for folder in quarantine.clear_quarantine(settings.staging, kept_for, datetime.now(UTC))]
+    project = open_project()
+    kept_for = load_quality(project.settings.config).quarantine.kept_for
+    return quarantine.clear_quarantine(project.store, kept_for, datetime.now(UTC))
 
 
 def _is_dry_run(params: Json | None) -> bool:

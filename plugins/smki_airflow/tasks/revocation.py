@@ -7,12 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
-from smki.settings import Settings
 from smki_airflow.defaults import published_by
 from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
@@ -31,8 +32,7 @@ def publish_lists(dag: str) -> None:
 @task_group
 def publish_list(obligation: str) -> None:
     """One list, from the repository to every site; the other list's part does not wait for it."""
-    artefact: Any = stage(obligation)
-    record(artefact, gated_publishing(ListGate(produced=artefact)))
+    record(gated_publishing(ListGate(produced=stage(obligation))))
 
 
 @task
@@ -51,6 +51,7 @@ def check_next_update() -> list[str]:
 def stage(obligation: str) -> Json:
     """Produces the newest list's file; returns its artefact. Skipped while none is lodged."""
     from smki.kinds.revocation.file import newest_list, write_revocation_file
+    from smki.store.content import put_small_file
 
     project, run = open_project(), current_run()
     one = project.guide.obligation(obligation)
@@ -58,8 +59,9 @@ def stage(obligation: str) -> Json:
     if lodged is None:
         log.warning("nothing is lodged obligation=%s clause=%s", obligation, one.clause)
         raise AirflowSkipException(f"no {one.title} is lodged: nothing to publish")
-    staging = run.staging(project.settings)
-    artefact = write_revocation_file(one, lodged, staging, datetime.now(UTC), run.label)
+    with TemporaryDirectory(prefix="smki-") as folder:
+        artefact = write_revocation_file(one, lodged, Path(folder), datetime.now(UTC), run.label)
+        put_small_file(project.store, Path(folder) / artefact.name)
     log.info("list produced list=%s name=%s sha256=%s", lodged, artefact.name, artefact.sha256)
     return artefact_as_json(artefact)
 
@@ -77,6 +79,7 @@ class ListGate(GateOperator):
         from smki.gate.judging import judge
         from smki.kinds.revocation.evidence import list_evidence
         from smki.kinds.revocation.file import newest_list
+        from smki.store.content import fetch_small_file
 
         project = open_project()
         artefact = artefact_from_json(self.produced)
@@ -85,15 +88,14 @@ class ListGate(GateOperator):
         if newest is not None and newest.id != artefact.version:
             log.warning("a newer list follows list=%s", newest)
             return []
-        file, now = run.staging(project.settings) / artefact.name, datetime.now(UTC)
-        judgement = judge(list_evidence(gate_source(project), obligation, file, now), run.label, now)
-        return [Judged(judgement, replace(artefact, verified_at=now), file)]
+        now = datetime.now(UTC)
+        with TemporaryDirectory(prefix="smki-") as folder:
+            file = fetch_small_file(project.store, artefact.sha256, Path(folder) / artefact.name)
+            judgement = judge(list_evidence(gate_source(project), obligation, file, now), run.label, now)
+        return [Judged(judgement, replace(artefact, verified_at=now))]
 
 
 @task
-def record(artefact: Json, published: list[Json]) -> list[Json]:
-    """Ends a list's part of the run: returns what is published where; its staged file is removed."""
-    run = current_run()
-    publications = confirm_published(run, 1, published)
-    (run.staging(Settings.from_environment()) / artefact["name"]).unlink(missing_ok=True)
-    return publications
+def record(published: list[Json]) -> list[Json]:
+    """Ends a list's part of the run: returns what is published where."""
+    return confirm_published(current_run(), 1, published)

@@ -12,7 +12,7 @@ from smki.gate.model import Verdict
 from smki.kinds.extracts.assembly import assemble
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.store.gzip_writer import segment_path
-from smki.store.staging import write_whole
+from smki.store.local_files import write_whole
 
 from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world, pieces_of
 from .mutation import Mutation, of_extract

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from smki.errors import SiteFullError, SiteUnavailableError, StagingError, TransportError, UploadDamagedError
+from smki.errors import SiteFullError, SiteUnavailableError, StoreError, TransportError, UploadDamagedError
 from smki.publish.part_writer import PROGRESS_BYTES
 from smki.publish.wire import CHUNK, WINDOW
 
@@ -208,8 +208,8 @@ def test_rename_whose_answer_is_lost_is_found_done(faulty, staged, publish):
     assert published_whole(faulty, staged)
 
 
-def test_staged_file_that_is_gone_is_a_staging_error(site_server, staged, publish):
+def test_staged_file_that_is_gone_is_a_disk_error(site_server, staged, publish):
     staged.path.unlink()
 
-    with pytest.raises(StagingError, match=str(staged.path)):
+    with pytest.raises(StoreError, match=str(staged.path)):
         publish(site_server.site, staged)

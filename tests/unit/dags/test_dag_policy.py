@@ -17,7 +17,7 @@ from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from smki.errors import EarlyWindowError, PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
 from smki.obligations.catalogue import FullExtract, UserGuide
 from smki.settings import PROJECT
-from smki.store.staging import STAGED_FOR
+from smki.store.local_files import STAGED_FOR
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
 from smki_airflow.names import AUDITOR, JUDGE, PUBLISH, PUBLISH_POOL, PUBLISHED, RELEASE, RETENTION

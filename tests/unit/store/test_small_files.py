@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Program
-from smki.errors import PlanError, StagingError
+from smki.errors import PlanError, StoreError
 from smki.store.gzip_writer import write_single
 from smki.verify.faults import Fault, FaultError
 from smki.verify.frame import read_single
@@ -76,5 +76,5 @@ def test_small_file_that_is_not_whole_is_refused(file: Path, damage: str) -> Non
 
 
 def test_small_file_that_is_gone_is_the_disks_error(file: Path) -> None:
-    with pytest.raises(StagingError):
+    with pytest.raises(StoreError):
         read_single(file)

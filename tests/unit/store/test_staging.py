@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from smki.errors import StagingError
-from smki.store.staging import remove_stale_runs
+from smki.errors import StoreError
+from smki.store.local_files import remove_stale_runs
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 DAGS = ("smki_daily_delta", "smki_full_extract")
@@ -70,8 +70,8 @@ def test_what_cannot_be_removed_is_reported_and_the_rest_goes(leave, tmp_path: P
             raise PermissionError(13, "Permission denied", str(folder))
         rmtree(folder)
 
-    monkeypatch.setattr("smki.store.staging.shutil.rmtree", refuse)
-    with pytest.raises(StagingError) as caught:
+    monkeypatch.setattr("smki.store.local_files.shutil.rmtree", refuse)
+    with pytest.raises(StoreError) as caught:
         remove_stale_runs(tmp_path, DAGS, NOW)
     assert caught.value.item == str(stuck)
     assert not goes.exists()

@@ -92,7 +92,7 @@ def _read_set(source: Source, files: Mapping[AnchorPart, Path], anchor_set: Anch
 
 def _read_region(source: Source, file: Path) -> _RegionFile:
     with TemporaryDirectory(prefix="smki-") as folder:
-        marks = Marks(Path(folder))
+        marks = Marks.folder(Path(folder))
         verification = examine_file(file, source.schema, marks, keep_rows=True)
         rows = marks.rows(segment.number for segment in verification.segments if not segment.fault)
         held = (rows[name].to_pylist() for name in ("sha256", "serial_number", "role"))

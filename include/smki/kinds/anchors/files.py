@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from smki.annex_b.reading import decode_body, read_records
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, AnchorSet, Region
-from smki.kinds.extracts.rendering import render_head, render_records, render_tail
+from smki.kinds.extracts.rendering import render_head, render_pages, render_tail
 from smki.verify.frame import read_single
 
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,11 +65,12 @@ def render_region(anchor_set: AnchorSet, region: Region, name: str) -> bytes:
     """The XML of a region's file, which is called `name` (with .gz)."""
     rows = [_row(certificate) for certificate in anchor_set.certificates(region)]
     columns = pa.table({key: pa.array([row[key] for row in rows], kind) for key, kind in _TYPES.items()})
-    return b"".join([render_head(name.removesuffix(".gz")), *map(bytes, render_records(columns)), render_tail()])
+    pages = render_pages(columns, np.zeros(columns.num_rows, np.int64))
+    return b"".join([render_head(name.removesuffix(".gz")), *(page.xml for page in pages), render_tail()])
 
 
 def read_region(file: Path) -> frozenset[HeldCertificate]:
-    """What a region's finished file holds. Raises VerificationError, DataError and StagingError for a damaged one."""
+    """What a region's finished file holds. Raises VerificationError, DataError and StoreError for a damaged one."""
     records = read_records(io.BytesIO(read_single(file)), file.name)
     bodies = {decode_body(record.body or "") for record in records}
     return frozenset(

@@ -20,7 +20,7 @@ from smki.kinds.anchors.rules import SlotResult, build_set, check_places
 from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.obligations.catalogue import AnchorPart, Obligation, UserGuide
 from smki.store.gzip_writer import write_single
-from smki.store.staging import write_whole
+from smki.store.local_files import write_whole
 
 REGION_OF = {AnchorPart.NORTH: Region.NORTH, AnchorPart.CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
 
@@ -54,7 +54,7 @@ def load_anchor_set(engine: Engine, configuration: Path, now: datetime) -> Ancho
 
 
 def produce_set(anchor_set: AnchorSet, guide: UserGuide, folder: Path) -> tuple[ProducedFile, ...]:
-    """Writes the four files into `folder`; a repeated call replaces them. Raises PlanError, StagingError."""
+    """Writes the four files into `folder`; a repeated call replaces them. Raises PlanError, StoreError."""
     contents = render_set(anchor_set, guide)
     return tuple(
         ProducedFile(one, _write(anchor_set, REGION_OF.get(part), folder / one.file, contents[part]))

@@ -7,11 +7,12 @@ which found the difference, has all 256 bits.)
 """
 
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +24,13 @@ from smki.annex_b.reading import read_records
 from smki.certificates.model import Status
 from smki.errors import DocumentRefusedError
 from smki.repository.holdings import certificate_in_words, certificates_as_of, names_of
-from smki.store.manifest import Manifest
 from smki.verify.marks import Marks
-from smki.verify.verification import Verification, check_segments, examine_file
 
 MOST_NAMED = 100  # on each side
 _RANGES = 16  # of 64-bit values, compared one at a time
 Lanes = NDArray[np.uint64]
+OpenFile = Callable[[], BinaryIO]
+ExamineAgain = Callable[[Marks, Sequence[int]], Sequence[int]]  # fills the marks; which of them are to be looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,17 @@ class Differences:
 
 
 def full_differences(
-    engine: Engine, seq: int, statuses: Collection[Status], file: Path, verification: Verification, marks: Marks
+    engine: Engine, seq: int, statuses: Collection[Status], open_file: OpenFile, name: str, marks: Marks
 ) -> Differences:
     """In what a full extract of some statuses, read to its end, differs from the repository as of window `seq`."""
-    held = marks.bodies(segment.number for segment in verification.segments)
+    units = range(len(marks.units))
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
         lanes, ids = _spool(engine, seq, statuses, Path(folder))
         surplus: list[int] = []
         missing: list[int] = []
         counts = [0, 0]
         for low, high in _ranges():
-            ours = np.unique(_within(held, low, high))
+            ours = np.unique(_within(marks.bodies(units), low, high))
             theirs = np.unique(_within(lanes, low, high))
             for side, (one, other) in enumerate(((ours, theirs), (theirs, ours))):
                 only = np.setdiff1d(one, other, assume_unique=True)
@@ -73,29 +74,25 @@ def full_differences(
     return Differences(
         surplus=counts[0],
         missing=counts[1],
-        surplus_named=tuple(_records(file, _positions(held, surplus))),
+        surplus_named=tuple(_records(open_file, name, _places(marks, surplus))),
         missing_named=tuple(names_of(engine, missing_ids).values()),
     )
 
 
 def confirm_duplicates(
-    file: Path, manifest: Manifest | None, schema: Path, verification: Verification, marks: Marks
+    examine_again: ExamineAgain, repeated: Collection[int], units: Sequence[int], marks: Marks
 ) -> tuple[str, ...]:
-    """The certificates that stand in the file more than once: of equal keys, those of equal issuer and serial number.
+    """The certificates that stand in a file more than once: of equal keys, those of equal issuer and serial number.
 
-    At most 100, one line each.
+    `examine_again` reads the `units` that have such keys once more, with their rows, into marks of their own. At most
+    100, one line each.
     """
-    repeated = np.array(verification.repeated, np.uint64)
+    wanted = np.array(list(repeated), np.uint64)
+    numbers = [number for number, keys in zip(units, marks.keys(units), strict=True) if np.isin(wanted, keys).any()]
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
-        again = Marks(Path(folder))
-        if manifest is None:
-            verification, marks = examine_file(file, schema, again, keep_rows=True), again
-        numbers = [segment.number for segment in verification.segments if not segment.fault]
-        keys = marks.keys(numbers)
-        numbers = [number for number, held in zip(numbers, keys, strict=True) if np.isin(repeated, held).any()]
-        if manifest is not None:
-            list(check_segments(file, manifest, numbers, schema, again, keep_rows=True))
-        pairs = again.rows(numbers).group_by(["issuer", "serial_number"]).aggregate([([], "count_all")])
+        again = Marks.folder(Path(folder))
+        rows = again.rows(examine_again(again, numbers))
+        pairs = rows.group_by(["issuer", "serial_number"]).aggregate([([], "count_all")])
     twice = pairs.filter(pa.compute.greater(pairs["count_all"], 1))
     lines = [
         f"{certificate_in_words(serial.hex().upper(), None)} stands in it {count} times"
@@ -124,17 +121,18 @@ def _ranges() -> Iterable[tuple[np.uint64, np.uint64]]:
     return [(np.uint64(low), np.uint64(high - 1)) for low, high in pairwise(bounds)]
 
 
-def _within(pieces: Sequence[Lanes], low: np.uint64, high: np.uint64) -> Lanes:
+def _within(pieces: Iterable[Lanes], low: np.uint64, high: np.uint64) -> Lanes:
     """Values from low to high, both included."""
     return np.concatenate([np.empty(0, np.uint64), *(piece[(piece >= low) & (piece <= high)] for piece in pieces)])
 
 
-def _positions(pieces: Sequence[Lanes], wanted: list[int]) -> list[int]:
-    """At which places of all pieces, one after the other, the wanted values stand."""
-    places, before = [], 0
-    for piece in pieces:
-        places += (np.flatnonzero(np.isin(piece, np.array(wanted, np.uint64))) + before).tolist()
-        before += len(piece)
+def _places(marks: Marks, wanted: list[int]) -> list[int]:
+    """At which places of the file the wanted bodies stand."""
+    lanes, places = np.array(wanted, np.uint64), list[int]()
+    for number in range(len(marks.units)):
+        (bodies,) = marks.bodies([number])
+        if (found := np.isin(bodies, lanes)).any():
+            places += marks.places(number)[found].tolist()
     return places
 
 
@@ -144,11 +142,11 @@ def _at(values: Sequence[NDArray[np.int64]], pieces: Sequence[Lanes], wanted: li
         yield from beside[np.isin(piece, np.array(wanted, np.uint64))].tolist()
 
 
-def _records(file: Path, places: list[int]) -> Iterable[str]:
+def _records(open_file: OpenFile, name: str, places: list[int]) -> Iterable[str]:
     """Records of a file by their places, in words; the file is read up to the last of them, or to its first damage."""
     wanted = set(places)
-    with suppress(DocumentRefusedError), file.open("rb") as stream:
-        records = islice(read_records(read_gzip(stream, file.name), file.name), max(places, default=-1) + 1)
+    with suppress(DocumentRefusedError), open_file() as stream:
+        records = islice(read_records(read_gzip(stream, name), name), max(places, default=-1) + 1)
         for place, record in enumerate(records):
             if place in wanted:
                 yield certificate_in_words(record.serial or "", record.subject_name or record.subject_alt_name)

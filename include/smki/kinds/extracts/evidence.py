@@ -8,11 +8,9 @@
 * Where a digest does not agree, the certificates are named.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
@@ -43,7 +41,8 @@ from smki.kinds.extracts.checks import (
 from smki.kinds.extracts.delta_records import compare_with_window
 from smki.kinds.extracts.differences import MOST_NAMED, confirm_duplicates, full_differences
 from smki.kinds.extracts.figures import OF_THE_FILE, delta_figures, full_figures
-from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind, Obligation, is_recovery_start
+from smki.kinds.extracts.reading import ReadExtract
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation, is_recovery_start
 from smki.repository.authorities import issuer_faults
 from smki.repository.database import reading
 from smki.repository.holdings import (
@@ -56,10 +55,9 @@ from smki.repository.holdings import (
 )
 from smki.repository.tables import artefact, publication
 from smki.repository.windows import Window, find_window, list_windows
-from smki.store.manifest import manifest_path, read_manifest
 from smki.verify.faults import Fault
 from smki.verify.marks import Marks
-from smki.verify.verification import Verification, examine_file
+from smki.verify.verification import Verification
 
 _HEAD_BYTES = 1 << 16  # bytes of XML in which the first record has begun
 _BEHIND_THE_WINDOWS = (
@@ -75,10 +73,16 @@ class _Examined:
     source: Source
     obligation: Obligation
     window: Window
-    file: Path
-    verification: Verification
-    marks: Marks
+    read: ReadExtract
     past: Sequence[PastPublication]  # oldest first
+
+    @property
+    def verification(self) -> Verification:
+        return self.read.verification
+
+    @property
+    def marks(self) -> Marks:
+        return self.read.marks
 
     @property
     def unread(self) -> str:
@@ -91,38 +95,7 @@ class _Examined:
         return f"{faulty} of {len(segments)} segments {left}" if faulty else ""
 
 
-def has_rows(kind: Kind) -> bool:
-    """Whether a file of this kind has to be examined with a row a record: the status beside each is judged."""
-    return isinstance(kind, DeltaExtract) or (isinstance(kind, FullExtract) and len(kind.statuses) > 1)
-
-
-def examine_extract(
-    source: Source,
-    obligation: Obligation,
-    business_date: date,
-    file: Path,
-    workers: int = 1,
-    progress: Callable[[int, int], None] = lambda _done, _of: None,
-) -> Evidence:
-    """What an extract is judged on that nobody has examined yet; its manifest beside it is used. Raises the same."""
-    manifest = read_manifest(file) if manifest_path(file).exists() else None
-    with TemporaryDirectory(prefix="smki-") as folder:
-        marks = Marks(Path(folder))
-        verification = examine_file(
-            file,
-            source.schema,
-            marks,
-            manifest=manifest,
-            workers=workers,
-            keep_rows=has_rows(obligation.kind),
-            progress=progress,
-        )
-        return extract_evidence(source, obligation, business_date, file, verification, marks)
-
-
-def extract_evidence(
-    source: Source, obligation: Obligation, business_date: date, file: Path, verification: Verification, marks: Marks
-) -> Evidence:
+def extract_evidence(source: Source, obligation: Obligation, business_date: date, read: ReadExtract) -> Evidence:
     """What an examined extract is judged on; where `has_rows` says so, it has to be examined with its rows.
 
     Raises WindowError while the day's window is not closed, RepositoryUnavailableError, PlanError for no extract.
@@ -130,8 +103,8 @@ def extract_evidence(
     window = find_window(source.engine, business_date)
     with reading(source.engine) as connection:
         yesterday, newest = business_date - timedelta(days=1), source.quality.history.publications
-        past = past_publications(connection, obligation, yesterday, verification.sha256, newest)
-    examined = _Examined(source, obligation, window, file, verification, marks, past)
+        past = past_publications(connection, obligation, yesterday, read.verification.sha256, newest)
+    examined = _Examined(source, obligation, window, read, past)
     match obligation.kind:
         case FullExtract():
             return full_evidence(examined, obligation.kind)
@@ -260,7 +233,7 @@ def _evidence(
         rows=rows,
         figures=tuple(figure for figure in figures if not unread or figure.name in OF_THE_FILE),
         concerned=concerned,
-        remarks=tuple(issuers_of(examined.source, verification)[1]),
+        remarks=(*issuers_of(examined.source, verification)[1], *examined.read.pages_in_words()),
         unread=unread,
     )
 
@@ -278,7 +251,7 @@ def _file_rows(
         gzip_row,
         xml if twice else replace(xml, duplicate_fault=""),
         ExtractRow(
-            head_fault=_head_fault(examined.file, verification.format),
+            head_fault=_head_fault(examined.read, verification.format),
             final_fault=f"{final.count:,} certificates were changed after E or R" if final.count else "",
             expected_records=expected.count,
             expected_set_digest=str(expected),
@@ -302,12 +275,11 @@ def _names_of_ended(examined: _Examined) -> Sequence[str]:
 
 def _duplicates(examined: _Examined) -> tuple[str, ...]:
     """What really stands in it twice; equal keys alone may be chance."""
-    verification, file = examined.verification, examined.file
+    verification = examined.verification
     if not verification.repeated:
         return ()
-    in_segments = any(segment.deflate_bytes for segment in verification.segments)
-    manifest = read_manifest(file) if in_segments and manifest_path(file).exists() else None
-    return confirm_duplicates(file, manifest, examined.source.schema, verification, examined.marks)
+    units = [segment.number for segment in verification.segments if not segment.fault]
+    return confirm_duplicates(examined.read.examine_again, verification.repeated, units, examined.marks)
 
 
 def _differences(examined: _Examined, kind: FullExtract, expected: SetDigest) -> tuple[str, ...]:
@@ -316,7 +288,7 @@ def _differences(examined: _Examined, kind: FullExtract, expected: SetDigest) ->
     if examined.unread or verification.set_digest == expected:
         return ()
     found = full_differences(
-        examined.source.engine, window.seq, kind.statuses, examined.file, verification, examined.marks
+        examined.source.engine, window.seq, kind.statuses, examined.read.open, verification.name, examined.marks
     ).in_words(f"{words_of(kind)} as of window {window.seq}")
     return found if found or verification.repeated else (_BEHIND_THE_WINDOWS,)
 
@@ -340,14 +312,14 @@ def _status_rows(examined: _Examined, expected: Mapping[Status, SetDigest]) -> t
     )
 
 
-def _head_fault(file: Path, annex_b: AnnexB) -> str:
+def _head_fault(read: ReadExtract, annex_b: AnnexB) -> str:
     """What is wrong with the document's head; nothing where it cannot be read at all, which other checks say."""
     try:
-        with file.open("rb") as stream:
-            head, _, _ = read_gzip(stream, file.name).read(_HEAD_BYTES).partition(annex_b.record_start)
+        with read.open() as stream:
+            head, _, _ = read_gzip(stream, read.verification.name).read(_HEAD_BYTES).partition(annex_b.record_start)
     except DocumentRefusedError:
         return ""
-    expected = annex_b.head_texts(file.name.removesuffix(".gz"))
+    expected = annex_b.head_texts(read.verification.name.removesuffix(".gz"))
     wrong = [
         f"{name} is not {value!r}." for name, value in expected if f"<{name}>{value}</{name}>".encode() not in head
     ]

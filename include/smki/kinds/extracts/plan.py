@@ -1,15 +1,23 @@
-"""Plans an extract: which certificates go into which segment, and in which wire format.
+"""Plans an extract: which pages are taken over, which are rendered in which segment, and in which wire format.
 
-* A segment is a range of certificate ids, so its content depends on the window alone: not on the machine, the number of
-  tasks, or when it is read. FULL: every 65,536 ids, wherever ids exist. DELT: 65,536 changed certificates each.
-* Segment 0 is the document's head and the last one its tail; certificates stand between them in lodging order.
+* What a page holds depends on its ids and the window alone: not on the machine, the number of tasks, or when it is
+  read. FULL: a page has the ids of one stride of 128. DELT: 128 changed certificates in a row.
+* A full extract is planned from a predecessor, one of the same obligation, format and basis of an earlier window
+  (`predecessor`): pages that no event in between touches are taken over, the others rendered. Where most are touched,
+  all are rendered: that is faster, and gives the same.
+* A segment of which less than a quarter would be left in use is rendered anew, so that the store stays below twice what
+  its files need.
 * A task renders several segments: at most 256 tasks, whatever the repository's size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from importlib.resources import files
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, text
 
@@ -18,14 +26,19 @@ from smki.errors import PlanError
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation
 from smki.repository.database import reading
 from smki.repository.windows import Window, find_window
+from smki.store.manifest import Manifest
+from smki.store.objects import Store
+from smki.store.pages import PAGES_2, PageFormat, consecutive
 
-SEGMENT_CERTIFICATES = 65_536  # part of the format: another number gives other content digests
+_TOUCHED = files(__package__).joinpath("touched.sql").read_text(encoding="utf-8")
 _SEGMENTS_PER_TASK = 8
 _MOST_TASKS = 256
+_MOST_TOUCHED = 0.5  # of all pages; from there on rendering all takes less time
+_LEAST_USED = 0.25  # of a segment
 
 
 class IdRange(NamedTuple):
-    """Certificates of one segment: first ≤ id ≤ last."""
+    """Certificates: first ≤ id ≤ last."""
 
     first: int
     last: int
@@ -33,7 +46,7 @@ class IdRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExtractPlan:
-    """What one extract holds and how it is cut up."""
+    """What one extract holds and how it is made."""
 
     obligation: str  # its name
     statuses: str | None  # letters of those that a full extract holds; None: a delta, with what its window changed
@@ -41,31 +54,31 @@ class ExtractPlan:
     business_date: date
     cutoff: datetime  # UTC
     window_seq: int
-    ranges: tuple[IdRange, ...]
+    segments: tuple[tuple[IdRange, ...], ...]  # that are rendered: the ids of each, at most 65,536, ascending
     format: StatedFormat
+    page_format: PageFormat
+    basis: str  # schema and verifier by which its pages will be checked
+    predecessor: str = ""  # SHA-256 (hex) of the manifest that all other pages are taken over from
 
     @property
     def xml_name(self) -> str:
         """Name of the XML inside (Appendix O 2.3.3: the same without .gz)."""
         return self.name.removesuffix(".gz")
 
-    @property
-    def segments(self) -> int:
-        """Number of segments, head and tail included."""
-        return len(self.ranges) + 2
+    def rendered_pages(self) -> NDArray[np.int64]:
+        """Numbers of the pages that are rendered, ascending; for a full extract."""
+        size = self.page_format.certificates
+        runs = [np.arange(ids.first // size, ids.last // size + 1) for segment in self.segments for ids in segment]
+        return np.concatenate([np.empty(0, np.int64), *runs])
 
-    def tasks(self) -> list[list[int]]:
-        """Segment numbers of each task, in order; every segment once."""
-        size = max(_SEGMENTS_PER_TASK, -(-self.segments // _MOST_TASKS))
-        return [list(range(start, min(start + size, self.segments))) for start in range(0, self.segments, size)]
-
-    def as_json(self) -> dict[str, Any]:
-        stated: dict[str, Any] = _JSON.dump_python(self, mode="json")
-        return stated
+    def put(self, store: Store) -> str:
+        """Writes it to the store; returns its SHA-256 (hex). Raises StoreError."""
+        return store.put_content("plans", _JSON.dump_json(self))
 
     @staticmethod
-    def from_json(stated: dict[str, Any]) -> "ExtractPlan":
-        return _JSON.validate_python(stated)
+    def get(store: Store, sha256: str) -> "ExtractPlan":
+        """What `put` wrote. Raises MissingObjectError, StoreError."""
+        return _JSON.validate_json(store.get_content("plans", sha256))
 
 
 _JSON = TypeAdapter(ExtractPlan)
@@ -76,17 +89,27 @@ def plan_extract(
     obligation: Obligation,
     business_date: date,
     *,
-    segment_certificates: int = SEGMENT_CERTIFICATES,
+    basis: str,
+    predecessor: tuple[str, Manifest] | None = None,
     annex_b: AnnexB = CURRENT,
+    page_format: PageFormat = PAGES_2,
 ) -> ExtractPlan:
-    """The plan of the extract of that day. Raises WindowError while the day's window is not closed."""
+    """The plan of the extract of that day: from a predecessor (SHA-256 and manifest), or from scratch.
+
+    Raises WindowError while the day's window is not closed.
+    """
     window = find_window(engine, business_date)
+    taken_from = ""
     match obligation.kind:
         case FullExtract(statuses):
             letters: str | None = "".join(sorted(statuses))
-            ranges = _full_ranges
+            segments = _renewed_segments(engine, window, predecessor[1]) if predecessor else None
+            if predecessor and segments is not None:
+                taken_from = predecessor[0]
+            else:
+                segments = _all_segments(engine, window, page_format)
         case DeltaExtract():
-            letters, ranges = None, _delta_ranges
+            letters, segments = None, _delta_segments(engine, window, page_format)
         case _:
             raise PlanError(obligation.name, "it is no extract of certificates.")
     return ExtractPlan(
@@ -96,20 +119,60 @@ def plan_extract(
         business_date=business_date,
         cutoff=window.cutoff,
         window_seq=window.seq,
-        ranges=ranges(engine, window, segment_certificates),
+        segments=tuple(segments),
         format=annex_b,
+        page_format=page_format,
+        basis=basis,
+        predecessor=taken_from,
     )
 
 
-def _full_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, ...]:
+def in_shares(numbers: Sequence[int]) -> list[list[int]]:
+    """The numbers of segments that each task takes, in order; one that takes none where there are none."""
+    size = max(_SEGMENTS_PER_TASK, -(-len(numbers) // _MOST_TASKS))
+    return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)] or [[]]
+
+
+def taken_over(plan: ExtractPlan, predecessor: Manifest) -> NDArray[np.intp]:
+    """Places of the predecessor's pages that stay as they are."""
+    return np.flatnonzero(~np.isin(predecessor.pages["number"], plan.rendered_pages()))
+
+
+def _all_segments(engine: Engine, window: Window, page_format: PageFormat) -> Sequence[tuple[IdRange, ...]]:
     """Fixed strides up to the newest certificate that the window, or one before it, touches."""
     query = text("SELECT max(certificate_id) FROM status_event WHERE window_seq <= :seq")
     with reading(engine) as connection:
         newest: int = connection.execute(query, {"seq": window.seq}).scalar_one() or 0
-    return tuple(IdRange(first, first + size - 1) for first in range(1, newest + 1, size))
+    size = page_format.segment_certificates
+    return [(IdRange(first, first + size - 1),) for first in range(0, newest + 1, size)]
 
 
-def _delta_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, ...]:
+def _renewed_segments(engine: Engine, window: Window, predecessor: Manifest) -> Sequence[tuple[IdRange, ...]] | None:
+    """The touched pages, in segments; None where all are to be rendered."""
+    page, most = predecessor.page_format.certificates, predecessor.page_format.pages
+    query = _TOUCHED.format(page=page, base=predecessor.window_seq, seq=window.seq)
+    with reading(engine) as connection:
+        touched = np.array(connection.execute(text(query)).scalars().all(), np.int64)
+    pages = np.union1d(touched, _of_worn_segments(predecessor, touched))
+    if len(pages) > _MOST_TOUCHED * len(predecessor.pages):
+        return None
+    return [
+        tuple(IdRange(first * page, (last + 1) * page - 1) for first, last in consecutive(pages[start : start + most]))
+        for start in range(0, len(pages), most)
+    ]
+
+
+def _of_worn_segments(predecessor: Manifest, touched: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of the pages that are left of segments of which little is."""
+    pages = predecessor.pages
+    left = pages[~np.isin(pages["number"], touched)]
+    used = np.bincount(left["segment"], minlength=len(predecessor.segments))
+    worn = used < _LEAST_USED * np.array(predecessor.sizes, np.int64)
+    numbers: NDArray[np.int64] = left["number"][worn[left["segment"]]]
+    return numbers
+
+
+def _delta_segments(engine: Engine, window: Window, page_format: PageFormat) -> Sequence[tuple[IdRange, ...]]:
     query = text(
         """
         SELECT min(certificate_id), max(certificate_id) FROM (
@@ -119,5 +182,5 @@ def _delta_ranges(engine: Engine, window: Window, size: int) -> tuple[IdRange, .
         """
     )
     with reading(engine) as connection:
-        rows = connection.execute(query, {"seq": window.seq, "size": size}).all()
-    return tuple(IdRange(first, last) for first, last in rows)
+        rows = connection.execute(query, {"seq": window.seq, "size": page_format.segment_certificates}).all()
+    return [(IdRange(first, last),) for first, last in rows]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from smki.annex_b.version import CURRENT, AnnexB, Field
 from smki.certificates.columns import ByteArray
 from smki.certificates.model import CertificateClass
+from smki.store.pages import PageXml
 
 _BATCH = 16_384  # records rendered at once: the matrices stay near the processor's caches
 _HEX = np.frombuffer(b"".join(b"%02X" % byte for byte in range(256)), dtype=np.uint8).reshape(256, 2)
@@ -34,13 +35,29 @@ def render_tail(annex_b: AnnexB = CURRENT) -> bytes:
     return annex_b.root_end + b"\n"
 
 
-def render_records(columns: pa.Table, annex_b: AnnexB = CURRENT, batch: int = _BATCH) -> Iterator[pa.Buffer]:
-    """The certificates of `columns` (see `read_columns`) as records, a line each, in the order given."""
-    for start in range(0, columns.num_rows, batch):
-        yield _render_batch(columns.slice(start, batch), annex_b)
+def render_pages(
+    columns: pa.Table, numbers: NDArray[np.int64], annex_b: AnnexB = CURRENT, batch: int = _BATCH
+) -> Iterator[PageXml]:
+    """The certificates of `columns` (see `read_columns`) as records, a line each, in the order given, page by page.
+
+    `numbers` (n,) says in which page each stands, in ascending order.
+    """
+    _, firsts = np.unique(numbers, return_index=True)
+    bounds = [*firsts.tolist(), len(numbers)]
+    first = 0
+    while first < len(firsts):
+        start = bounds[first]
+        last = max(first + 1, int(np.searchsorted(bounds, start + batch, "right")) - 1)
+        rendered, ends = _render_batch(columns.slice(start, bounds[last] - start), annex_b)
+        xml = memoryview(rendered)
+        for page in range(first, last):
+            begin, end = (int(ends[bounds[side] - start]) for side in (page, page + 1))
+            yield PageXml(int(numbers[bounds[page]]), bounds[page + 1] - bounds[page], xml[begin:end])
+        first = last
 
 
-def _render_batch(columns: pa.Table, annex_b: AnnexB) -> pa.Buffer:
+def _render_batch(columns: pa.Table, annex_b: AnnexB) -> tuple[pa.Buffer, NDArray[np.int64]]:
+    """The XML of n records, and (n + 1) where each begins and the last one ends."""
     shapes = _rows_by_shape(columns)
     varying = columns.select(["serial_number", "eui64", "body"])
     pieces = [_pieces(columns.slice(int(rows[0]), 1), varying.take(pa.array(rows)), annex_b) for rows in shapes]
@@ -55,7 +72,11 @@ def _render_batch(columns: pa.Table, annex_b: AnnexB) -> pa.Buffer:
     by_shape = pa.BinaryArray.from_buffers(
         pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(rendered)]
     )
-    return pc.take(by_shape, pa.array(np.argsort(np.concatenate(shapes)))).buffers()[2]
+    order = np.argsort(np.concatenate(shapes))
+    return (
+        pc.take(by_shape, pa.array(order)).buffers()[2],
+        np.concatenate([[0], np.cumsum(lengths[order], dtype=np.int64)]),
+    )
 
 
 def _rows_by_shape(columns: pa.Table) -> list[NDArray[np.intp]]:

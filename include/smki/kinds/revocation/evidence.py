@@ -69,7 +69,7 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
     """What a list's file is judged on at `now` (UTC).
 
     Raises VerificationError while no list of the kind is lodged, PlanError for no list, RepositoryUnavailableError and
-    StagingError.
+    StoreError.
     """
     lodged = newest_list(source.engine, obligation)
     if lodged is None:
@@ -116,7 +116,7 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
 
 
 def examine_list(engine: Engine, file: Path, expected: LodgedList, now: datetime) -> ListExamination:
-    """What `file` holds, held against the lodged list that it has to be, at `now` (UTC). Raises StagingError."""
+    """What `file` holds, held against the lodged list that it has to be, at `now` (UTC). Raises StoreError."""
     fields, faults = None, []
     try:
         content = read_single(file)

@@ -64,7 +64,7 @@ def write_revocation_file(
 ) -> Artefact:
     """Writes a list's file into `folder`; `run` is who does it. Whether it is right is for the gate to say.
 
-    Raises StagingError.
+    Raises StoreError.
     """
     day = lodged.this_update.date()
     file = folder / obligation.file_name(day)

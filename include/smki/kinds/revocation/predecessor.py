@@ -9,7 +9,6 @@ nothing of it. Parties need the next list all the same: it replaces a list
 """
 
 import logging
-from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -19,17 +18,17 @@ from smki.errors import DataError, PublicationRefusedError
 from smki.kinds.revocation.lodging import kind_of
 from smki.kinds.revocation.reading import read_revocation_list
 from smki.repository.database import reading
-from smki.verify.frame import read_single
+from smki.store.content import Content
 
 log = logging.getLogger(__name__)
 
 
-def follows(engine: Engine, ours: Path, found: bytes) -> bool:
-    """Whether the list in the file `ours` follows the one in `found`, the content of a file of the same name.
+def follows(engine: Engine, ours: Content, found: bytes) -> bool:
+    """Whether the list in `ours` follows the one in `found`, the content of a file of the same name.
 
-    Raises PublicationRefusedError where `found` is the newer one, StagingError, RepositoryUnavailableError.
+    Raises PublicationRefusedError where `found` is the newer one, StoreError, RepositoryUnavailableError.
     """
-    new_body = read_single(ours)
+    new_body = inflate_small(ours.read(0, ours.size), ours.name)
     new = read_revocation_list(new_body)
     try:
         body = inflate_small(found, ours.name)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from builders import plan_of
 from conftest import Program
-from smki.errors import PlanError, StagingError
+from smki.errors import PlanError, StoreError
 from smki.kinds.extracts.assembly import assemble
 from smki.store.gzip_writer import segment_path, write_segment
 from smki.store.manifest import Segment, manifest_path, read_manifest
@@ -129,11 +129,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def test_full_disk_is_a_staging_error_and_the_same_call_succeeds_once_there_is_room(small_disk: Path) -> None:
+def test_full_disk_is_a_disk_error_and_the_same_call_succeeds_once_there_is_room(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * (60 << 10))
     noise = b"".join(number.to_bytes(4) for number in range(0, 1 << 30, 140_001))
-    with pytest.raises(StagingError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left on device"):
         write_segment(small_disk / "segments", 1, 0, [noise])
     assert not segment_path(small_disk / "segments", 1).exists()
     ballast.unlink()
@@ -142,13 +142,13 @@ def test_full_disk_is_a_staging_error_and_the_same_call_succeeds_once_there_is_r
 
     segments = [write_segment(small_disk / "segments", number, 0, [b"x"]) for number in (0, 2)]
     ballast.write_bytes(b"x" * (20 << 10))
-    with pytest.raises(StagingError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left on device"):
         assemble(plan_of(3), [segments[0], segment, segments[1]], small_disk / "segments", small_disk / NAME)
     assert not (small_disk / NAME).exists()
 
 
 @pytest.mark.parametrize("full", ["segment", "file", "manifest"])
-def test_device_that_is_full_is_a_staging_error_and_leaves_no_file(tmp_path: Path, full: str) -> None:
+def test_device_that_is_full_is_a_disk_error_and_leaves_no_file(tmp_path: Path, full: str) -> None:
     folder = tmp_path / "segments"
     folder.mkdir()
     part = {
@@ -161,7 +161,7 @@ def test_device_that_is_full_is_a_staging_error_and_leaves_no_file(tmp_path: Pat
     def make() -> None:
         assemble(plan_of(2), stage(folder, [b"head", b"tail"]), folder, tmp_path / NAME)
 
-    with pytest.raises(StagingError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left on device"):
         make()
     assert (tmp_path / NAME).exists() == (full == "manifest")
     part.unlink()

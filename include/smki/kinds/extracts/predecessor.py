@@ -1,0 +1,62 @@
+"""Finds the full extract that another one takes pages over from: the newest one published of an earlier window.
+
+It has to be of the same obligation, of this format, checked by this schema and verifier, and whole in the store. Where
+there is none the extract is made from scratch, which gives the same.
+"""
+
+import logging
+
+from sqlalchemy import Engine, select
+
+from smki.annex_b.version import CURRENT, AnnexB
+from smki.errors import MissingObjectError, StoreError
+from smki.obligations.catalogue import FullExtract, Obligation
+from smki.repository.database import reading
+from smki.repository.tables import artefact, publication
+from smki.store.manifest import Manifest, get_manifest
+from smki.store.objects import Store
+from smki.store.pages import PAGES_2
+
+log = logging.getLogger(__name__)
+_LOOKED_AT = 3  # published ones
+
+
+def find_predecessor(
+    engine: Engine, store: Store, obligation: Obligation, window_seq: int, basis: str, annex_b: AnnexB = CURRENT
+) -> tuple[str, Manifest] | None:
+    """The SHA-256 (hex) of its manifest, and the manifest. Raises RepositoryUnavailableError, StoreError."""
+    if not isinstance(obligation.kind, FullExtract):
+        return None
+    statuses = "".join(sorted(obligation.kind.statuses))
+    columns = artefact.c
+    published = (
+        select(columns.manifest)
+        .join_from(artefact, publication, publication.c.artefact_id == columns.id)
+        .where(
+            columns.obligation == obligation.name,
+            columns.subject == obligation.subject,
+            columns.window_seq < window_seq,
+            columns.manifest != "",
+        )
+        .order_by(columns.window_seq.desc(), publication.c.id.desc())
+        .limit(_LOOKED_AT)
+    )
+    with reading(engine) as connection:
+        candidates = dict.fromkeys(connection.execute(published).scalars())
+    for sha256 in candidates:
+        try:
+            manifest = get_manifest(store, sha256)
+        except (MissingObjectError, StoreError) as error:
+            log.warning("nothing is taken over manifest=%s error=%s", sha256, error)
+            continue
+        made = (manifest.page_format, manifest.format, manifest.basis, manifest.statuses)
+        if made == (PAGES_2, annex_b, basis, statuses) and _is_whole(store, manifest):
+            return sha256, manifest
+        log.info("nothing is taken over name=%s: it was made or checked otherwise, or is not whole", manifest.name)
+    return None
+
+
+def _is_whole(store: Store, manifest: Manifest) -> bool:
+    there = {found.key.removeprefix("segments/") for found in store.list_objects("segments/")}
+    checked = {found.key.split("/")[-1] for found in store.list_objects(f"checked/{manifest.basis}/")}
+    return all(sha256 in there and f"{sha256}.pages" in checked for sha256 in manifest.segments)

@@ -1,0 +1,22 @@
+"""Small files on this machine's disk: written as a whole or not at all."""
+
+import os
+from pathlib import Path
+
+from smki.errors import StoreError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that it is either there as a whole or not at all. Raises StoreError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)  # noqa: PTH105  # the atomic one
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def disk_error(path: Path, error: OSError) -> StoreError:
+    """The StoreError for an operating system's error on a file."""
+    return StoreError(str(path), f"the disk cannot be used ({error.strerror or error}).")

@@ -1,0 +1,159 @@
+"""The store: objects that are written once under their SHA-256, in a folder or in object storage.
+
+* `SMKI_STORE` is a folder or a URL (`s3://…`, `gs://…`, `az://…`); what logs in to it is read from the environment, as
+  the makers of that storage have it. All machines that work for one installation share it, and nothing else.
+* An object is there as a whole or not at all. One that is there already is compared and not written again; other bytes
+  under its name are a damaged object, and are replaced.
+* What a key begins with says what lies there: `segments/`, `manifests/`, `files/` (small files), `plans/`, `checked/`.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import LocalStore, from_url
+
+from smki.errors import ConfigurationError, MissingObjectError, StoreError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as a listing names it."""
+
+    key: str
+    bytes: int
+    changed_at: datetime  # UTC
+
+
+class Store:
+    """One store. It holds nothing that is left open; another process opens it again by its name."""
+
+    def __init__(self, name: str) -> None:
+        """Opens the folder or URL of that name; a folder that is missing is made.
+
+        Raises ConfigurationError for a URL that nobody can read, StoreError.
+        """
+        self.name = name
+        with _errors(name):
+            self._objects: Any = from_url(name) if "://" in name else LocalStore(name, mkdir=True)
+
+    @classmethod
+    def folder(cls, path: Path) -> "Store":
+        """The store in a folder of this machine."""
+        return cls(str(path.absolute()))
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.name,)
+
+    def put_content(self, kind: str, content: bytes) -> str:
+        """Writes an object under its own SHA-256 below `kind/`; returns it (hex). Raises StoreError."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.put(f"{kind}/{sha256}", content)
+        return sha256
+
+    def put(self, key: str, content: bytes) -> None:
+        """Writes an object, unless it is there with these bytes. Raises StoreError."""
+        with _errors(key):
+            try:
+                obstore.put(self._objects, key, content, mode="create")
+            except AlreadyExistsError:
+                if self.get(key) != content:
+                    log.warning("damaged object replaced key=%s bytes=%d", key, len(content))
+                    self.replace(key, content)
+
+    def replace(self, key: str, content: bytes) -> None:
+        """Writes an object in place of any that is there. Raises StoreError."""
+        with _errors(key):
+            obstore.put(self._objects, key, content)
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes. Raises MissingObjectError, StoreError."""
+        with _errors(key):
+            return obstore.get(self._objects, key).bytes().to_bytes()
+
+    def get_content(self, kind: str, sha256: str) -> bytes:
+        """What `put_content` wrote. Raises MissingObjectError, StoreError also where other bytes have its name."""
+        content = self.get(f"{kind}/{sha256}")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise damaged(f"{kind}/{sha256}", "its bytes are not those that its name says.")
+        return content
+
+    def get_ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Some ranges of an object, each whole. Raises MissingObjectError, StoreError."""
+        with _errors(key):
+            parts = obstore.get_ranges(self._objects, key, starts=starts, lengths=lengths)
+        content = [part.to_bytes() for part in parts]
+        if any(len(part) != length for part, length in zip(content, lengths, strict=True)):
+            raise damaged(key, "it ends before what has to be read of it.")
+        return content
+
+    def holds(self, key: str) -> bool:
+        """Whether there is such an object. Raises StoreError."""
+        with _errors(key):
+            try:
+                obstore.head(self._objects, key)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose keys begin so, in no particular order. Raises StoreError."""
+        with _errors(prefix):
+            for batch in obstore.list(self._objects, prefix=prefix):
+                for found in batch:
+                    yield StoredObject(found["path"], found["size"], found["last_modified"])
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Removes objects; one that is gone is none the worse. Raises StoreError."""
+        for key in keys:
+            with _errors(key), suppress(FileNotFoundError):
+                obstore.delete(self._objects, key)
+
+
+def damaged(item: str, rule: str) -> StoreError:
+    """The error of an object whose bytes are not what they were."""
+    return StoreError(
+        item,
+        rule,
+        next_step="have the storage looked at, then produce the file from scratch: the object is written anew.",
+    )
+
+
+@contextmanager
+def _errors(item: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingObjectError(item, "the store has no such object.") from error
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+        raise ConfigurationError(
+            item,
+            f"the store denies it ({_first_line(error)}).",
+            "Nothing was published.",
+            "give the publisher's account the right to read, write, list and delete there (SMKI_STORE).",
+        ) from error
+    except (UnknownConfigurationKeyError, ValueError) as error:
+        raise ConfigurationError(
+            item, f"no store can be opened by that ({_first_line(error)}).", next_step="correct SMKI_STORE."
+        ) from error
+    except (BaseError, OSError) as error:
+        raise StoreError(item, f"the store cannot be used ({_first_line(error)}).") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

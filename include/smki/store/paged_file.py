@@ -1,0 +1,190 @@
+"""The bytes of an extract by its manifest: from the store's segments, or from the file on a disk.
+
+Whole pages are read, and each is held against the CRC-32 that its manifest states: an object that is damaged is an
+error of the store, never content. Memory is for some pages at a time.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from smki.processes import Progress
+from smki.store.local_files import disk_error
+from smki.store.manifest import Manifest, write_manifest
+from smki.store.objects import Store, damaged
+
+_NONE = np.empty(0, np.intp)
+_AT_ONCE = 8 << 20  # bytes of pages that are read at once
+
+
+class PagedFile:
+    """An extract's bytes, wherever its pages lie."""
+
+    def __init__(
+        self, manifest: Manifest, store: Store, keys: Sequence[str], units: Sequence[NDArray[np.intp]]
+    ) -> None:
+        self.manifest = manifest
+        self.units = units  # places of pages that are checked together; the first has none: the frame
+        self._store, self._keys = store, keys
+
+    @classmethod
+    def stored(cls, store: Store, manifest: Manifest) -> "PagedFile":
+        """Its pages lie in the store's segments; a unit is a segment's pages."""
+        segment = manifest.pages["segment"]
+        order = np.argsort(segment, kind="stable")
+        bounds = np.searchsorted(segment[order], np.arange(len(manifest.segments) + 1))
+        units = [_NONE, *(order[start:end] for start, end in pairwise(bounds))]
+        return cls(manifest, store, [f"segments/{sha256}" for sha256 in manifest.segments], units)
+
+    @classmethod
+    def on_disk(cls, file: Path, manifest: Manifest) -> "PagedFile":
+        """They lie in the file itself; a unit is as many pages in a row as a segment has."""
+        places = np.arange(len(manifest.pages))
+        size = manifest.page_format.pages
+        units = [_NONE, *(places[start : start + size] for start in range(0, len(places), size))]
+        here = _OneFile(manifest, Store.folder(file.parent), [file.name], units)
+        here.file = file
+        return here
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def size(self) -> int:
+        return self.manifest.size
+
+    def read_pages(self, places: NDArray[np.intp], *, checked: bool = True) -> list[bytes]:
+        """The deflate of some pages, by their ascending places in the file.
+
+        Raises MissingObjectError, and StoreError for a page that is damaged (not where `checked` is off).
+        """
+        parts: dict[int, bytes] = {}
+        segments, offsets = self._where(places)
+        for segment in np.unique(segments).tolist():
+            of_segment = places[segments == segment]
+            starts, lengths = self._runs(of_segment, offsets[segments == segment])
+            contents = self._store.get_ranges(self._keys[segment], starts, lengths)
+            sizes = self.manifest.pages["deflate_bytes"][of_segment].tolist()
+            content, start = b"".join(contents), 0
+            for place, size in zip(of_segment.tolist(), sizes, strict=True):
+                parts[place] = content[start : start + size]
+                start += size
+        if checked:
+            self._need_whole(places, parts)
+        return [parts[place] for place in places.tolist()]
+
+    def read(self, start: int, length: int) -> bytes:
+        """A range of the file. Raises MissingObjectError, StoreError."""
+        manifest, end = self.manifest, min(start + length, self.size)
+        offsets = manifest.offsets
+        parts = []
+        opening, closing = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
+        if start < len(opening):
+            parts.append(opening[start:end])
+        first = max(0, int(np.searchsorted(offsets, start, "right")) - 1)
+        last = int(np.searchsorted(offsets[:-1], end, "left"))
+        if first < last and end > offsets[0]:
+            content = b"".join(self.read_pages(np.arange(first, last)))
+            begin = max(start, int(offsets[first]))
+            parts.append(content[begin - int(offsets[first]) : max(0, end - int(offsets[first]))])
+        if end > offsets[-1]:
+            parts.append(closing[max(0, start - int(offsets[-1])) : end - int(offsets[-1])])
+        return b"".join(parts)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole file, some megabytes at a time. Raises MissingObjectError, StoreError."""
+        manifest = self.manifest
+        yield manifest.header + manifest.head.deflate
+        starts = np.arange(int(manifest.offsets[0]), int(manifest.offsets[-1]), _AT_ONCE)
+        for first, last in pairwise([*np.searchsorted(manifest.offsets, starts).tolist(), len(manifest.pages)]):
+            if first < last:
+                yield b"".join(self.read_pages(np.arange(first, last)))
+        yield manifest.tail.deflate + manifest.end
+
+    def open(self) -> BinaryIO:
+        """The file as a stream that can be read from any place."""
+        return cast("BinaryIO", io.BufferedReader(_Stream(self), _AT_ONCE))
+
+    def sha256(self, progress: Progress = lambda _done, _of: None) -> str:
+        """Of the file, hex. `progress` hears bytes. Raises MissingObjectError, StoreError."""
+        digest, done = hashlib.sha256(), 0
+        for chunk in self.chunks():
+            digest.update(chunk)
+            progress(done := done + len(chunk), self.size)
+        return digest.hexdigest()
+
+    def write(self, file: Path) -> None:
+        """Writes the file, whole or not at all, and its manifest beside it. Raises StoreError."""
+        part = file.with_name(f".{file.name}.part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as out:
+                for chunk in self.chunks():
+                    out.write(chunk)
+            part.rename(file)
+        except OSError as error:
+            raise disk_error(file, error) from error
+        write_manifest(file, self.manifest)
+
+    def _where(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Segment and offset of each page."""
+        pages = self.manifest.pages[places]
+        return pages["segment"], pages["offset"]
+
+    def _runs(self, places: NDArray[np.intp], offsets: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+        """Start and length of each range that holds pages in a row."""
+        ends = offsets + self.manifest.pages["deflate_bytes"][places]
+        breaks = np.flatnonzero(offsets[1:] != ends[:-1])
+        starts = offsets[np.concatenate([[0], breaks + 1])]
+        stops = ends[np.concatenate([breaks, [len(ends) - 1]])]
+        return starts.tolist(), (stops - starts).tolist()
+
+    def _need_whole(self, places: NDArray[np.intp], parts: dict[int, bytes]) -> None:
+        for place, crc32 in zip(places.tolist(), self.manifest.pages["deflate_crc32"][places].tolist(), strict=True):
+            if isal_zlib.crc32(parts[place]) != crc32:
+                segment = self._keys[int(self._where(np.array([place]))[0][0])]
+                raise damaged(segment, f"page {place} of {self.name} is damaged in it.")
+
+
+class _OneFile(PagedFile):
+    """All pages lie in one file, in order."""
+
+    file: Path
+
+    def _where(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        return np.zeros(len(places), np.intp), self.manifest.offsets[places]
+
+    def open(self) -> BinaryIO:
+        return self.file.open("rb")
+
+
+class _Stream(io.RawIOBase):
+    def __init__(self, file: PagedFile) -> None:
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        content = self._file.read(self._at, len(buffer))
+        memoryview(buffer)[: len(content)] = content
+        self._at += len(content)
+        return len(content)
