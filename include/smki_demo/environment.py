@@ -19,7 +19,7 @@ def airflow_environment(
     return {
         "SMKI_DATABASE_URL": repository_url,
         "SMKI_VAR": str(var),
-        "SMKI_STAGING": str(var / "staging"),
+        "SMKI_STORE": str(var / "store"),
         "SMKI_ANCHOR_SLOTS": str(var / "anchor_slots.toml"),
         "SMKI_SITES": "primary",
         "AIRFLOW_HOME": str(home),

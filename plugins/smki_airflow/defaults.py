@@ -5,7 +5,7 @@
   too early: the clocks of Airflow and the database differ.
 * One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
 * What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
-  and before the staging area is cleared of it (`smki.store.local_files`). Its run counts as active all that time.
+  and before the store's garbage is collected (`smki.publish.garbage`). Its run counts as active all that time.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 import typer
 
-from smki.cli import anchors, audit, authority, extract, gate, repository, retention, revocation, schema, status
+from smki.cli import anchors, audit, authority, extract, gate, repository, retention, revocation, schema, status, store
 from smki.cli.exit_codes import Commands
 
 app = typer.Typer(
@@ -28,5 +28,6 @@ app.add_typer(gate.app, name="gate")
 app.add_typer(revocation.app, name="revocation")
 app.add_typer(anchors.app, name="anchors")
 app.add_typer(retention.app, name="retention")
+app.add_typer(store.app, name="store")
 app.command()(audit.audit)
 app.command(context_settings=status.BEFORE_ARGUMENTS)(status.status)

@@ -32,7 +32,7 @@ from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.recipe import Follows, KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
-from smki.repository.database import LOCK_WAIT_MIN, session
+from smki.repository.database import LOCK_WAIT_MIN, reading, session
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
 from smki.store.content import Content
@@ -204,6 +204,15 @@ def publication_history(connection: Connection, site: str, name: str) -> list[Pu
     return _publications(connection, publication_table.c.site == site, publication_table.c.name == name)
 
 
+def list_artefacts(engine: Engine, *, name: str = "", limit: int) -> list[Artefact]:
+    """The newest recorded files, of one name or of any; newest first. Raises RepositoryUnavailableError."""
+    columns = artefact_table.c
+    query = select(*(columns[field.name] for field in fields(Artefact))).order_by(columns.id.desc()).limit(limit)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(columns.name == name) if name else query).mappings()
+        return [_artefact(row) for row in rows]
+
+
 def _offered(site: str, name: str) -> tuple[ColumnElement[bool], ...]:
     ledger = publication_table.c
     return ledger.site == site, ledger.name == name, ledger.ended_at.is_(None)
@@ -229,16 +238,20 @@ def _publications(connection: Connection, *conditions: ColumnElement[bool]) -> l
 
 
 def _publication(row: RowMapping) -> Publication:
-    artefact = {field.name: row[field.name] for field in fields(Artefact)}
     return Publication(
         site=row["site"],
-        artefact=Artefact(**artefact | {"set_digest": SetDigest.parse(row["set_digest"])}),
+        artefact=_artefact(row),
         path=row["path"],
         run=row["published_by"],
         published_at=row["published_at"],
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],
     )
+
+
+def _artefact(row: RowMapping) -> Artefact:
+    stated = {field.name: row[field.name] for field in fields(Artefact)}
+    return Artefact(**stated | {"set_digest": SetDigest.parse(row["set_digest"])})
 
 
 def _known_files(connection: Connection, offered: Artefact) -> KnownFiles:

@@ -1,6 +1,7 @@
 """Small files on this machine's disk: written as a whole or not at all."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from smki.errors import StoreError
@@ -8,10 +9,16 @@ from smki.errors import StoreError
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is either there as a whole or not at all. Raises StoreError."""
+    write_chunks(path, [content])
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
+    """The same with the content in chunks."""
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
+        with part.open("wb") as out:
+            out.writelines(chunks)
         os.replace(part, path)  # noqa: PTH105  # the atomic one
     except OSError as error:
         raise disk_error(path, error) from error

@@ -16,7 +16,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from smki.processes import Progress
-from smki.store.local_files import disk_error
+from smki.store.local_files import write_chunks
 from smki.store.manifest import Manifest, write_manifest
 from smki.store.objects import Store, damaged
 
@@ -123,15 +123,7 @@ class PagedFile:
 
     def write(self, file: Path) -> None:
         """Writes the file, whole or not at all, and its manifest beside it. Raises StoreError."""
-        part = file.with_name(f".{file.name}.part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as out:
-                for chunk in self.chunks():
-                    out.write(chunk)
-            part.rename(file)
-        except OSError as error:
-            raise disk_error(file, error) from error
+        write_chunks(file, self.chunks())
         write_manifest(file, self.manifest)
 
     def _where(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
