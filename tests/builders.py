@@ -41,7 +41,7 @@ from smki.settings import INCLUDE
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
-from smki.store.pages import PAGES_2, PageFormat, PageXml, write_segment
+from smki.store.pages import PAGE, PAGES_2, PageFormat, PageXml, write_segment
 from smki.verify.basis import basis_of
 from smki_demo.generator import volume
 from smki_demo.generator.pki import Pki
@@ -221,12 +221,14 @@ def assembled(
 ) -> tuple[Path, Manifest]:
     """A file of our own make with this XML as head, pages and tail, and a manifest that tells the truth about them.
 
-    Each page is a unit of its own.
+    Each page is a segment and a unit of its own; an empty one is none.
     """
     head, *pieces, tail = xml
-    rows = [PageXml(number, piece.count(annex_b.record_end), memoryview(piece)) for number, piece in enumerate(pieces)]
-    segment = write_segment(store_in(folder), rows)
-    segment.pages["segment"] = 0
+    segments = []
+    for number, piece in enumerate(filter(None, pieces)):
+        page = PageXml(number, piece.count(annex_b.record_end), memoryview(piece))
+        segments.append(write_segment(store_in(folder), [page]))
+        segments[-1].pages["segment"] = number
     manifest = Manifest(
         page_format=PageFormat(2, pages=1),
         format=annex_b,
@@ -241,9 +243,9 @@ def assembled(
         taken_over=0,
         head=Frame.of(head),
         tail=Frame.of(tail),
-        segments=(segment.sha256,) if rows else (),
-        sizes=(len(rows),) if rows else (),
-        pages=segment.pages,
+        segments=tuple(segment.sha256 for segment in segments),
+        sizes=(1,) * len(segments),
+        pages=np.concatenate([np.empty(0, PAGE), *(segment.pages for segment in segments)]),
     )
     return written(folder, manifest)
 
