@@ -55,7 +55,7 @@ class RecordFigures:
     set_digest: SetDigest
     statuses: Counter[str]
     classes: Counter[str]
-    issuers: Counter[bytes]  # comparable name
+    issuers: Counter[bytes]  # Name, DER, as each certificate spells it
     keys: Keys  # (n,) in record order
     hashes: bytes  # (n × 32) SHA-256 of each body, in record order
     manufacturing: int  # records that have the flag
