@@ -53,14 +53,19 @@ def test_newest_list_is_the_one_lodged_last_of_its_kind(stored: Engine, arls: Li
 def test_younger_list_whose_number_does_not_rise_is_lodged_and_revokes(
     stored: Engine, signed: list[bytes], crls: Lister, number: int
 ) -> None:
-    lodge_one(stored, crls.next(signed[ORGANISATION], number=100))
+    first = lodge_one(stored, crls.next(signed[ORGANISATION], number=100))
     later = NOW + HOUR
-    lodgement = lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later, number=number), later)
-    assert (lodgement.lodged.number, lodgement.back_from, lodgement.revoked) == (number, 100, 1)
-    assert (
-        lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later + HOUR), later + HOUR).back_from
-        is None
-    )
+    second = lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later, number=number), later)
+    assert (second.lodged.number, second.before, second.revoked) == (number, first.lodged, 1)
+    assert (len(first.steps_back), len(second.steps_back)) == (0, 1)
+    third = lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], at=later + HOUR), later + HOUR)
+    assert third.steps_back == ()
+
+
+def test_list_that_ends_before_the_one_it_follows_is_lodged(stored: Engine, crls: Lister) -> None:
+    lodge_one(stored, crls.next())
+    crls.validity = CRL_VALIDITY / 2
+    assert len(lodge_one(stored, crls.next()).steps_back) == 1
 
 
 def test_restored_issuers_lists_are_lodged_by_age_whatever_order_they_come_in(stored: Engine, crls: Lister) -> None:
@@ -93,17 +98,15 @@ def test_list_whose_this_update_goes_back_is_refused(stored: Engine, crls: Liste
     refuse(stored, crls.next(at=NOW - timedelta(seconds=1)), "do not follow those of the lodged list 1")
 
 
-def test_list_that_drops_a_certificate_before_its_end_is_refused(
+def test_list_of_a_restored_issuer_that_forgot_revocations_is_lodged_and_takes_none_back(
     stored: Engine, signed: list[bytes], crls: Lister
 ) -> None:
-    lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER]))
-    serial = reference(signed[OTHER]).serial_number.hex().upper()
-    refuse(
-        stored,
-        crls.next(signed[ORGANISATION]),
-        f"no longer holds 1 certificates that list 1 held and whose notAfter has not passed ({serial})",
-    )
-    assert status_of(stored, signed[OTHER]) == "R"
+    later, body = NOW + HOUR, signed[OTHER + 1]
+    lodge_one(stored, crls.next(signed[ORGANISATION], signed[OTHER], number=100))
+    restored = lodge_one(stored, crls.next(signed[ORGANISATION], body, at=later, number=51), later)
+    assert (restored.forgotten, restored.dropped) == ((reference(signed[OTHER]).serial_number,), ())
+    assert (restored.revoked, len(restored.steps_back)) == (1, 2)
+    assert [status_of(stored, one) for one in (signed[ORGANISATION], signed[OTHER], body)] == ["R", "R", "R"]
 
 
 def test_list_may_drop_a_certificate_once_its_not_after_has_passed(stored: Engine, pki: Pki, crls: Lister) -> None:
@@ -111,9 +114,8 @@ def test_list_may_drop_a_certificate_once_its_not_after_has_passed(stored: Engin
     short = self_made(organisation, pki.issuing_oca.name, usages=["digital_signature"], ca=False, not_after=NOW + HOUR)
     lodge_bodies(stored, [short])
     assert lodge_one(stored, crls.next(short)).revoked == 1
-    refuse(stored, crls.next(at=NOW + HOUR), "no longer holds 1 certificates", NOW + HOUR)
     later = NOW + HOUR + timedelta(seconds=1)
     lodgement = lodge_one(stored, crls.next(at=later), later)
-    assert lodgement.dropped == (reference(short).serial_number,)
+    assert (lodgement.dropped, lodgement.forgotten) == ((reference(short).serial_number,), ())
     assert expire(stored, later) == 0, "R is final"
     assert status_of(stored, short) == "R"
