@@ -5,6 +5,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -44,7 +45,7 @@ from smki.store.paged_file import PagedFile
 from smki.store.pages import PAGE, PAGES_2, PageFormat, PageXml, write_segment
 from smki.verify.basis import basis_of
 from smki_demo.generator import volume
-from smki_demo.generator.pki import Pki
+from smki_demo.generator.pki import Authority, Pki, organisations
 from smki_demo.generator.volume import volume_bodies
 
 XSD = INCLUDE / "schema" / V1.schema
@@ -95,6 +96,33 @@ def trust_pki(engine: Engine, pki: Pki) -> None:
 def trust(engine: Engine, of_class: CertificateClass, *roots: bytes) -> None:
     """States CA certificates (DER) as trusted roots."""
     trust_roots(engine, [TrustedRoot(hashlib.sha256(root).digest(), of_class) for root in roots])
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """A PKI whose CA names say nothing: roots Z0 and Y0, under the first of which two keys sign by one name."""
+
+    valid_from: datetime
+    root_oca: Authority
+    root_dca: Authority
+    first: Authority  # Z1, under the OCA root
+    second: Authority  # Z1 again, with another key
+    device: Authority  # ODCA1, under the DCA root
+
+    @classmethod
+    def create(cls, valid_from: datetime) -> "Nameless":
+        root_oca, root_dca = Authority.root("Z0", valid_from), Authority.root("Y0", valid_from)
+        first, second = root_oca.issuing("Z1", valid_from), root_oca.issuing("Z1", valid_from)
+        return cls(valid_from, root_oca, root_dca, first, second, root_dca.issuing("ODCA1", valid_from))
+
+    @property
+    def authorities(self) -> list[bytes]:
+        return [one.der for one in (self.root_oca, self.root_dca, self.first, self.second, self.device)]
+
+    def issued_by(self, oca: Authority) -> list[bytes]:
+        """Certificates of all Organisations by one of the two keys, and of a Device."""
+        pki = Pki(self.root_oca, oca, self.root_dca, self.device)
+        return [*organisations(pki, self.valid_from), *pki.device_certificates(b"\x02DEV\0\0\0\1", self.valid_from)]
 
 
 def reference(body: bytes) -> CertificateReference:

@@ -9,7 +9,7 @@
   is then lodged unchecked, unless it names the key of a lodged authority; the gate's report says so for ever.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -175,17 +175,24 @@ def load_authorities(connection: Connection) -> Authorities:
 
 def issuer_faults(engine: Engine, issuers: Mapping[bytes, int]) -> tuple[list[str], list[str]]:
     """What is to be said of issuers (Name, DER, with the number of certificates of each): which of them are not known
-    here, and which were stated as ones whose certificates cannot be had. Raises RepositoryUnavailableError.
+    here, and which were stated as ones whose certificates cannot be had. Spellings of one Name are one issuer.
+
+    Raises RepositoryUnavailableError.
     """
+    counts: Counter[bytes] = Counter()
+    spelled: dict[bytes, bytes] = {}
+    for name, count in issuers.items():
+        counts[comparable := comparable_name(name)] += count
+        spelled.setdefault(comparable, name)
     with reading(engine) as connection:
         lodged = load_authorities(connection).lodged
         unchecked = {comparable_name(one.name): one for one in _unchecked_issuers(connection)}
     unknown, remarks = [], []
-    for name, count in issuers.items():
-        if stated := unchecked.get(comparable_name(name)):
+    for name, count in counts.items():
+        if stated := unchecked.get(name):
             remarks.append(f"{count:,} certificates name an issuer whose certificate cannot be had: {stated}")
-        elif not lodged.get(comparable_name(name)):
-            unknown.append(f"{count:,} certificates of {name_in_words(name)}")
+        elif not lodged.get(name):
+            unknown.append(f"{count:,} certificates of {name_in_words(spelled[name])}")
     return unknown, remarks
 
 

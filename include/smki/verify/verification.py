@@ -292,10 +292,10 @@ def _check_unit(paged: PagedFile, number: int, checker: RecordChecker) -> list[t
         return [(checker.check(head, b"", tail, item), [])]
     pieces: list[tuple[CheckedRecords, Sequence[int]]] = []
     for xml in _in_pieces(_inflate_pages(paged, places, item)):
-        counts = [page.count(manifest.format.record_end) for page in xml]
         checked = checker.check(head, b"".join(xml), tail, item)
-        ends = manifest.format.record_end + b"\n"
-        if sum(counts) != checked.records or not all(page.endswith(ends) for page in xml):
+        end = manifest.format.record_end + b"\n"
+        counts = [page.count(b"\n" if checked.is_plain else end) for page in xml]  # a plain record is a line
+        if sum(counts) != checked.records or not all(page.endswith(end) for page in xml):
             raise FaultError(Fault.CONTENT, item, "its pages are not cut between records.")
         pieces.append((checked, counts))
     found, stated = [page for _, counts in pieces for page in counts], manifest.pages["records"][places].tolist()

@@ -22,6 +22,7 @@ from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.store.manifest import Manifest, put_manifest
 from smki.store.objects import Store
+from smki.store.paged_file import PagedFile
 from smki.store.pages import PageFormat
 from smki.verify.basis import basis_of
 from smki.verify.verification import examine_stored, need_right, unchecked
@@ -128,8 +129,6 @@ def test_segment_of_which_little_is_left_is_rendered_anew(
 
 
 def test_units_cover_each_page_once(weekly: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
-    from smki.store.paged_file import PagedFile
-
     _, first = produced(weekly, user_guide.full, day(1), tmp_path, page_format=PAGES)
     second = renewed(weekly, user_guide.full, 2, store_in(tmp_path), first)
     for paged in (PagedFile.stored(store_in(tmp_path), second), PagedFile.on_disk(*written(tmp_path, second))):
