@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from smki.gate.quarantine import kept_files
 from smki.repository.database import reading
@@ -71,7 +72,7 @@ def _needed(engine: Engine, store: Store) -> set[str]:
         select(columns.sha256, columns.manifest)
         .join_from(artefact, publication, publication.c.artefact_id == columns.id)
         .where(columns.manifest != "")
-        .distinct(columns.obligation, columns.subject)
+        .ext(distinct_on(columns.obligation, columns.subject))
         .order_by(columns.obligation, columns.subject, columns.window_seq.desc(), publication.c.id.desc())
     )
     with reading(engine) as connection:
