@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from smki.store.manifest import Manifest
 
-from .extract_files import DELTA, FULL, Damage, in_bytes
+from .extract_files import DELTA, FULL, Damage, deflate_of, in_bytes
 from .mutation import Mutation, of_extract
 
 
@@ -25,28 +25,26 @@ def flagged(flags: int) -> Damage:
 
 
 def reordered(*order: int) -> Damage:
-    """These segments in the place of the first four."""
+    """These pieces (head, pages, tail) in the place of the first four."""
 
     def damage(data: bytes, manifest: Manifest) -> bytes:
-        at, parts = manifest.header_bytes, []
-        for segment in manifest.segments:
-            parts.append(data[at : at + segment.deflate_bytes])
-            at += segment.deflate_bytes
-        return data[: manifest.header_bytes] + b"".join(parts[n] for n in (*order, *range(4, len(parts)))) + data[at:]
+        header, parts, end = deflate_of(data, manifest)
+        return header + b"".join(parts[n] for n in (*order, *range(4, len(parts)))) + end
 
     return damage
 
 
 def without_name(data: bytes, manifest: Manifest) -> bytes:
-    return data[:3] + b"\0" + data[4:10] + data[manifest.header_bytes :]
+    return data[:3] + b"\0" + data[4:10] + data[len(manifest.header) :]
 
 
 def with_comment(data: bytes, manifest: Manifest) -> bytes:
-    return data[:3] + b"\x18" + data[4 : manifest.header_bytes] + b"a comment\0" + data[manifest.header_bytes :]
+    end = len(manifest.header)
+    return data[:3] + b"\x18" + data[4:end] + b"a comment\0" + data[end:]
 
 
 def with_reserved_block(data: bytes, manifest: Manifest) -> bytes:
-    at = manifest.header_bytes + manifest.segments[0].deflate_bytes
+    at = int(manifest.offsets[0])
     return data[:at] + b"\x07" + data[at + 1 :]
 
 

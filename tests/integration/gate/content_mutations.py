@@ -8,7 +8,7 @@ from dataclasses import replace
 from builders import assembled, day, look_alikes, rendered, state_as_of
 from smki.annex_b.reading import pybase64
 from smki.certificates.model import Status
-from smki.store.gzip_writer import write_segment
+from smki.store.pages import Compressor
 
 from .extract_files import (
     BODY,
@@ -69,7 +69,7 @@ def again_with(status: bytes) -> Make:
 
 
 def kept(step: int | None = None, stop: int | None = None) -> Make:
-    """Of each segment's records only some."""
+    """Of each page's records only some."""
     return in_content(lambda p: [p[0], *(b"".join(records_of(piece)[:stop:step]) for piece in p[1:-1]), p[-1]])
 
 
@@ -99,8 +99,8 @@ def of_window(window: int) -> Make:
     def make(world: World, obligation: str) -> Extract:
         pieces = pieces_of(world.produce(obligation, window))
         pieces[0] = pieces[0].replace(str(day(window)).encode(), str(TODAY).encode())
-        file, manifest = assembled(world.folder, pieces, world.guide.obligation(obligation).file_name(TODAY))
-        return Extract(obligation, file, manifest)
+        _, manifest = assembled(world.folder, pieces, world.guide.obligation(obligation).file_name(TODAY))
+        return world.write(obligation, manifest)
 
     return make
 
@@ -110,23 +110,23 @@ def of_another_day(world: World, obligation: str) -> Extract:
 
 
 def of_another_run(world: World, obligation: str) -> Extract:
-    """A segment of as many bytes, with a certificate that is not in the one that the manifest was made with."""
+    """A page of as many bytes, with a certificate that is not in the one that the manifest was made with."""
     extract = world.produce(obligation)
-    pieces, folder = pieces_of(extract), world.folder / "another"
+    pieces = pieces_of(extract)
     number = len(pieces) - 2
     device = [record for record in records_of(pieces[number]) if b"AltName" in record and b">I<" in record][-1]
-    _, manifest = assembled(folder, pieces, extract.file.name)
+    _, manifest = assembled(world.folder, pieces, extract.file.name)
     for body in look_alikes(1000, seed=5000):
         other = pieces[number].replace(device, rendered([body]))
-        if write_segment(folder, number, 0, [other]).deflate_bytes == manifest.segments[number].deflate_bytes:
+        if len(Compressor().compress(other)) == manifest.pages["deflate_bytes"][-1]:
             file, _ = assembled(world.folder, [*pieces[:number], other, pieces[-1]], extract.file.name)
-            return replace(extract, file=file, manifest=manifest)
-    raise AssertionError("no other segment has as many bytes")
+            return Extract(obligation, file, manifest)
+    raise AssertionError("no other page has as many bytes")
 
 
 CONTENT: dict[str, tuple[Make, str]] = {
     "file of another day": (of_another_day, "all.name"),
-    "segment of another run": (of_another_run, "xml.segment"),
+    "page of another run": (of_another_run, "xml.segment"),
     "entity in the place of a status": (in_records(b">I<", b">&s;<"), "xml.schema"),
     "elements in another order": (in_records(SERIAL_AND_STATUS, rb"\2\1"), "xml.schema"),
     "element missing": (in_records(rb"<CertificateStatus>I</\w+>", b""), "xml.schema"),
@@ -150,7 +150,7 @@ CONTENT: dict[str, tuple[Make, str]] = {
     "wrong EUI-64": (in_records(rb"AltName>\w\w-", b"AltName>FF-"), "xml.fields"),
     "wrong manufacturing flag": (in_records(rb"Flag>false<", b"Flag>true<"), "records.manufacturing"),
     "certificate of an unknown issuer": (with_more(STRANGER), "xml.issuers"),
-    "segment left out": (in_content(lambda p: [*p[:2], *p[3:]]), "full.count"),
+    "page left out": (in_content(lambda p: [*p[:2], *p[3:]]), "full.count"),
     "half the rows": (kept(step=2), "full.count"),
     "no rows": (kept(stop=0), "full.count"),
     "last certificate missing": (kept(stop=-1), "full.set-digest"),
@@ -176,7 +176,7 @@ DOCUMENTS: dict[str, tuple[Make, str]] = {
         "xml.key-material",
     ),
     "certificate twice": (again_with(b"I"), "xml.unique"),
-    "segment twice, in its own place": (in_content(lambda p: [*p[:2], *p[1:]]), "xml.unique"),
+    "page twice, in its own place": (in_content(lambda p: [*p[:2], *p[1:]]), "xml.unique"),
 }
 DELTAS: dict[str, tuple[Make, str]] = {
     "record missing": (kept(stop=-1), "delta.complete"),
@@ -200,7 +200,7 @@ ALONE_TOO = (  # the other way of reading finds these in a way of its own
 )
 OF_DELTAS_TOO = (
     "file of another day",
-    "segment of another run",
+    "page of another run",
     "elements in another order",
     "ResponseCode of a failure",
     "body cut short",

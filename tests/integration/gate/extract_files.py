@@ -2,26 +2,29 @@
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from builders import assembled, self_made
+from builders import XSD, assembled, self_made, store_in
 from builders import name as named
 from smki.annex_b.reading import pybase64
+from smki.annex_b.version import V1
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import produce
 from smki.repository.database import libpq_url
 from smki.store.manifest import Manifest
+from smki.verify.basis import basis_of
 
-from .worlds import SEGMENT, TODAY, Extract, World
+from .worlds import PAGES, TODAY, Extract, World
 
 FULL, DELTA = "full", "delta"
 Make = Callable[[World, str], Extract]
 Damage = Callable[[bytes, Manifest], bytes]
-Pieces = list[bytes]  # the XML: head, segments, tail
+Pieces = list[bytes]  # the XML: head, pages, tail
 RECORD = rb"<CertificateResponse>.*</CertificateResponse>\n"
 BODY = rb"<CertificateBody>([^<]+)<"
 ROOT, TAIL = b"<CertificateDataResponse>", b"</CertificateDataResponse>\n"
@@ -43,13 +46,24 @@ def body_of(data: bytes) -> bytes:
 
 
 def pieces_of(extract: Extract) -> Pieces:
-    """The XML of a whole extract, cut as its segments are."""
-    assert extract.manifest is not None
-    xml, pieces = gzip.decompress(extract.file.read_bytes()), []
-    for segment in extract.manifest.segments:
-        pieces.append(xml[: segment.xml_bytes])
-        xml = xml[segment.xml_bytes :]
-    return pieces
+    """The XML of a whole extract, cut as its pages are."""
+    manifest = extract.manifest
+    assert manifest is not None
+    lengths = [len(manifest.head.xml), *manifest.pages["xml_bytes"].tolist(), len(manifest.tail.xml)]
+    return _cut(gzip.decompress(extract.file.read_bytes()), lengths)
+
+
+def deflate_of(data: bytes, manifest: Manifest) -> tuple[bytes, Pieces, bytes]:
+    """A file's header, the deflate of its pieces, and its end."""
+    deflates = [len(manifest.head.deflate), *manifest.pages["deflate_bytes"].tolist(), len(manifest.tail.deflate)]
+    header, *pieces, end = _cut(data, [len(manifest.header), *deflates, len(manifest.end)])
+    return header, pieces, end
+
+
+def _cut(data: bytes, lengths: Sequence[int]) -> list[bytes]:
+    ends = list(accumulate(lengths))
+    assert ends[-1] == len(data)
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def in_bytes(damage: Damage) -> Make:
@@ -62,7 +76,7 @@ def in_bytes(damage: Damage) -> Make:
         damaged = damage(data, extract.manifest)
         assert damaged != data
         extract.file.write_bytes(damaged)
-        return extract
+        return replace(extract, store=None)
 
     return make
 
@@ -80,8 +94,8 @@ def in_content_of(damage: Callable[[Pieces, World], Pieces]) -> Make:
         pieces = pieces_of(extract)
         damaged = damage(list(pieces), world)
         assert damaged != pieces
-        file, manifest = assembled(world.folder, damaged, extract.file.name)
-        return replace(extract, file=file, manifest=manifest)
+        _, manifest = assembled(world.folder, damaged, extract.file.name)
+        return world.write(obligation, manifest)
 
     return make
 
@@ -133,10 +147,15 @@ def in_plan(damage: Callable[[ExtractPlan], ExtractPlan]) -> Make:
     """The pipeline reads by another plan."""
 
     def make(world: World, obligation: str) -> Extract:
-        plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
+        plan = plan_of(world, obligation)
         damaged = damage(plan)
         assert damaged != plan
-        file = world.folder / plan.name
-        return Extract(obligation, file, produce(libpq_url(world.engine), damaged, file))
+        return world.write(obligation, produce(libpq_url(world.engine), damaged, store_in(world.folder))[1])
 
     return make
+
+
+def plan_of(world: World, obligation: str) -> ExtractPlan:
+    """Today's, from scratch."""
+    terms = world.guide.obligation(obligation)
+    return plan_extract(world.engine, terms, TODAY, basis=basis_of(V1, XSD), page_format=PAGES)

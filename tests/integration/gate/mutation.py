@@ -1,12 +1,12 @@
 """One way in which something to be published comes to be wrong, and what the gate has to say of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from smki.gate.model import Judgement, Verdict
 
 from .extract_files import Make
-from .worlds import Stage, World
+from .worlds import WAYS, Stage, World
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ def of_extract(
     verdict: Verdict = Verdict.FAIL,
     stage: Stage | None = None,
 ) -> Mutation:
-    """A damaged extract, read in segments by its manifest as a DAG does, or alone as `smki gate judge` does."""
+    """A damaged extract, read by its manifest as a DAG does, or alone as `smki gate judge` reads a file of others."""
 
     def judged(world: World) -> Judgement:
         extract = make(world, obligation)
-        return world.judged(replace(extract, manifest=None) if alone else extract)
+        return world.judged(WAYS["alone"](extract) if alone else extract)
 
     return Mutation(f"{name}, alone" if alone else name, obligation, judged, check, verdict, stage)

@@ -5,28 +5,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from smki.kinds.extracts.assembly import assemble
-
-from builders import change, cut_off, day, during, lodge_bodies, look_alikes, self_made
+from builders import change, cut_off, day, during, lodge_bodies, look_alikes, self_made, store_in
 from builders import name as made_name
 from smki.certificates.model import Status
 from smki.gate.model import Verdict
-from smki.kinds.extracts.plan import ExtractPlan, plan_extract
-from smki.store.gzip_writer import segment_path
-from smki.store.local_files import write_whole
+from smki.kinds.extracts.plan import ExtractPlan
 
 from .extract_files import DELTA, FULL, KEY_DER, Make, in_plan, in_sql, in_world, pieces_of
 from .mutation import Mutation, of_extract
-from .worlds import SEGMENT, TODAY, Extract, Stage, World
+from .worlds import TODAY, Extract, Stage, World
 
 PLANS: dict[str, tuple[str, Callable[[ExtractPlan], ExtractPlan], str]] = {
-    "range left out": (FULL, lambda plan: replace(plan, ranges=plan.ranges[1:]), "full.count"),
-    "second half not read": (FULL, lambda plan: replace(plan, ranges=plan.ranges[:2]), "full.set-digest"),
-    "nothing read": (FULL, lambda plan: replace(plan, ranges=()), "full.empty"),
-    "range read twice": (FULL, lambda plan: replace(plan, ranges=plan.ranges[:1] + plan.ranges), "xml.unique"),
+    "range left out": (FULL, lambda plan: replace(plan, segments=plan.segments[1:]), "full.count"),
+    "second half not read": (FULL, lambda plan: replace(plan, segments=plan.segments[:2]), "full.set-digest"),
+    "nothing read": (FULL, lambda plan: replace(plan, segments=()), "full.empty"),
+    "range read twice": (FULL, lambda plan: replace(plan, segments=plan.segments[:1] + plan.segments), "xml.unique"),
     "stale window": (FULL, lambda plan: replace(plan, window_seq=63), "full.closure"),
     "changes read as the state": (FULL, lambda plan: replace(plan, statuses=None), "full.status"),
-    "nothing of the window read": (DELTA, lambda plan: replace(plan, ranges=()), "delta.count"),
+    "nothing of the window read": (DELTA, lambda plan: replace(plan, segments=()), "delta.count"),
     "window of the day before": (DELTA, lambda plan: replace(plan, window_seq=69), "delta.complete"),
     "state read as the changes": (DELTA, lambda plan: replace(plan, statuses="I"), "delta.belongs"),
 }
@@ -172,15 +168,18 @@ def ended(world: World) -> None:
 
 def stored(world: World, obligation: str) -> Extract:
     """The content is right, and nothing is compressed."""
-    plan = plan_extract(world.engine, world.guide.obligation(obligation), TODAY, segment_certificates=SEGMENT)
-    extract, staged, segments = world.produce(obligation), world.folder / "stored", []
+    extract = world.produce(obligation)
     assert extract.manifest is not None
-    for piece, facts in zip(pieces_of(extract), extract.manifest.segments, strict=True):
+    pages, content = extract.manifest.pages.copy(), b""
+    for place, xml in enumerate(pieces_of(extract)[1:-1]):
         compressor = zlib.compressobj(0, zlib.DEFLATED, -15)
-        deflate = compressor.compress(piece) + compressor.flush(zlib.Z_FULL_FLUSH)
-        write_whole(segment_path(staged, facts.number), deflate)
-        segments.append(replace(facts, deflate_bytes=len(deflate)))
-    return replace(extract, manifest=assemble(plan, segments, staged, extract.file))
+        deflate = compressor.compress(xml) + compressor.flush(zlib.Z_FULL_FLUSH)
+        facts = {"segment": 0, "place": place, "offset": len(content)}
+        for name, value in (facts | {"deflate_bytes": len(deflate), "deflate_crc32": zlib.crc32(deflate)}).items():
+            pages[name][place] = value
+        content += deflate
+    segment = store_in(world.folder).put_content("segments", content)
+    return world.write(obligation, replace(extract.manifest, pages=pages, segments=(segment,), sizes=(len(pages),)))
 
 
 def unpublished(obligation: str, since: int) -> Make:

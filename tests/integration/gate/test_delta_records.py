@@ -15,11 +15,9 @@ from .worlds import World
 
 def compared(world: World, obligation: str, window: int, at_once: int) -> Comparison:
     """The file of window 70 held against a window, with so many of its certificates in memory."""
-    extract = world.produce(obligation)
-    assert extract.manifest is not None
-    marks = Marks(world.folder / "marks")
+    extract, marks = world.produce(obligation), Marks.folder(world.folder / "marks")
     examine_file(extract.file, XSD, marks, manifest=extract.manifest, keep_rows=True)
-    return compare_with_window(world.engine, window, marks, range(len(extract.manifest.segments)), at_once=at_once)
+    return compare_with_window(world.engine, window, marks, range(len(marks.units)), at_once=at_once)
 
 
 @pytest.mark.parametrize(("obligation", "window"), [(DELTA, 70), (DELTA, 69), (FULL, 70)])

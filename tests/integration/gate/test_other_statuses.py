@@ -9,12 +9,11 @@ from builders import assembled, rendered, state_as_of
 from smki.certificates.model import Status
 from smki.gate.judging import judge
 from smki.gate.model import CheckResult, Judgement, Verdict
-from smki.kinds.evidence import gather_evidence
+from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.obligations.catalogue import CutOff, FullExtract, KeepNewest, Obligation
-from smki.store.manifest import write_manifest
 
-from .worlds import NOW, TODAY, World
+from .worlds import NOW, TODAY, WAYS, World
 
 ALL = frozenset(Status)
 Held = dict[Status, list[bytes]]
@@ -38,43 +37,43 @@ def held(world: World) -> Held:
     return {status: [body for body, has in state.items() if has == status] for status in Status}
 
 
-def judged(world: World, statuses: frozenset[Status], held: Held, *, alone: bool = False) -> Judgement:
-    """The judgement of a file that holds these certificates with these statuses, a segment each."""
+def judged(world: World, statuses: frozenset[Status], held: Held, way: str = "in the store") -> Judgement:
+    """The judgement of a file that holds these certificates with these statuses, a page each."""
     obligation = obligation_of(world, statuses)
     name = obligation.file_name(TODAY)
     records = [rendered(bodies, status) for status, bodies in held.items() if bodies]
-    file, manifest = assembled(world.folder, [render_head(name.removesuffix(".gz")), *records, render_tail()], name)
-    if not alone:
-        write_manifest(file, replace(manifest, obligation=obligation.name))
-    return judge(gather_evidence(world.source, obligation, TODAY, file, NOW), "test", NOW)
+    _, manifest = assembled(world.folder, [render_head(name.removesuffix(".gz")), *records, render_tail()], name)
+    extract = world.write(obligation.name, replace(manifest, obligation=obligation.name))
+    with world.reading(WAYS[way](extract), obligation) as read:
+        return judge(extract_evidence(world.source, obligation, TODAY, read), "test", NOW)
 
 
 def failed(judgement: Judgement) -> dict[str, CheckResult]:
     return {result.id: result for result in judgement.failed}
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["in segments", "alone"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("statuses", [ALL, frozenset({Status.EXPIRED, Status.REVOKED}), frozenset({Status.REVOKED})])
 def test_extract_of_other_statuses_that_is_right_passes(
-    world: World, held: Held, statuses: frozenset[Status], alone: bool
+    world: World, held: Held, statuses: frozenset[Status], way: str
 ) -> None:
     assert all(held[status] for status in ALL)
-    judgement = judged(world, statuses, {status: held[status] for status in statuses}, alone=alone)
+    judgement = judged(world, statuses, {status: held[status] for status in statuses}, way)
     assert (judgement.verdict, judgement.failed, judgement.unjudged) == (Verdict.PASS, (), ())
     assert ("full.statuses" in {result.id for result in judgement.results}) is (len(statuses) > 1)
     assert not [result for result in judgement.results if "could not be run" in result.observed]
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["in segments", "alone"])
+@pytest.mark.parametrize("way", WAYS)
 def test_two_statuses_that_are_exchanged_are_found_though_the_counts_are_right(
-    world: World, held: Held, alone: bool
+    world: World, held: Held, way: str
 ) -> None:
     first, second = held[Status.IN_USE][0], held[Status.REVOKED][0]
     wrong = held | {
         Status.IN_USE: [second, *held[Status.IN_USE][1:]],
         Status.REVOKED: [first, *held[Status.REVOKED][1:]],
     }
-    found = failed(judged(world, ALL, wrong, alone=alone))
+    found = failed(judged(world, ALL, wrong, way))
     assert set(found) == {"full.statuses"}
     assert [line.partition(":")[0] for line in found["full.statuses"].details] == ["status I", "status R"]
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from builders import store_in
 from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
+from smki.gate.quarantine import kept_files
 from smki.gate.report.wording import hold_summary
 from smki.gate.requests import (
     decide,
@@ -68,11 +70,8 @@ def held(gate_runs: tuple[GateRun, ...]) -> list[int]:
 
 
 def refuse(folder: Path, gate_runs: tuple[GateRun, ...]) -> None:
-    """Of files that lie in the folder."""
-    files = [folder / run.judgement.name for run in gate_runs]
-    for file in files:
-        file.write_bytes(b"what was produced")
-    refuse_failed(folder, gate_runs, files)
+    """Of files that are made of manifests of their own."""
+    refuse_failed(store_in(folder), gate_runs, [f"manifest of {run.judgement.name}" for run in gate_runs])
 
 
 def test_file_that_passes_may_be_published_and_nobody_is_asked(repository: Engine):
@@ -95,15 +94,17 @@ def test_of_a_set_nothing_is_published_if_one_file_fails_and_all_judgements_are_
     assert refused.value.item == "b"
     assert "list.signature" in refused.value.rule
     assert len(list_gate_runs(repository)) == 2
-    (kept,) = (tmp_path / "quarantine").iterdir()
-    assert {file.name for file in kept.iterdir()} == {"b", "judgement.json", "report.html"}
+    assert list(kept_files(store_in(tmp_path))) == [{"name": "b", "sha256": "ab" * 32, "manifest": "manifest of b"}]
+    assert "kept in the store as quarantine/b-abababababab" in refused.value.consequence
 
 
-def test_staging_area_that_takes_nothing_more_changes_nothing_about_a_refusal(repository: Engine, tmp_path: Path):
-    (tmp_path / "quarantine").write_text("in the way")
+def test_store_that_takes_nothing_more_changes_nothing_about_a_refusal(repository: Engine, tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "quarantine").write_text("in the way")
     with pytest.raises(GateRefusedError) as refused:
         refuse(tmp_path, recorded(repository, judged("!list.signature")))
-    assert str(tmp_path / NAME) in refused.value.consequence
+    assert "list.signature" in refused.value.rule
+    assert "could not be put into quarantine" in refused.value.consequence
 
 
 def test_held_file_is_asked_for(repository: Engine, tmp_path: Path):

@@ -1,6 +1,8 @@
 """A repository with ten weeks behind it, its ledger, and what the gate says of files that are made from it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import count
@@ -9,7 +11,20 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, text
 
-from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, reference, trust_pki
+from builders import (
+    XSD,
+    change,
+    cut_off,
+    day,
+    during,
+    lodge_bodies,
+    look_alikes,
+    produced,
+    reference,
+    store_in,
+    trust_pki,
+    written,
+)
 from smki.certificates.model import Role, Status
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
@@ -24,9 +39,10 @@ from smki.kinds.anchors.production import load_anchor_set, produce_set
 from smki.kinds.anchors.slots import AnchorSet
 from smki.kinds.evidence import gather_evidence
 from smki.kinds.extracts.evidence import extract_evidence
+from smki.kinds.extracts.reading import ReadExtract, has_rows, read_file, read_stored
 from smki.kinds.revocation.file import newest_list
 from smki.kinds.revocation.lodging import LodgedList, lodge_revocation_lists
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
@@ -35,8 +51,9 @@ from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
 from smki.store.gzip_writer import write_single
 from smki.store.manifest import Manifest, manifest_path, write_manifest
-from smki.verify.marks import Marks
-from smki.verify.verification import Verification
+from smki.store.objects import Store
+from smki.store.pages import PageFormat
+from smki.verify.verification import examine_stored
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, revocation_list
@@ -44,7 +61,7 @@ from smki_demo.generator.revocation import ARL_VALIDITY, CRL_VALIDITY, Revoked, 
 LISTS = ("arl", "crl")
 TODAY = day(70)  # a Sunday: a full extract and a delta are due
 NOW = cut_off(TODAY) + timedelta(hours=2)
-SEGMENT = 48  # certificates
+PAGES = PageFormat(2, certificates=24, pages=2)
 _LIVELY = range(50, 71)  # windows in which something happens; the deltas of 60 … 69 are published
 _VOLUME = BandRule(spread=8.0, least_percent=20.0, floor=5, young_percent=400.0)
 
@@ -74,7 +91,15 @@ class Extract:
     obligation: str
     file: Path
     manifest: Manifest | None = None  # none: it is read as `smki gate judge FILE` reads a file of others
+    store: Store | None = None  # where its pages lie, for a DAG to read; none: the file is read
     business_date: date = TODAY
+
+
+WAYS: dict[str, Callable[[Extract], Extract]] = {  # to read one that lies in the store
+    "in the store": lambda extract: extract,
+    "with its manifest": lambda extract: replace(extract, store=None),
+    "alone": lambda extract: replace(extract, store=None, manifest=None),
+}
 
 
 @dataclass(frozen=True)
@@ -122,13 +147,18 @@ class World:
         terms = self.guide.obligation(obligation)
         file = self.folder / terms.file_name(day(window))
         if self.made is not None and (obligation, window) in self.made:
-            data, manifest = self.made[obligation, window]
+            data, manifest, store = self.made[obligation, window]
             file.write_bytes(data)
-            return Extract(obligation, file, manifest, day(window))
-        _, manifest = produced(self.engine, terms, day(window), self.folder, segment_certificates=SEGMENT)
+            return Extract(obligation, file, manifest, store, day(window))
+        _, manifest = produced(self.engine, terms, day(window), self.folder, page_format=PAGES)
+        store = store_in(self.folder)
         if self.made is not None:
-            self.made[obligation, window] = file.read_bytes(), manifest
-        return Extract(obligation, file, manifest, day(window))
+            self.made[obligation, window] = file.read_bytes(), manifest, store
+        return Extract(obligation, file, manifest, store, day(window))
+
+    def write(self, obligation: str, manifest: Manifest) -> Extract:
+        """An extract that lies in this folder's store, as a file."""
+        return Extract(obligation, written(self.folder, manifest)[0], manifest, store_in(self.folder))
 
     def newest_list(self, obligation: str) -> LodgedList:
         lodged = newest_list(self.engine, self.guide.obligation(obligation))
@@ -146,30 +176,40 @@ class World:
         report = lodge_revocation_lists(self.engine, [RevocationListOffer(body, "test")], at, at)
         assert not report.refusals, report.refusals
 
-    def evidence(self, extract: Extract) -> Evidence:
+    @contextmanager
+    def reading(self, extract: Extract, obligation: Obligation | None = None) -> Iterator[ReadExtract]:
+        """An extract of that obligation, else of the guide's, read in its way."""
+        kind = (obligation or self.guide.obligation(extract.obligation)).kind
+        if extract.manifest is not None and extract.store is not None:
+            found = examine_stored(extract.store, extract.manifest, XSD, keep_rows=has_rows(kind))
+            yield read_stored(extract.store, extract.manifest, XSD, *found)
+            return
         if extract.manifest is None:
             manifest_path(extract.file).unlink(missing_ok=True)
         else:
             write_manifest(extract.file, extract.manifest)
-        return self.gather(extract.obligation, extract.file, extract.business_date)
+        with read_file(extract.file, kind, XSD) as read:
+            yield read
+
+    def evidence(self, extract: Extract) -> Evidence:
+        with self.reading(extract) as read:
+            return self.evidence_of(extract, read)
 
     def gather(self, obligation: str, file: Path, day: date = TODAY, now: datetime = NOW) -> Evidence:
         """The evidence on a file as `smki gate judge FILE` gathers it."""
         return gather_evidence(self.source, self.guide.obligation(obligation), day, file, now)
 
-    def evidence_of(self, extract: Extract, verification: Verification, marks: Marks) -> Evidence:
+    def evidence_of(self, extract: Extract, read: ReadExtract) -> Evidence:
         """The evidence on an extract that has been examined."""
-        return extract_evidence(
-            self.source,
-            self.guide.obligation(extract.obligation),
-            extract.business_date,
-            extract.file,
-            verification,
-            marks,
-        )
+        return extract_evidence(self.source, self.guide.obligation(extract.obligation), extract.business_date, read)
 
     def judged(self, extract: Extract) -> Judgement:
-        return judge(self.evidence(extract), "test", NOW)
+        """The judgement; of an extract that lies in the store, the same checks trip for its file with its manifest."""
+        judgement = judge(self.evidence(extract), "test", NOW)
+        if extract.store is not None:
+            of_file = self.judged(replace(extract, store=None))
+            assert {one.id for one in of_file.failed} == {one.id for one in judgement.failed}
+        return judgement
 
     def judged_list(self, obligation: str, file: Path, now: datetime = NOW) -> Judgement:
         return judge(self.gather(obligation, file, now=now), "test", now)

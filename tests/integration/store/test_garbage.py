@@ -1,0 +1,191 @@
+"""Garbage: what no file needs goes after its grace; what is offered, kept or built upon stays."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text, update
+
+from builders import cut_off, day, during, lodge_bodies, look_alikes, store_in, stored
+from smki.certificates.set_digest import SetDigest
+from smki.errors import MissingObjectError, StoreError
+from smki.gate.model import Judgement
+from smki.gate.quarantine import clear_quarantine, keep_failed
+from smki.publish.artefact import Artefact
+from smki.publish.garbage import GRACE, collect_garbage, find_garbage
+from smki.publish.ledger import record_artefact, record_publication
+from smki.publish.recipe import PublishedFile
+from smki.repository.tables import publication
+from smki.repository.windows import close_windows
+from smki.store.manifest import Manifest, put_manifest
+from smki.store.objects import Store
+from smki.store.pages import PageXml
+
+LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Offers:
+    """A ledger, and the store that its files lie in."""
+
+    engine: Engine
+    store: Store
+
+    def extract(self, window: int, *pages: str, obligation: str = "full") -> Manifest:
+        """Publishes an extract with these pages; each lies in a segment of its own."""
+        segments = [[PageXml(number, 1, memoryview(xml.encode()))] for number, xml in enumerate(pages)]
+        manifest = stored(self.store, segments, (b"head", b"tail"), f"{obligation}-{window}.xml.gz")
+        self.publish(obligation, manifest.name, window, f"{window:064x}", put_manifest(self.store, manifest))
+        return manifest
+
+    def small_file(self, name: str, content: bytes, version: int) -> str:
+        sha256 = self.store.put_content("files", content)
+        self.publish("crl", name, version, sha256, version=version)
+        return sha256
+
+    def publish(
+        self, obligation: str, name: str, window: int, sha256: str, manifest: str = "", version: int | None = None
+    ) -> None:
+        artefact = Artefact(
+            obligation=obligation,
+            name=name,
+            business_date=day(window),
+            window_seq=window if manifest else None,
+            bytes=1,
+            sha256=sha256,
+            content_digest=sha256,
+            xml_bytes=1,
+            records=1,
+            set_digest=SetDigest(),
+            run="test",
+            verified_at=cut_off(day(window)),
+            version=version,
+            manifest=manifest,
+        )
+        with self.engine.begin() as connection:
+            record_artefact(connection, artefact)
+            published = PublishedFile(f"/{name}", 1, sha256, already_there=False)
+            record_publication(connection, "primary", name, published, "test")
+
+    def end(self, name: str) -> None:
+        """The site offers it no longer."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(publication)
+                .where(publication.c.name == name, publication.c.ended_at.is_(None))
+                .values(ended_at=text("clock_timestamp()"), end_reason="test")
+            )
+
+    def garbage(self, at: datetime = LATER) -> set[str]:
+        return {one.key for one in find_garbage(self.engine, self.store, at).objects}
+
+
+@pytest.fixture
+def offers(repository: Engine, tmp_path: Path) -> Offers:
+    lodge_bodies(repository, look_alikes(1), during(1))
+    close_windows(repository, day(14), cut_off)
+    return Offers(repository, store_in(tmp_path))
+
+
+def segments(manifest: Manifest, places: Iterable[int] | None = None) -> set[str]:
+    return {f"segments/{manifest.segments[place]}" for place in places or range(len(manifest.segments))}
+
+
+def test_what_is_offered_stays_and_what_nothing_names_goes(offers: Offers) -> None:
+    kept = offers.extract(7, "a", "b")
+    name = offers.small_file("list.crl.gz", b"list 1", 1)
+    orphans = {
+        f"{kind}/{offers.store.put_content(kind, b'orphan')}" for kind in ("segments", "files", "plans", "pages")
+    }
+    orphans.add(f"manifests/{put_manifest(offers.store, stored(offers.store, []))}")
+    found = find_garbage(offers.engine, offers.store, LATER)
+    assert {one.key for one in found.objects} == orphans
+    assert found.bytes == sum(one.bytes for one in found.objects) > 0
+    assert f"{len(orphans)} objects" in str(found)
+    collect_garbage(offers.store, found)
+    assert offers.garbage() == set()
+    assert all(map(offers.store.holds, [*segments(kept), f"files/{name}"]))
+
+
+def test_search_alone_removes_nothing(offers: Offers) -> None:
+    key = f"segments/{offers.store.put_content('segments', b'orphan')}"
+    for _ in range(2):
+        assert offers.garbage() == {key}
+    assert offers.store.holds(key)
+
+
+def test_what_is_within_its_grace_stays_whatever_names_it(offers: Offers) -> None:
+    """A run that is under way has no manifest yet."""
+    key = f"segments/{offers.store.put_content('segments', b'orphan')}"
+    written = datetime.now(UTC)
+    assert offers.garbage(written + GRACE - timedelta(minutes=1)) == set()
+    assert offers.garbage(written + GRACE + timedelta(minutes=1)) == {key}
+    assert find_garbage(offers.engine, offers.store, written + timedelta(hours=2), timedelta(hours=1)).objects
+
+
+def test_segments_of_a_file_that_is_gone_stay_where_another_has_taken_them_over(offers: Offers) -> None:
+    first = offers.extract(7, "a", "b", "c")
+    second = offers.extract(14, "a", "B", "c")
+    assert offers.garbage() == set()
+    offers.end(first.name)
+    gone = offers.garbage()
+    assert segments(first) & gone == segments(first, [1])
+    assert not segments(second) & gone
+    assert sum(key.startswith("manifests/") for key in gone) == 1
+
+
+def test_newest_extract_of_each_obligation_stays_as_the_next_ones_predecessor(offers: Offers) -> None:
+    old, newest = offers.extract(7, "a"), offers.extract(14, "b")
+    monthly = offers.extract(10, "m", obligation="monthly")
+    for manifest in (old, newest, monthly):
+        offers.end(manifest.name)
+    gone = offers.garbage()
+    assert segments(old) <= gone
+    assert not (segments(newest) | segments(monthly)) & gone
+
+
+def test_small_file_goes_once_another_has_replaced_it(offers: Offers) -> None:
+    first = offers.small_file("list.crl.gz", b"list 1", 1)
+    offers.end("list.crl.gz")
+    second = offers.small_file("list.crl.gz", b"list 2", 2)
+    assert offers.garbage() == {f"files/{first}"}
+    assert offers.store.holds(f"files/{second}")
+
+
+def test_what_is_in_quarantine_stays_as_long_as_it_is_kept(offers: Offers) -> None:
+    store = offers.store
+    failed = stored(store, [[PageXml(0, 1, memoryview(b"failed"))]], (b"head", b"tail"))
+    manifest, small = put_manifest(store, failed), store.put_content("files", b"failed")
+    for sha256, of_manifest in (("ab" * 32, manifest), (small, "")):
+        judgement = Judgement("full", "x.gz", day(7), 1, sha256, "test", LATER, "1", (), (), 0.1)
+        keep_failed(store, judgement, of_manifest, "report")
+    kept = segments(failed) | {f"manifests/{manifest}", f"files/{small}"}
+    assert not offers.garbage()
+    assert len(clear_quarantine(store, timedelta(days=1), LATER)) == 2
+    assert offers.garbage() == kept
+
+
+def test_what_was_found_of_a_segment_goes_with_it(offers: Offers) -> None:
+    kept, gone = offers.extract(14, "b"), stored(offers.store, [[PageXml(0, 1, memoryview(b"gone"))]])
+    for manifest in (kept, gone):
+        for what in ("pages", "records", "rows"):
+            offers.store.put(f"checked/basis/{manifest.segments[0]}.{what}", b"x")
+    assert offers.garbage() == segments(gone) | {
+        f"checked/basis/{gone.segments[0]}.{what}" for what in ("pages", "records", "rows")
+    }
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_manifest_that_cannot_be_read_ends_the_search(offers: Offers, damage: str) -> None:
+    """Nobody knows what it names."""
+    offers.extract(7, "a")
+    (key,) = (one.key for one in offers.store.list_objects("manifests/"))
+    if damage == "gone":
+        offers.store.remove([key])
+    else:
+        offers.store.replace(key, b"x")
+    with pytest.raises((MissingObjectError, StoreError)) as caught:
+        offers.garbage()
+    assert caught.value.item == key
