@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,6 +26,7 @@ from smki.annex_b.reading import Record, decode_body, pybase64
 from smki.annex_b.version import V1, AnnexB
 from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.names import comparable_name
 from smki.certificates.reading import read_certificate
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
@@ -84,6 +86,19 @@ def have_not(engine: Engine, of_class: CertificateClass, *issuers: x509.Name) ->
     """States that the certificates of these issuers cannot be had."""
     stated = [UncheckedIssuer(issuer.public_bytes(), of_class, "test") for issuer in issuers]
     state_unchecked_issuers(engine, stated)
+
+
+def have_not_issuers(engine: Engine, bodies: Iterable[bytes]) -> Counter[bytes]:
+    """States the issuers of end entities as ones that cannot be had; how many of them each has, by comparable Name."""
+    counts: Counter[bytes] = Counter()
+    stated: dict[bytes, UncheckedIssuer] = {}
+    for body in bodies:
+        fields = read_certificate(body)
+        signer = CertificateClass.DCA if fields.certificate_class is CertificateClass.DEVICE else CertificateClass.OCA
+        counts[comparable := comparable_name(fields.issuer)] += 1
+        stated[comparable] = UncheckedIssuer(fields.issuer, signer, "test")
+    state_unchecked_issuers(engine, list(stated.values()))
+    return counts
 
 
 def trust_pki(engine: Engine, pki: Pki) -> None:
