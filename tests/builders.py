@@ -267,13 +267,28 @@ def assembled(
     Each page is a segment and a unit of its own; an empty one is none.
     """
     head, *pieces, tail = xml
-    segments = []
-    for number, piece in enumerate(filter(None, pieces)):
-        page = PageXml(number, piece.count(annex_b.record_end), memoryview(piece))
-        segments.append(write_segment(store_in(folder), [page]))
-        segments[-1].pages["segment"] = number
-    manifest = Manifest(
-        page_format=PageFormat(2, pages=1),
+    pages = [
+        PageXml(number, piece.count(annex_b.record_end), memoryview(piece))
+        for number, piece in enumerate(filter(None, pieces))
+    ]
+    return written(folder, stored(store_in(folder), [[page] for page in pages], (head, tail), name, annex_b))
+
+
+def stored(
+    store: Store,
+    segments: Iterable[Sequence[PageXml]],
+    frame: tuple[bytes, bytes] = (b"", b""),
+    name: str = f"{XML_NAME}.gz",
+    annex_b: AnnexB = V1,
+) -> Manifest:
+    """An extract in the store: segments with these pages, XML as head and tail, and a manifest that tells the truth."""
+    found = [write_segment(store, pages) for pages in segments]
+    for number, segment in enumerate(found):
+        segment.pages["segment"] = number
+    pages = np.concatenate([np.empty(0, PAGE), *(segment.pages for segment in found)])
+    sizes = tuple(len(segment.pages) for segment in found)
+    return Manifest(
+        page_format=PageFormat(2, pages=max(sizes, default=1)),
         format=annex_b,
         obligation="full",
         statuses="I",
@@ -284,13 +299,12 @@ def assembled(
         basis=basis_of(annex_b, XSD),
         predecessor="",
         taken_over=0,
-        head=Frame.of(head),
-        tail=Frame.of(tail),
-        segments=tuple(segment.sha256 for segment in segments),
-        sizes=(1,) * len(segments),
-        pages=np.concatenate([np.empty(0, PAGE), *(segment.pages for segment in segments)]),
+        head=Frame.of(frame[0]),
+        tail=Frame.of(frame[1]),
+        segments=tuple(segment.sha256 for segment in found),
+        sizes=sizes,
+        pages=pages[np.argsort(pages["number"])],
     )
-    return written(folder, manifest)
 
 
 def record_of(body: bytes, status: str = "I") -> Record:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders import XML_NAME, XSD, assembled, look_alikes, rendered, store_in, written
+from builders import XML_NAME, XSD, assembled, look_alikes, rendered, store_in, stored, written
+from smki.annex_b.version import V1
 from smki.certificates.set_digest import SetDigest
 from smki.errors import MissingObjectError, StoreError, VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
-from smki.store.pages import PAGE, PageFormat, PageXml, write_segment
+from smki.store.pages import PAGE, PageXml
 from smki.verify.faults import Fault, FaultError
 from smki.verify.verification import (
     Verification,
@@ -41,13 +42,14 @@ def manifest(tmp_path: Path) -> Manifest:
     return assembled(tmp_path, XML)[1]
 
 
-def in_one_segment(store: Store, manifest: Manifest) -> Manifest:
+@pytest.fixture
+def in_one_segment(store: Store) -> Manifest:
     """The same extract with all its pages in one segment."""
-    segment = write_segment(store, [PageXml(number, 4, memoryview(xml)) for number, xml in enumerate(PAGES)])
-    segment.pages["segment"] = 0
-    return replace(
-        manifest, page_format=PageFormat(2, 4, 3), segments=(segment.sha256,), sizes=(3,), pages=segment.pages
-    )
+    return stored(store, [[page(number, xml) for number, xml in enumerate(PAGES)]], (XML[0], XML[-1]))
+
+
+def page(number: int, xml: bytes) -> PageXml:
+    return PageXml(number, xml.count(V1.record_end), memoryview(xml))
 
 
 def with_pages(manifest: Manifest, places: Sequence[int]) -> Manifest:
@@ -102,14 +104,13 @@ def test_manifest_that_lies_about_a_page_that_was_checked_before_is_refused(
         verified(store, lying(manifest, fact))
 
 
-def test_manifest_that_takes_one_checked_page_for_another_is_refused(store: Store, manifest: Manifest) -> None:
+def test_manifest_that_takes_one_checked_page_for_another_is_refused(store: Store, in_one_segment: Manifest) -> None:
     """Of its own segment, and stated as the other one."""
-    manifest = in_one_segment(store, manifest)
-    verified(store, manifest)
-    pages = manifest.pages.copy()
+    verified(store, in_one_segment)
+    pages = in_one_segment.pages.copy()
     pages["place"][[0, 1]] = [1, 0]
     with pytest.raises(FaultError, match="segment 1") as caught:
-        verified(store, replace(manifest, pages=pages))
+        verified(store, replace(in_one_segment, pages=pages))
     assert caught.value.fault is Fault.CONTENT
 
 
@@ -161,37 +162,33 @@ def test_segment_that_is_wrong_is_looked_at_again(store: Store, tmp_path: Path) 
         assert unchecked(marks) == [1]
 
 
-def test_some_pages_of_a_segment_have_their_own_figures(store: Store, manifest: Manifest) -> None:
-    manifest = in_one_segment(store, manifest)
-    whole, _ = examine_stored(store, manifest, XSD, keep_rows=True)
+def test_some_pages_of_a_segment_have_their_own_figures(store: Store, in_one_segment: Manifest) -> None:
+    whole, _ = examine_stored(store, in_one_segment, XSD, keep_rows=True)
     assert whole.records == 12
-    some, marks = examine_stored(store, with_pages(manifest, [0, 2]), XSD)
+    some, marks = examine_stored(store, with_pages(in_one_segment, [0, 2]), XSD)
     kept = [*BODIES[:4], *BODIES[8:]]
     assert (some.records, need_right(some).set_digest) == (8, SetDigest.of(kept))
     assert marks.rows([1])["sha256"].to_pylist() == [hashlib.sha256(body).digest() for body in kept]
     assert marks.places(1).tolist() == list(range(8))
 
 
-def test_pages_in_the_order_of_the_file_have_their_places_in_it(store: Store, manifest: Manifest) -> None:
+def test_pages_in_the_order_of_the_file_have_their_places_in_it(store: Store, in_one_segment: Manifest) -> None:
     """A renewed page stands between others of an older segment."""
-    old = in_one_segment(store, manifest)
-    verified(store, old)
-    new = write_segment(store, [PageXml(1, 2, memoryview(rendered(BODIES[5:7])))])
-    new.pages["segment"] = 1
-    pages = np.concatenate([old.pages[[0]], new.pages, old.pages[[2]]])
-    renewed = replace(old, pages=pages, segments=(*old.segments, new.sha256), sizes=(3, 1))
-    found, marks = examine_stored(store, renewed, XSD)
+    verified(store, in_one_segment)
+    old = [page(number, xml) for number, xml in enumerate(PAGES)]
+    renewed = stored(store, [old, [page(1, rendered(BODIES[5:7]))]], (XML[0], XML[-1]))
+    found, marks = examine_stored(store, with_pages(renewed, [0, 2, 3]), XSD)
     assert need_right(found).records == 10
     assert [marks.places(number).tolist() for number in (1, 2)] == [[0, 1, 2, 3, 6, 7, 8, 9], [4, 5]]
 
 
 def test_figures_of_a_segment_that_are_gone_cannot_be_found_anew_from_some_of_its_pages(
-    store: Store, manifest: Manifest
+    store: Store, in_one_segment: Manifest
 ) -> None:
     """Else they would be taken for those of all its pages."""
-    manifest = in_one_segment(store, manifest)
+    some = with_pages(in_one_segment, [0, 2])
     with pytest.raises(MissingObjectError, match="from scratch"):
-        examine_stored(store, with_pages(manifest, [0, 2]), XSD)
-    assert unchecked(stored_marks(store, manifest)) == [1]
-    verified(store, manifest)
-    verified(store, with_pages(manifest, [0, 2]))
+        examine_stored(store, some, XSD)
+    assert unchecked(stored_marks(store, in_one_segment)) == [1]
+    verified(store, in_one_segment)
+    verified(store, some)
