@@ -107,6 +107,7 @@ def stack(program: Program) -> Iterator[Stack]:
         metadata = running.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         running.environment |= storage | {
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",  # only what is watched here runs
             "AIRFLOW__CELERY__BROKER_URL": broker,
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{metadata}",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(LOST_S),
@@ -114,7 +115,9 @@ def stack(program: Program) -> Iterator[Stack]:
         }
         shutil.rmtree(Path(folder) / "store", ignore_errors=True)
         start_airflow(running)
-        wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)
+        wait_until(lambda: {dag["dag_id"] for dag in running.api.get("dags")["dags"]} >= {FULL_EXTRACT, DAILY_DELTA})
+        for dag_id in (FULL_EXTRACT, DAILY_DELTA):
+            running.api.patch(f"dags/{dag_id}", {"is_paused": False})
         yield running
 
 
