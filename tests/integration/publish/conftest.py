@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import hashlib
 import os
 import random
 import shutil
@@ -10,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,51 +18,57 @@ import asyncssh
 import psutil
 import pytest
 
+from builders import assembled, store_in
 from smki.publish.recipe import PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
+from smki.store.content import Content, SmallFile
+from smki.store.paged_file import PagedFile
 
 HOST = "127.0.0.1"
 FILE_BYTES = 5_000_000
 
 
-@dataclass(frozen=True)
-class StagedFile:
-    """A local file and the hash with which it was judged."""
-
-    path: Path
-    sha256: str
+Paginate = Callable[..., PagedFile]
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Callable[..., StagedFile]:
+def stage() -> Callable[..., SmallFile]:
     """Makes files of random bytes: other bytes with each seed."""
 
-    def make(seed: int = 1, size: int = FILE_BYTES) -> StagedFile:
-        content = random.Random(seed).randbytes(size)
-        path = tmp_path / f"staged-{seed}-{size}"
-        path.write_bytes(content)
-        return StagedFile(path, hashlib.sha256(content).hexdigest())
+    def make(seed: int = 1, size: int = FILE_BYTES) -> SmallFile:
+        return SmallFile(f"staged-{seed}-{size}", random.Random(seed).randbytes(size))
 
     return make
 
 
 @pytest.fixture
-def staged(stage: Callable[..., StagedFile]) -> StagedFile:
+def staged(stage: Callable[..., SmallFile]) -> SmallFile:
     return stage()
 
 
 @pytest.fixture
+def paginate(tmp_path: Path) -> Paginate:
+    """Makes a file of these pages (XML that nobody reads); its segment and its manifest are in a store."""
+
+    def make(pages: Sequence[bytes], name: str = "FULL.xml.gz") -> PagedFile:
+        return PagedFile.stored(store_in(tmp_path), assembled(tmp_path, [b"<head>", *pages, b"</tail>"], name)[1])
+
+    return make
+
+
+@pytest.fixture
 def publish() -> Callable[..., PublishedFile]:
-    """Publishes a staged file in a session of its own."""
+    """Publishes content in a session of its own; it was judged with its own hash, or with the given one."""
 
     def run(
         site: Site,
-        staged: StagedFile,
+        content: Content,
         name: str = "FULL.xml.gz",
         progress: Callable[[int, int], None] = lambda _done, _total: None,
+        judged: str = "",
     ) -> PublishedFile:
         with open_sftp(site) as sftp:
-            return publish_file(sftp, staged.path, name, site.folder, staged.sha256, progress)
+            return publish_file(sftp, content, name, site.folder, judged or content.sha256(), progress)
 
     return run
 

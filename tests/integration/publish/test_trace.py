@@ -61,7 +61,7 @@ class RecordingChannel:
 def requests_of_publishing(site, staged):
     with open_sftp(site) as sftp:
         sftp.sock = recording = RecordingChannel(sftp.get_channel())
-        publish_file(sftp, staged.path, "FULL.xml.gz", site.folder, staged.sha256, lambda _done, _total: None)
+        publish_file(sftp, staged, "FULL.xml.gz", site.folder, staged.sha256(), lambda _done, _total: None)
     counted = [(request, len(list(same))) for request, same in groupby(recording.requests())]
     return [f"{request}×n" if count > 1 else request for request, count in counted]
 
