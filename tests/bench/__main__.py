@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import airflow, extracts, gate, upload
+from bench import airflow, extracts, gate, renewal, upload
 from bench.measuring import Figure, Measurements
 from bench.repositories import (
     Repository,
@@ -43,7 +43,7 @@ from bench.repositories import (
 from smki.settings import PROJECT, Settings
 
 _DATABASE = "bench"
-_PARTS = ("lodge", "full", "gate", "memory", "delta", "upload", "airflow")
+_PARTS = ("lodge", "full", "gate", "renewal", "memory", "delta", "upload", "airflow")
 
 
 class Bench:
@@ -65,6 +65,7 @@ class Bench:
             "lodge": self._lodge,
             "full": lambda out: extracts.measure_full(self._repository, out, self.measurements),
             "gate": lambda out: gate.measure(self._repository, out, self.measurements),
+            "renewal": lambda out: renewal.measure(self._repository, out, self.measurements),
             "memory": lambda out: extracts.measure_memory(self._repository, self._data, out, self.measurements),
             "delta": lambda out: extracts.measure_delta(self._repository, out, self.measurements),
             "upload": lambda out: upload.measure(out, self.measurements),

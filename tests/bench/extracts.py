@@ -30,7 +30,7 @@ from smki.repository.windows import find_window
 Check = Callable[[Any], None]
 
 TWO, ONE = "produce, 2 workers", "produce, 1 worker"
-VERIFY, STREAM = "verify, 2 workers, by the manifest", "verify, 1 pass, without manifest"
+VERIFY, STREAM = "verify, 2 workers, page by page", "verify, 1 pass, without manifest"
 CURSOR = "psycopg cursor + lxml xmlfile + gzip -6"
 SQL = "SQL + COPY TO STDOUT + pigz -6"
 BOUND = "the bound: ADBC read, then igzip, in 1 process"
@@ -70,11 +70,24 @@ def produce_command(repository: Repository, folder: Path, workers: int, obligati
     )
 
 
-def gate_command(repository: Repository, folder: Path, workers: int, obligation: str = "full") -> list[str]:
-    """The command that judges the extract of the newest window, which lies in a folder."""
+def verify_command(folder: Path, manifest: str, workers: int = 2) -> list[str]:
+    """The command that verifies an extract in the store of a folder."""
+    return action("measured", "verify_stored", folder=folder, manifest=manifest, workers=workers)
+
+
+def gate_command(repository: Repository, folder: Path, manifest: str, obligation: str = "full") -> list[str]:
+    """The command that verifies and judges the extract of the newest window, which lies in the store of a folder."""
     day = repository.window.business_date
-    file = folder / repository.obligation(obligation).file_name(day)
-    return action("measured", "gate", url=repository.url, day=day, file=file, workers=workers, obligation=obligation)
+    return action(
+        "measured",
+        "gate",
+        url=repository.url,
+        day=day,
+        folder=folder,
+        manifest=manifest,
+        workers=2,
+        obligation=obligation,
+    )
 
 
 def has_passed(expected: SetDigest) -> Check:
@@ -92,8 +105,9 @@ def measure_full(repository: Repository, folder: Path, measurements: Measurement
     """Measures, and gives the rows. A first production warms the database and is the file that is verified."""
     measurements.say("full extract: warming the database")
     in_use, day = repository.in_use, repository.window.business_date
-    made = run_once(Thing("first", produce_command(repository, folder / "first", 2))).result
-    file = folder / "first" / made["name"]
+    first = folder / "first"
+    made = run_once(Thing("first", produce_command(repository, first, 2))).result
+    file = Path(run_once(Thing("write", action("measured", "write", folder=first, manifest=made["manifest"]))).result)
     measurements.say("full extract: verifying and inflating it")
     run_once(Thing("check", action("measured", "verify", file=file), is_the_set(in_use)))
     inflated = folder / "xml"
@@ -104,7 +118,7 @@ def measure_full(repository: Repository, folder: Path, measurements: Measurement
         Thing(TWO, produce_command(repository, folder / "two", 2), is_the_extract(made)),
         *_peers(repository.url, day, written, file, inflated, made),
         Thing(ONE, produce_command(repository, folder / "one", 1), is_the_extract(made)),
-        Thing(VERIFY, action("measured", "verify", file=file, workers=2), is_the_set(in_use)),
+        Thing(VERIFY, verify_command(first, made["manifest"]), is_the_set(in_use)),
         Thing(STREAM, action("measured", "verify", file=file), is_the_set(in_use)),
     ]
     measurements.take_in_turn(things)
@@ -203,14 +217,14 @@ def _take_steps(repository: Repository, count: int, folder: Path, measurements: 
     measurements.say(f"memory: changing {count // 6:,} of {count:,} certificates")
     change_statuses(repository, count // 6, day)
     measurements.take(Thing(_name("close", count), action("measured", "close", url=repository.url, day=day)))
-    file = folder / repository.obligation().file_name(day)
     for obligation, expected in (("full", repository.in_use), ("delta", repository.window.changed)):
-        produced = produce_command(repository, folder, 2, obligation)
-        measurements.take(Thing(_name(f"produce {obligation}", count), produced))
+        name = _name(f"produce {obligation}", count)
+        measurements.take(Thing(name, produce_command(repository, folder, 2, obligation)))
+        manifest = measurements[name].result["manifest"]
         if obligation == "full":
-            verified = action("measured", "verify", file=file, workers=2)
-            measurements.take(Thing(_name("verify full", count), verified, is_the_set(expected)))
-        judged = gate_command(repository, folder, 2, obligation)
+            verified = Thing(_name("verify full", count), verify_command(folder, manifest), is_the_set(expected))
+            measurements.take(verified)
+        judged = gate_command(repository, folder, manifest, obligation)
         measurements.take(Thing(_name(f"gate {obligation}", count), judged, has_passed(expected)))
 
 
@@ -253,9 +267,9 @@ def measure_delta(repository: Repository, folder: Path, measurements: Measuremen
         out.mkdir(parents=True)
         arguments = ("produce", "delta", "--date", str(day), "--out", str(out), "--workers", "2", "--json")
         command = [sys.executable, "-m", "smki", *arguments]
-        environment = {"SMKI_DATABASE_URL": repository.url}
+        environment = {"SMKI_DATABASE_URL": repository.url, "SMKI_STORE": str(out / "store")}
         measurements.take(Thing(produced, command, _holds_the_changed(repository, day, changed), environment))
-        gate = gate_command(repository, out, 2, "delta")
+        gate = gate_command(repository, out, measurements[produced].result["manifest"], "delta")
         measurements.take(Thing(judged, gate, has_passed(repository.window.changed)))
 
     def closing() -> Figure:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.extracts import gate_command, has_passed, is_the_extract, is_the_set, produce_command
-from bench.measuring import Figure, Measurements, Thing, action, at_most, figure, rate, run_once, seconds
+from bench.extracts import gate_command, has_passed, is_the_extract, is_the_set, produce_command, verify_command
+from bench.measuring import Figure, Measurements, Thing, at_most, figure, rate, run_once, seconds
 from bench.repositories import Repository
 
 PRODUCE, VERIFY, GATE = "gate: produce alone", "gate: verify alone", "gate: verify, gather evidence, judge"
@@ -13,12 +13,12 @@ def measure(repository: Repository, folder: Path, measurements: Measurements) ->
     """Measures, each with two workers, and gives the rows; a first production warms the database and is judged."""
     measurements.say("gate: warming the database")
     in_use = repository.in_use
-    made = run_once(Thing("first", produce_command(repository, folder / "first", 2))).result
-    file = folder / "first" / made["name"]
+    first = folder / "first"
+    made = run_once(Thing("first", produce_command(repository, first, 2))).result
     things = [
         Thing(PRODUCE, produce_command(repository, folder / "again", 2), is_the_extract(made)),
-        Thing(VERIFY, action("measured", "verify", file=file, workers=2), is_the_set(in_use)),
-        Thing(GATE, gate_command(repository, folder / "first", 2), has_passed(in_use)),
+        Thing(VERIFY, verify_command(first, made["manifest"]), is_the_set(in_use)),
+        Thing(GATE, gate_command(repository, first, made["manifest"]), has_passed(in_use)),
     ]
     measurements.take_in_turn(things)
 

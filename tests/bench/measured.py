@@ -1,15 +1,23 @@
 """The measured processes of the publisher; each imports what it needs, so that none pays for another's imports."""
 
+import shutil
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench.measuring import answer
 from smki.settings import Settings
+
+if TYPE_CHECKING:
+    from smki.store.objects import Store
+    from smki.verify.marks import Marks
+    from smki.verify.verification import Verification
 
 
 def generate(count: int, seed: int) -> int:
@@ -56,54 +64,120 @@ def close(url: str, day: str) -> int:
     return sum(window.events for window in close_windows(open_engine(url), date.fromisoformat(day), cut_off.at))
 
 
-def produce(url: str, day: str, folder: str, workers: int, obligation: str = "full") -> dict[str, Any]:
-    """Plans and produces an extract with that many workers, up to the file and its manifest; not verified."""
+def produce(
+    url: str, day: str, folder: str, workers: int, obligation: str = "full", predecessor: str = ""
+) -> dict[str, Any]:
+    """Plans and produces an extract with that many workers into the store of a folder; not verified.
+
+    `predecessor` is the manifest of an extract in that store; without one all is rendered.
+    """
+    return asdict(_produce(url, day, _store(folder), workers, obligation, predecessor))
+
+
+def write(folder: str, manifest: str) -> str:
+    """Writes an extract of a folder's store into the folder; the file's path."""
+    from smki.store.manifest import get_manifest
+    from smki.store.paged_file import PagedFile
+
+    made = get_manifest(_store(folder), manifest)
+    PagedFile.stored(_store(folder), made).write(Path(folder) / made.name)
+    return str(Path(folder) / made.name)
+
+
+def verify(file: str) -> dict[str, Any]:
+    """`verify_file` in one pass, without the manifest."""
+    from smki.verify.verification import verify_file
+
+    verified = verify_file(Path(file), Settings.from_environment().annex_b_xsd)
+    return {"records": verified.records, "set_digest": str(verified.set_digest)}
+
+
+def verify_stored(folder: str, manifest: str, workers: int) -> dict[str, Any]:
+    """Verifies an extract of a folder's store page by page in that many processes, as if nobody had."""
+    from smki.verify.verification import need_right
+
+    _forget_checks(folder)
+    verified = need_right(_examine(folder, manifest, workers)[0])
+    return {"records": verified.records, "set_digest": str(verified.set_digest)}
+
+
+def gate(url: str, day: str, folder: str, manifest: str, workers: int, obligation: str = "full") -> dict[str, Any]:
+    """Verifies an extract as `verify_stored` does, gathers the evidence from repository and ledger, and judges it."""
+    _forget_checks(folder)
+    return _judge(url, day, folder, manifest, workers, obligation)
+
+
+def renew(url: str, day: str, folder: str, predecessor: str, workers: int) -> dict[str, Any]:
+    """A full extract from its predecessor: plan, produce, verify what is new, judge; with the seconds of each."""
+    begun = time.perf_counter()
+    made = _produce(url, day, _store(folder), workers, "full", predecessor)
+    produced = time.perf_counter()
+    judged = _judge(url, day, folder, made.manifest, workers, "full")
+    ended = time.perf_counter()
+    verified_s = ended - produced - judged["gate_s"]
+    return judged | asdict(made) | {"produce_s": produced - begun, "verify_s": verified_s}
+
+
+@dataclass(frozen=True)
+class _Made:
+    name: str
+    records: int
+    bytes: int
+    xml_bytes: int
+    content_digest: str
+    manifest: str
+    pages: int
+    taken_over: int
+    rendered_bytes: int  # of the pages that were not taken over
+
+
+def _produce(url: str, day: str, store: "Store", workers: int, obligation: str, predecessor: str) -> _Made:
+    from smki.annex_b.version import CURRENT
     from smki.kinds.extracts import production
     from smki.kinds.extracts.plan import plan_extract
     from smki.obligations.user_guide import load_user_guide
     from smki.repository.database import open_engine
+    from smki.store.manifest import get_manifest
+    from smki.verify.basis import basis_of
 
-    guide = load_user_guide(Settings.from_environment().config)
-    plan = plan_extract(open_engine(url), guide.obligation(obligation), date.fromisoformat(day))
-    manifest = production.produce(url, plan, Path(folder) / plan.name, workers=workers)
-    return {
-        "name": manifest.name,
-        "records": manifest.records,
-        "bytes": manifest.bytes,
-        "xml_bytes": manifest.xml_bytes,
-        "content_digest": manifest.content_digest,
-    }
+    settings = Settings.from_environment()
+    plan = plan_extract(
+        open_engine(url),
+        load_user_guide(settings.config).obligation(obligation),
+        date.fromisoformat(day),
+        basis=basis_of(CURRENT, settings.annex_b_xsd),
+        predecessor=(predecessor, get_manifest(store, predecessor)) if predecessor else None,
+    )
+    sha256, manifest = production.produce(url, plan, store, workers=workers)
+    new = np.isin(manifest.pages["number"], plan.rendered_pages()) if predecessor else slice(None)
+    return _Made(
+        name=manifest.name,
+        records=manifest.records,
+        bytes=manifest.size,
+        xml_bytes=manifest.xml_bytes,
+        content_digest=manifest.content_digest,
+        manifest=sha256,
+        pages=len(manifest.pages),
+        taken_over=manifest.taken_over,
+        rendered_bytes=int(manifest.pages["deflate_bytes"][new].sum()),
+    )
 
 
-def verify(file: str, workers: int = 0) -> dict[str, Any]:
-    """`verify_file` in that many worker processes by the manifest, or (0) in one pass without it."""
-    from smki.store.manifest import read_manifest
-    from smki.verify.verification import verify_file
-
-    path = Path(file)
-    manifest = read_manifest(path) if workers else None
-    verified = verify_file(path, Settings.from_environment().annex_b_xsd, manifest=manifest, workers=workers or 1)
-    return {"records": verified.records, "set_digest": str(verified.set_digest)}
-
-
-def gate(url: str, day: str, file: str, workers: int, obligation: str = "full") -> dict[str, Any]:
-    """Verifies the file in that many processes, gathers the evidence from repository and ledger, and judges it."""
+def _judge(url: str, day: str, folder: str, manifest: str, workers: int, obligation: str) -> dict[str, Any]:
     from smki.kinds import Source
-    from smki.kinds.extracts.evidence import extract_evidence, has_rows
+    from smki.kinds.extracts.evidence import extract_evidence
+    from smki.kinds.extracts.reading import has_rows, read_stored
     from smki.obligations.user_guide import load_user_guide
     from smki.repository.database import open_engine
-    from smki.store.manifest import read_manifest
-    from smki.verify.marks import Marks
-    from smki.verify.verification import examine_file
+    from smki.store.manifest import get_manifest
 
-    settings, path, engine = Settings.from_environment(), Path(file), open_engine(url)
-    source = Source.of(engine, load_user_guide(settings.config), settings)
-    judged, manifest = source.guide.obligation(obligation), read_manifest(path)
-    with TemporaryDirectory(prefix="smki-") as folder:
-        marks, rows = Marks(Path(folder)), has_rows(judged.kind)
-        verification = examine_file(path, source.schema, marks, manifest=manifest, workers=workers, keep_rows=rows)
-        begun = time.perf_counter()
-        evidence = extract_evidence(source, judged, date.fromisoformat(day), path, verification, marks)
+    settings = Settings.from_environment()
+    source = Source.of(open_engine(url), load_user_guide(settings.config), settings)
+    judged = source.guide.obligation(obligation)
+    verification, marks = _examine(folder, manifest, workers, keep_rows=has_rows(judged.kind))
+    begun = time.perf_counter()
+    read = read_stored(_store(folder), get_manifest(_store(folder), manifest), source.schema, verification, marks)
+    evidence = extract_evidence(source, judged, date.fromisoformat(day), read)
     from smki.gate.judging import judge
 
     judgement = judge(evidence, "bench", datetime.now(UTC))
@@ -117,15 +191,35 @@ def gate(url: str, day: str, file: str, workers: int, obligation: str = "full") 
     }
 
 
+def _examine(folder: str, manifest: str, workers: int, *, keep_rows: bool = False) -> "tuple[Verification, Marks]":
+    from smki.store.manifest import get_manifest
+    from smki.verify.verification import examine_stored
+
+    store, schema = _store(folder), Settings.from_environment().annex_b_xsd
+    return examine_stored(store, get_manifest(store, manifest), schema, workers=workers, keep_rows=keep_rows)
+
+
+def _store(folder: str) -> "Store":
+    from smki.store.objects import Store
+
+    return Store.folder(Path(folder) / "store")
+
+
+def _forget_checks(folder: str) -> None:
+    shutil.rmtree(Path(folder) / "store" / "checked", ignore_errors=True)
+
+
 def upload(site: dict[str, Any], file: str, name: str) -> float:
     """`upload` of a file into the site's folder; seconds from before the login to after the last answer."""
     from smki.publish.part_writer import upload as upload_file
     from smki.publish.site import Site, open_sftp
+    from smki.store.content import SmallFile
 
     target = Site(**site | {"key_file": Path(site["key_file"])})
+    content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
-        upload_file(sftp, Path(file), f"{target.folder}/{name}", lambda _done, _total: None)
+        upload_file(sftp, content, f"{target.folder}/{name}", lambda _done, _total: None)
     return time.perf_counter() - begun
 
 
@@ -133,13 +227,15 @@ def publish(site: dict[str, Any], file: str, name: str, sha256: str) -> float:
     """`publish_file`, the whole recipe: upload, sync, read back and hash, rename, look again; seconds likewise."""
     from smki.publish.recipe import publish_file
     from smki.publish.site import Site, open_sftp
+    from smki.store.content import SmallFile
 
     target = Site(**site | {"key_file": Path(site["key_file"])})
+    content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
-        publish_file(sftp, Path(file), name, target.folder, sha256, lambda _done, _total: None)
+        publish_file(sftp, content, name, target.folder, sha256, lambda _done, _total: None)
     return time.perf_counter() - begun
 
 
 if __name__ == "__main__":
-    answer(generate, lodge, fill, close, produce, verify, gate, upload, publish)
+    answer(generate, lodge, fill, close, produce, write, verify, verify_stored, gate, renew, upload, publish)

@@ -19,6 +19,7 @@ from smki.repository.database import ensure_database, libpq_url, open_engine
 from smki.repository.migrate import migrate
 from smki.repository.windows import Window, close_windows, in_use_digest, list_windows
 from smki.settings import Settings
+from smki.store.pages import PAGES_2
 from smki_demo.generator.filling import fill_with_volume
 from smki_demo.generator.volume import volume_bodies
 
@@ -140,22 +141,36 @@ def change_statuses(repository: Repository, count: int, day: date) -> None:
 
     One statement on the tables, because only the delta that it makes is measured, not the changing.
     """
-    statement = text(
-        """
-        WITH changed AS (
-          UPDATE certificate SET status = CASE status WHEN 'I' THEN 'N' ELSE 'I' END
-          WHERE id * :count / :certificates > (id - 1) * :count / :certificates RETURNING id, status
-        )
-        INSERT INTO status_event (certificate_id, status, reason, recorded_at)
-        SELECT id, status, 'measured', :at FROM changed ORDER BY id
-        """
-    )
-    with repository.engine.begin() as connection:
-        values = {"count": count, "certificates": repository.lodged, "at": lodged_at(day)}
-        changed = connection.execute(statement, values).rowcount
+    values = {"count": count, "certificates": repository.lodged}
+    changed = _change(repository, "id * :count / :certificates > (id - 1) * :count / :certificates", values, day)
     if changed != count:
         raise BrokenError(f"{changed} certificates were changed to measure a delta of {count}")
     settle(repository.engine)
+
+
+def _change(repository: Repository, which: str, values: dict[str, int], day: date) -> int:
+    statement = f"""
+        WITH changed AS (
+          UPDATE certificate SET status = CASE status WHEN 'I' THEN 'N' ELSE 'I' END
+          WHERE {which} RETURNING id, status
+        )
+        INSERT INTO status_event (certificate_id, status, reason, recorded_at)
+        SELECT id, status, 'measured', :at FROM changed ORDER BY id
+        """  # noqa: S608  # `which` is this module's own
+    with repository.engine.begin() as connection:
+        return connection.execute(text(statement), values | {"at": lodged_at(day)}).rowcount
+
+
+def touch_pages(repository: Repository, percent: int, day: date) -> None:
+    """Changes a certificate in each of so many of all pages, spread evenly, on that day, and closes its window."""
+    page = PAGES_2.certificates
+    _change(
+        repository,
+        "id % :page = 77 AND (id / :page + :shift) * :percent % 100 < :percent",
+        {"page": page, "percent": percent, "shift": day.toordinal()},
+        day,
+    )
+    close(repository, day)
 
 
 def remove(folder: Path) -> None:

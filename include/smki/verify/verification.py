@@ -269,8 +269,9 @@ def _check_unit(paged: PagedFile, number: int, checker: RecordChecker) -> list[t
         return [(checker.check(head, b"", tail, item), [])]
     pieces: list[tuple[CheckedRecords, Sequence[int]]] = []
     for xml in _in_pieces(_inflate_pages(paged, places, item)):
-        counts = [page.count(manifest.format.record_end) for page in xml]
         checked = checker.check(head, b"".join(xml), tail, item)
+        end = b"\n" if checked.is_plain else manifest.format.record_end  # a plain record is a line
+        counts = [page.count(end) for page in xml]
         if sum(counts) != checked.records:
             raise FaultError(Fault.CONTENT, item, "its pages are not cut between records.")
         pieces.append((checked, counts))
