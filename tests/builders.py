@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ from smki.settings import INCLUDE
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
-from smki.store.pages import PAGES_2, PageFormat, PageXml, write_segment
+from smki.store.pages import PAGES_2, PageFormat, Pages, PageXml, write_segment
 from smki.verify.basis import basis_of
 from smki_demo.generator import volume
 from smki_demo.generator.pki import Pki
@@ -227,25 +228,40 @@ def assembled(
     rows = [PageXml(number, piece.count(annex_b.record_end), memoryview(piece)) for number, piece in enumerate(pieces)]
     segment = write_segment(store_in(folder), rows)
     segment.pages["segment"] = 0
-    manifest = Manifest(
-        page_format=PageFormat(2, pages=1),
-        format=annex_b,
-        obligation="full",
-        statuses="I",
+    manifest = manifest_of(
+        segment.pages,
         name=name,
-        business_date=day(7),
-        cutoff=cut_off(day(7)),
-        window_seq=7,
+        format=annex_b,
         basis=basis_of(annex_b, XSD),
-        predecessor="",
-        taken_over=0,
         head=Frame.of(head),
         tail=Frame.of(tail),
         segments=(segment.sha256,) if rows else (),
         sizes=(len(rows),) if rows else (),
-        pages=segment.pages,
     )
     return written(folder, manifest)
+
+
+def manifest_of(pages: Pages, **facts: Any) -> Manifest:
+    """The manifest of a full extract of window 7 with these pages; `facts` say what else is to be in it."""
+    made_up: dict[str, Any] = {
+        "page_format": PageFormat(2, pages=1),
+        "format": V1,
+        "obligation": "full",
+        "statuses": "I",
+        "name": f"{XML_NAME}.gz",
+        "business_date": day(7),
+        "cutoff": cut_off(day(7)),
+        "window_seq": 7,
+        "basis": "",
+        "predecessor": "",
+        "taken_over": 0,
+        "head": Frame.of(b"<head>"),
+        "tail": Frame.of(b"</tail>"),
+        "segments": (),
+        "sizes": (),
+        "pages": pages,
+    }
+    return Manifest(**made_up | facts)
 
 
 def record_of(body: bytes, status: str = "I") -> Record:
