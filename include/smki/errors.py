@@ -252,6 +252,13 @@ class StagingError(TransportError):
     NEXT_STEP = "make room or mend the disk (SMKI_STAGING), then try again."
 
 
+class JudgingEndedError(TransportError):
+    """The process that was to judge a file is gone."""
+
+    CONSEQUENCE = "There is no verdict; nothing on the server changed."
+    NEXT_STEP = "look whether memory ran out, then have the file judged again."
+
+
 class SiteUnavailableError(TransportError):
     """The SFTP server does not answer, or went away."""
 

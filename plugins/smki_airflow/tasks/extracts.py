@@ -31,6 +31,7 @@ from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
 
 if TYPE_CHECKING:
+    from smki.gate.judging_process import Judge
     from smki.kinds.extracts.plan import ExtractPlan
     from smki.repository.project import Project
     from smki.verify.marks import Marks
@@ -152,8 +153,7 @@ class ExtractGate(GateOperator):
         self.name = name
         self.verified = verified
 
-    def judge(self, run: Run) -> list[Judged]:
-        from smki.gate.judging import judge
+    def judge(self, run: Run, judge: "Judge") -> list[Judged]:
         from smki.gate.model import Verdict
         from smki.kinds.extracts.assembly import discard_segments
         from smki.kinds.extracts.evidence import extract_evidence

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
@@ -18,6 +18,9 @@ from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
+
+if TYPE_CHECKING:
+    from smki.gate.judging_process import Judge
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +76,7 @@ class ListGate(GateOperator):
         super().__init__(**options)
         self.produced = produced
 
-    def judge(self, run: Run) -> list[Judged]:
-        from smki.gate.judging import judge
+    def judge(self, run: Run, judge: "Judge") -> list[Judged]:
         from smki.kinds.revocation.evidence import list_evidence
         from smki.kinds.revocation.file import newest_list
 
