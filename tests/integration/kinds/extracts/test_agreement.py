@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import (
+    XML_NAME,
     XSD,
     assembled,
     change,
@@ -13,7 +14,6 @@ from builders import (
     in_use,
     lodge_bodies,
     look_alikes,
-    plan_of,
     produced,
     rendered,
     state_as_of,
@@ -39,7 +39,7 @@ def filled(repository: Engine) -> Engine:
 
 def check(engine: Engine, kind: FullExtract, folder: Path, bodies: list[bytes]) -> None:
     """A file that is whole in itself and holds these certificates as the full extract of window 7."""
-    file, manifest = assembled(folder, [render_head(plan_of(3).xml_name), rendered(bodies), render_tail()])
+    file, manifest = assembled(folder, [render_head(XML_NAME), rendered(bodies), render_tail()])
     check_agreement(engine, kind, manifest, verify_file(file, XSD, manifest=manifest))
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import (
+    SMALL_PAGES,
     XSD,
     assembled,
     change,
@@ -21,6 +22,8 @@ from builders import (
     records_of,
     rendered,
     state_as_of,
+    store_in,
+    written,
     zipped,
 )
 from smki.annex_b.reading import read_records
@@ -31,18 +34,20 @@ from smki.errors import DocumentRefusedError
 from smki.gate.bounds import load_quality
 from smki.gate.judging import judge
 from smki.kinds import Source
-from smki.kinds.extracts.evidence import examine_extract
+from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.kinds.extracts.production import produce
+from smki.kinds.extracts.reading import ReadExtract, has_rows, read_file, read_stored
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.settings import INCLUDE
-from smki.store.manifest import read_manifest
+from smki.store.manifest import Manifest, get_manifest
+from smki.verify.basis import basis_of
 from smki.verify.faults import Fault, FaultError
 from smki.verify.marks import Marks
-from smki.verify.verification import examine_file, verify_file
+from smki.verify.verification import examine_file, examine_stored, need_right, verify_file
 
 SCHEMA = """\
 <xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn:example:smki" targetNamespace="urn:example:smki"
@@ -110,9 +115,12 @@ def filled(repository: Engine, signed: list[bytes]) -> Engine:
     return repository
 
 
-def planned(engine: Engine, obligation: Obligation, annex_b: AnnexB) -> ExtractPlan:
-    plan = plan_extract(engine, obligation, day(8), segment_certificates=30, annex_b=annex_b)
-    return ExtractPlan.from_json(plan.as_json())  # as one task hands it to the next
+def produced(engine: Engine, obligation: Obligation, annex_b: AnnexB, folder: Path) -> tuple[Path, Manifest]:
+    """The extract of window 8, by plan and manifest as one task hands them to the next."""
+    store, basis = store_in(folder), basis_of(annex_b, XSD)
+    plan = plan_extract(engine, obligation, day(8), basis=basis, annex_b=annex_b, page_format=SMALL_PAGES)
+    sha256, _ = produce(libpq_url(engine), ExtractPlan.get(store, plan.put(store)), store)
+    return written(folder, get_manifest(store, sha256))
 
 
 def test_extracts_are_produced_verified_and_read_by_their_own_format(
@@ -122,15 +130,13 @@ def test_extracts_are_produced_verified_and_read_by_their_own_format(
         (user_guide.full, in_use(state_as_of(filled, 8)), "I"),
         (user_guide.delta, look_alikes(60)[-10:], "N"),
     ):
-        plan = planned(filled, obligation, second)
-        file = tmp_path / plan.name
-        produce(libpq_url(filled), plan, file)
-        manifest = read_manifest(file)
+        file, manifest = produced(filled, obligation, second, tmp_path)
         assert manifest.format is second
         assert records_of(file, second) == [record_of(body, status) for body in expected]
         for verified in (
             verify_file(file, XSD, manifest=manifest),
             verify_file(file, XSD, manifest=manifest, workers=2),
+            need_right(examine_stored(store_in(tmp_path), manifest, XSD)[0]),
             verify_file(file, XSD),
         ):
             assert (verified.format, verified.set_digest) == (second, SetDigest.of(expected))
@@ -140,10 +146,9 @@ def test_extracts_are_produced_verified_and_read_by_their_own_format(
 def test_second_format_changes_nothing_of_the_first(
     filled: Engine, second: AnnexB, user_guide: UserGuide, tmp_path: Path
 ) -> None:
-    plan = planned(filled, user_guide.full, V1)
-    produce(libpq_url(filled), plan, tmp_path / plan.name)
-    assert verify_file(tmp_path / plan.name, XSD).format == V1 != second
-    assert records_of(tmp_path / plan.name) == [record_of(body) for body in in_use(state_as_of(filled, 8))]
+    file, _ = produced(filled, user_guide.full, V1, tmp_path)
+    assert verify_file(file, XSD).format == V1 != second
+    assert records_of(file) == [record_of(body) for body in in_use(state_as_of(filled, 8))]
 
 
 @pytest.mark.parametrize("prefix", ["", "smki"])
@@ -187,8 +192,12 @@ def test_what_breaks_the_second_format_is_refused_by_it(
 def test_file_of_one_format_is_not_verified_by_the_other(second: AnnexB, signed: list[bytes], tmp_path: Path) -> None:
     parts = [render_head("x.xml", second), rendered(signed, annex_b=second), render_tail(second)]
     file, manifest = assembled(tmp_path, parts, annex_b=second)
-    examined = examine_file(file, XSD, Marks(tmp_path / "marks"), manifest=replace(manifest, format=V1))
-    assert {segment.fault for segment in examined.segments} == {Fault.XML}
+    mistaken, marks = replace(manifest, format=V1), Marks.folder(tmp_path / "marks")
+    for examined in (
+        examine_file(file, XSD, marks, manifest=mistaken),
+        examine_stored(store_in(tmp_path), mistaken, XSD)[0],
+    ):
+        assert {segment.fault for segment in examined.segments} == {Fault.XML}
 
 
 def test_document_of_no_known_format_is_refused(second: AnnexB, tmp_path: Path) -> None:
@@ -206,15 +215,22 @@ def test_gate_judges_an_extract_by_its_own_format(
 ) -> None:
     source = Source(filled, user_guide, load_quality(INCLUDE / "config"), XSD, INCLUDE / "config" / "anchor_slots.toml")
 
-    def failed(obligation: Obligation, file: Path) -> set[str]:
-        evidence = examine_extract(source, obligation, day(8), file)
+    def failed(obligation: Obligation, read: ReadExtract) -> set[str]:
+        evidence = extract_evidence(source, obligation, day(8), read)
         return {result.id for result in judge(evidence, "test", cut_off(day(8))).failed}
 
+    def failed_everywhere(obligation: Obligation, file: Path, manifest: Manifest) -> set[str]:
+        """What trips for a file with its manifest, which trips in the store, too."""
+        with read_file(file, obligation.kind, XSD) as read:
+            found = failed(obligation, read)
+        store, keep_rows = store_in(tmp_path), has_rows(obligation.kind)
+        read = read_stored(store, manifest, XSD, *examine_stored(store, manifest, XSD, keep_rows=keep_rows))
+        assert failed(obligation, read) == found
+        return found
+
     for obligation in (user_guide.full, user_guide.delta):
-        plan = planned(filled, obligation, second)
-        produce(libpq_url(filled), plan, tmp_path / plan.name)
-        assert failed(obligation, tmp_path / plan.name) == set()
+        assert failed_everywhere(obligation, *produced(filled, obligation, second, tmp_path)) == set()
     bodies, name = in_use(state_as_of(filled, 8)), user_guide.full.file_name(day(8))
     for head, wrong in ((render_head(name.removesuffix(".gz"), second), False), (render_head("x.xml", second), True)):
-        file, _ = assembled(tmp_path, [head, rendered(bodies, annex_b=second), render_tail(second)], name, second)
-        assert ("xml.head" in failed(user_guide.full, file)) is wrong
+        made = assembled(tmp_path, [head, rendered(bodies, annex_b=second), render_tail(second)], name, second)
+        assert ("xml.head" in failed_everywhere(user_guide.full, *made)) is wrong
