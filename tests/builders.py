@@ -4,10 +4,11 @@ import gzip
 import hashlib
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from smki.annex_b.reading import Record, decode_body, pybase64
 from smki.annex_b.version import V1, AnnexB
 from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.names import comparable_name
 from smki.certificates.reading import read_certificate
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
@@ -42,10 +44,10 @@ from smki.settings import INCLUDE
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
-from smki.store.pages import PAGES_2, PageFormat, Pages, PageXml, write_segment
+from smki.store.pages import PAGE, PAGES_2, PageFormat, PageXml, write_segment
 from smki.verify.basis import basis_of
 from smki_demo.generator import volume
-from smki_demo.generator.pki import Pki
+from smki_demo.generator.pki import Authority, Pki, organisations
 from smki_demo.generator.volume import volume_bodies
 
 XSD = INCLUDE / "schema" / V1.schema
@@ -86,6 +88,19 @@ def have_not(engine: Engine, of_class: CertificateClass, *issuers: x509.Name) ->
     state_unchecked_issuers(engine, stated)
 
 
+def have_not_issuers(engine: Engine, bodies: Iterable[bytes]) -> Counter[bytes]:
+    """States the issuers of end entities as ones that cannot be had; how many of them each has, by comparable Name."""
+    counts: Counter[bytes] = Counter()
+    stated: dict[bytes, UncheckedIssuer] = {}
+    for body in bodies:
+        fields = read_certificate(body)
+        signer = CertificateClass.DCA if fields.certificate_class is CertificateClass.DEVICE else CertificateClass.OCA
+        counts[comparable := comparable_name(fields.issuer)] += 1
+        stated[comparable] = UncheckedIssuer(fields.issuer, signer, "test")
+    state_unchecked_issuers(engine, list(stated.values()))
+    return counts
+
+
 def trust_pki(engine: Engine, pki: Pki) -> None:
     """Trusts a PKI whose authorities need not be lodged, and look-alikes, for tests of something else."""
     trust_roots(engine, pki.trusted_roots)
@@ -96,6 +111,33 @@ def trust_pki(engine: Engine, pki: Pki) -> None:
 def trust(engine: Engine, of_class: CertificateClass, *roots: bytes) -> None:
     """States CA certificates (DER) as trusted roots."""
     trust_roots(engine, [TrustedRoot(hashlib.sha256(root).digest(), of_class) for root in roots])
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """A PKI whose CA names say nothing: roots Z0 and Y0, under the first of which two keys sign by one name."""
+
+    valid_from: datetime
+    root_oca: Authority
+    root_dca: Authority
+    first: Authority  # Z1, under the OCA root
+    second: Authority  # Z1 again, with another key
+    device: Authority  # ODCA1, under the DCA root
+
+    @classmethod
+    def create(cls, valid_from: datetime) -> "Nameless":
+        root_oca, root_dca = Authority.root("Z0", valid_from), Authority.root("Y0", valid_from)
+        first, second = root_oca.issuing("Z1", valid_from), root_oca.issuing("Z1", valid_from)
+        return cls(valid_from, root_oca, root_dca, first, second, root_dca.issuing("ODCA1", valid_from))
+
+    @property
+    def authorities(self) -> list[bytes]:
+        return [one.der for one in (self.root_oca, self.root_dca, self.first, self.second, self.device)]
+
+    def issued_by(self, oca: Authority) -> list[bytes]:
+        """Certificates of all Organisations by one of the two keys, and of a Device."""
+        pki = Pki(self.root_oca, oca, self.root_dca, self.device)
+        return [*organisations(pki, self.valid_from), *pki.device_certificates(b"\x02DEV\0\0\0\1", self.valid_from)]
 
 
 def reference(body: bytes) -> CertificateReference:
@@ -222,46 +264,47 @@ def assembled(
 ) -> tuple[Path, Manifest]:
     """A file of our own make with this XML as head, pages and tail, and a manifest that tells the truth about them.
 
-    Each page is a unit of its own.
+    Each page is a segment and a unit of its own; an empty one is none.
     """
     head, *pieces, tail = xml
-    rows = [PageXml(number, piece.count(annex_b.record_end), memoryview(piece)) for number, piece in enumerate(pieces)]
-    segment = write_segment(store_in(folder), rows)
-    segment.pages["segment"] = 0
-    manifest = manifest_of(
-        segment.pages,
-        name=name,
+    pages = [
+        PageXml(number, piece.count(annex_b.record_end), memoryview(piece))
+        for number, piece in enumerate(filter(None, pieces))
+    ]
+    return written(folder, stored(store_in(folder), [[page] for page in pages], (head, tail), name, annex_b))
+
+
+def stored(
+    store: Store,
+    segments: Iterable[Sequence[PageXml]],
+    frame: tuple[bytes, bytes] = (b"", b""),
+    name: str = f"{XML_NAME}.gz",
+    annex_b: AnnexB = V1,
+) -> Manifest:
+    """An extract in the store: segments with these pages, XML as head and tail, and a manifest that tells the truth."""
+    found = [write_segment(store, pages) for pages in segments]
+    for number, segment in enumerate(found):
+        segment.pages["segment"] = number
+    pages = np.concatenate([np.empty(0, PAGE), *(segment.pages for segment in found)])
+    sizes = tuple(len(segment.pages) for segment in found)
+    return Manifest(
+        page_format=PageFormat(2, pages=max(sizes, default=1)),
         format=annex_b,
+        obligation="full",
+        statuses="I",
+        name=name,
+        business_date=day(7),
+        cutoff=cut_off(day(7)),
+        window_seq=7,
         basis=basis_of(annex_b, XSD),
-        head=Frame.of(head),
-        tail=Frame.of(tail),
-        segments=(segment.sha256,) if rows else (),
-        sizes=(len(rows),) if rows else (),
+        predecessor="",
+        taken_over=0,
+        head=Frame.of(frame[0]),
+        tail=Frame.of(frame[1]),
+        segments=tuple(segment.sha256 for segment in found),
+        sizes=sizes,
+        pages=pages[np.argsort(pages["number"])],
     )
-    return written(folder, manifest)
-
-
-def manifest_of(pages: Pages, **facts: Any) -> Manifest:
-    """The manifest of a full extract of window 7 with these pages; `facts` say what else is to be in it."""
-    made_up: dict[str, Any] = {
-        "page_format": PageFormat(2, pages=1),
-        "format": V1,
-        "obligation": "full",
-        "statuses": "I",
-        "name": f"{XML_NAME}.gz",
-        "business_date": day(7),
-        "cutoff": cut_off(day(7)),
-        "window_seq": 7,
-        "basis": "",
-        "predecessor": "",
-        "taken_over": 0,
-        "head": Frame.of(b"<head>"),
-        "tail": Frame.of(b"</tail>"),
-        "segments": (),
-        "sizes": (),
-        "pages": pages,
-    }
-    return Manifest(**made_up | facts)
 
 
 def record_of(body: bytes, status: str = "I") -> Record:

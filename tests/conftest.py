@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from builders import trust_pki
+from builders import Nameless, trust_pki
 from smki.cli import terminal
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -116,6 +116,15 @@ def repository(new_repository: NewRepository) -> Engine:
     return new_repository()
 
 
+@pytest.fixture
+def stranger(new_repository: NewRepository) -> Engine:
+    """A repository to which nobody has stated anything yet."""
+    engine = new_repository()
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE trusted_root, unchecked_issuer"))
+    return engine
+
+
 @pytest.fixture(scope="session")
 def user_guide() -> UserGuide:
     """The shipped one."""
@@ -134,6 +143,11 @@ def signed(pki: Pki) -> list[bytes]:
     valid_from = datetime(2025, 1, 1, tzinfo=UTC)
     devices = [pki.device_certificates(b"\x02DEV" + number.to_bytes(4), valid_from) for number in range(6)]
     return [*pki.ca_certificates(), *organisations(pki, valid_from), *(body for pair in devices for body in pair)]
+
+
+@pytest.fixture(scope="session")
+def nameless() -> Nameless:
+    return Nameless.create(datetime(2025, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,13 @@ class UnknownIssuerError(CertificateRefusedError):
     NEXT_STEP = "lodge its issuer and what is above it, or state that it cannot be had: `smki authority unchecked`."
 
 
+class StatementRefusedError(DataError):
+    """A root or an issuer is stated with another class than the one by which certificates are lodged."""
+
+    CONSEQUENCE = "Nothing was stated."
+    NEXT_STEP = "see `smki authority list`; where the lodged certificates are wrong, begin with a new repository."
+
+
 class PrivateKeyRefusedError(CertificateRefusedError):
     """A private key was offered; its bytes are never kept."""
 

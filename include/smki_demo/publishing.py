@@ -10,9 +10,11 @@ from sqlalchemy import Engine, select, update
 
 from smki.errors import TransportError
 from smki.obligations.catalogue import KeepForDays, UserGuide
-from smki.publish.ledger import list_publications
+from smki.publish.ledger import find_publication, list_artefacts, list_publications
 from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
+from smki.store.manifest import Manifest, get_manifest
+from smki.store.objects import Store
 from smki.watch.due import list_due
 from smki.watch.findings_ledger import list_open_findings
 from smki_airflow.names import AUDITOR, RETENTION
@@ -92,6 +94,16 @@ def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None
     _run(stack, RETENTION)
 
 
+def renew_full(stack: Stack, engine: Engine, guide: UserGuide, today: date) -> Manifest:
+    """Publishes the full extracts of yesterday and today, though none may be due; today's manifest."""
+    for day in (today - timedelta(days=1), today):
+        with engine.connect() as connection:
+            if find_publication(connection, SITE, guide.full.file_name(day)) is None:
+                _run(stack, guide.full.dag, any_day=day.isoformat())
+    (artefact,) = list_artefacts(engine, name=guide.full.file_name(today), limit=1)
+    return get_manifest(Store(stack.environment["SMKI_STORE"]), artefact.manifest)
+
+
 def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -> None:
     """Has the auditor look as a Party until it finds nothing wrong; a run of today may still be under way."""
     _unpause(stack, AUDITOR)
@@ -122,9 +134,9 @@ def _delta_stays(guide: UserGuide) -> timedelta:
     return retirement.stays
 
 
-def _run(stack: Stack, dag_id: str) -> None:
+def _run(stack: Stack, dag_id: str, **params: str) -> None:
     """Has a DAG run now, and waits until the run has succeeded."""
-    run_id = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+    run_id = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})["dag_run_id"]
 
     def done() -> bool:
         state = stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]

@@ -115,6 +115,10 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)
     with step("removing a delta whose seven days are over (its publication is set back eight days)"):
         publishing.remove_expired_delta(stack, engine, guide)
+    with step("publishing the full extracts of yesterday and today, today's from yesterday's pages"):
+        made = publishing.renew_full(stack, engine, guide, datetime.now(UTC).date())
+    taken_over = f"{made.taken_over:,} of its {len(made.pages):,} pages are those of {made.predecessor}"
+    console.print(f"[green]✓[/] {made.name}: {taken_over}", soft_wrap=True)
     with step("having the auditor look at the server as a Party, until nothing is wrong") as say:
         publishing.wait_for_auditor(stack, engine, say)
 

@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from smki.errors import ConfigurationError, TransportError
@@ -62,14 +63,19 @@ class Stack:
             )
         return done.stdout
 
-    def start(self, name: str, *command: str, answers: bool = False) -> subprocess.Popen[bytes]:
-        """Starts a Python module whose output goes to `var/log/NAME.log`; its stdout is ours where it `answers`."""
+    def start(
+        self, name: str, *command: str, answers: bool = False, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
+        """Starts a Python module whose output goes to `var/log/NAME.log`; its stdout is ours where it `answers`.
+
+        `environment` is beside the stack's own.
+        """
         log = self.var / "log" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=self.environment,
+                env=self.environment | environment,
                 stdout=subprocess.PIPE if answers else out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,

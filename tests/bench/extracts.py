@@ -116,7 +116,7 @@ def measure_full(repository: Repository, folder: Path, measurements: Measurement
     written = {CURSOR: folder / "cursor_FULL_", SQL: folder / "sql_FULL_"}
     things = [
         Thing(TWO, produce_command(repository, folder / "two", 2), is_the_extract(made)),
-        *_peers(repository.url, day, written, file, inflated, made),
+        *_peers(repository.url, day, written, inflated, made),
         Thing(ONE, produce_command(repository, folder / "one", 1), is_the_extract(made)),
         Thing(VERIFY, verify_command(first, made["manifest"]), is_the_set(in_use)),
         Thing(STREAM, action("measured", "verify", file=file), is_the_set(in_use)),
@@ -140,9 +140,7 @@ def measure_full(repository: Repository, folder: Path, measurements: Measurement
     ]
 
 
-def _peers(
-    url: str, day: date, written: dict[str, Path], file: Path, xml: Path, made: dict[str, int | str]
-) -> list[Thing]:
+def _peers(url: str, day: date, written: dict[str, Path], xml: Path, made: dict[str, int | str]) -> list[Thing]:
     whole = {"records": made["records"], "xml_bytes": made["xml_bytes"]}
 
     def is_whole(result: dict[str, int]) -> None:
@@ -152,7 +150,7 @@ def _peers(
     return [
         Thing(CURSOR, action("peers", "cursor", url=url, day=day, file=written[CURSOR])),
         Thing(SQL, action("peers", "sql", url=url, day=day, file=written[SQL])),
-        Thing(BOUND, action("peers", "bound", url=url, day=day, file=file, xml=xml), is_whole),
+        Thing(BOUND, action("peers", "bound", url=url, day=day, xml=xml), is_whole),
     ]
 
 

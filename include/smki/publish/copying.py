@@ -22,7 +22,7 @@ from smki.publish.ranges import Range, find_equal_pages, find_ranges
 from smki.publish.readings import find_reading
 from smki.store.content import Content
 from smki.store.manifest import Manifest, get_manifest
-from smki.store.paged_file import PagedFile
+from smki.store.paged_file import StoredFile
 
 log = logging.getLogger(__name__)
 _LOOKED_AT = 3  # the newest published files
@@ -49,7 +49,7 @@ def find_copy_source(
     connection: Connection, offered: Sequence[Publication], artefact: Artefact, content: Content
 ) -> CopySource | None:
     """The file to copy from, of those that the site offers; none where everything has to be sent."""
-    if not isinstance(content, PagedFile) or content.manifest.statuses is None:
+    if not isinstance(content, StoredFile) or content.manifest.statuses is None:
         return None
     if content.manifest.content_digest != artefact.content_digest:
         return None  # it is not what was judged; what is read back will say so

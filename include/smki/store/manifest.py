@@ -131,6 +131,14 @@ class Manifest(_Facts):
         digest.update(hashlib.sha256(self.tail.xml).digest())
         return digest.hexdigest()
 
+    @property
+    def frame_digest(self) -> str:
+        """Of head and tail, compressed and not; hex."""
+        digest = hashlib.sha256()
+        for part in (self.head.xml, self.head.deflate, self.tail.xml, self.tail.deflate):
+            digest.update(hashlib.sha256(part).digest())
+        return digest.hexdigest()
+
     def to_bytes(self) -> bytes:
         """As it lies in the store."""
         facts = {field: getattr(self, field) for field in _Facts.__dataclass_fields__}

@@ -1,10 +1,9 @@
 """The gzip side of a published file: one member, intact, under its name (Appendix O 2.3.3), with nothing after it."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from isal import isal_zlib
 
@@ -12,6 +11,7 @@ from smki.annex_b.gzip_reader import TRAILER_BYTES, inflate_small, read_header, 
 from smki.errors import DocumentRefusedError
 from smki.store.local_files import disk_error
 from smki.store.manifest import Manifest
+from smki.store.paged_file import PagedFile
 from smki.verify.faults import Fault, FaultError
 
 _END_BLOCK = b"\x03\x00"  # fixed Huffman codes, no data, last one (RFC 1951, 3.2.3)
@@ -51,22 +51,27 @@ def name_faults(name: str, stated: str | None) -> Iterator[FaultError]:
         yield FaultError(Fault.NAME, name, rule)
 
 
-def frame_faults(open_file: Callable[[], BinaryIO], manifest: Manifest) -> Iterator[FaultError]:
+def frame_faults(paged: PagedFile) -> Iterator[FaultError]:
     """What is wrong around the pages of an extract: header, end block and trailer. May raise the last of them."""
-    with open_file() as stream, damage_as_fault():
-        header = read_header(stream, manifest.name)
+    name, manifest = paged.name, paged.manifest
+    with paged.open() as stream, damage_as_fault():
+        header = read_header(stream, name)
         crc32, length = read_trailer(stream)
         stream.seek(int(manifest.offsets[-1]) + len(manifest.tail.deflate))
         end = stream.read(_LONGEST_END)
-    yield from name_faults(manifest.name, header.file_name)
+    yield from name_faults(name, header.file_name)
     crc = xml_bytes = 0
     for part_crc, part_bytes in _parts(manifest):
         crc = isal_zlib.crc32_combine(crc, part_crc, part_bytes)
         xml_bytes += part_bytes
     if (crc, xml_bytes & 0xFFFFFFFF) != (crc32, length):
-        yield FaultError(Fault.GZIP, manifest.name, "its CRC-32 or length is not that of its content.")
+        yield FaultError(Fault.GZIP, name, "its CRC-32 or length is not that of its content.")
     if header.length != len(manifest.header) or end[:-TRAILER_BYTES] != _END_BLOCK:
-        yield FaultError(Fault.GZIP, manifest.name, "its deflate stream is not its pages and an end block.")
+        yield FaultError(Fault.GZIP, name, "its deflate stream is not its pages and an end block.")
+    opening, closing = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
+    ends = paged.read(0, len(opening)), paged.read(manifest.size - len(closing), len(closing))
+    if (*ends, paged.size) != (opening, closing, manifest.size):
+        yield FaultError(Fault.CONTENT, name, "what stands around its pages, or its length, is not what was produced.")
 
 
 def _parts(manifest: Manifest) -> Iterator[tuple[int, int]]:

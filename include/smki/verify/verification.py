@@ -39,11 +39,12 @@ from numpy.typing import NDArray
 from smki.annex_b.gzip_reader import GzipReader, inflate_segment, read_header
 from smki.annex_b.version import CURRENT, AnnexB
 from smki.certificates.set_digest import SetDigest
-from smki.errors import DocumentRefusedError
+from smki.errors import DocumentRefusedError, MissingObjectError
 from smki.processes import Progress, map_in_processes
 from smki.store.manifest import Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
+from smki.store.pages import PAGE, Pages
 from smki.verify.documents import Source, cut_document
 from smki.verify.faults import Fault, FaultError
 from smki.verify.figures import SegmentFigures, page_figures, segment_figures
@@ -148,9 +149,7 @@ def examine_file(
     paged = PagedFile.on_disk(file, manifest)
     marks.units += [Unit(f"{number:05d}") for number in range(len(paged.units))]
     faulty = _check_in_processes(paged, range(len(paged.units)), schema, marks, workers, keep_rows, progress)
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return replace(conclude(paged, sha256, marks, faulty), bytes=file.stat().st_size)
+    return conclude(paged, paged.sha256(), marks, faulty)
 
 
 def examine_stored(
@@ -177,7 +176,7 @@ def stored_marks(store: Store, manifest: Manifest) -> Marks:
     """The marks of an extract that lies in the store; those of a segment are shared by all files it is used in."""
     marks = Marks(store, manifest.basis)
     _frame, *segments = PagedFile.stored(store, manifest).units
-    marks.units.append(Unit(f"frame-{hashlib.sha256(manifest.head.xml + manifest.tail.xml).hexdigest()}"))
+    marks.units.append(Unit(f"frame-{manifest.frame_digest}"))
     for segment, places in zip(manifest.segments, segments, strict=True):
         marks.units.append(Unit(segment, manifest.pages["place"][places].astype(np.intp), manifest.places[places]))
     return marks
@@ -202,11 +201,10 @@ def conclude(paged: PagedFile, sha256: str, marks: Marks, faulty: Iterable[Segme
 
     `sha256` (hex) is the file's; `faulty` are the rows of the units that are wrong.
     """
-    manifest = paged.manifest
     wrong = {figures.number: figures for figures in faulty}
     segments = tuple(wrong.get(number) or _figures(paged, number, marks) for number in range(len(paged.units)))
-    faults = _collect(frame_faults(paged.open, manifest))
-    return _conclude(manifest.name, manifest.size, manifest.format, sha256, segments, faults, marks)
+    faults = _collect(frame_faults(paged))
+    return _conclude(paged.name, paged.size, paged.manifest.format, sha256, segments, faults, marks)
 
 
 def _check_in_processes(
@@ -243,17 +241,42 @@ def _load(work: Path) -> tuple[PagedFile, Marks, RecordChecker]:
 
 
 def _check_and_mark(paged: PagedFile, number: int, checker: RecordChecker, marks: Marks) -> SegmentFigures:
+    unit = marks.units[number]
+    if unit.pages is not None and len(unit.pages) < paged.manifest.sizes[number - 1]:
+        raise MissingObjectError(
+            f"{paged.name}, segment {number}",
+            "what was found of it is gone, and this file has not all of its pages.",
+            next_step="produce the file from scratch.",
+        )
     try:
         pieces = _check_unit(paged, number, checker)
     except FaultError as error:
         return SegmentFigures(number, fault=error.fault, fault_text=error.text)
-    _keep(marks, marks.units[number].name, pieces)
+    stated = _stated(paged.manifest.pages[paged.units[number]])
+    _keep(marks, unit.name, pieces, stated)
     return SegmentFigures(number, records=sum(checked.records for checked, _ in pieces))
 
 
-def _keep(marks: Marks, name: str, pieces: Sequence[tuple[CheckedRecords, Sequence[int]]]) -> pa.Table:
-    """Keeps the marks of a checked unit, whose pieces have pages of so many records; PAGE_FIGURES of it."""
+def _stated(pages: Pages) -> pa.ChunkedArray:
+    """(n,) what a manifest states of pages, as bytes; not the place of the segment, which differs between files."""
+    rows = pages.copy()
+    rows["segment"] = -1
+    return pa.chunked_array([pa.array(rows.view(f"V{PAGE.itemsize}").tolist(), pa.binary())])
+
+
+def _keep(
+    marks: Marks,
+    name: str,
+    pieces: Sequence[tuple[CheckedRecords, Sequence[int]]],
+    stated: pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Keeps the marks of a checked unit, whose pieces have pages of so many records, and what is `stated` of each page.
+
+    Returns PAGE_FIGURES of it.
+    """
     pages = pa.concat_tables(page_figures(checked, counts) for checked, counts in pieces)
+    if stated is not None:
+        pages = pages.append_column("stated", stated)
     records = record_marks([checked.keys for checked, _ in pieces], [checked.hashes for checked, _ in pieces])
     rows = [checked.rows for checked, _ in pieces if checked.rows is not None]
     marks.keep(name, pages, records, pa.concat_tables(rows) if rows else None)
@@ -263,16 +286,16 @@ def _keep(marks: Marks, name: str, pieces: Sequence[tuple[CheckedRecords, Sequen
 def _check_unit(paged: PagedFile, number: int, checker: RecordChecker) -> list[tuple[CheckedRecords, Sequence[int]]]:
     """Its pieces, and how many records each page of a piece has. Raises FaultError."""
     manifest, places = paged.manifest, paged.units[number]
-    item = f"{manifest.name}, segment {number}"
+    item = f"{paged.name}, segment {number}"
     head, tail = _inflate_frame(paged, item)
     if not len(places):
         return [(checker.check(head, b"", tail, item), [])]
     pieces: list[tuple[CheckedRecords, Sequence[int]]] = []
     for xml in _in_pieces(_inflate_pages(paged, places, item)):
         checked = checker.check(head, b"".join(xml), tail, item)
-        end = b"\n" if checked.is_plain else manifest.format.record_end  # a plain record is a line
-        counts = [page.count(end) for page in xml]
-        if sum(counts) != checked.records:
+        end = manifest.format.record_end + b"\n"
+        counts = [page.count(b"\n" if checked.is_plain else end) for page in xml]  # a plain record is a line
+        if sum(counts) != checked.records or not all(page.endswith(end) for page in xml):
             raise FaultError(Fault.CONTENT, item, "its pages are not cut between records.")
         pieces.append((checked, counts))
     found, stated = [page for _, counts in pieces for page in counts], manifest.pages["records"][places].tolist()
@@ -300,11 +323,11 @@ def _inflate_frame(paged: PagedFile, item: str) -> tuple[bytes, bytes]:
 def _inflate_pages(paged: PagedFile, places: NDArray[np.intp], item: str) -> Iterator[bytes]:
     """The XML of each page, held against its facts. Raises FaultError."""
     facts = paged.manifest.pages[places]
-    sizes, crcs, hashes = (facts[name].tolist() for name in ("xml_bytes", "xml_crc32", "xml_sha256"))
-    for deflate, size, crc32, sha256 in zip(paged.read_pages(places), sizes, crcs, hashes, strict=True):
+    names = ("xml_bytes", "xml_crc32", "xml_sha256", "deflate_crc32")
+    for deflate, *stated in zip(paged.read_pages(places), *(facts[name].tolist() for name in names), strict=True):
         with damage_as_fault():
-            xml = inflate_segment(deflate, size, item)
-        if (len(xml), isal_zlib.crc32(xml), hashlib.sha256(xml).digest()) != (size, crc32, bytes(sha256)):
+            xml = inflate_segment(deflate, stated[0], item)
+        if [len(xml), isal_zlib.crc32(xml), hashlib.sha256(xml).digest(), isal_zlib.crc32(deflate)] != stated:
             raise FaultError(Fault.CONTENT, item, "its content is not what was produced.")
         yield xml
 
@@ -322,15 +345,18 @@ def _in_pieces(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _figures(paged: PagedFile, number: int, marks: Marks) -> SegmentFigures:
-    """A unit's row, from its marks. Raises StoreError."""
-    manifest, places = paged.manifest, paged.units[number]
+    """A unit's row, from its marks, where its pages are stated as they were checked. Raises StoreError."""
+    manifest, places, marked = paged.manifest, paged.units[number], marks.pages(number)
+    pages = manifest.pages[places]
+    if not marked["stated"].equals(_stated(pages)):
+        text = f"{paged.name}, segment {number}: its pages are stated otherwise than they were found."
+        return SegmentFigures(number, fault=Fault.CONTENT, fault_text=text)
     if number:
-        pages = manifest.pages[places]
         xml_bytes, deflate_bytes = (int(pages[name].sum(dtype=np.int64)) for name in ("xml_bytes", "deflate_bytes"))
     else:
         xml_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
         deflate_bytes = len(manifest.head.deflate) + len(manifest.tail.deflate)
-    return segment_figures(number, marks.pages(number), xml_bytes, deflate_bytes)
+    return segment_figures(number, marked, xml_bytes, deflate_bytes)
 
 
 def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, progress: Progress) -> Verification:

@@ -19,12 +19,16 @@ from builders import DAILY_DELTA
 from smki.errors import GateRefusedError
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
+from smki.gate.quarantine import kept_files
 from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import find_publication
 from smki.repository import embedded
 from smki.repository.database import open_engine
 from smki.repository.tables import delta_window
 from smki.repository.windows import close_windows
+from smki.store.manifest import get_manifest
+from smki.store.objects import Store
+from smki.store.paged_file import PagedFile
 from smki_demo.mail_server import read_messages, text_of
 from smki_demo.stack import Stack
 
@@ -233,10 +237,12 @@ def test_failed_file_stops_its_run_at_once_and_is_kept_with_its_report(
     (error,) = failed.errors("judge")
     assert all(said in error for said in (name, f"gate run {gate_run.id}", "delta.count"))
     assert GateRefusedError.CONSEQUENCE in error
-    kept = stack.var / "staging" / "quarantine" / f"{name}-{gate_run.judgement.sha256[:12]}"
-    assert str(kept) in error
-    assert (kept / name).stat().st_size == gate_run.judgement.bytes
-    assert "delta.count" in (kept / "report.html").read_text()
+    store = Store.folder(stack.var / "store")
+    key = f"quarantine/{name}-{gate_run.judgement.sha256[:12]}"
+    assert key in error
+    (kept,) = [one for one in kept_files(store) if one["name"] == name]
+    assert PagedFile.stored(store, get_manifest(store, kept["manifest"])).sha256() == gate_run.judgement.sha256
+    assert b"delta.count" in store.get(f"{key}/report.html")
     assert not on_the_server(stack, name)
 
 

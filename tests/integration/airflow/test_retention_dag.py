@@ -10,6 +10,7 @@ from builders import DAILY_DELTA, FULL_EXTRACT
 from smki.obligations.catalogue import UserGuide
 from smki.publish.ledger import list_publications
 from smki.repository.tables import publication
+from smki.store.objects import Store
 from smki_airflow.names import RETENTION
 from smki_demo.stack import Stack
 
@@ -39,13 +40,13 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
         )
     foreign = stack.var / "sftp" / "notes.txt"
     foreign.write_text("somebody's")
-    stale = stack.var / "staging" / DAILY_DELTA / "scheduled__2020-01-01"
-    stale.mkdir(parents=True)
+    store = Store.folder(stack.var / "store")
+    stale = stack.var / "store" / "plans" / store.put_content("plans", b"of a run that is over")
     os.utime(stale, (0, 0))
-    refused = [stack.var / "staging" / "quarantine" / name / "judgement.json" for name in ("old", "young")]
+    refused = [stack.var / "store" / "quarantine" / name / "judgement.json" for name in ("old", "young")]
     for judgement in refused:
         judgement.parent.mkdir(parents=True)
-        judgement.write_text("{}")
+        judgement.write_text('{"manifest": "", "judgement": {"name": "x", "sha256": "0"}}')
     os.utime(refused[0], (0, 0))
     before = _offered(engine)
     files = {file.name for file in (stack.var / "sftp").iterdir()}
@@ -56,7 +57,7 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
     assert {file.name for file in (stack.var / "sftp").iterdir()} >= files
     assert _offered(engine) >= before
     assert stale.exists()
-    assert {dry_run.task(name)["state"] for name in ("clear_staging", "clear_quarantine")} == {"skipped"}
+    assert dry_run.task("clear_quarantine")["state"] == "skipped"
 
     run = trigger(stack, RETENTION)
     assert run.ends() == "success"
@@ -71,4 +72,4 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
     assert foreign.read_text() == "somebody's"
     foreign.unlink()
     assert not stale.exists()
-    assert [judgement.parent.exists() for judgement in refused] == [False, True]
+    assert [judgement.exists() for judgement in refused] == [False, True]

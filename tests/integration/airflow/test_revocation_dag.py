@@ -103,7 +103,6 @@ def test_clause_2_3_3_d_lodged_crl_is_on_the_server_within_minutes(stack: Stack,
     found = publication(engine, user_guide, "crl")
     assert found is not None
     assert found.artefact.business_date == lodged.this_update.date()
-    assert not [file for file in (stack.var / "staging" / REVOCATION_LISTS).rglob("*") if file.is_file()]
 
 
 def test_nothing_new_begins_no_run(stack: Stack):

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from builders import cut_off, day, during, lodge_bodies, produced, reference
-from conftest import NewRepository
 from smki.certificates.names import name_in_words
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import libpq_url
@@ -19,12 +18,8 @@ from .test_commands import as_json, run
 
 
 @pytest.fixture
-def environment(new_repository: NewRepository, tmp_path: Path) -> dict[str, str]:
-    """Of a repository to which nobody has stated anything yet."""
-    engine = new_repository()
-    with engine.begin() as connection:
-        connection.execute(text("TRUNCATE trusted_root, unchecked_issuer"))
-    return {"SMKI_DATABASE_URL": libpq_url(engine), "SMKI_VAR": str(tmp_path / "var")}
+def environment(stranger: Engine, tmp_path: Path) -> dict[str, str]:
+    return {"SMKI_DATABASE_URL": libpq_url(stranger), "SMKI_VAR": str(tmp_path / "var")}
 
 
 def test_roots_are_stated_by_fingerprint_or_file_and_then_what_chains_to_them_is_lodged(

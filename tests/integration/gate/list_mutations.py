@@ -186,6 +186,10 @@ def entries_gone(world: World, obligation: str) -> None:
     issue(world, obligation, known, hour=15)
 
 
+def revocation_forgotten(world: World, obligation: str) -> None:
+    issue(world, obligation, listed(world, obligation)[1:])
+
+
 def revoked_and_not_listed(world: World, obligation: str) -> None:
     body = (
         world.pki.issuing_oca.der
@@ -224,6 +228,7 @@ REPOSITORY: dict[str, tuple[Judged, str, Verdict]] = {
     ),
     "entries gone": (after(entries_gone), "list.lost", Verdict.HOLD),
     "revoked and not listed": (after(revoked_and_not_listed), "list.unlisted", Verdict.HOLD),
+    "revocation forgotten by its issuer": (after(revocation_forgotten), "list.unlisted", Verdict.HOLD),
     "none for more than a year": (after(long_ago), "list.silence", Verdict.HOLD),
 }
 

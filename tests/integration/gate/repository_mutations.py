@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from smki.kinds.extracts.assembly import assemble
+
 from builders import change, cut_off, day, during, lodge_bodies, look_alikes, self_made
 from builders import name as made_name
 from smki.certificates.model import Status
 from smki.gate.model import Verdict
-from smki.kinds.extracts.assembly import assemble
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract
 from smki.store.gzip_writer import segment_path
 from smki.store.local_files import write_whole

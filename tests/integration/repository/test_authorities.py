@@ -1,39 +1,27 @@
 """What may be lodged, by whom it is signed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine, select, text
 
-from builders import have_not, lodge_bodies, look_alikes, name, reference, self_made, trust, with_serial
-from conftest import NewRepository
-from smki.certificates.model import CertificateClass, Status
-from smki.errors import CertificateRefusedError, UnknownIssuerError
+from builders import Nameless, have_not, lodge_bodies, look_alikes, name, self_made, trust, with_serial
+from smki.certificates.model import CertificateClass, Status, Usage
+from smki.errors import CertificateRefusedError, StatementRefusedError, UnknownIssuerError
 from smki.repository.authorities import (
-    UncheckedIssuer,
+    issuer_faults,
     list_trusted_roots,
     list_unchecked_issuers,
-    state_unchecked_issuers,
 )
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
 from smki.repository.tables import certificate, rejected_lodgement
-from smki_demo.generator.pki import Authority, Pki, organisations
+from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.volume import ISSUER
 
 VALID_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 OCA, DCA = CertificateClass.OCA, CertificateClass.DCA
-
-
-@pytest.fixture
-def stranger(new_repository: NewRepository) -> Engine:
-    """A repository to which nobody has stated anything yet."""
-    engine = new_repository()
-    with engine.begin() as connection:
-        connection.execute(text("TRUNCATE trusted_root, unchecked_issuer"))
-    return engine
 
 
 def classes(engine: Engine) -> dict[bytes, str]:
@@ -43,38 +31,6 @@ def classes(engine: Engine) -> dict[bytes, str]:
 
 def refused(report: LodgingReport) -> list[type[Exception]]:
     return [type(refusal.error) for refusal in report.refusals]
-
-
-@dataclass(frozen=True)
-class Nameless:
-    """A PKI whose CA names say nothing: roots Z0 and Y0, under each of which two keys sign by one name."""
-
-    root_oca: Authority
-    root_dca: Authority
-    first: Authority  # Z1, under the OCA root
-    second: Authority  # Z1 again, with another key
-    device: Authority  # ODCA1, under the DCA root
-
-    @property
-    def authorities(self) -> list[bytes]:
-        return [one.der for one in (self.root_oca, self.root_dca, self.first, self.second, self.device)]
-
-
-@pytest.fixture(scope="module")
-def nameless() -> Nameless:
-    root_oca, root_dca = Authority.root("Z0", VALID_FROM), Authority.root("Y0", VALID_FROM)
-    return Nameless(
-        root_oca,
-        root_dca,
-        root_oca.issuing("Z1", VALID_FROM),
-        root_oca.issuing("Z1", VALID_FROM),
-        root_dca.issuing("ODCA1", VALID_FROM),
-    )
-
-
-def issued_by(oca: Authority, dca: Authority) -> list[bytes]:
-    pki = Pki(oca, oca, dca, dca)
-    return [*organisations(pki, VALID_FROM), *pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)]
 
 
 def test_class_of_an_authority_is_that_of_its_root_whatever_names_say(stranger: Engine, nameless: Nameless) -> None:
@@ -89,7 +45,7 @@ def test_class_of_an_authority_is_that_of_its_root_whatever_names_say(stranger: 
 def test_several_keys_that_sign_under_one_name_are_each_found(stranger: Engine, nameless: Nameless) -> None:
     trust(stranger, OCA, nameless.root_oca.der)
     trust(stranger, DCA, nameless.root_dca.der)
-    bodies = [*issued_by(nameless.first, nameless.device), *issued_by(nameless.second, nameless.device)]
+    bodies = [*nameless.issued_by(nameless.first), *nameless.issued_by(nameless.second)]
     report = lodge_bodies(stranger, [*nameless.authorities, *bodies])
     assert (report.lodged, report.refused) == (len(bodies) + 5, 0)
 
@@ -179,7 +135,7 @@ def test_issuer_that_cannot_be_had_is_stated_once_and_its_certificates_are_lodge
     bodies = look_alikes(3)
     assert lodge_bodies(stranger, bodies).refused == 3
     have_not(stranger, DCA, ISSUER)
-    have_not(stranger, OCA, ISSUER)  # what was stated first stands
+    have_not(stranger, DCA, ISSUER)
     assert lodge_bodies(stranger, bodies).lodged == 3
     assert [(one.name, one.certificate_class) for one in list_unchecked_issuers(stranger)] == [
         (ISSUER.public_bytes(), DCA)
@@ -191,22 +147,11 @@ def test_issuing_authority_whose_root_cannot_be_had_verifies_what_it_signed(
 ) -> None:
     have_not(stranger, OCA, nameless.root_oca.name)
     have_not(stranger, DCA, nameless.root_dca.name)
-    bodies = issued_by(nameless.first, nameless.device)
+    bodies = nameless.issued_by(nameless.first)
     report = lodge_bodies(stranger, [*bodies, nameless.first.der, nameless.device.der])
     assert (report.lodged, report.refused) == (len(bodies) + 2, 0)
     assert classes(stranger)[nameless.first.der] == "OCA"
     assert list_trusted_roots(stranger) == []
-
-
-def test_real_certificates_are_lodged_with_their_issuers_stated(
-    stranger: Engine, real_certificates: dict[str, bytes]
-) -> None:
-    bodies = list(real_certificates.values())
-    report = lodge_bodies(stranger, bodies)
-    assert report.refused == len(bodies)
-    issuers = {reference(body).issuer or b"" for body in bodies}
-    state_unchecked_issuers(stranger, [UncheckedIssuer(issuer, OCA, "test") for issuer in issuers])
-    assert lodge_bodies(stranger, bodies).lodged == len(bodies)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +201,63 @@ def test_authority_that_is_offered_again_and_again_counts_once(
     device, _ = pki.device_certificates(b"\x02DEV\0\0\0\1", VALID_FROM)
     (refusal,) = lodge_bodies(repository, [*signed[:4] * 2, with_serial(device, b"\x01\x02\x03")]).refusals
     assert "none of 1 lodged certificates" in refusal.error.rule
+
+
+def test_spellings_of_one_name_are_one_issuer(stranger: Engine) -> None:
+    counts = {name("07", "Z1").public_bytes(): 2, name("07", " z1 ").public_bytes(): 3}
+    unknown, remarks = issuer_faults(stranger, counts)
+    assert (len(unknown), unknown[0].startswith("5 "), remarks) == (1, True, [])
+    have_not(stranger, OCA, name("07", "Z1"))
+    unknown, remarks = issuer_faults(stranger, counts)
+    assert (unknown, len(remarks), remarks[0].startswith("5 ")) == ([], 1, True)
+
+
+@pytest.mark.parametrize("unchecked", [False, True])
+def test_organisations_are_signed_under_an_oca_and_devices_under_a_dca(
+    stranger: Engine, nameless: Nameless, unchecked: bool
+) -> None:
+    if unchecked:
+        have_not(stranger, OCA, nameless.first.name)
+        have_not(stranger, DCA, nameless.device.name)
+    else:
+        trust(stranger, OCA, nameless.root_oca.der)
+        trust(stranger, DCA, nameless.root_dca.der)
+        lodge_bodies(stranger, nameless.authorities)
+    before = classes(stranger)
+    exchanged = Pki(nameless.root_oca, nameless.device, nameless.root_dca, nameless.first)
+    organisation = exchanged.organisation_certificate(2, Usage.DIGITAL_SIGNATURE, b"\x02SMKI\x02\0\x09", VALID_FROM)
+    devices = exchanged.device_certificates(b"\x02DEV\0\0\0\2", VALID_FROM)
+    report = lodge_bodies(stranger, [organisation, *devices])
+    assert refused(report) == [CertificateRefusedError] * 3
+    assert classes(stranger) == before
+    with stranger.connect() as connection:
+        assert set(connection.execute(select(rejected_lodgement.c.body)).scalars()) == {organisation, *devices}
+
+
+def test_one_name_of_authorities_of_both_classes_is_told_apart_by_what_it_signed(
+    stranger: Engine, nameless: Nameless
+) -> None:
+    trust(stranger, OCA, nameless.root_oca.der)
+    trust(stranger, DCA, nameless.root_dca.der)
+    same = nameless.root_dca.issuing("Z1", VALID_FROM)
+    pki = Pki(nameless.root_oca, nameless.first, nameless.root_dca, same)
+    devices = pki.device_certificates(b"\x02DEV\0\0\0\2", VALID_FROM)
+    report = lodge_bodies(
+        stranger, [*nameless.issued_by(nameless.first)[:4], *devices, *nameless.authorities, same.der]
+    )
+    assert (report.refused, report.classes) == (0, {"OCA": 3, "DCA": 3, "ORGANISATION": 4, "DEVICE": 2})
+
+
+def test_class_is_stated_anew_until_something_is_lodged_by_it(stranger: Engine, nameless: Nameless) -> None:
+    root, name_of_first = nameless.root_oca.der, nameless.first.name
+    for of_class in (DCA, OCA):
+        trust(stranger, of_class, root)
+        have_not(stranger, of_class, name_of_first)
+    assert [one.certificate_class for one in list_trusted_roots(stranger)] == [OCA]
+    assert [one.certificate_class for one in list_unchecked_issuers(stranger)] == [OCA]
+    assert lodge_bodies(stranger, [root, nameless.issued_by(nameless.first)[0]]).lodged == 2
+    for state in (lambda: trust(stranger, DCA, root), lambda: have_not(stranger, DCA, name_of_first)):
+        with pytest.raises(StatementRefusedError):
+            state()
+    trust(stranger, OCA, root)
+    have_not(stranger, OCA, name_of_first)

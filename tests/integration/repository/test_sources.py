@@ -21,20 +21,19 @@ from builders import (
     day,
     document,
     during,
+    have_not_issuers,
     lodge_bodies,
     look_alikes,
     produced,
     record_of,
-    reference,
     zipped,
 )
 from conftest import NewRepository
 from smki.annex_b.reading import decode_body, pybase64
-from smki.certificates.model import CertificateClass, Status
+from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError, VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.repository.authorities import UncheckedIssuer, state_unchecked_issuers
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import RevocationListOffer
 from smki.repository.sources import offers_of
@@ -413,8 +412,7 @@ def test_real_certificates_are_lodged_byte_for_byte(
 ) -> None:
     for name, body in real_certificates.items():
         (tmp_path / name).write_bytes(body)
-    issuers = {reference(body).issuer or b"" for body in real_certificates.values()}
-    state_unchecked_issuers(repository, [UncheckedIssuer(issuer, CertificateClass.OCA, "test") for issuer in issuers])
+    have_not_issuers(repository, real_certificates.values())
     report = lodge_paths(repository, tmp_path)
     assert (report.lodged, report.refused) == (len(real_certificates), 0)
     assert bodies(repository) == list(real_certificates.values())

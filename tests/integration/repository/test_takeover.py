@@ -17,16 +17,24 @@ from builders import (
     lodge_bodies,
     produced,
     record_of,
+    records_of,
     state_as_of,
     zipped,
 )
 from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.errors import TakeOverError
+from smki.kinds.revocation.lodging import lodge_revocation_lists, newest_lists
 from smki.obligations.catalogue import UserGuide
+from smki.repository.authorities import trust_roots
+from smki.repository.database import reading
+from smki.repository.lodging import lodge
+from smki.repository.offers import Lodgement, RevocationListOffer
 from smki.repository.tables import status_event
 from smki.repository.takeover import take_over
-from smki.repository.windows import close_windows, in_use_digest, list_windows
+from smki.repository.windows import close_windows, find_window, in_use_digest, list_windows
+from smki_demo.generator.filling import fill_with_history
+from smki_demo.generator.pki import Pki
 
 
 @dataclass(frozen=True)
@@ -162,3 +170,49 @@ def test_statuses_take_effect_at_the_cut_off_of_their_file(
     query = select(status_event.c.window_seq, status_event.c.recorded_at).distinct().order_by(status_event.c.window_seq)
     with repository.connect() as connection:
         assert connection.execute(query).all() == [(seq, cut_off(day(7 + seq))) for seq in range(4)]
+
+
+@pytest.fixture
+def history(new_repository: NewRepository, user_guide: UserGuide, pki: Pki, tmp_path: Path) -> Published:
+    """The demo's repository and what it publishes: a FULL, and the deltas up to the end of its history."""
+    engine = new_repository()
+    fill_with_history(engine, pki, day(19), days=15, certificates=400)
+    close_windows(engine, day(19), cut_off)
+    full, *deltas = [
+        produced(engine, obligation, day(number), tmp_path)[0]
+        for obligation, number in [(user_guide.full, 14), *((user_guide.delta, number) for number in range(15, 20))]
+    ]
+    return Published(engine, full, deltas)
+
+
+def test_history_of_the_demo_is_rebuilt_from_its_files_and_goes_on(
+    history: Published, stranger: Engine, user_guide: UserGuide, pki: Pki, tmp_path: Path
+) -> None:
+    trust_roots(stranger, pki.trusted_roots)
+    *_, last = take_over(stranger, user_guide, history.full, history.deltas)
+    assert last.window.business_date == day(19)
+    ours, theirs = find_window(stranger, day(19)).seq, find_window(history.engine, day(19)).seq
+    assert in_use_digest(stranger, ours) == in_use_digest(history.engine, theirs)
+    before, after = state_as_of(history.engine, theirs), state_as_of(stranger, ours)
+    assert after.items() <= before.items()
+    assert set(after.values()) == {"I", "P", "N", "E", "R"}
+    assert {before[body] for body in before.keys() - after.keys()} <= {"N"}  # before the FULL; in none of the files
+
+    with reading(history.engine) as connection:
+        lists = [RevocationListOffer(one.body, "test") for one in newest_lists(connection)]
+    lodgements = lodge_revocation_lists(stranger, lists, cut_off(day(19))).lodgements
+    assert [(one.revoked, one.unknown) for one in lodgements] == [(0, ())] * 2
+
+    ended, waiting = in_use(after)[-2:], [body for body, status in before.items() if status == "P"]
+    assert waiting
+    deltas = []
+    for engine in (history.engine, stranger):
+        change(engine, ended, Status.NOT_IN_USE, during(20))
+        offers = [Lodgement(body, "test", Status.IN_USE, recorded_at=during(20)) for body in waiting]
+        assert lodge(engine, offers).refused == 0
+        close_windows(engine, day(20), cut_off)
+        folder = tmp_path / str(engine.url.database)
+        folder.mkdir()
+        deltas.append(sorted(map(str, records_of(produced(engine, user_guide.delta, day(20), folder)[0]))))
+    assert deltas[0] == deltas[1]
+    assert len(deltas[0]) == len(ended) + len(waiting)

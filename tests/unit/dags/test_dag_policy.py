@@ -16,8 +16,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from smki.errors import EarlyWindowError, PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
 from smki.obligations.catalogue import FullExtract, UserGuide
+from smki.publish.garbage import GRACE
 from smki.settings import PROJECT
-from smki.store.local_files import STAGED_FOR
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
 from smki_airflow.names import AUDITOR, JUDGE, PUBLISH, PUBLISH_POOL, PUBLISHED, RELEASE, RETENTION
@@ -110,7 +110,7 @@ def test_nothing_is_published_but_by_way_of_the_gate_and_whoever_has_to_release(
 
 def test_what_is_held_may_wait_over_a_weekend_and_hinders_nothing_after_it(dags):
     assert timedelta(days=4) < HELD_FOR
-    assert HELD_FOR + timedelta(days=1) <= STAGED_FOR, "with a day to publish it in"
+    assert HELD_FOR + timedelta(days=1) <= GRACE, "with a day to publish it in"
     for dag_id, runs_a_day in ((DAILY_DELTA, 1), (FULL_EXTRACT, 1 / 7), (REVOCATION_LISTS, 2)):
         assert dags[dag_id].dagrun_timeout > HELD_FOR
         assert dags[dag_id].max_active_runs > 1 + HELD_FOR.days * runs_a_day

@@ -8,7 +8,6 @@ import pytest
 
 from smki import errors
 from smki.errors import ConfigurationError, SmkiError
-from smki.settings import Settings
 from smki_airflow.run import run_of
 from smki_airflow.signals.failures import advice_for, on_failure, on_retry
 
@@ -59,8 +58,6 @@ def test_a_run_is_for_the_day_of_its_cut_off_or_for_the_one_that_was_asked_for()
         _ = run_of(context(params={"any_day": None})).business_date
 
 
-def test_a_run_has_a_folder_of_its_own_whatever_its_id_holds() -> None:
+def test_a_run_is_named_in_the_ledger_by_dag_and_run_whatever_its_id_holds() -> None:
     run = run_of({"dag_run": SimpleNamespace(dag_id="dag", run_id="manual__2026-03-01T00:00:00+00:00/..")})
-    folder = run.staging(Settings.from_environment({"SMKI_STAGING": "/staging"}))
-    assert str(folder) == "/staging/dag/manual__2026-03-01T00_00_00+00_00_.."
     assert run.label == "dag/manual__2026-03-01T00:00:00+00:00/.."

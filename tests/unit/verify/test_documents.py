@@ -12,12 +12,12 @@ import pytest
 from lxml import etree
 
 from builders import (
+    XML_NAME,
     XSD,
     assembled,
     document,
     look_alikes,
     name,
-    plan_of,
     record_of,
     rendered,
     self_made,
@@ -32,8 +32,8 @@ from smki.verify.marks import Marks
 from smki.verify.verification import Verification, examine_file, verify_file
 
 Parts = tuple[bytes, bytes, bytes]  # head, records, tail
-HEAD, TAIL = render_head(plan_of(3).xml_name), render_tail()
-NAME = "SMKIKR_FULL_2025-06-08.xml.gz"
+HEAD, TAIL = render_head(XML_NAME), render_tail()
+NAME = f"{XML_NAME}.gz"
 
 
 def verify_parts(folder: Path, parts: Parts, *, in_segments: bool, name: str = NAME) -> Verification:
@@ -333,7 +333,7 @@ def test_records_before_a_break_are_counted(tmp_path: Path, ours: bool) -> None:
     bodies = look_alikes(6_000)
     xml = HEAD + rendered(bodies)[:-100] if ours else b"<!-- x -->" + HEAD[HEAD.index(ROOT) :] + rendered(bodies)[:-100]
     with tempfile.TemporaryDirectory() as folder:
-        verification = examine_file(zipped(tmp_path, xml), XSD, Marks(Path(folder)))
+        verification = examine_file(zipped(tmp_path, xml), XSD, Marks.folder(Path(folder)))
     assert verification.records == 5_999
     assert [segment.fault for segment in verification.segments if segment.fault] == [Fault.XML]
 

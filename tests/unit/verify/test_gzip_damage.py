@@ -2,22 +2,25 @@ import gzip
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import XSD, assembled, document, look_alikes, plan_of, record_of, rendered, zipped
-from smki.errors import VerificationError
+from builders import XML_NAME, XSD, assembled, document, look_alikes, record_of, rendered, zipped
+from smki.errors import MissingObjectError, VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.store.manifest import Manifest
+from smki.store.paged_file import PagedFile
+from smki.store.pages import PageFormat
 from smki.verify.faults import Fault, FaultError
-from smki.verify.marks import Marks
-from smki.verify.verification import check_segments, conclude, examine_file, verify_file
+from smki.verify.marks import Marks, Unit
+from smki.verify.verification import check_units, conclude, examine_file, verify_file
 
 BODIES = look_alikes(12)
-XML = [render_head(plan_of(5).xml_name), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
+XML = [render_head(XML_NAME), *(rendered(BODIES[i : i + 4]) for i in (0, 4, 8)), render_tail()]
 
 
 @pytest.fixture
@@ -113,13 +116,10 @@ def test_file_with_a_damaged_frame_is_refused(made: tuple[Path, Manifest], damag
 
 
 def parts_of(file: Path, manifest: Manifest) -> tuple[bytes, list[bytes], bytes]:
-    """Header, segments' deflate, end."""
-    content, at = file.read_bytes(), manifest.header_bytes
-    parts = []
-    for segment in manifest.segments:
-        parts.append(content[at : at + segment.deflate_bytes])
-        at += segment.deflate_bytes
-    return content[: manifest.header_bytes], parts, content[at:]
+    """Header, deflate of head, pages and tail, end."""
+    content, offsets = file.read_bytes(), manifest.offsets.tolist()
+    bounds = [len(manifest.header), *offsets, offsets[-1] + len(manifest.tail.deflate)]
+    return content[: bounds[0]], [content[start:end] for start, end in pairwise(bounds)], content[bounds[-1] :]
 
 
 ORDERS = {
@@ -135,22 +135,21 @@ ORDERS = {
 
 @pytest.mark.parametrize("manifest_says_so", [False, True], ids=["manifest as made", "manifest as the file"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_file_whose_segments_are_not_those_of_the_plan_is_refused(
-    made: tuple[Path, Manifest], order: str, manifest_says_so: bool
+def test_file_whose_pages_are_not_those_that_were_produced_is_refused(
+    made: tuple[Path, Manifest], tmp_path: Path, order: str, manifest_says_so: bool
 ) -> None:
     file, manifest = made
     header, parts, end = parts_of(file, manifest)
     file.write_bytes(header + b"".join(parts[number] for number in ORDERS[order]) + end)
     if manifest_says_so:
-        segments = [replace(manifest.segments[number], number=place) for place, number in enumerate(ORDERS[order])]
-        manifest = replace(manifest, segments=tuple(segments))
+        _, manifest = assembled(tmp_path / "so", [XML[number] for number in ORDERS[order]])
     with pytest.raises(VerificationError):
         verify_file(file, XSD, manifest=manifest)
     with pytest.raises(VerificationError):
         verify_file(file, XSD)
 
 
-def test_swapped_segments_are_refused_even_where_everything_else_is_made_to_fit(tmp_path: Path) -> None:
+def test_swapped_pages_are_refused_even_where_everything_else_is_made_to_fit(tmp_path: Path) -> None:
     """Without its manifest such a file is whole: it holds the same certificates in another order."""
     file, manifest = assembled(tmp_path, [XML[0], XML[2], XML[1], XML[3], XML[4]])
     _, made_in_order = assembled(tmp_path / "in order", XML)
@@ -161,51 +160,61 @@ def test_swapped_segments_are_refused_even_where_everything_else_is_made_to_fit(
 
 def test_record_count_that_is_not_as_produced_is_refused(made: tuple[Path, Manifest]) -> None:
     file, manifest = made
-    segments = list(manifest.segments)
-    segments[2] = replace(segments[2], records=5)
+    manifest.pages["records"][1] = 5
     with pytest.raises(FaultError) as caught:
-        verify_file(file, XSD, manifest=replace(manifest, segments=tuple(segments)))
+        verify_file(file, XSD, manifest=manifest)
     assert (caught.value.fault, caught.value.item) == (Fault.CONTENT, f"{file.name}, segment 2")
 
 
 def test_segment_that_nobody_checked_is_missed(made: tuple[Path, Manifest]) -> None:
+    paged, marks = PagedFile.on_disk(*made), Marks.folder(made[0].parent / "marks")
+    marks.units += [Unit(f"{number}") for number in range(4)]
+    assert not [row for row in check_units(paged, [0, 1, 3], XSD, marks) if row.fault]
+    with pytest.raises(MissingObjectError, match=r"2\.pages"):
+        conclude(paged, paged.sha256(), marks, [])
+
+
+def test_every_damaged_segment_has_its_own_fault_and_the_others_keep_their_figures(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     file, manifest = made
-    marks = Marks(file.parent / "marks")
-    rows = check_segments(file, manifest, [0, 1, 3, 4], XSD, marks)
-    (fault,) = conclude(file, manifest, rows, marks).faults
-    assert (fault.fault, fault.item) == (Fault.CONTENT, file.name)
-
-
-def test_every_damaged_segment_has_its_own_fault_and_the_others_keep_their_figures(tmp_path: Path) -> None:
-    file, manifest = assembled(tmp_path, XML)
     content = bytearray(file.read_bytes())
-    start = manifest.header_bytes + manifest.segments[0].deflate_bytes
-    content[start + 20] ^= 1  # in segment 1
+    content[int(manifest.offsets[0]) + 20] ^= 1  # in segment 1
     file.write_bytes(content)
-    examined = examine_file(file, XSD, Marks(tmp_path / "marks"), manifest=manifest)
+    examined = examine_file(file, XSD, Marks.folder(tmp_path / "marks"), manifest=manifest)
     assert [(row.number, row.records, bool(row.fault)) for row in examined.segments] == [
         (0, 0, False),
         (1, 0, True),
         (2, 4, False),
         (3, 4, False),
-        (4, 0, False),
     ]
     assert examined.segments[1].fault_text.startswith(f"{file.name}, segment 1: ")
 
 
-def test_record_that_stands_in_two_segments_is_refused(tmp_path: Path) -> None:
+def test_record_that_stands_in_two_pages_is_refused(tmp_path: Path) -> None:
     file, manifest = assembled(tmp_path, [XML[0], XML[1], XML[1], XML[4]])
     with pytest.raises(FaultError, match="4 certificates") as caught:
         verify_file(file, XSD, manifest=manifest)
     assert caught.value.fault is Fault.DUPLICATE
 
 
-def test_segments_that_are_records_only_together_are_refused(tmp_path: Path) -> None:
+def test_file_that_is_called_otherwise_than_its_manifest_says_is_refused(made: tuple[Path, Manifest]) -> None:
+    file, manifest = made
+    renamed = file.rename(file.with_name(f"SMKIKR_DELT{file.name[11:]}"))
+    with pytest.raises(FaultError) as caught:
+        verify_file(renamed, XSD, manifest=manifest)
+    assert (caught.value.fault, caught.value.item) == (Fault.NAME, renamed.name)
+
+
+def test_pages_that_are_records_only_together_are_refused(tmp_path: Path) -> None:
     cut = len(XML[1]) // 2
     file, manifest = assembled(tmp_path, [XML[0], XML[1][:cut], XML[1][cut:], XML[4]])
     assert verify_file(file, XSD).records == 4  # as one document it is whole
     with pytest.raises(VerificationError, match="segment 1"):
         verify_file(file, XSD, manifest=manifest)
+    in_one_segment = replace(manifest, page_format=PageFormat(2, pages=2))
+    with pytest.raises(VerificationError, match=r"segment 1: .* not cut between records"):
+        verify_file(file, XSD, manifest=in_one_segment)
 
 
 def test_two_processes_say_the_same_as_one(made: tuple[Path, Manifest]) -> None:
@@ -215,7 +224,7 @@ def test_two_processes_say_the_same_as_one(made: tuple[Path, Manifest]) -> None:
     assert verified == verify_file(file, XSD, manifest=manifest)
     read = verify_file(file, XSD)
     assert (read.set_digest, read.xml_bytes, read.sha256) == (verified.set_digest, verified.xml_bytes, verified.sha256)
-    assert heard == [(number, 5) for number in range(1, 6)]
+    assert heard == [(number, 4) for number in range(1, 5)]
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(VerificationError):
         verify_file(file, XSD, manifest=manifest, workers=2)

@@ -4,15 +4,15 @@
   signature; those with the key that the list states (authority key identifier) are tried first. It is of class OCA. A
   self-issued one is a root and its list the ARL, any other's is the CRL (SEC Appendix O 2.3.3 (c), (d)).
 * Of one kind and issuer thisUpdate does not go back and, where it stays, the CRL number rises. A younger list whose
-  number or nextUpdate went back is lodged: its issuer signed it and may have been restored from a backup, so the gate
-  holds it for a person to decide. thisUpdate has come and nextUpdate has not.
+  number or nextUpdate went back, or that has forgotten revocations, is lodged: its issuer signed it and may have been
+  restored from a backup, so the gate holds it for a person to decide. thisUpdate has come and nextUpdate has not.
 * The same list again changes nothing.
 * Every listed certificate that is lodged gets status R with the list, in one transaction, so the next delta has it.
   One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter is
   lodged with status R whenever it comes: the entries of each issuer's current list are kept.
 * A Device Certificate on a list refuses the list: it is not revocable, so the list is wrong.
 * A certificate leaves the lists of its issuer only when its notAfter passed before the newer list's thisUpdate
-  (RFC 5280, 3.3). A list that drops one earlier is refused; status R is never taken back.
+  (RFC 5280, 3.3); one that is gone earlier is forgotten. Status R is never taken back.
 * What is refused is kept in `rejected_lodgement` with its reason. Each list is one transaction.
 * The newest list of a kind is the one lodged last.
 """
@@ -45,7 +45,6 @@ from smki.repository.tables import certificate, issuer, listed_certificate, revo
 CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
 _CHECK_ISSUER = "ask its issuer for a list that follows the lodged one; `smki revocation list` shows that."
 _COPY_ENTRIES = "COPY listed_certificate (issuer_id, serial_number, reason, revoked_at) FROM STDIN"
-_SHOWN = 5  # certificates that a message spells out
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,23 @@ class ListLodgement:
     expired: tuple[bytes, ...] = ()  # serial numbers of those that keep status E
     unknown: tuple[bytes, ...] = ()  # serial numbers that no lodged certificate has
     dropped: tuple[bytes, ...] = ()  # serial numbers that the list before it held, rightly gone
-    back_from: int | None = None  # number of the list before it, where its own is not above: the gate will hold it
+    forgotten: tuple[bytes, ...] = ()  # the same of certificates that have not ended
+    before: LodgedList | None = None  # the list that it follows
+
+    @property
+    def steps_back(self) -> tuple[str, ...]:
+        """What of the list before it this one takes back, in words: the gate holds such a list."""
+        before, lodged = self.before, self.lodged
+        if before is None:
+            return ()
+        found = {
+            f"its CRL number is not above {before.number}": lodged.number <= before.number,
+            f"its nextUpdate is before {before.next_update:%Y-%m-%d %H:%M:%S} UTC": (
+                lodged.next_update < before.next_update
+            ),
+            f"{len(self.forgotten)} certificates that have not ended are on it no longer": bool(self.forgotten),
+        }
+        return tuple(words for words, is_so in found.items() if is_so)
 
 
 @dataclass(slots=True)
@@ -213,7 +228,7 @@ def _lodge(
         before = next(iter(_lists(connection, of_issuer, revocation_list.c.kind == kind, limit=1)), None)
         _check_order(fields, before)
         _check_times(fields, now)
-        dropped = _check_dropped(connection, fields, before, list_issuer)
+        dropped, forgotten = _gone(connection, fields, before, list_issuer)
         lodged_id = connection.execute(
             insert(revocation_list)
             .values(
@@ -230,8 +245,8 @@ def _lodge(
         ).scalar_one()
         (lodged,) = _lists(connection, revocation_list.c.id == lodged_id)
         _keep_entries(connection, list_issuer, fields, lodged)
-        done = _revoke(connection, fields, lodged, offer.origin, dropped, recorded_at)
-        return replace(done, back_from=before.number) if before and fields.number <= before.number else done
+        done = _revoke(connection, fields, lodged, offer.origin, recorded_at)
+        return replace(done, dropped=dropped, forgotten=forgotten, before=before)
 
 
 def _check_order(fields: RevocationListFields, before: LodgedList | None) -> None:
@@ -261,31 +276,23 @@ def _check_times(fields: RevocationListFields, now: datetime) -> None:
         )
 
 
-def _check_dropped(
+def _gone(
     connection: Connection, fields: RevocationListFields, before: LodgedList | None, list_issuer: int
-) -> tuple[bytes, ...]:
-    """What the list no longer holds, rightly."""
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """What the list before it held and it does not: rightly, and of lodged certificates that have not ended."""
     if before is None:
-        return ()
+        return (), ()
     gone = {entry.serial_number for entry in read_revocation_list(before.body).entries}
     gone -= {entry.serial_number for entry in fields.entries}
-    valid = connection.execute(
+    not_ended = connection.execute(
         select(certificate.c.serial_number).where(
             certificate.c.serial_number == any_(bindparam("gone", list(gone), ARRAY(LargeBinary))),
             certificate.c.issuer_id == list_issuer,
             certificate.c.not_after >= fields.this_update,
         )
     )
-    too_early = [row.serial_number.hex().upper() for row in valid] if gone else []
-    if too_early:
-        shown = ", ".join(too_early[:_SHOWN]) + (" …" if len(too_early) > _SHOWN else "")
-        raise RevocationListRefusedError(
-            str(fields),
-            f"it no longer holds {len(too_early)} certificates that list {before.number} held and whose notAfter has "
-            f"not passed ({shown}); an entry stays until then (RFC 5280, 3.3), and status R is final.",
-            next_step="ask its issuer why they are gone; the list before it stays the published one.",
-        )
-    return tuple(sorted(gone))
+    forgotten = {row.serial_number for row in not_ended} if gone else set()
+    return tuple(sorted(gone - forgotten)), tuple(sorted(forgotten))
 
 
 def _keep_entries(connection: Connection, list_issuer: int, fields: RevocationListFields, lodged: LodgedList) -> None:
@@ -306,7 +313,6 @@ def _revoke(
     fields: RevocationListFields,
     lodged: LodgedList,
     origin: str,
-    dropped: tuple[bytes, ...],
     recorded_at: datetime | None,
 ) -> ListLodgement:
     statuses = lock_statuses(connection, fields.issuer, {entry.serial_number for entry in fields.entries})
@@ -335,7 +341,6 @@ def _revoke(
         revoked_before=len(changes) - revoked,
         expired=tuple(serial for serial, status in statuses.items() if status is Status.EXPIRED),
         unknown=tuple(entry.serial_number for entry in fields.entries if entry.serial_number not in statuses),
-        dropped=dropped,
     )
 
 

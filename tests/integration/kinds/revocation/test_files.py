@@ -152,8 +152,9 @@ def test_list_of_an_issuer_that_no_obligation_states_is_told(stored: Engine, use
     assert unclaimed.issuer_display.startswith("Common Name: OCA2")
 
 
-def test_list_whose_number_went_back_is_published_once_a_person_releases_it(
-    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+@pytest.mark.parametrize("forgets", [False, True])
+def test_list_of_a_restored_issuer_is_published_once_a_person_releases_it(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path, forgets: bool
 ) -> None:
     terms = user_guide.obligation("crl")
     source = Source(stored, user_guide, load_quality(INCLUDE / "config"), XSD, tmp_path / "no anchor slots")
@@ -164,8 +165,8 @@ def test_list_whose_number_went_back_is_published_once_a_person_releases_it(
         judgement = judge(list_evidence(source, terms, tmp_path / artefact.name, now), "test", now)
         return artefact, record_judgement(stored, judgement), judgement.verdict
 
-    def issued(number: int, at: datetime) -> bytes:
-        entries = [Revoked(entry.serial_number, entry.revoked_at) for entry in listed.entries]
+    def issued(number: int, at: datetime, *, without_entries: bool = False) -> bytes:
+        entries = [] if without_entries else [Revoked(one.serial_number, one.revoked_at) for one in listed.entries]
         return revocation_list(pki.issuing_oca, number, at, at + CRL_VALIDITY, entries)
 
     listed = read_revocation_list(newest(stored, terms).body)
@@ -173,7 +174,7 @@ def test_list_whose_number_went_back_is_published_once_a_person_releases_it(
     assert verdict is Verdict.PASS
     publish(stored, first, "primary")
 
-    restored, gate_run, verdict = judged(issued(51, NOW + 2 * HOUR), NOW + 2 * HOUR)
+    restored, gate_run, verdict = judged(issued(51, NOW + 2 * HOUR, without_entries=forgets), NOW + 2 * HOUR)
     assert (verdict, find_gate_run(stored, gate_run).is_cleared) == (Verdict.HOLD, False)
     record_decision(stored, gate_run, Decision(True, "restored from a backup", "on-call", NOW + 2 * HOUR))
     assert find_gate_run(stored, gate_run).is_cleared
