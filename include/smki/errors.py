@@ -259,6 +259,13 @@ class MissingObjectError(DataError):
     NEXT_STEP = "see whether SMKI_STORE names the right store; if it does, produce the file again from the beginning."
 
 
+class JudgingEndedError(TransportError):
+    """The process that was to judge a file is gone."""
+
+    CONSEQUENCE = "There is no verdict; nothing on the server changed."
+    NEXT_STEP = "look whether memory ran out, then have the file judged again."
+
+
 class SiteUnavailableError(TransportError):
     """The SFTP server does not answer, or went away."""
 

@@ -9,26 +9,24 @@
 
 import hashlib
 import logging
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-    UnknownConfigurationKeyError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
 from smki.errors import ConfigurationError, MissingObjectError, StoreError
 
 log = logging.getLogger(__name__)
+_GAP = 1 << 20  # bytes between two ranges that are read rather than asked for apart
+_DENIED = ("Permission denied", "403 Forbidden", "401 Unauthorized")  # no type of error says it of all storages
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,7 @@ class Store:
         Raises ConfigurationError for a URL that nobody can read, StoreError.
         """
         self.name = name
-        with _errors(name):
-            self._objects: Any = from_url(name) if "://" in name else LocalStore(name, mkdir=True)
+        self._objects: Any = _open_url(name) if "://" in name else _open_folder(name)
 
     @classmethod
     def folder(cls, path: Path) -> "Store":
@@ -95,12 +92,19 @@ class Store:
 
     def get_ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
         """Some ranges of an object, each whole. Raises MissingObjectError, StoreError."""
+        runs = _runs([(start, start + length) for start, length in zip(starts, lengths, strict=True)])
         with _errors(key):
-            parts = obstore.get_ranges(self._objects, key, starts=starts, lengths=lengths)
-        content = [part.to_bytes() for part in parts]
-        if any(len(part) != length for part, length in zip(content, lengths, strict=True)):
+            parts = obstore.get_ranges(
+                self._objects, key, starts=[start for start, _ in runs], ends=[end for _, end in runs]
+            )
+        contents = [(start, part.to_bytes()) for (start, _), part in zip(runs, parts, strict=True)]
+        found = []
+        for start, length in zip(starts, lengths, strict=True):
+            first, content = contents[bisect_right(runs, start, key=itemgetter(0)) - 1]
+            found.append(content[start - first : start - first + length])
+        if any(len(part) != length for part, length in zip(found, lengths, strict=True)):
             raise damaged(key, "it ends before what has to be read of it.")
-        return content
+        return found
 
     def holds(self, key: str) -> bool:
         """Whether there is such an object. Raises StoreError."""
@@ -134,24 +138,48 @@ def damaged(item: str, rule: str) -> StoreError:
     )
 
 
+def _open_url(url: str) -> Any:
+    try:
+        return from_url(url)
+    except (BaseError, ValueError) as error:
+        raise ConfigurationError(
+            url, f"no store can be opened by that ({_first_line(error)}).", next_step="correct SMKI_STORE."
+        ) from error
+
+
+def _open_folder(name: str) -> Any:
+    with _errors(name):
+        return LocalStore(name, mkdir=True)
+
+
+def _runs(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """First and end of what is read at once: ascending, ranges that are near each other together.
+
+    obstore joins them, too, but panics where a joined range is shorter than asked for.
+    """
+    runs: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if runs and start <= runs[-1][1] + _GAP:
+            runs[-1] = runs[-1][0], max(end, runs[-1][1])
+        else:
+            runs.append((start, end))
+    return runs
+
+
 @contextmanager
 def _errors(item: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
         raise MissingObjectError(item, "the store has no such object.") from error
-    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise ConfigurationError(
-            item,
-            f"the store denies it ({_first_line(error)}).",
-            "Nothing was published.",
-            "give the publisher's account the right to read, write, list and delete there (SMKI_STORE).",
-        ) from error
-    except (UnknownConfigurationKeyError, ValueError) as error:
-        raise ConfigurationError(
-            item, f"no store can be opened by that ({_first_line(error)}).", next_step="correct SMKI_STORE."
-        ) from error
     except (BaseError, OSError) as error:
+        if any(words in str(error) for words in _DENIED):
+            raise ConfigurationError(
+                item,
+                f"the store denies it ({_first_line(error)}).",
+                "Nothing was published.",
+                "give the publisher's account the right to read, write, list and delete there (SMKI_STORE).",
+            ) from error
         raise StoreError(item, f"the store cannot be used ({_first_line(error)}).") from error
 
 

@@ -61,10 +61,6 @@ class PagedFile(ABC):
     def read(self, start: int, length: int) -> bytes:
         """A range of the file, shorter only at its end. Raises MissingObjectError, StoreError."""
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> bytes:
-        """Some ranges (start, length), one after the other. Raises MissingObjectError, StoreError."""
-        return b"".join(self.read(start, length) for start, length in ranges)
-
     @abstractmethod
     def chunks(self) -> Iterator[bytes]:
         """The whole file, some megabytes at a time. Raises MissingObjectError, StoreError."""
@@ -88,7 +84,7 @@ class PagedFile(ABC):
 
 
 class StoredFile(PagedFile):
-    """What the store's segments hold."""
+    """Its pages lie in the store's segments; a unit is a segment's pages."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         segment = manifest.pages["segment"]
@@ -124,6 +120,7 @@ class StoredFile(PagedFile):
         return self.read_ranges([(start, length)])
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        """Some ranges (start, length) of the file, one after the other. Raises MissingObjectError, StoreError."""
         offsets = self.manifest.offsets
         starts = np.array([start for start, _ in ranges], np.int64)
         ends = np.minimum(starts + [length for _, length in ranges], self.size)
@@ -137,18 +134,6 @@ class StoredFile(PagedFile):
             for start, end, span in zip(starts.tolist(), ends.tolist(), spans, strict=True)
         )
 
-    def chunks(self) -> Iterator[bytes]:
-        manifest = self.manifest
-        yield manifest.opening
-        starts = np.arange(int(manifest.offsets[0]), int(manifest.offsets[-1]), _AT_ONCE)
-        for first, last in pairwise([*np.searchsorted(manifest.offsets, starts).tolist(), len(manifest.pages)]):
-            if first < last:
-                yield b"".join(self.read_pages(np.arange(first, last)))
-        yield manifest.closing
-
-    def open(self) -> BinaryIO:
-        return cast("BinaryIO", io.BufferedReader(_Stream(self), _AT_ONCE))
-
     def _cut(self, start: int, end: int, content: bytes, span: NDArray[np.intp]) -> bytes:
         """The bytes of a range; `content` is that of the pages that it touches, whose places `span` has."""
         first, last = int(self.manifest.offsets[0]), int(self.manifest.offsets[-1])
@@ -161,6 +146,18 @@ class StoredFile(PagedFile):
         if end > last:
             parts.append(self.manifest.closing[max(0, start - last) : end - last])
         return b"".join(parts)
+
+    def chunks(self) -> Iterator[bytes]:
+        manifest = self.manifest
+        yield manifest.opening
+        starts = np.arange(int(manifest.offsets[0]), int(manifest.offsets[-1]), _AT_ONCE)
+        for first, last in pairwise([*np.searchsorted(manifest.offsets, starts).tolist(), len(manifest.pages)]):
+            if first < last:
+                yield b"".join(self.read_pages(np.arange(first, last)))
+        yield manifest.closing
+
+    def open(self) -> BinaryIO:
+        return cast("BinaryIO", io.BufferedReader(_Stream(self), _AT_ONCE))
 
     def _runs(self, places: NDArray[np.intp]) -> tuple[list[int], list[int]]:
         """Start and length of each range of a segment that holds pages in a row."""

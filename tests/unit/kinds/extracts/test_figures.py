@@ -9,7 +9,8 @@ from smki.gate.model import Figure
 from smki.kinds.extracts.figures import delta_figures, full_figures
 from smki.obligations.catalogue import CutOff
 from smki.settings import INCLUDE
-from smki.verify.verification import SegmentFigures, Verification
+from smki.verify.figures import SegmentFigures
+from smki.verify.verification import Verification
 
 SHIPPED = load_quality(INCLUDE / "config")
 QUALITY = SHIPPED.model_copy(
