@@ -1,16 +1,13 @@
 """What is copied on the server and what is sent: each byte of the new file once, and copied from equal bytes only."""
 
 import hashlib
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import store_in, stored
+from builders import manifest_of
 from smki.publish.ranges import Range, find_equal_pages, find_ranges, last_bytes, pieces, split_at, total_bytes
 from smki.store.manifest import Manifest
 from smki.store.pages import PAGE
@@ -23,28 +20,21 @@ def page_of(content: int) -> bytes:
     return bytes([content]) * (PAGE_BYTES + content)
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> Manifest:
-    return stored(store_in(tmp_path), [])
-
-
-def file_of(empty: Manifest, contents: list[int], name: str) -> tuple[Manifest, bytes]:
+def file_of(contents: list[int], name: str) -> tuple[Manifest, bytes]:
     """A file whose pages are made up, with its bytes."""
     pages = np.zeros(len(contents), PAGE)
     for place, content in enumerate(contents):
         pages[place]["deflate_bytes"] = len(page_of(content))
         pages[place]["deflate_crc32"] = content
         pages[place]["xml_sha256"] = np.void(hashlib.sha256(bytes([content])).digest())
-    manifest = replace(empty, pages=pages, name=name)
-    return manifest, manifest.opening + b"".join(map(page_of, contents)) + manifest.closing
+    manifest = manifest_of(pages, name=name)
+    around = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
+    return manifest, around[0] + b"".join(map(page_of, contents)) + around[1]
 
 
 @given(CONTENTS, CONTENTS)
-def test_ranges_hold_each_byte_once_and_copied_ones_are_equal(empty: Manifest, new: list[int], old: list[int]) -> None:
-    (manifest, content), (old_manifest, old_content) = (
-        file_of(empty, new, "new.xml.gz"),
-        file_of(empty, old, "old.xml.gz"),
-    )
+def test_ranges_hold_each_byte_once_and_copied_ones_are_equal(new: list[int], old: list[int]) -> None:
+    (manifest, content), (old_manifest, old_content) = file_of(new, "new.xml.gz"), file_of(old, "old.xml.gz")
     ranges = find_ranges(manifest, old_manifest)
     assert [one.start for one in ranges] == [0, *(one.end for one in ranges[:-1])]
     assert ranges[-1].end == manifest.size == len(content)
@@ -59,16 +49,16 @@ def test_ranges_hold_each_byte_once_and_copied_ones_are_equal(empty: Manifest, n
 
 
 @given(CONTENTS)
-def test_equal_pages_in_a_row_are_one_range(empty: Manifest, contents: list[int]) -> None:
-    new, _ = file_of(empty, list(dict.fromkeys(contents)), "longer-name.xml.gz")
-    old, _ = file_of(empty, list(dict.fromkeys(contents)), "old.xml.gz")
+def test_equal_pages_in_a_row_are_one_range(contents: list[int]) -> None:
+    new, _ = file_of(list(dict.fromkeys(contents)), "longer-name.xml.gz")
+    old, _ = file_of(list(dict.fromkeys(contents)), "old.xml.gz")
     first, *rest = find_ranges(new, old)
     assert first.source is None
     assert [one.source for one in rest] == ([int(old.offsets[0]), None] if contents else [])
 
 
-def test_page_with_equal_xml_and_another_deflate_is_sent(empty: Manifest) -> None:
-    (new, _), (old, _) = file_of(empty, [1, 2, 3], "new.xml.gz"), file_of(empty, [1, 2, 3], "old.xml.gz")
+def test_page_with_equal_xml_and_another_deflate_is_sent() -> None:
+    (new, _), (old, _) = file_of([1, 2, 3], "new.xml.gz"), file_of([1, 2, 3], "old.xml.gz")
     old.pages["deflate_crc32"][1] += 1
     assert find_equal_pages(new, old).tolist() == [0, -1, 2]
     old.pages["xml_sha256"][0] = np.void(bytes(32))
