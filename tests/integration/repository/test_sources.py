@@ -369,6 +369,25 @@ def test_document_that_breaks_off_loses_nothing_that_stands_before(repository: E
     assert bodies(repository) == offered[: report.lodged]
 
 
+@pytest.mark.parametrize("form", ["xml", "pem", "der"])
+def test_gzip_with_a_wrong_check_sum_is_refused_and_what_it_holds_is_lodged(
+    repository: Engine, tmp_path: Path, form: str
+) -> None:
+    offered = look_alikes(30)
+    content = {
+        "xml": document([record_of(body) for body in offered]),
+        "pem": b"".join(pem.armor("CERTIFICATE", body) for body in offered),
+        "der": b"".join(offered),
+    }[form]
+    packed = bytearray(gzip.compress(content))
+    packed[-8] ^= 1
+    (tmp_path / "x.gz").write_bytes(packed)
+    report = lodge_paths(repository, tmp_path)
+    assert (report.lodged, report.refused) == (30, 1)
+    assert isinstance(report.refusals[0].error, DocumentRefusedError)
+    assert list(kept(repository)) == [str(tmp_path / "x.gz")]
+
+
 def test_gzip_bomb_is_refused_before_it_expands(repository: Engine, tmp_path: Path) -> None:
     (tmp_path / "bomb.pem.gz").write_bytes(gzip.compress(b" " * (64 << 20)))
     (refusal,) = lodge_paths(repository, tmp_path).refusals
