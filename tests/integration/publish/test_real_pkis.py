@@ -21,6 +21,8 @@ from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
+from smki.store.content import stored_content
+from smki.store.objects import Store
 
 from ..cli.test_commands import as_json
 from .conftest import OpenSshServer
@@ -62,8 +64,10 @@ class Installation:
             set_digest=SetDigest.parse(made["set digest"]),
             run="test",
             verified_at=datetime.now(UTC),
+            manifest=made["manifest"],
         )
-        publish_artefact(self.engine, self.site, artefact, file, "test", lambda _done, _of: None)
+        content = stored_content(Store.folder(self.folder / "var" / "store"), file.name, "", artefact.manifest)
+        publish_artefact(self.engine, self.site, artefact, content, "test", lambda _done, _of: None)
         return judged
 
     def read_back(self) -> tuple[list[Path], list[list[CheckedState]]]:
