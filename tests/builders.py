@@ -4,10 +4,12 @@ import gzip
 import hashlib
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from smki.annex_b.reading import Record, decode_body, pybase64
 from smki.annex_b.version import V1, AnnexB
 from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import CertificateClass, Status
+from smki.certificates.names import comparable_name
 from smki.certificates.reading import read_certificate
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
@@ -42,7 +45,7 @@ from smki.settings import INCLUDE
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
-from smki.store.pages import PAGE, PAGES_2, PageFormat, PageXml, write_segment
+from smki.store.pages import PAGE, PAGES_2, PageFormat, Pages, PageXml, write_segment
 from smki.verify.basis import basis_of
 from smki_demo.generator import volume
 from smki_demo.generator.pki import Authority, Pki, organisations
@@ -84,6 +87,19 @@ def have_not(engine: Engine, of_class: CertificateClass, *issuers: x509.Name) ->
     """States that the certificates of these issuers cannot be had."""
     stated = [UncheckedIssuer(issuer.public_bytes(), of_class, "test") for issuer in issuers]
     state_unchecked_issuers(engine, stated)
+
+
+def have_not_issuers(engine: Engine, bodies: Iterable[bytes]) -> Counter[bytes]:
+    """States the issuers of end entities as ones that cannot be had; how many of them each has, by comparable Name."""
+    counts: Counter[bytes] = Counter()
+    stated: dict[bytes, UncheckedIssuer] = {}
+    for body in bodies:
+        fields = read_certificate(body)
+        signer = CertificateClass.DCA if fields.certificate_class is CertificateClass.DEVICE else CertificateClass.OCA
+        counts[comparable := comparable_name(fields.issuer)] += 1
+        stated[comparable] = UncheckedIssuer(fields.issuer, signer, "test")
+    state_unchecked_issuers(engine, list(stated.values()))
+    return counts
 
 
 def trust_pki(engine: Engine, pki: Pki) -> None:
@@ -272,24 +288,40 @@ def stored(
         segment.pages["segment"] = number
     pages = np.concatenate([np.empty(0, PAGE), *(segment.pages for segment in found)])
     sizes = tuple(len(segment.pages) for segment in found)
-    return Manifest(
+    return manifest_of(
+        pages[np.argsort(pages["number"])],
         page_format=PageFormat(2, pages=max(sizes, default=1)),
-        format=annex_b,
-        obligation="full",
-        statuses="I",
         name=name,
-        business_date=day(7),
-        cutoff=cut_off(day(7)),
-        window_seq=7,
+        format=annex_b,
         basis=basis_of(annex_b, XSD),
-        predecessor="",
-        taken_over=0,
         head=Frame.of(frame[0]),
         tail=Frame.of(frame[1]),
         segments=tuple(segment.sha256 for segment in found),
         sizes=sizes,
-        pages=pages[np.argsort(pages["number"])],
     )
+
+
+def manifest_of(pages: Pages, **facts: Any) -> Manifest:
+    """The manifest of a full extract of window 7 with these pages; `facts` say what else is to be in it."""
+    made_up: dict[str, Any] = {
+        "page_format": PageFormat(2, pages=1),
+        "format": V1,
+        "obligation": "full",
+        "statuses": "I",
+        "name": f"{XML_NAME}.gz",
+        "business_date": day(7),
+        "cutoff": cut_off(day(7)),
+        "window_seq": 7,
+        "basis": "",
+        "predecessor": "",
+        "taken_over": 0,
+        "head": Frame.of(b"<head>"),
+        "tail": Frame.of(b"</tail>"),
+        "segments": (),
+        "sizes": (),
+        "pages": pages,
+    }
+    return Manifest(**made_up | facts)
 
 
 def record_of(body: bytes, status: str = "I") -> Record:

@@ -58,6 +58,13 @@ class UnknownIssuerError(CertificateRefusedError):
     NEXT_STEP = "lodge its issuer and what is above it, or state that it cannot be had: `smki authority unchecked`."
 
 
+class StatementRefusedError(DataError):
+    """A root or an issuer is stated with another class than the one by which certificates are lodged."""
+
+    CONSEQUENCE = "Nothing was stated."
+    NEXT_STEP = "see `smki authority list`; where the lodged certificates are wrong, begin with a new repository."
+
+
 class PrivateKeyRefusedError(CertificateRefusedError):
     """A private key was offered; its bytes are never kept."""
 
@@ -250,6 +257,13 @@ class MissingObjectError(DataError):
 
     CONSEQUENCE = "Nothing was published."
     NEXT_STEP = "see whether SMKI_STORE names the right store; if it does, produce the file again from the beginning."
+
+
+class JudgingEndedError(TransportError):
+    """The process that was to judge a file is gone."""
+
+    CONSEQUENCE = "There is no verdict; nothing on the server changed."
+    NEXT_STEP = "look whether memory ran out, then have the file judged again."
 
 
 class SiteUnavailableError(TransportError):

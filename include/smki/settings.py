@@ -11,6 +11,7 @@
 | SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
 | SMKI_SITE_NAME | site NAME for the command line (`publish.login`) | AIRFLOW_CONN_SMKI_SFTP_NAME |
 | SMKI_AUDIT_NAME | the same for the auditor, with a Party's account | AIRFLOW_CONN_SMKI_AUDIT_NAME |
+| SMKI_AUDIT_BYTES_A_DAY | how much of extracts the auditor reads back on each site | 20000000000 |
 | SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
 | SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |
 | SMKI_RUNBOOK_URL | where people read docs/runbook.md, for the links in all messages | its path |
@@ -20,6 +21,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from smki.errors import ConfigurationError
 
 INCLUDE = Path(__file__).resolve().parent.parent
 PROJECT = INCLUDE.parent
@@ -36,6 +39,7 @@ class Settings:
     anchor_slots: Path
     annex_b_xsd: Path
     sites: tuple[str, ...]
+    audit_bytes_a_day: int  # of extracts, on each site
     runbook: str  # where people read docs/runbook.md; empty: in the project
 
     @property
@@ -45,7 +49,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Settings as the environment states them."""
+        """Settings as the environment states them. Raises ConfigurationError."""
         var = Path(environment.get("SMKI_VAR") or PROJECT / "var")
         config = Path(environment.get("SMKI_CONFIG") or INCLUDE / "config")
         return cls(
@@ -56,5 +60,13 @@ class Settings:
             anchor_slots=Path(environment.get("SMKI_ANCHOR_SLOTS") or config / "anchor_slots.toml"),
             annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),
             sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
+            audit_bytes_a_day=_bytes(environment, "SMKI_AUDIT_BYTES_A_DAY", 20_000_000_000),
             runbook=environment.get("SMKI_RUNBOOK_URL", ""),
         )
+
+
+def _bytes(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isascii() or not text.isdigit():
+        raise ConfigurationError(name, f"it has to be a number of bytes in digits, not {text!r}.")
+    return int(text)

@@ -75,7 +75,7 @@ class Stack:
         with log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=self.environment | environment,
+                env=self.environment | dict(environment),
                 stdout=subprocess.PIPE if answers else out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from isal import isal_zlib
 
@@ -18,6 +18,7 @@ _BOMB_RATIO = 100  # Base64 of random bytes does not shrink below 0.7; a real ex
 _BOMB_FLOOR = 16 << 20  # bytes that any file may expand to
 _SMALL = 64 << 20  # bytes that a small file may expand to
 _HEADER = 1 << 16  # bytes of a header; RFC 1952 sets no limit, file names do
+_MAGIC = b"\x1f\x8b\x08"  # and the method, deflate
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 0x02, 0x04, 0x08, 0x10
 _RESERVED = 0xE0
 _FULL_FLUSH = b"\x00\x00\xff\xff"  # ends an empty stored block
@@ -28,18 +29,20 @@ TRAILER_BYTES = 8
 class GzipReader(io.RawIOBase):
     """The uncompressed bytes of a gzip stream, all of its members; each is checked against its trailer.
 
-    Zeros after a member are padding, as `gzip -d` has it. Raises DocumentRefusedError also for an expansion beyond
-    100 : 1.
+    What a member holds is given before its trailer is looked at, so that of a file with a wrong check sum nothing is
+    lost without a word. Zeros after a member are padding, as `gzip -d` has it. Raises DocumentRefusedError also for an
+    expansion beyond 100 : 1.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
         self._name = name
-        self._member = isal_zlib.decompressobj(wbits=31)
+        self._inflater: Any = None  # none: between two members
+        self._crc32 = self._length = 0  # of what the member has given
         self._input = b""
         self._taken = 0
         self._given = 0
-        self.members = 1  # begun so far
+        self.members = 0  # begun so far
         self.padding = 0  # bytes so far
 
     def readable(self) -> bool:
@@ -48,27 +51,22 @@ class GzipReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Fills `buffer` as far as the stream gives; 0 at the end."""
         while True:
-            if not self._input:
-                self._input = self._stream.read(_READ)
-                self._taken += len(self._input)
-            if self._member.eof:
-                if not self._input:
+            if self._inflater is None:
+                if not self._begin_member():
                     return 0
-                member = self._input.lstrip(b"\0")
-                self.padding += len(self._input) - len(member)
-                self._input = member
-                if not member:
-                    continue
-                self._member = isal_zlib.decompressobj(wbits=31)
-                self.members += 1
-            elif not self._input and not self._member.unconsumed_tail:
+            elif self._inflater.eof:
+                self._end_member()
+                continue
+            elif not self._input and not self._fill():
                 raise _cut_off(self._name)
             try:
-                data = self._member.decompress(self._input, len(buffer))
+                data = self._inflater.decompress(self._input, len(buffer))
             except _DEFLATE_ERROR as error:
                 raise _damaged(self._name, error) from error
-            self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            self._input = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
             if data:
+                self._crc32 = isal_zlib.crc32(data, self._crc32)
+                self._length += len(data)
                 self._given += len(data)
                 if self._given > _BOMB_FLOOR and self._given > _BOMB_RATIO * self._taken:
                     raise DocumentRefusedError(
@@ -76,6 +74,41 @@ class GzipReader(io.RawIOBase):
                     )
                 memoryview(buffer)[: len(data)] = data
                 return len(data)
+
+    def _begin_member(self) -> bool:
+        """Reads the header of the next member, if there is one."""
+        while self.members and (self._input or self._fill()):
+            member = self._input.lstrip(b"\0")
+            self.padding += len(self._input) - len(member)
+            self._input = member
+            if member:
+                break
+        if self.members and not self._input:
+            return False
+        while (header := _parse_header(self._input, self._name)) is None:
+            if not self._fill():
+                raise _cut_off(self._name)
+        self._input = self._input[header.length :]
+        self._inflater = isal_zlib.decompressobj(-15)
+        self._crc32 = self._length = 0
+        self.members += 1
+        return True
+
+    def _end_member(self) -> None:
+        while len(self._input) < TRAILER_BYTES:
+            if not self._fill():
+                raise _cut_off(self._name)
+        if struct.unpack_from("<II", self._input) != (self._crc32, self._length & 0xFFFFFFFF):
+            raise _damaged(self._name, "check sum and length are not those of their trailer")
+        self._input = self._input[TRAILER_BYTES:]
+        self._inflater = None
+
+    def _fill(self) -> bool:
+        """Reads more of the stream, if there is more."""
+        more = self._stream.read(_READ)
+        self._taken += len(more)
+        self._input += more
+        return bool(more)
 
 
 def read_gzip(stream: BinaryIO, name: str) -> BinaryIO:
@@ -95,26 +128,51 @@ class GzipHeader:
 def read_header(stream: BinaryIO, name: str) -> GzipHeader:
     """The header at the start of a file; the stream is left anywhere."""
     stream.seek(0)
-    head = stream.read(_HEADER)
-    if len(head) < 10 or not head.startswith(b"\x1f\x8b\x08"):
+    header = _parse_header(stream.read(_HEADER), name)
+    if header is None:
+        raise DocumentRefusedError(name, "its gzip header does not end.")
+    return header
+
+
+def _parse_header(head: bytes, name: str) -> GzipHeader | None:
+    """The header that `head` begins with; none while more bytes are needed to tell."""
+    if head[: len(_MAGIC)] != _MAGIC[: len(head)]:
         raise DocumentRefusedError(name, "it does not start with a gzip header.")
+    if len(head) < 10:
+        return None
     if head[3] & _RESERVED:
         raise DocumentRefusedError(
             name, "its gzip header has flags that RFC 1952 (2.3.1.2) reserves: readers refuse it."
         )
-    flags, modified_at = head[3], struct.unpack_from("<I", head, 4)[0]
-    position, file_name = 10, None
     try:
-        if flags & _FEXTRA:
-            position += 2 + struct.unpack_from("<H", head, position)[0]
-        if flags & _FNAME:
-            end = head.index(b"\0", position)
-            file_name, position = head[position:end].decode("latin-1"), end + 1
-        if flags & _FCOMMENT:
-            position = head.index(b"\0", position) + 1
+        position, file_name = _read_fields(head)
+        if head[3] & _FHCRC:
+            (check_sum,) = struct.unpack_from("<H", head, position)
+            if check_sum != zlib.crc32(head[:position]) & 0xFFFF:
+                raise _damaged(name, "the check sum of the header is wrong")
+            position += 2
     except (ValueError, struct.error):
-        raise DocumentRefusedError(name, "its gzip header does not end.") from None
-    return GzipHeader(position + (2 if flags & _FHCRC else 0), file_name, modified_at)
+        if len(head) >= _HEADER:
+            raise DocumentRefusedError(name, "its gzip header does not end.") from None
+        return None
+    return GzipHeader(position, file_name, struct.unpack_from("<I", head, 4)[0])
+
+
+def _read_fields(head: bytes) -> tuple[int, str | None]:
+    """Where a header's optional fields end, its check sum apart, and FNAME. Raises ValueError or struct.error where
+    they do not end in `head`.
+    """
+    flags, position, file_name = head[3], 10, None
+    if flags & _FEXTRA:
+        position += 2 + struct.unpack_from("<H", head, position)[0]
+    if flags & _FNAME:
+        end = head.index(b"\0", position)
+        file_name, position = head[position:end].decode("latin-1"), end + 1
+    if flags & _FCOMMENT:
+        position = head.index(b"\0", position) + 1
+    if position > len(head):
+        raise ValueError
+    return position, file_name
 
 
 def read_trailer(stream: BinaryIO) -> tuple[int, int]:
@@ -158,7 +216,7 @@ def inflate_segment(deflate: bytes, length: int, name: str) -> bytes:
     return xml
 
 
-def _damaged(name: str, error: Exception) -> DocumentRefusedError:
+def _damaged(name: str, error: object) -> DocumentRefusedError:
     return DocumentRefusedError(name, f"its compressed data are damaged ({error}).")
 
 

@@ -21,15 +21,21 @@ def elements(der: bytes, start: int = 0, end: int | None = None) -> Iterator[Ele
     """The elements that stand one after the other from `start` to `end`. Raises ValueError where they do not."""
     end = len(der) if end is None else end
     while start < end:
-        tag, content = der[start], start + 2
-        length = der[start + 1] if content <= end else 0x80
-        if length >= 0x80:
-            content += length & 0x7F
-            length = int.from_bytes(der[start + 2 : content]) if length != 0x80 else end  # of no stated length
-        if tag & 0x1F == 0x1F or content + length > end:
-            raise ValueError(f"byte {start} begins no DER that ends in time")
-        yield Element(tag, start, content, content + length)
-        start = content + length
+        content, after = bounds(der, start, end)
+        yield Element(der[start], start, content, after)
+        start = after
+
+
+def bounds(der: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the content of the element at `start` begins and ends. Raises ValueError where it is not over by `end`."""
+    content = start + 2
+    length = der[start + 1] if content <= end else 0x80
+    if length >= 0x80:
+        content += length & 0x7F
+        length = int.from_bytes(der[start + 2 : content]) if length != 0x80 else end  # of no stated length
+    if content + length > end or der[start] & 0x1F == 0x1F:
+        raise ValueError(f"byte {start} begins no DER that ends in time")
+    return content, content + length
 
 
 def contents(der: bytes, whole: Element, tag: int) -> list[Element]:

@@ -37,7 +37,17 @@ def audit(
     for name in site or project.settings.sites:
         try:
             login = audited_site_from_environment(name)
-            audits.append(audit_site(project.engine, login, project.guide, now, record=not dry_run))
+            audits.append(
+                audit_site(
+                    project.engine,
+                    project.store,
+                    login,
+                    project.guide,
+                    now,
+                    bytes_a_day=project.settings.audit_bytes_a_day,
+                    record=not dry_run,
+                )
+            )
         except SmkiError as error:  # the other sites are looked at all the same
             failures.append(error)
     mailer = Mailer.from_environment(os.environ)
@@ -67,7 +77,8 @@ def _open_findings(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
 def _print(audit: Audit) -> None:
     wrong = _open_findings(audit)
     out.print(
-        f"site {audit.site}: {audit.files} files, {audit.hashed} of them read back whole, {len(wrong)} findings",
+        f"site {audit.site}: {audit.files} files, {audit.hashed} of them read back whole, {audit.pages:,} pages of "
+        f"others, {len(wrong)} findings",
         style="bold",
         highlight=False,
     )
@@ -86,6 +97,7 @@ def _audit_facts(audit: Audit) -> dict[str, Any]:
         "site": audit.site,
         "files": audit.files,
         "read_back": audit.hashed,
+        "pages_read_back": audit.pages,
         "findings": [_finding_facts(finding, known) for finding, known in _open_findings(audit)],
         "closed": [
             _finding_facts(known.finding, known) for known in (audit.reconciled.closed if audit.reconciled else ())

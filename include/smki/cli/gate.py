@@ -21,6 +21,7 @@ from smki.cli.terminal import (
     show,
 )
 from smki.errors import PlanError
+from smki.gate.judging_process import begin_judging
 from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.report.page import render_report
@@ -74,12 +75,11 @@ def judge(
     project = open_project()
     obligation, day = _obligation_and_day(project.guide, file, kind, day, now)
     source = Source.of(project.engine, project.guide, project.settings)
-    with progress_bar("reading") as progress:
-        evidence = gather_evidence(source, obligation, day, file, now, workers, progress)
-    with err.status("judging …"):
-        from smki.gate.judging import judge as judge_evidence  # noqa: PLC0415  # takes seconds to load
-
-        judgement = judge_evidence(evidence, f"smki gate by {getpass.getuser()}", now)
+    with begin_judging() as judge_evidence:
+        with progress_bar("reading") as progress:
+            evidence = gather_evidence(source, obligation, day, file, now, workers, progress)
+        with err.status("judging …"):
+            judgement = judge_evidence(evidence, f"smki gate by {getpass.getuser()}", now)
     _report(judgement, None, report, as_json=as_json)
     raise typer.Exit({Verdict.PASS: 0, Verdict.HOLD: HELD, Verdict.FAIL: 1}[judgement.verdict])
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from smki.certificates.model import ListKind, Status
 from smki.errors import ObligationError
@@ -117,6 +118,24 @@ class CutOff:
         return next(earlier for earlier in _days(day, -1) if self.falls_on(earlier))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PublishTime:
+    """A time of day, on the day of a cut-off (UTC) or some days after it.
+
+    A time that the clocks of its zone skip counts as if they had not been put forward yet, one that they have twice is
+    the first of the two.
+    """
+
+    time: time
+    days_after: int = 0
+    zone: str = "UTC"  # as the IANA names it
+
+    def at(self, day: date) -> datetime:
+        """That of the day of a cut-off (UTC)."""
+        due = datetime.combine(day + timedelta(days=self.days_after), self.time)
+        return due.replace(tzinfo=UTC if self.zone == "UTC" else ZoneInfo(self.zone)).astimezone(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """One thing that has to be on the servers by a time."""
@@ -128,7 +147,7 @@ class Obligation:
     kind: Kind
     file: str  # name; with {date} where there is a file for each cut-off
     cut_off: CutOff
-    publish_by_delay: timedelta  # from cut-off to publish-by
+    publish_time: PublishTime  # of publish-by
     warning_lead: timedelta  # before publish-by, when a file that is not there yet is worth a warning
     folder: str  # on the server
     owner: str  # who answers for it
@@ -162,7 +181,7 @@ class Obligation:
 
     def publish_by(self, day: date) -> datetime:
         """When that day's file has to be on the server (UTC)."""
-        return self.cut_off.at(day) + self.publish_by_delay
+        return self.publish_time.at(day)
 
     def warn_at(self, day: date) -> datetime:
         """When that day's file is worth a warning if it is not on the server yet (UTC)."""

@@ -8,7 +8,8 @@
 * A delta's `keep_days` are at least the 7 of Appendix O 2.3.3 (b).
 * Extracts have the same time of day: a full extract is the state at the end of a delta's window.
 * One daily run makes sure of all files that a DAG replaces in place, so these have one cut-off.
-* A warning comes before publish-by and after the cut-off. Owner and contact are [operator]'s unless an obligation has
+* Publish-by is a time of day in UTC or a named time zone. A warning comes before publish-by and after the cut-off, also
+  when the clocks of that zone have been put forward. Owner and contact are [operator]'s unless an obligation has
   its own.
 * Where several CAs issue a revocation list of a kind, each has a section, which states its issuer.
 * What is refused is named with line, obligation and key; so are two obligations with one file.
@@ -19,9 +20,10 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, assert_never
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -46,6 +48,7 @@ from smki.obligations.catalogue import (
     KeepNewest,
     Kind,
     Obligation,
+    PublishTime,
     RevocationList,
     UserGuide,
     is_recovery_start,
@@ -55,11 +58,12 @@ from smki.toml_files import rule_of, wrong
 _FILE_NAME = "user_guide.toml"
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) (\*|[0-9]{1,2}) \* (\*|[A-Z]{3})")
-_PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})")
+_PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})(?: ([A-Za-z0-9_+/-]+))?")
 _LEAD = re.compile(r"([0-9]{2}):([0-9]{2})")
 _FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
 _INHERITED = ("owner", "contact", "warning")  # of [operator], where an obligation has none of its own
 _MOST_KEPT = 366
+_A_YEAR = date(2026, 1, 1)  # the first day of any one
 _NO_NAME = b"\x30\0"  # an empty Name, DER
 _LONGEST_WARNING_HOURS = 366 * 24  # a list is issued at least yearly
 
@@ -94,6 +98,12 @@ def _read_lead(stated: object) -> timedelta:
     return lead
 
 
+def _least_delay(publish_time: PublishTime, cut_off: CutOff) -> timedelta:
+    """From a cut-off to publish-by, on the day of the year on which that is shortest."""
+    days = [_A_YEAR + timedelta(days=number) for number in range(1 if publish_time.zone == "UTC" else 366)]
+    return min(publish_time.at(day) - cut_off.at(day) for day in days)
+
+
 Text = Annotated[str, Field(min_length=1)]
 Lead = Annotated[timedelta, BeforeValidator(_read_lead)]
 
@@ -111,28 +121,29 @@ class _Section(BaseModel):
     owner: Text
     contact: Text
     cut_off: Annotated[CutOff, BeforeValidator(_read_cut_off)]
-    publish_by: timedelta  # from the cut-off
+    publish_by: PublishTime
     warning: Lead
 
     @field_validator("publish_by", mode="before")
     @classmethod
-    def _read_publish_by(cls, stated: object, info: ValidationInfo) -> timedelta:
+    def _read_publish_by(cls, stated: object, info: ValidationInfo) -> PublishTime:
         due = _PUBLISH_BY.fullmatch(_text(stated))
         if not due or int(due[2]) > 23 or int(due[3]) > 59:
-            raise wrong(f"{stated!r} is neither `HH:MM` nor `+1 HH:MM`.")
-        delay = timedelta(days=int(due[1] or 0), hours=int(due[2]), minutes=int(due[3]))
-        if (cut_off := info.data.get("cut_off")) is None:
-            return delay  # what is wrong with the cut-off is said already
-        delay -= timedelta(hours=cut_off.time.hour, minutes=cut_off.time.minute)
-        if delay <= timedelta():
+            raise wrong(f"{stated!r} is neither `HH:MM` nor `+1 HH:MM`, nor one of them with a time zone.")
+        publish_time = PublishTime(time(int(due[2]), int(due[3])), int(due[1] or 0), due[4] or "UTC")
+        try:
+            ZoneInfo(publish_time.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise wrong(f"{publish_time.zone!r} is no time zone such as Europe/London.") from None
+        if (cut_off := info.data.get("cut_off")) is not None and _least_delay(publish_time, cut_off) <= timedelta():
             raise wrong(f"{stated} does not come after the cut-off {cut_off.time:%H:%M}.")
-        return delay
+        return publish_time
 
     @field_validator("warning")
     @classmethod
     def _check_warning(cls, lead: timedelta, info: ValidationInfo) -> timedelta:
-        delay = info.data.get("publish_by")
-        if delay is not None and lead >= delay:
+        cut_off, publish_time = info.data.get("cut_off"), info.data.get("publish_by")
+        if cut_off is not None and publish_time is not None and lead >= _least_delay(publish_time, cut_off):
             raise wrong(f"a warning {lead} before publish-by is not after the cut-off.")
         return lead
 
@@ -307,7 +318,7 @@ def _read_obligation(name: str, section: object, inherited: dict[str, Any]) -> O
         kind=read.record_kind(),
         file=read.file,
         cut_off=read.cut_off,
-        publish_by_delay=read.publish_by,
+        publish_time=read.publish_by,
         warning_lead=read.warning,
         folder=read.folder,
         owner=read.owner,

@@ -38,6 +38,11 @@ class Publication:
     published_at: datetime  # UTC
     ended_at: datetime | None = None  # UTC; when its file was replaced or removed
     end_reason: str | None = None
+    copied_bytes: int = 0  # that the server copied from another file; the rest was sent
+
+    @property
+    def sent_bytes(self) -> int:
+        return self.artefact.bytes - self.copied_bytes
 
     @property
     def name(self) -> str:

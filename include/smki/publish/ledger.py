@@ -12,14 +12,20 @@
   the rename and the record is resolved by looking: the file on the server has the hash of a recorded artefact.
 * A published file that the server has lost is put there again with the same content; if only its compression differs,
   the ledger's record moves to the artefact that stands there now.
+* A name that is published for the first time gets what it can by copies on the server (`copying`). What is put there
+  again is sent as a whole; so is what takes the place of a file that the server copied wrongly, as long as that stands
+  there as its publication left it. One that was changed since is evidence, and stays.
 """
 
 import logging
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
+import numpy as np
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -30,6 +36,8 @@ from smki.errors import PublicationRefusedError, RepositoryBusyError
 from smki.gate.ledger import check_cleared
 from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
+from smki.publish.copying import find_copy_source
+from smki.publish.readings import PageReading, find_reading, record_reading
 from smki.publish.recipe import Follows, KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
 from smki.repository.database import LOCK_WAIT_MIN, reading, session
@@ -88,11 +96,17 @@ def publish_artefact(
             check_cleared(connection, artefact.name, artefact.sha256)
             record_artefact(connection, artefact)
             known = replace(_known_files(connection, artefact), follows=follows)
+            source = None
+            if move is Move.PUBLISH:
+                source = find_copy_source(connection, list_publications(connection, site.name), artefact, content)
+            elif move is Move.ALREADY_PUBLISHED:
+                known = replace(known, copied=_copied(connection, history[-1]))
         log.info("publication begins site=%s name=%s ledger=%s", site.name, artefact.name, move)
         if move in (Move.SUPERSEDED, Move.REMOVED):
             return history[-1]
         with open_sftp(site) as sftp:
-            published = publish_file(sftp, content, artefact.name, site.folder, artefact.sha256, progress, known)
+            final = posixpath.join(site.folder, artefact.name)
+            published = publish_file(sftp, content, final, artefact.sha256, progress, known, source)
         if move is Move.ALREADY_PUBLISHED:
             if published.already_there:
                 return history[-1]
@@ -157,11 +171,14 @@ def record_publication(connection: Connection, site: str, name: str, published: 
     again. Raises PublicationRefusedError when the ledger has other content under a name that is written once.
     """
     artefact = connection.execute(
-        select(artefact_table.c.id, artefact_table.c.content_digest, artefact_table.c.version).where(
-            artefact_table.c.name == name, artefact_table.c.sha256 == published.sha256
-        )
+        select(artefact_table).where(artefact_table.c.name == name, artefact_table.c.sha256 == published.sha256)
     ).one()
-    values = {"artefact_id": artefact.id, "path": published.path, "run": run}
+    values = {
+        "artefact_id": artefact.id,
+        "path": published.path,
+        "run": run,
+        "copied_bytes": published.copied,
+    }
     current = find_publication(connection, site, name)
     if current is not None and current.artefact.content_digest == artefact.content_digest:
         connection.execute(
@@ -173,9 +190,33 @@ def record_publication(connection: Connection, site: str, name: str, published: 
                 raise _refused(site, name)
             end_publication(connection, site, name, run, "replaced")
         connection.execute(insert(publication_table).values(site=site, name=name, **values))
-    log.info("publication recorded site=%s name=%s sha256=%s run=%s", site, name, published.sha256, run)
     (publication,) = _publications(connection, *_offered(site, name))
+    if artefact.manifest:
+        record_reading(connection, site, name, _read_by_publisher(publication, published))
+    log.info(
+        "publication recorded site=%s name=%s sha256=%s bytes_sent=%d bytes_copied=%d run=%s",
+        site,
+        name,
+        published.sha256,
+        publication.sent_bytes,
+        publication.copied_bytes,
+        run,
+    )
     return publication
+
+
+def _read_by_publisher(publication: Publication, published: PublishedFile) -> PageReading:
+    """What publishing a file says of its pages."""
+    return PageReading(
+        bytes=published.bytes,
+        modified_at=datetime.fromtimestamp(published.modified_at, UTC),
+        as_published=True,
+        since=publication.published_at,
+        unread=np.array(published.unread, np.intp),
+        wrong=(),
+        again=0,
+        read_at=publication.published_at,
+    )
 
 
 def end_publication(connection: Connection, site: str, name: str, run: str, reason: str) -> None:
@@ -228,6 +269,7 @@ def _publications(connection: Connection, *conditions: ColumnElement[bool]) -> l
             ledger.published_at,
             ledger.ended_at,
             ledger.end_reason,
+            ledger.copied_bytes,
             *(artefacts[field.name] for field in fields(Artefact)),
         )
         .join_from(publication_table, artefact_table)
@@ -246,6 +288,7 @@ def _publication(row: RowMapping) -> Publication:
         published_at=row["published_at"],
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],
+        copied_bytes=row["copied_bytes"],
     )
 
 
@@ -263,6 +306,14 @@ def _known_files(connection: Connection, offered: Artefact) -> KnownFiles:
     equal = {row.sha256 for row in rows if row.content_digest == offered.content_digest}
     older = {row.sha256 for row in rows if None not in (row.version, offered.version) and row.version < offered.version}
     return KnownFiles(equal, older - equal)
+
+
+def _copied(connection: Connection, publication: Publication) -> tuple[int, int] | None:
+    """Size and time (s) of a file that the server copied in part, if it was last seen as publishing left it."""
+    reading = find_reading(connection, publication.site, publication.name)
+    if not publication.copied_bytes or reading is None or not reading.as_published:
+        return None
+    return reading.bytes, int(reading.modified_at.timestamp())
 
 
 def _refused(site: str, name: str) -> PublicationRefusedError:

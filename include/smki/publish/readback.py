@@ -4,14 +4,16 @@ SFTP has no hash on the server's side that OpenSSH knows, so the bytes come back
 """
 
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from paramiko import Message, SFTPClient, SFTPFile
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTP_EOF
 
-from smki.publish.wire import CHUNK, Request, RequestRefusedError, Wire, read_request
+from smki.publish.ranges import Range, pieces
+from smki.publish.wire import CHUNK, Request, RequestRefusedError, Wire, read_request, text_field
 
 
 def remote_sha256(sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = lambda: None) -> str:
@@ -26,38 +28,39 @@ def remote_sha256(sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = 
         on_the_way()
 
     with sftp.open(path, "rb") as remote:
-        read_range(sftp, remote, 0, remote.stat().st_size or 0, consume)
+        read_ranges(sftp, remote, [Range(0, remote.stat().st_size or 0)], consume)
     return digest.hexdigest()
 
 
-def read_range(
-    sftp: SFTPClient, remote: SFTPFile, start: int, end: int, consume: Callable[[memoryview], object]
+def read_ranges(
+    sftp: SFTPClient, remote: SFTPFile, ranges: Sequence[Range], consume: Callable[[memoryview], object]
 ) -> None:
-    """Hands the bytes from `start` to `end` to `consume`, in order, whatever the order and the sizes of the answers."""
+    """Hands the bytes of ascending ranges to `consume`, in order, whatever the order and the sizes of the answers."""
     handle = handle_of(remote)
-    asked = consumed = start
+    asked = pieces(ranges, CHUNK)
     left_out: list[Request] = []  # the rest of what an answer gave only a part of
     early: dict[int, memoryview] = {}  # offset → bytes that came before their turn
+    turns = deque(one for one in ranges if one.length)
+    turn = turns[0].start if turns else 0  # offset of the bytes that are consumed next
 
     def next_request() -> Request | None:
-        nonlocal asked
         if left_out:
             return left_out.pop()
-        if asked >= end:
-            return None
-        request = read_request(handle, asked, min(CHUNK, end - asked))
-        asked += request.length
-        return request
+        piece = next(asked, None)
+        return piece and read_request(handle, piece.start, piece.length)
 
     def answered(request: Request, fields: memoryview) -> None:
-        nonlocal consumed
+        nonlocal turn
         data = fields[4:]  # after the length of the string
         if len(data) < request.length:
             left_out.append(read_request(handle, request.offset + len(data), request.length - len(data)))
         early[request.offset] = data
-        while (turn := early.pop(consumed, None)) is not None:
-            consume(turn)
-            consumed += len(turn)
+        while (here := early.pop(turn, None)) is not None:
+            consume(here)
+            turn += len(here)
+            if turn == turns[0].end:
+                turns.popleft()
+                turn = turns[0].start if turns else 0
 
     Wire(sftp).exchange(next_request, answered)
 
@@ -84,12 +87,12 @@ def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:
     """
     wire, found = Wire(sftp), list[RemoteEntry]()
     try:
-        handle = Message(wire.ask(CMD_OPENDIR, folder)).get_binary()
+        handle = Message(wire.ask(CMD_OPENDIR, text_field(folder))).get_binary()
     except RequestRefusedError as refused:
         raise OSError(refused.errno, refused.strerror) from refused  # of the subclass that the number has
     try:
         while True:
-            answer = Message(wire.ask(CMD_READDIR, handle))
+            answer = Message(wire.ask(CMD_READDIR, text_field(handle)))
             for _ in range(answer.get_int()):
                 entry = _read_entry(answer)
                 if entry.name not in (".", ".."):
@@ -97,7 +100,7 @@ def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:
     except RequestRefusedError as refused:
         if refused.code != SFTP_EOF:
             raise
-    wire.ask(CMD_CLOSE, handle)
+    wire.ask(CMD_CLOSE, text_field(handle))
     return found
 
 

@@ -28,6 +28,8 @@ WINDOW = 64  # requests in flight: 2 MB, so 100 MB/s at a round trip of 20 ms
 # fro for every request.
 _REFILL = WINDOW * 3 // 4
 
+COPY_DATA = "copy-data"  # the extension by which a server copies ranges of its files
+
 # All that a channel's window can hold: taking a part of paramiko's buffer moves the rest of it.
 _RECEIVE_BYTES = 1 << 22
 
@@ -43,7 +45,7 @@ class Request:
 
     kind: int
     offset: int
-    length: int  # bytes that it writes or asks for
+    length: int  # bytes that it writes, asks for or has copied
     fields: bytes
 
 
@@ -71,6 +73,13 @@ def write_request(handle: bytes, offset: int, data: bytes) -> Request:
 def read_request(handle: bytes, offset: int, length: int) -> Request:
     """Request for `length` bytes from `offset`; the answer may hold fewer."""
     return Request(CMD_READ, offset, length, text_field(handle) + struct.pack(">QI", offset, length))
+
+
+def copy_request(source: bytes, source_offset: int, length: int, target: bytes, offset: int) -> Request:
+    """Request that the server copies bytes between two open files (OpenSSH's PROTOCOL, section 4.10)."""
+    read = text_field(source) + struct.pack(">QQ", source_offset, length)
+    fields = text_field(COPY_DATA) + read + text_field(target) + struct.pack(">Q", offset)
+    return Request(CMD_EXTENDED, offset, length, fields)
 
 
 class Wire:
@@ -106,12 +115,12 @@ class Wire:
 
     def extended(self, name: str, *arguments: str | bytes) -> bytes:
         """Fields of the answer to one request of an extension. Raises RequestRefusedError."""
-        return self.ask(CMD_EXTENDED, name, *arguments)
+        return self.ask(CMD_EXTENDED, b"".join(map(text_field, (name, *arguments))))
 
-    def ask(self, kind: int, *arguments: str | bytes) -> bytes:
-        """Fields of the answer to one request whose arguments are strings. Raises RequestRefusedError."""
+    def ask(self, kind: int, fields: bytes) -> bytes:
+        """Fields of the answer to one request. Raises RequestRefusedError."""
         answers: list[bytes] = []
-        requests = iter((Request(kind, 0, 0, b"".join(map(text_field, arguments))),))
+        requests = iter((Request(kind, 0, 0, fields),))
         self.exchange(lambda: next(requests, None), lambda _, answer: answers.append(bytes(answer)))
         return answers[0]
 

@@ -4,9 +4,11 @@
   signed by a lodged authority; its class is that of the root that it chains to, whatever its name says.
 * Every other certificate is lodged when its signature verifies under a lodged authority that has its issuer's Name
   (RFC 5280, 6.1.3). Several keys may sign under one Name: the key identifier says which, or else the signature does.
+* An Organisation Certificate is signed by an authority of class OCA, a Device Certificate by one of class DCA.
 * A signature stays true when its authority expires or is revoked, so the status of an authority is not asked.
 * Where an issuer's certificate cannot be had, the operator states its Name, class and reason. What names it as issuer
   is then lodged unchecked, unless it names the key of a lodged authority; the gate's report says so for ever.
+* A class that was stated wrongly is stated anew, as long as nothing has been lodged by it.
 """
 
 from collections import Counter, defaultdict
@@ -16,17 +18,21 @@ from datetime import datetime
 from hashlib import sha256
 
 from asn1crypto import x509
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from smki.certificates.model import CertificateClass, CertificateFields
 from smki.certificates.names import comparable_name, name_in_words
 from smki.certificates.signatures import PublicKey, public_key, signature_verifies
-from smki.errors import CertificateRefusedError, UnknownIssuerError
+from smki.errors import CertificateRefusedError, StatementRefusedError, UnknownIssuerError
 from smki.repository.database import reading, writing
-from smki.repository.tables import certificate, trusted_root, unchecked_issuer
+from smki.repository.tables import certificate, issuer, trusted_root, unchecked_issuer
 
 AUTHORITY_CLASSES = (CertificateClass.OCA, CertificateClass.DCA)
+_SIGNED_BY = {
+    CertificateClass.ORGANISATION: CertificateClass.OCA,
+    CertificateClass.DEVICE: CertificateClass.DCA,
+}
 _MOST_REMEMBERED = 10_000  # issuers; real repositories have a handful, hostile files as many as records
 
 
@@ -69,7 +75,7 @@ class Authorities:
     unchecked: dict[bytes, CertificateClass]  # by comparable Name
     lodged: dict[bytes, list[LodgedAuthority]] = field(default_factory=lambda: defaultdict(list))  # by comparable Name
     _added: set[bytes] = field(default_factory=set)  # SHA-256 of what is lodged
-    _issuers: dict[tuple[bytes, bytes | None], "Issuer"] = field(default_factory=dict)
+    _issuers: dict[tuple[bytes, bytes | None, CertificateClass | None], "Issuer"] = field(default_factory=dict)
 
     def add(self, der: bytes, certificate_class: CertificateClass) -> bool:
         """Takes a lodged CA certificate; whether it was not there yet."""
@@ -84,16 +90,23 @@ class Authorities:
 
     def issuer_of(self, fields: CertificateFields) -> "Issuer":
         """What is known of a certificate's issuer."""
-        key = fields.issuer, fields.issuer_key
+        key = fields.issuer, fields.issuer_key, fields.certificate_class
         if key not in self._issuers:
             if len(self._issuers) >= _MOST_REMEMBERED:
                 self._issuers.clear()
-            name = comparable_name(fields.issuer)
-            of_name = self.lodged.get(name, [])
-            of_key = [one for one in of_name if fields.issuer_key and one.key_identifier == fields.issuer_key]
-            unchecked = None if of_key else self.unchecked.get(name)
-            self._issuers[key] = Issuer(fields.issuer, tuple(of_key or of_name), unchecked)
+            self._issuers[key] = self._find_issuer(*key)
         return self._issuers[key]
+
+    def _find_issuer(self, name: bytes, issuer_key: bytes | None, of_class: CertificateClass | None) -> "Issuer":
+        of_name = self.lodged.get(comparable_name(name), [])
+        of_key = [one for one in of_name if issuer_key and one.key_identifier == issuer_key]
+        unchecked = None if of_key else self.unchecked.get(comparable_name(name))
+        if of_class is None:
+            return Issuer(name, tuple(of_key or of_name), unchecked)
+        signer = _SIGNED_BY[of_class]
+        candidates = tuple(one for one in of_key or of_name if one.certificate_class is signer)
+        is_other = bool(of_name or unchecked) and not candidates and unchecked is not signer
+        return Issuer(name, candidates, unchecked if unchecked is signer else None, of_class if is_other else None)
 
     def class_of(self, der: bytes, fields: CertificateFields, *, unchecked: bool) -> CertificateClass:
         """The class of an authority (DER) that may be lodged; `unchecked`: also where its issuer cannot be had.
@@ -135,6 +148,7 @@ class Issuer:
     name: bytes  # DER
     candidates: tuple[LodgedAuthority, ...]  # those whose key may have signed
     unchecked: CertificateClass | None  # where it was stated that its certificate cannot be had
+    signs_no: CertificateClass | None = None  # where all that is known of it is of the other class: whom it cannot sign
 
     @property
     def is_known(self) -> bool:
@@ -148,6 +162,13 @@ class Issuer:
     def refusal(self) -> CertificateRefusedError:
         """Why what it does not admit is refused."""
         name = name_in_words(self.name)
+        if self.signs_no is not None:
+            return CertificateRefusedError(
+                "certificate",
+                f"its class is {self.signs_no}, which an authority of class {_SIGNED_BY[self.signs_no]} signs, and its "
+                f"issuer {name} is none.",
+                next_step="see `smki authority list`: state a class anew that is wrong there, and lodge this again.",
+            )
         if not self.candidates:
             return UnknownIssuerError(
                 "certificate",
@@ -197,27 +218,54 @@ def issuer_faults(engine: Engine, issuers: Mapping[bytes, int]) -> tuple[list[st
 
 
 def trust_roots(engine: Engine, roots: Sequence[TrustedRoot]) -> int:
-    """States trusted roots; returns how many were not yet. Raises RepositoryUnavailableError."""
-    rows = [{"sha256": root.sha256, "class": root.certificate_class} for root in roots]
-    with writing(engine) as connection:
-        stated = insert(trusted_root).values(rows).on_conflict_do_nothing().returning(trusted_root.c.sha256)
-        return len(connection.execute(stated).all())
+    """States trusted roots; returns how many were not stated so yet.
+
+    Raises StatementRefusedError where one is lodged by another class, RepositoryUnavailableError.
+    """
+    columns = certificate.c
+    lodged = exists().where(columns["class"].in_(AUTHORITY_CLASSES), func.sha256(columns.body) == trusted_root.c.sha256)
+    rows = {root.sha256: {"sha256": root.sha256, "class": root.certificate_class} for root in roots}
+    return _state(engine, trusted_root.c.sha256, rows, lodged)
 
 
 def state_unchecked_issuers(engine: Engine, issuers: Sequence[UncheckedIssuer]) -> int:
-    """States issuers that cannot be had; returns how many were not yet. Raises RepositoryUnavailableError."""
-    rows = [
-        {
-            "comparable": comparable_name(one.name),
+    """States issuers that cannot be had; returns how many were not stated so yet.
+
+    Raises StatementRefusedError where something is lodged under one by another class, RepositoryUnavailableError.
+    """
+    lodged = exists().where(
+        issuer.c.comparable == unchecked_issuer.c.comparable, issuer.c.id == certificate.c.issuer_id
+    )
+    rows = {
+        (comparable := comparable_name(one.name)): {
+            "comparable": comparable,
             "name": one.name,
             "class": one.certificate_class,
             "reason": one.reason,
         }
         for one in issuers
-    ]
+    }
+    return _state(engine, unchecked_issuer.c.comparable, rows, lodged)
+
+
+def _state(
+    engine: Engine, key: Column[bytes], rows: Mapping[bytes, Mapping[str, object]], lodged: ColumnElement[bool]
+) -> int:
+    """Puts statements, by their key, into its table; one of another class in the place of what is not used."""
+    table = key.table
+    offered = insert(table).values(list(rows.values()))
+    replaced = offered.on_conflict_do_update(
+        index_elements=[key],
+        set_={column.name: offered.excluded[column.name] for column in table.c} | {"stated_at": func.clock_timestamp()},
+        where=(table.c["class"] != offered.excluded["class"]) & ~lodged,
+    )
     with writing(engine) as connection:
-        stated = insert(unchecked_issuer).values(rows).on_conflict_do_nothing().returning(unchecked_issuer.c.name)
-        return len(connection.execute(stated).all())
+        stated = connection.execute(replaced.returning(key)).all()
+        for row in connection.execute(select(table).where(key.in_(rows))).mappings():
+            if row["class"] != rows[row[key.name]]["class"]:
+                what = name_in_words(row["name"]) if "name" in row else f"SHA-256 {row['sha256'].hex()}"
+                raise StatementRefusedError(what, f"certificates are lodged by it as one of class {row['class']}.")
+    return len(stated)
 
 
 def list_trusted_roots(engine: Engine) -> list[TrustedRoot]:

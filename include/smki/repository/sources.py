@@ -128,11 +128,12 @@ class _Reader:
 
     def _read_text(self, source: Source, origin: str, head: bytes, encoding: str) -> Iterator[Offer]:
         number = 0
-        stream = (
-            cast("Any", codecs.EncodedFile(cast("Any", source), "utf-8", encoding, "replace")) if encoding else source
-        )
-        for number, block in enumerate(read_blocks(stream), start=1):
+        whole = _UntilError(source)
+        stream = codecs.EncodedFile(cast("Any", whole), "utf-8", encoding, "replace") if encoding else whole
+        for number, block in enumerate(read_blocks(cast("Any", stream)), start=1):
             yield from self._offers_of_block(block, f"{origin}, block {number}")
+        if whole.error is not None:
+            raise whole.error
         if number:
             return
         if len(head) < _KEPT:
@@ -194,6 +195,21 @@ class _Reader:
             )
         else:
             yield Lodgement(der, origin, self.status, self.manufacturing)
+
+
+@dataclass(slots=True)
+class _UntilError:
+    """A source that ends where reading it fails, so that nothing that stands before is lost."""
+
+    source: Source
+    error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.source.read(size)
+        except (DocumentRefusedError, OSError) as error:
+            self.error = error
+            return b""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -196,6 +196,13 @@ publication = Table(
     Column("name", Text, nullable=False),
     Column("artefact_id", ForeignKey("artefact.id"), nullable=False),
     Column("path", Text, nullable=False, comment="on the server"),
+    Column(
+        "copied_bytes",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="that the server copied from another file; the rest was sent",
+    ),
     Column("run", Text, nullable=False),
     _when("first_published_at", nullable=False, server_default=_NOW, comment="lateness is judged by it"),
     _when("published_at", nullable=False, server_default=_NOW, comment="also when a lost file was put there again"),
@@ -203,6 +210,24 @@ publication = Table(
     Column("ended_by", Text, comment="who did it: an Airflow run or a command line"),
     Column("end_reason", Text, comment="replaced, or the retention rule"),
     Index("publication_offered_key", "site", "name", unique=True, postgresql_where=text("ended_at IS NULL")),
+)
+
+page_reading = Table(
+    "page_reading",
+    metadata,
+    Column("publication_id", ForeignKey("publication.id"), primary_key=True, autoincrement=False),
+    Column("bytes", BigInteger, nullable=False),
+    _when(
+        "modified_at",
+        nullable=False,
+        comment="as the server states it; with other bytes or another time nothing here holds",
+    ),
+    Column("as_published", Boolean, nullable=False, comment="bytes and time are those that publishing left"),
+    _when("since", nullable=False, comment="when it was published, or seen to have changed"),
+    Column("unread", LargeBinary, nullable=False, comment="pages that nobody has read since: a bit each"),
+    Column("wrong", ARRAY(Integer), nullable=False, comment="places of what was read and is wrong"),
+    Column("again", Integer, nullable=False, comment="page that is read next, where none is unread"),
+    _when("read_at", nullable=False, comment="when pages were read last"),
 )
 
 gate_run = Table(

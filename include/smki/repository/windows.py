@@ -207,8 +207,9 @@ _EXPIRE = text(
 )
 
 # Of each certificate that the window touches: its status before and after. The last event is the one with the highest
-# id: id and status in one number let one aggregate find both. The difference of two windows, where a comparison would
-# do, keeps the planner from the index on windows: it would be searched once a window for each certificate.
+# id: id and status in one number let one aggregate find both, and of earlier events the index has it first. The
+# difference of two windows, where a comparison would do, keeps the planner from the index on windows: it would be
+# searched once a window for each certificate.
 MOVED = """
 FROM (
   SELECT certificate_id, sha256, substr('PINER', (earlier.last % 8)::int, 1) AS before,
@@ -217,10 +218,11 @@ FROM (
     SELECT certificate_id, max(id * 8 + strpos('PINER', status)) AS last
     FROM status_event WHERE window_seq = {seq} GROUP BY certificate_id
   ) changed
-  CROSS JOIN LATERAL (
-    SELECT max(id * 8 + strpos('PINER', status)) AS last
+  LEFT JOIN LATERAL (
+    SELECT id * 8 + strpos('PINER', status) AS last
     FROM status_event WHERE certificate_id = changed.certificate_id AND window_seq - {seq} < 0
-  ) earlier
+    ORDER BY id DESC LIMIT 1
+  ) earlier ON true
   JOIN body_hash USING (certificate_id)
 ) moved
 """

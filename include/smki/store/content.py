@@ -1,6 +1,7 @@
 """What is published, wherever its bytes lie: an extract in pages, a small file as one object."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,9 @@ class Content(Protocol):
     def read(self, start: int, length: int) -> bytes:
         """A range, shorter only at the end. Raises MissingObjectError, StoreError."""
 
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        """Some ranges (start, length), one after the other. Raises MissingObjectError, StoreError."""
+
     def sha256(self) -> str:
         """Of the whole, hex. Raises MissingObjectError, StoreError."""
 
@@ -42,6 +46,9 @@ class SmallFile:
 
     def read(self, start: int, length: int) -> bytes:
         return self.content[start : start + length]
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        return b"".join(self.read(start, length) for start, length in ranges)
 
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()

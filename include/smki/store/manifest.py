@@ -89,11 +89,20 @@ class Manifest(_Facts):
         crc32 = isal_zlib.crc32_combine(crc32, isal_zlib.crc32(self.tail.xml), len(self.tail.xml))
         return FINAL_BLOCK + gzip_trailer(crc32, length + len(self.tail.xml))
 
+    @property
+    def opening(self) -> bytes:
+        """What stands before the pages."""
+        return self.header + self.head.deflate
+
+    @property
+    def closing(self) -> bytes:
+        """What stands behind them."""
+        return self.tail.deflate + self.end
+
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """(n + 1,) where each page begins in the file, and where the last one ends; bytes."""
-        start = len(self.header) + len(self.head.deflate)
-        return start + np.concatenate([[0], np.cumsum(self.pages["deflate_bytes"], dtype=np.int64)])
+        return len(self.opening) + np.concatenate([[0], np.cumsum(self.pages["deflate_bytes"], dtype=np.int64)])
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -103,7 +112,7 @@ class Manifest(_Facts):
     @property
     def size(self) -> int:
         """Of the .gz, bytes."""
-        return int(self.offsets[-1]) + len(self.tail.deflate) + len(self.end)
+        return int(self.offsets[-1]) + len(self.closing)
 
     @property
     def records(self) -> int:

@@ -34,9 +34,9 @@ class PagedFile(ABC):
         self.units = [_NONE, *units]  # places of pages that are checked together; the first has none: the frame
 
     @staticmethod
-    def stored(store: Store, manifest: Manifest) -> "PagedFile":
+    def stored(store: Store, manifest: Manifest) -> "StoredFile":
         """Its pages lie in the store's segments; a unit is a segment's pages."""
-        return _InStore(store, manifest)
+        return StoredFile(store, manifest)
 
     @staticmethod
     def on_disk(file: Path, manifest: Manifest) -> "PagedFile":
@@ -83,13 +83,15 @@ class PagedFile(ABC):
         write_manifest(file, self.manifest)
 
 
-class _InStore(PagedFile):
+class StoredFile(PagedFile):
+    """Its pages lie in the store's segments; a unit is a segment's pages."""
+
     def __init__(self, store: Store, manifest: Manifest) -> None:
         segment = manifest.pages["segment"]
         order = np.argsort(segment, kind="stable")
         bounds = np.searchsorted(segment[order], np.arange(len(manifest.segments) + 1))
         super().__init__(manifest, [order[start:end] for start, end in pairwise(bounds)])
-        self._store, self._keys = store, [f"segments/{sha256}" for sha256 in manifest.segments]
+        self.store, self._keys = store, [f"segments/{sha256}" for sha256 in manifest.segments]
 
     @property
     def name(self) -> str:
@@ -105,7 +107,7 @@ class _InStore(PagedFile):
         for segment in np.unique(segments).tolist():
             of_segment = places[segments == segment]
             starts, lengths = self._runs(of_segment)
-            contents = self._store.get_ranges(self._keys[segment], starts, lengths)
+            contents = self.store.get_ranges(self._keys[segment], starts, lengths)
             sizes = self.manifest.pages["deflate_bytes"][of_segment].tolist()
             content, start = b"".join(contents), 0
             for place, size in zip(of_segment.tolist(), sizes, strict=True):
@@ -115,30 +117,44 @@ class _InStore(PagedFile):
         return [parts[place] for place in places.tolist()]
 
     def read(self, start: int, length: int) -> bytes:
-        manifest, end = self.manifest, min(start + length, self.size)
-        offsets = manifest.offsets
+        return self.read_ranges([(start, length)])
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        """Some ranges (start, length) of the file, one after the other. Raises MissingObjectError, StoreError."""
+        offsets = self.manifest.offsets
+        starts = np.array([start for start, _ in ranges], np.int64)
+        ends = np.minimum(starts + [length for _, length in ranges], self.size)
+        firsts = np.maximum(np.searchsorted(offsets, starts, "right") - 1, 0).tolist()
+        lasts = np.searchsorted(offsets[:-1], ends, "left").tolist()
+        spans = [np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)]
+        places = np.unique(np.concatenate([_NONE, *spans]))
+        pages = dict(zip(places.tolist(), self.read_pages(places), strict=True))
+        return b"".join(
+            self._cut(start, end, b"".join(pages[place] for place in span.tolist()), span)
+            for start, end, span in zip(starts.tolist(), ends.tolist(), spans, strict=True)
+        )
+
+    def _cut(self, start: int, end: int, content: bytes, span: NDArray[np.intp]) -> bytes:
+        """The bytes of a range; `content` is that of the pages that it touches, whose places `span` has."""
+        first, last = int(self.manifest.offsets[0]), int(self.manifest.offsets[-1])
         parts = []
-        opening, closing = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
-        if start < len(opening):
-            parts.append(opening[start:end])
-        first = max(0, int(np.searchsorted(offsets, start, "right")) - 1)
-        last = int(np.searchsorted(offsets[:-1], end, "left"))
-        if first < last and end > offsets[0]:
-            content = b"".join(self.read_pages(np.arange(first, last)))
-            begin = max(start, int(offsets[first]))
-            parts.append(content[begin - int(offsets[first]) : max(0, end - int(offsets[first]))])
-        if end > offsets[-1]:
-            parts.append(closing[max(0, start - int(offsets[-1])) : end - int(offsets[-1])])
+        if start < first:
+            parts.append(self.manifest.opening[start:end])
+        if len(span):
+            begin = int(self.manifest.offsets[span[0]])
+            parts.append(content[max(0, start - begin) : max(0, end - begin)])
+        if end > last:
+            parts.append(self.manifest.closing[max(0, start - last) : end - last])
         return b"".join(parts)
 
     def chunks(self) -> Iterator[bytes]:
         manifest = self.manifest
-        yield manifest.header + manifest.head.deflate
+        yield manifest.opening
         starts = np.arange(int(manifest.offsets[0]), int(manifest.offsets[-1]), _AT_ONCE)
         for first, last in pairwise([*np.searchsorted(manifest.offsets, starts).tolist(), len(manifest.pages)]):
             if first < last:
                 yield b"".join(self.read_pages(np.arange(first, last)))
-        yield manifest.tail.deflate + manifest.end
+        yield manifest.closing
 
     def open(self) -> BinaryIO:
         return cast("BinaryIO", io.BufferedReader(_Stream(self), _AT_ONCE))

@@ -10,6 +10,8 @@
 | truncated | shorter than what was published, and as far as its first bytes tell, ours |
 | unreadable | published, and a Party may not read it |
 | altered | not the bytes that were published |
+| miscopied | ours, and the server did not copy into it what it was told to copy |
+| unread | nobody has read pages of it back for a day |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
 | chain broken | from the newest full extract a Party cannot get to today |
@@ -25,7 +27,7 @@ is no finding: how late it was stays with its publication.
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -33,12 +35,14 @@ from smki.gate.ledger import GateRun
 from smki.kinds.revocation.lodging import LodgedList
 from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
+from smki.publish.readings import PageReading
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.facts import Clocks
 from smki.watch.states import DueStatus, State, span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
-_SHOWN_DAYS = 7
+_SHOWN = 7  # days or pages that a rule names
+_READ_WITHIN = timedelta(days=1)
 _CLOCKS_APART = timedelta(minutes=1)
 
 
@@ -52,6 +56,8 @@ class Kind(StrEnum):
     EARLY = "early"
     TRUNCATED = "truncated"
     ALTERED = "altered"
+    MISCOPIED = "miscopied"
+    UNREAD = "unread"
     UNREADABLE = "unreadable"
     UNEXPECTED = "unexpected"
     EXPIRED = "expired"
@@ -78,6 +84,8 @@ _NEXT_STEP = {
     Kind.LOST: "find out who took it away, then have it published again: the same content is put there.",
     Kind.TRUNCATED: "move it away by hand, then have it published again: the same content is put there.",
     Kind.ALTERED: "find out who changed it; move it away by hand and keep it, then have it published again.",
+    Kind.MISCOPIED: "clear its task `publish`: the file is sent as a whole and takes the place of the wrong one.",
+    Kind.UNREAD: "see whether the auditor's looks end in time; give it more bytes a day: SMKI_AUDIT_BYTES_A_DAY.",
     Kind.UNREADABLE: "have the server's operator give everybody the right to read it (mode 644), and its folder (755).",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
@@ -123,6 +131,7 @@ class Sight:
     unequal_anchors: str = ""  # how the regions' files differ where they may not
     unreadable: frozenset[str] = frozenset()  # paths of files that the Party's account may not open
     foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
+    pages: Mapping[str, PageReading] = field(default_factory=dict)  # path → what is known of its pages as it stands
 
 
 def find_wrong(
@@ -236,11 +245,11 @@ def _wrong_files(
         elif file.path in sight.unreadable:
             rule = "a Party's account may not open it, so for Parties it is not there."
             yield Finding(Kind.UNREADABLE, sight.site, name, rule, *_about(publication))
-        elif finding := _damaged(sight, file, publication):
+        elif finding := _damaged(sight, file, publication, now):
             yield finding
 
 
-def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding | None:
+def _damaged(sight: Sight, file: SeenFile, publication: Publication, now: datetime) -> Finding | None:
     published = publication.artefact
     about = _about(publication)
     if file.bytes < published.bytes and file.path not in sight.foreign:
@@ -253,6 +262,15 @@ def _damaged(sight: Sight, file: SeenFile, publication: Publication) -> Finding 
             f"{published.sha256}."
         )
         return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)
+    reading = sight.pages.get(file.path)
+    if reading is not None and reading.wrong:
+        is_ours = reading.as_published and publication.copied_bytes > 0
+        shown = ", ".join(map(str, reading.wrong[:_SHOWN])) + (" …" if len(reading.wrong) > _SHOWN else "")
+        rule = f"{len(reading.wrong):,} of its pages are not those that were published (at {shown})."
+        return Finding(Kind.MISCOPIED if is_ours else Kind.ALTERED, sight.site, publication.name, rule, *about)
+    if reading is not None and len(reading.unread) and reading.since < now - _READ_WITHIN:
+        rule = f"{len(reading.unread):,} of its pages have not been read back since {reading.since:%Y-%m-%d %H:%M} UTC."
+        return Finding(Kind.UNREAD, sight.site, publication.name, rule, *about)
     return None
 
 
@@ -280,7 +298,7 @@ def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now
     wanted = [start + timedelta(days=number) for number in range(1, (today - start).days + 1)]
     holes = [day for day in wanted if day not in deltas and guide.delta.publish_by(day) <= now]
     if holes:
-        listed = ", ".join(map(str, holes[:_SHOWN_DAYS])) + (" …" if len(holes) > _SHOWN_DAYS else "")
+        listed = ", ".join(map(str, holes[:_SHOWN])) + (" …" if len(holes) > _SHOWN else "")
         yield Finding(
             Kind.CHAIN_BROKEN,
             site,

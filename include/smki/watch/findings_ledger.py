@@ -29,7 +29,7 @@ _NEWS = timedelta(days=1)
 class KnownFinding:
     """A finding as the ledger has it."""
 
-    id: int
+    id: int | None  # none: seen just now, and no look has recorded it yet
     finding: Finding
     first_seen: datetime  # UTC
     last_seen: datetime  # UTC

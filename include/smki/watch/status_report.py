@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
-from smki.watch.facts import Facts, Offered, load_facts
-from smki.watch.findings import OF_A_DUE_FILE
+from smki.watch.facts import Facts, Offered, load_facts, read_clocks
+from smki.watch.findings import OF_A_DUE_FILE, find_wrong_clocks
 from smki.watch.findings_ledger import KnownFinding, list_open_findings
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import DueStatus, State, due_status
@@ -124,7 +124,19 @@ class StatusReport:
 def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: datetime) -> StatusReport:
     """How everything stands at `now` (UTC), from the ledger. Raises RepositoryUnavailableError."""
     facts = load_facts(engine, guide, sites, (now - HISTORY).date())
-    return report_of(guide, facts, list_open_findings(engine), now, cautious_times(forecasts(guide, facts, now)))
+    return report_of(guide, facts, findings_at(engine, now), now, cautious_times(forecasts(guide, facts, now)))
+
+
+def findings_at(engine: Engine, now: datetime) -> list[KnownFinding]:
+    """Open findings as of `now` (UTC): those of the ledger, and wrong clocks, which no site has to be looked at for.
+
+    Raises RepositoryUnavailableError.
+    """
+    known = list_open_findings(engine)
+    items = {(one.finding.kind, one.finding.item) for one in known}
+    clocks = find_wrong_clocks(read_clocks(engine), now)
+    new = [finding for finding in clocks if (finding.kind, finding.item) not in items]
+    return [*known, *(KnownFinding(None, finding, now, now, None) for finding in new)]
 
 
 def report_of(

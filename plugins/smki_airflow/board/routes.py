@@ -31,10 +31,10 @@ from smki.repository.schema import check_schema
 from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
-from smki.watch.findings_ledger import last_failure, list_findings_since, list_open_findings
+from smki.watch.findings_ledger import last_failure, list_findings_since
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
-from smki.watch.status_report import report_of, status_report
+from smki.watch.status_report import findings_at, report_of, status_report
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin
 from smki_airflow.board.airflow import ActionRefusedError, Session, SessionOfRequest, User, audit_logged, find_run
@@ -127,7 +127,7 @@ def board(
     guide = project.guide
     facts = _facts(project, min(first_day(now), (now - HISTORY).date()))
     expected_at = cautious_times(forecasts(guide, facts, now))
-    found = report_of(guide, facts, list_open_findings(project.engine), now, expected_at)
+    found = report_of(guide, facts, findings_at(project.engine, now), now, expected_at)
     may_edit = editable(user)
     dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
     shown = None

@@ -19,6 +19,7 @@ from smki_airflow.publishing.handover import Judged, artefact_as_json
 from smki_airflow.run import Json, Run, open_project, run_of
 
 if TYPE_CHECKING:
+    from smki.gate.judging_process import Judge
     from smki.kinds import Source
     from smki.repository.project import Project
 
@@ -39,18 +40,19 @@ class GateOperator(BaseOperator):
         self.shown_gate_run: int | None = None
 
     @abstractmethod
-    def judge(self, run: Run) -> list[Judged]:
-        """The files with their judgements; none where there is nothing to publish.
+    def judge(self, run: Run, judge: "Judge") -> list[Judged]:
+        """The files with what `judge` says of each; none where there is nothing to publish.
 
         It may judge again at any time, when it is cleared: what it needs stays in the store.
         """
 
     def execute(self, context: Context) -> Json:
+        from smki.gate.judging_process import begin_judging
         from smki.gate.report.wording import hold_summary
         from smki.gate.requests import record_judgements, refuse_failed, select_shown, select_undecided
 
-        logging.getLogger("great_expectations").setLevel(logging.WARNING)  # else 200 lines, while it is loaded
-        judged = self.judge(run_of(context))
+        with begin_judging() as judge:
+            judged = self.judge(run_of(context), judge)
         project = open_project()
         judgements = [one.judgement for one in judged]
         gate_runs = record_judgements(project.engine, judgements, self._waits(context)) if judged else None

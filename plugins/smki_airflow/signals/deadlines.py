@@ -20,19 +20,21 @@ from typing import Any, ClassVar
 
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert, deadline_reference
+from pydantic import TypeAdapter
 
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, PublishTime, UserGuide
 from smki_airflow.run import open_project
 
 log = logging.getLogger(__name__)
+_PUBLISH_TIME: TypeAdapter[PublishTime | None] = TypeAdapter(PublishTime | None)
 
 
 @deadline_reference()
 @dataclass(eq=False)
 class PublishBy(BaseDeadlineReference):
-    """The publish-by of a run's own day: its cut-off and the delay."""
+    """The publish-by of a run's own day."""
 
-    delay_s: float = 0.0
+    publish_time: PublishTime | None = None
     required_kwargs: ClassVar[set[str]] = {"dag_id", "run_id"}
 
     def _evaluate_with(self, *, session: Any, dag_id: str, run_id: str) -> datetime | None:
@@ -40,21 +42,24 @@ class PublishBy(BaseDeadlineReference):
         from smki_airflow.board.airflow import BACKFILL, SCHEDULED, find_run, is_first_scheduled
 
         run = find_run(session, dag_id, run_id)
-        if run is None or run.cut_off is None or run.type == BACKFILL:
+        if run is None or run.cut_off is None or run.type == BACKFILL or self.publish_time is None:
             return None
-        publish_by = run.cut_off + timedelta(seconds=self.delay_s)
+        publish_by = self.publish_time.at(run.cut_off.astimezone(UTC).date())
         if publish_by <= datetime.now(UTC) and (run.type != SCHEDULED or is_first_scheduled(session, dag_id, run_id)):
             return None
         return publish_by
 
     def serialize_reference(self) -> dict[str, Any]:
         """As Airflow's database has it."""
-        return {"reference_type": self.reference_name, "delay_s": self.delay_s}
+        return {
+            "reference_type": self.reference_name,
+            "publish_time": _PUBLISH_TIME.dump_python(self.publish_time, mode="json"),
+        }
 
     @classmethod
     def deserialize_reference(cls, reference_data: dict[str, Any]) -> "PublishBy":
-        """From Airflow's database."""
-        return cls(reference_data["delay_s"])
+        """From Airflow's database. An earlier version's has no time that could be read: there is no deadline then."""
+        return cls(_PUBLISH_TIME.validate_python(reference_data.get("publish_time")))
 
 
 def deadlines(guide: UserGuide, dag_id: str) -> list[DeadlineAlert]:
@@ -63,12 +68,12 @@ def deadlines(guide: UserGuide, dag_id: str) -> list[DeadlineAlert]:
 
 
 def _alerts(published: Sequence[Obligation]) -> Iterator[DeadlineAlert]:
-    def times(obligation: Obligation) -> tuple[timedelta, timedelta]:
-        return obligation.publish_by_delay, obligation.warning_lead
+    def times(obligation: Obligation) -> tuple[PublishTime, timedelta]:
+        return obligation.publish_time, obligation.warning_lead
 
-    for (delay, lead), group in groupby(sorted(published, key=times), key=times):
+    for (publish_time, lead), group in groupby(sorted(published, key=times), key=times):
         obligations = [one.name for one in group]
-        reference = PublishBy(delay.total_seconds())
+        reference = PublishBy(publish_time)
         for name, interval in (("warning", -lead), ("publish-by", timedelta())):
             yield DeadlineAlert(
                 reference=reference,

@@ -29,8 +29,17 @@ def audit(site: str, params: Json | None = None) -> Json:
 
     project, now = open_project(), datetime.now(UTC)
     dry_run = bool((params or {}).get("dry_run"))
-    audit = audit_site(project.engine, open_audited_site(site), project.guide, now, record=not dry_run)
+    audit = audit_site(
+        project.engine,
+        project.store,
+        open_audited_site(site),
+        project.guide,
+        now,
+        bytes_a_day=project.settings.audit_bytes_a_day,
+        record=not dry_run,
+    )
     told = 0 if dry_run else tell_people(project.engine, project.guide, now)
-    counts = {"files": audit.files, "read_back": audit.hashed, "findings": len(audit.findings), "told": told}
+    counts = {"files": audit.files, "read_back": audit.hashed, "pages": audit.pages}
+    counts |= {"findings": len(audit.findings), "told": told}
     log.info("audited site=%s %s", site, " ".join(f"{name}={count}" for name, count in counts.items()))
     return {"site": site, **counts}

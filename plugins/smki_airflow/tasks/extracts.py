@@ -28,6 +28,7 @@ from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
 
 if TYPE_CHECKING:
+    from smki.gate.judging_process import Judge
     from smki.store.pages import Segment
 
 log = logging.getLogger(__name__)
@@ -192,8 +193,7 @@ class ExtractGate(GateOperator):
         self.verified = verified
         self.sha256 = sha256
 
-    def judge(self, run: Run) -> list[Judged]:
-        from smki.gate.judging import judge
+    def judge(self, run: Run, judge: "Judge") -> list[Judged]:
         from smki.kinds.extracts.evidence import extract_evidence
         from smki.kinds.extracts.reading import read_stored
         from smki.publish.artefact import Artefact

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
@@ -19,6 +19,9 @@ from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
+
+if TYPE_CHECKING:
+    from smki.gate.judging_process import Judge
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +78,7 @@ class ListGate(GateOperator):
         super().__init__(**options)
         self.produced = produced
 
-    def judge(self, run: Run) -> list[Judged]:
-        from smki.gate.judging import judge
+    def judge(self, run: Run, judge: "Judge") -> list[Judged]:
         from smki.kinds.revocation.evidence import list_evidence
         from smki.kinds.revocation.file import newest_list
         from smki.store.content import fetch_small_file

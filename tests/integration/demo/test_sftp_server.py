@@ -64,12 +64,12 @@ def party(demo):
 
 
 def test_publisher_publishes(folder, published):
-    assert (folder / "root" / "outgoing" / NAME).read_bytes() == published.path.read_bytes()
+    assert (folder / "root" / "outgoing" / NAME).read_bytes() == published.content
 
 
 def test_party_reads_what_is_published(party, published):
     assert party.listdir("/outgoing") == [NAME]
-    assert remote_sha256(party, f"/outgoing/{NAME}") == published.sha256
+    assert remote_sha256(party, f"/outgoing/{NAME}") == published.sha256()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_party_changes_nothing(party, folder, published, attempt):
     with pytest.raises(PermissionError):
         attempt(party, f"/outgoing/{NAME}")
     assert [path.name for path in (folder / "root" / "outgoing").iterdir()] == [NAME]
-    assert (folder / "root" / "outgoing" / NAME).read_bytes() == published.path.read_bytes()
+    assert (folder / "root" / "outgoing" / NAME).read_bytes() == published.content
 
 
 @pytest.mark.usefixtures("published")

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import hashlib
 import os
 import random
 import shutil
@@ -10,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,51 +18,82 @@ import asyncssh
 import psutil
 import pytest
 
-from smki.publish.recipe import PublishedFile, publish_file
+from builders import assembled, store_in
+from smki.publish.copying import CopySource
+from smki.publish.ranges import find_equal_pages, find_ranges
+from smki.publish.recipe import KnownFiles, PublishedFile, publish_file
 from smki.publish.site import Site, open_sftp
+from smki.store.content import Content, SmallFile
+from smki.store.paged_file import PagedFile
 
 HOST = "127.0.0.1"
 FILE_BYTES = 5_000_000
 
 
-@dataclass(frozen=True)
-class StagedFile:
-    """A local file and the hash with which it was judged."""
-
-    path: Path
-    sha256: str
+Paginate = Callable[..., PagedFile]
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Callable[..., StagedFile]:
+def stage() -> Callable[..., SmallFile]:
     """Makes files of random bytes: other bytes with each seed."""
 
-    def make(seed: int = 1, size: int = FILE_BYTES) -> StagedFile:
-        content = random.Random(seed).randbytes(size)
-        path = tmp_path / f"staged-{seed}-{size}"
-        path.write_bytes(content)
-        return StagedFile(path, hashlib.sha256(content).hexdigest())
+    def make(seed: int = 1, size: int = FILE_BYTES) -> SmallFile:
+        return SmallFile(f"staged-{seed}-{size}", random.Random(seed).randbytes(size))
 
     return make
 
 
 @pytest.fixture
-def staged(stage: Callable[..., StagedFile]) -> StagedFile:
+def staged(stage: Callable[..., SmallFile]) -> SmallFile:
     return stage()
 
 
 @pytest.fixture
+def paginate(tmp_path: Path) -> Paginate:
+    """Makes a file of these pages (XML that nobody reads); its segment and its manifest are in a store."""
+
+    def make(pages: Sequence[bytes], name: str = "FULL.xml.gz") -> PagedFile:
+        return PagedFile.stored(store_in(tmp_path), assembled(tmp_path, [b"<head>", *pages, b"</tail>"], name)[1])
+
+    return make
+
+
+@pytest.fixture
+def copy_source() -> Callable[..., CopySource]:
+    """Puts a file onto a server, whole, and says what a new one has of it; also that all of it is known to be right."""
+
+    def make(server: "Server", old: PagedFile, new: PagedFile, *, known_whole: bool = False) -> CopySource:
+        server.published.mkdir(exist_ok=True)
+        standing = server.published / old.name
+        standing.write_bytes(b"".join(old.chunks()))
+        return CopySource(
+            f"{server.site.folder}/{old.name}",
+            old.size,
+            int(standing.stat().st_mtime) if known_whole else None,
+            new.manifest,
+            find_ranges(new.manifest, old.manifest),
+            find_equal_pages(new.manifest, old.manifest) >= 0,
+        )
+
+    return make
+
+
+@pytest.fixture
 def publish() -> Callable[..., PublishedFile]:
-    """Publishes a staged file in a session of its own."""
+    """Publishes content in a session of its own; it was judged with its own hash, or with the given one."""
 
     def run(
         site: Site,
-        staged: StagedFile,
+        content: Content,
         name: str = "FULL.xml.gz",
         progress: Callable[[int, int], None] = lambda _done, _total: None,
+        judged: str = "",
+        known: KnownFiles = KnownFiles(),  # noqa: B008  # it never changes
+        source: CopySource | None = None,
     ) -> PublishedFile:
+        sha256 = judged or content.sha256()
         with open_sftp(site) as sftp:
-            return publish_file(sftp, staged.path, name, site.folder, staged.sha256, progress)
+            return publish_file(sftp, content, f"{site.folder}/{name}", sha256, progress, known, source)
 
     return run
 
@@ -154,6 +184,8 @@ class Faults:
     free_bytes: int | None = None  # what statvfs tells
     no_size: bool = False  # statvfs tells of zero blocks
     flip_read: bool = False  # reading gives a wrong byte
+    lie_about: set[str] = field(default_factory=set)  # names of files of which reading, and copying, gives a wrong byte
+    refuse_read_of: set[str] = field(default_factory=set)  # names of files that cannot be read, nor copied from
     short_reads: bool = False  # reading gives half of what was asked for
     drop_at: int | None = None  # the connection breaks before the write at this offset or beyond; once
     drop_after_rename: bool = False  # the connection breaks before the rename is answered; once
@@ -184,9 +216,13 @@ class _FaultySession(asyncssh.SFTPServer):
         return super().write(file_obj, offset, data)
 
     def read(self, file_obj: object, offset: int, size: int) -> object:
+        name = os.fsdecode(getattr(file_obj, "name", b"")).rpartition("/")[2]
+        if name in self._faults.refuse_read_of:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         data = super().read(file_obj, offset, max(1, size // 2) if self._faults.short_reads else size)
         assert isinstance(data, bytes)
-        return bytes((data[0] ^ 1,)) + data[1:] if self._faults.flip_read else data
+        wrong = self._faults.flip_read or name in self._faults.lie_about
+        return bytes((data[0] ^ 1,)) + data[1:] if wrong else data
 
     def statvfs(self, path: bytes) -> object:
         self._answer("statvfs")
@@ -286,8 +322,11 @@ def faulty(tmp_path: Path) -> Iterator[FaultyServer]:
     server.stop()
 
 
+Server = OpenSshServer | FaultyServer
+
+
 @pytest.fixture(params=["sshd", "faulty"])
-def site_server(request: pytest.FixtureRequest) -> OpenSshServer | FaultyServer:
+def site_server(request: pytest.FixtureRequest) -> Server:
     """Each of the two servers, with nothing wrong."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, OpenSshServer | FaultyServer)

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from smki.errors import SiteFullError, SiteUnavailableError, StoreError, TransportError, UploadDamagedError
+from smki.errors import (
+    MissingObjectError,
+    SiteFullError,
+    SiteUnavailableError,
+    TransportError,
+    UploadDamagedError,
+)
 from smki.publish.part_writer import PROGRESS_BYTES
 from smki.publish.wire import CHUNK, WINDOW
 
@@ -19,7 +25,7 @@ def names(server):
 
 
 def published_whole(server, staged):
-    return (server.published / NAME).read_bytes() == staged.path.read_bytes() and names(server) == [NAME]
+    return (server.published / NAME).read_bytes() == staged.content and names(server) == [NAME]
 
 
 def first_offset(progress):
@@ -68,7 +74,7 @@ def test_server_that_is_killed_during_the_upload_gets_the_rest_by_the_next_try(s
 
 def test_part_of_other_content_is_replaced(site_server, stage, staged, publish, progress):
     site_server.published.mkdir()
-    (site_server.published / PART).write_bytes(stage(seed=2).path.read_bytes()[:3_000_000])
+    (site_server.published / PART).write_bytes(stage(seed=2).content[:3_000_000])
 
     publish(site_server.site, staged, progress=progress)
     assert first_offset(progress) == 0
@@ -77,7 +83,7 @@ def test_part_of_other_content_is_replaced(site_server, stage, staged, publish, 
 
 def test_part_that_is_longer_than_the_file_is_replaced(site_server, staged, publish):
     site_server.published.mkdir()
-    (site_server.published / PART).write_bytes(staged.path.read_bytes() + b"more")
+    (site_server.published / PART).write_bytes(staged.content + b"more")
 
     publish(site_server.site, staged)
     assert published_whole(site_server, staged)
@@ -85,15 +91,15 @@ def test_part_that_is_longer_than_the_file_is_replaced(site_server, staged, publ
 
 def test_whole_part_is_not_sent_again(site_server, staged, publish, progress):
     site_server.published.mkdir()
-    (site_server.published / PART).write_bytes(staged.path.read_bytes())
+    (site_server.published / PART).write_bytes(staged.content)
 
     publish(site_server.site, staged, progress=progress)
-    assert first_offset(progress) == staged.path.stat().st_size
+    assert first_offset(progress) == staged.size
     assert published_whole(site_server, staged)
 
 
 def test_part_with_damage_far_from_its_end_is_never_published(site_server, staged, publish):
-    damaged = bytearray(staged.path.read_bytes())
+    damaged = bytearray(staged.content)
     damaged[10] ^= 1
     site_server.published.mkdir()
     (site_server.published / PART).write_bytes(damaged)
@@ -107,9 +113,9 @@ def test_part_with_damage_far_from_its_end_is_never_published(site_server, stage
 
 
 def test_refused_write_among_the_last_in_flight_is_noticed(faulty, staged, publish):
-    faulty.faults.refuse_write_at = {staged.path.stat().st_size - 1}
+    faulty.faults.refuse_write_at = {staged.size - 1}
 
-    with pytest.raises(UploadDamagedError, match=str(staged.path.stat().st_size)):
+    with pytest.raises(UploadDamagedError, match=str(staged.size)):
         publish(faulty.site, staged)
     assert names(faulty) == [PART]
 
@@ -118,7 +124,7 @@ def test_refused_write_among_the_last_in_flight_is_noticed(faulty, staged, publi
 
 
 def test_hole_that_a_refused_write_left_is_found_by_the_next_try(faulty, staged, publish, progress):
-    faulty.faults.refuse_write_at = {staged.path.stat().st_size - WINDOW * CHUNK // 2}
+    faulty.faults.refuse_write_at = {staged.size - WINDOW * CHUNK // 2}
 
     with pytest.raises(UploadDamagedError):
         publish(faulty.site, staged)
@@ -137,9 +143,9 @@ def test_wrong_bytes_on_reading_back_are_not_published(faulty, staged, publish):
 
 
 def test_full_server_is_asked_before_anything_is_sent(faulty, staged, publish, progress):
-    faulty.faults.free_bytes = staged.path.stat().st_size - 1
+    faulty.faults.free_bytes = staged.size - 1
 
-    with pytest.raises(SiteFullError, match=str(staged.path.stat().st_size)):
+    with pytest.raises(SiteFullError, match=str(staged.size)):
         publish(faulty.site, staged, progress=progress)
     assert progress == []
     assert names(faulty) == []
@@ -167,7 +173,7 @@ def test_real_disk_that_runs_full_keeps_nothing_of_the_file(sshd, staged, publis
         with pytest.raises(SiteFullError):
             publish(sshd.site, staged, progress=somebody_else_writes)
         assert names(sshd) == ["other"]
-        with pytest.raises(SiteFullError, match=str(staged.path.stat().st_size)):
+        with pytest.raises(SiteFullError, match=str(staged.size)):
             publish(sshd.site, staged)
         (sshd.published / "other").unlink()
         publish(sshd.site, staged)
@@ -180,7 +186,7 @@ def test_limit_of_the_account_is_noticed_and_lifted(sshd, staged, publish):
     sshd.stop()
     sshd.start(limits="trap '' XFSZ; ulimit -f 4096;")
 
-    with pytest.raises(TransportError, match=str(staged.path.stat().st_size)):
+    with pytest.raises(TransportError, match=str(staged.size)):
         publish(sshd.site, staged)
     assert names(sshd) == [PART]
 
@@ -208,8 +214,12 @@ def test_rename_whose_answer_is_lost_is_found_done(faulty, staged, publish):
     assert published_whole(faulty, staged)
 
 
-def test_staged_file_that_is_gone_is_a_disk_error(site_server, staged, publish):
-    staged.path.unlink()
+def test_page_that_the_store_has_lost_ends_the_upload(site_server, paginate, publish, tmp_path):
+    content = paginate([b"one", b"two"])
+    judged = content.sha256()
+    (segment,) = content.manifest.segments
+    (tmp_path / "store/segments" / segment).unlink()
 
-    with pytest.raises(StoreError, match=str(staged.path)):
-        publish(site_server.site, staged)
+    with pytest.raises(MissingObjectError, match=segment):
+        publish(site_server.site, content, judged=judged)
+    assert names(site_server) in ([], [PART])

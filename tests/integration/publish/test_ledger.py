@@ -15,7 +15,7 @@ from smki.errors import (
     RepositoryBusyError,
     RepositoryUnavailableError,
     SiteUnavailableError,
-    SmkiError,
+    VerificationError,
 )
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
@@ -38,8 +38,8 @@ def artefact_of(staged, content="c0ffee", name=NAME):
         name=name,
         business_date=date(2026, 3, 1),
         window_seq=None,
-        bytes=staged.path.stat().st_size,
-        sha256=staged.sha256,
+        bytes=staged.size,
+        sha256=staged.sha256(),
         content_digest=content,
         xml_bytes=20_000_000,
         records=3,
@@ -51,7 +51,7 @@ def artefact_of(staged, content="c0ffee", name=NAME):
 
 def publish(repository, site, staged, content="c0ffee", run=RUN):
     artefact = cleared(repository, artefact_of(staged, content))
-    return publish_artefact(repository, site, artefact, staged.path, run, lambda _done, _total: None)
+    return publish_artefact(repository, site, artefact, staged, run, lambda _done, _total: None)
 
 
 def ledger_of(repository, site="primary"):
@@ -66,7 +66,7 @@ def test_published_artefact_is_in_the_ledger(repository, sshd, staged):
     assert (publication.site, publication.path, publication.run) == ("primary", f"outgoing/{NAME}", RUN)
     assert publication.published_at.tzinfo is not None
     assert ledger_of(repository) == [publication]
-    assert (sshd.published / NAME).read_bytes() == staged.path.read_bytes()
+    assert (sshd.published / NAME).read_bytes() == staged.content
 
 
 def test_nothing_is_in_the_ledger_before_it_is_published(repository, sshd, staged):
@@ -88,7 +88,7 @@ def test_same_content_with_other_compression_is_already_published(repository, ss
     first = publish(repository, sshd.site, stage(seed=1))
 
     assert publish(repository, sshd.site, stage(seed=2)) == first
-    assert (sshd.published / NAME).read_bytes() == stage(seed=1).path.read_bytes()
+    assert (sshd.published / NAME).read_bytes() == stage(seed=1).content
 
 
 def test_other_content_is_refused_before_the_site_is_called(repository, sshd, stage):
@@ -106,7 +106,7 @@ def test_other_content_is_refused_by_the_table_itself(repository, sshd, stage):
 
     with repository.begin() as connection:
         record_artefact(connection, artefact_of(other, content="decaf"))
-    published = PublishedFile(f"outgoing/{NAME}", 1, other.sha256, already_there=False)
+    published = PublishedFile(f"outgoing/{NAME}", 1, other.sha256(), already_there=False)
     with repository.begin() as connection, pytest.raises(PublicationRefusedError):
         record_publication(connection, "primary", NAME, published, RUN)
     assert ledger_of(repository) == [first]
@@ -131,9 +131,9 @@ def test_published_file_that_was_changed_on_the_site_is_refused(repository, sshd
 
 def test_crash_between_rename_and_record_is_found_done(repository, sshd, staged):
     sshd.published.mkdir()
-    (sshd.published / NAME).write_bytes(staged.path.read_bytes())
+    (sshd.published / NAME).write_bytes(staged.content)
 
-    assert publish(repository, sshd.site, staged).artefact.sha256 == staged.sha256
+    assert publish(repository, sshd.site, staged).artefact.sha256 == staged.sha256()
 
 
 def test_crash_between_rename_and_record_is_found_done_with_other_compression(repository, sshd, stage):
@@ -141,9 +141,9 @@ def test_crash_between_rename_and_record_is_found_done_with_other_compression(re
     with repository.begin() as connection:
         record_artefact(connection, artefact_of(standing))
     sshd.published.mkdir()
-    (sshd.published / NAME).write_bytes(standing.path.read_bytes())
+    (sshd.published / NAME).write_bytes(standing.content)
 
-    assert publish(repository, sshd.site, offered).artefact.sha256 == standing.sha256
+    assert publish(repository, sshd.site, offered).artefact.sha256 == standing.sha256()
 
 
 def test_file_that_the_site_lost_is_put_there_again(repository, sshd, staged, caplog):
@@ -151,7 +151,7 @@ def test_file_that_the_site_lost_is_put_there_again(repository, sshd, staged, ca
     (sshd.published / NAME).unlink()
 
     again = publish(repository, sshd.site, staged, run="restore")
-    assert (sshd.published / NAME).read_bytes() == staged.path.read_bytes()
+    assert (sshd.published / NAME).read_bytes() == staged.content
     assert ledger_of(repository) == [again]
     assert again.run == "restore"
     assert f"publication restored site=primary name={NAME}" in caplog.text
@@ -162,7 +162,7 @@ def test_ledger_names_the_file_that_stands_after_a_restore_with_other_compressio
     (sshd.published / NAME).unlink()
 
     publish(repository, sshd.site, stage(seed=2))
-    assert [publication.artefact.sha256 for publication in ledger_of(repository)] == [stage(seed=2).sha256]
+    assert [publication.artefact.sha256 for publication in ledger_of(repository)] == [stage(seed=2).sha256()]
 
 
 def test_other_content_is_not_put_in_place_of_a_lost_file(repository, sshd, stage):
@@ -187,7 +187,7 @@ def test_sites_have_ledgers_of_their_own(repository, sshd, faulty, staged):
 def test_publications_are_listed_oldest_first(repository, sshd, staged):
     for name in ("b", "c", "a"):
         artefact = cleared(repository, artefact_of(staged, name=name))
-        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+        publish_artefact(repository, sshd.site, artefact, staged, RUN, lambda _done, _total: None)
 
     assert [publication.name for publication in ledger_of(repository)] == ["b", "c", "a"]
 
@@ -260,18 +260,17 @@ def test_database_that_is_down_is_a_clear_error(sshd, staged):
 def test_what_the_gate_did_not_clear_is_refused_before_the_site_is_called(repository, sshd, staged):
     artefact = artefact_of(staged)
     with pytest.raises(PublicationRefusedError, match=NAME):
-        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+        publish_artefact(repository, sshd.site, artefact, staged, RUN, lambda _done, _total: None)
     cleared(repository, replace(artefact, sha256="0" * 64))
-    with pytest.raises(PublicationRefusedError, match=staged.sha256):
-        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+    with pytest.raises(PublicationRefusedError, match=staged.sha256()):
+        publish_artefact(repository, sshd.site, artefact, staged, RUN, lambda _done, _total: None)
 
     assert ledger_of(repository) == []
 
 
-def test_bytes_that_changed_after_the_gate_are_not_published(repository, sshd, staged):
+def test_bytes_that_changed_after_the_gate_are_not_published(repository, sshd, stage, staged):
     artefact = cleared(repository, artefact_of(staged))
-    staged.path.write_bytes(staged.path.read_bytes()[:-1] + b"!")
-    with pytest.raises(SmkiError):
-        publish_artefact(repository, sshd.site, artefact, staged.path, RUN, lambda _done, _total: None)
+    with pytest.raises(VerificationError):
+        publish_artefact(repository, sshd.site, artefact, stage(seed=2), RUN, lambda _done, _total: None)
 
     assert ledger_of(repository) == []

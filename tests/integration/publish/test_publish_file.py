@@ -1,6 +1,8 @@
 """A file gets its final name whole, as it was judged, and never over another one."""
 
 import errno
+import gzip
+import random
 import threading
 import time
 from dataclasses import replace
@@ -12,6 +14,7 @@ from asyncssh.sftp import SFTPServerHandler
 from smki.errors import (
     ConfigurationError,
     PublicationRefusedError,
+    StoreError,
     TransportError,
     UploadDamagedError,
     VerificationError,
@@ -29,14 +32,22 @@ def names(server):
 def test_file_is_published_whole_under_its_name(site_server, staged, publish):
     published = publish(site_server.site, staged)
 
-    assert (site_server.published / NAME).read_bytes() == staged.path.read_bytes()
+    assert (site_server.published / NAME).read_bytes() == staged.content
     assert names(site_server) == [NAME]
     assert (published.path, published.bytes, published.sha256) == (
         f"outgoing/{NAME}",
-        staged.path.stat().st_size,
-        staged.sha256,
+        staged.size,
+        staged.sha256(),
     )
     assert not published.already_there
+
+
+def test_file_of_pages_is_published_whole(site_server, paginate, publish):
+    content = paginate([random.Random(number).randbytes(100_000) for number in range(50)])
+    publish(site_server.site, content)
+
+    assert (site_server.published / NAME).read_bytes() == b"".join(content.chunks())
+    assert gzip.decompress((site_server.published / NAME).read_bytes()).startswith(b"<head>")
 
 
 @pytest.mark.parametrize("size", [0, 1, 32_600, 32_601])
@@ -50,7 +61,7 @@ def test_progress_goes_from_nothing_to_the_whole_file(sshd, staged, publish):
     seen = []
     publish(sshd.site, staged, progress=lambda done, total: seen.append((done, total)))
 
-    total = staged.path.stat().st_size
+    total = staged.size
     assert seen[0] == (0, total)
     assert seen[-1] == (total, total)
 
@@ -67,9 +78,9 @@ def test_same_content_again_is_already_there(site_server, staged, publish):
 def test_other_content_under_the_same_name_is_refused(site_server, stage, publish):
     publish(site_server.site, stage(seed=1))
 
-    with pytest.raises(PublicationRefusedError, match=stage(seed=1).sha256):
+    with pytest.raises(PublicationRefusedError, match=stage(seed=1).sha256()):
         publish(site_server.site, stage(seed=2))
-    assert (site_server.published / NAME).read_bytes() == stage(seed=1).path.read_bytes()
+    assert (site_server.published / NAME).read_bytes() == stage(seed=1).content
     assert names(site_server) == [NAME]
 
 
@@ -82,20 +93,21 @@ def test_other_content_that_appears_during_the_upload_is_refused(sshd, staged, p
     assert (sshd.published / NAME).read_bytes() == b"of somebody else"
 
 
-def test_file_that_changed_after_it_was_judged_is_refused(site_server, staged, publish):
-    content = bytearray(staged.path.read_bytes())
-    content[1_000_000] ^= 1
-    staged.path.write_bytes(content)
-
-    with pytest.raises(VerificationError, match=staged.sha256):
-        publish(site_server.site, staged)
+def test_file_that_changed_after_it_was_judged_is_refused(site_server, stage, staged, publish):
+    with pytest.raises(VerificationError, match=stage(seed=2).sha256()):
+        publish(site_server.site, staged, judged=stage(seed=2).sha256())
     assert names(site_server) == []
 
 
-def test_file_that_is_cut_short_during_the_upload_is_refused(sshd, staged, publish):
-    with pytest.raises(VerificationError):
-        publish(sshd.site, staged, progress=lambda _done, _total: staged.path.write_bytes(b"short"))
-    assert names(sshd) == []
+def test_page_that_is_damaged_in_the_store_is_never_sent(site_server, paginate, publish, tmp_path):
+    content = paginate([b"one", b"two"])
+    judged = content.sha256()
+    (segment,) = content.manifest.segments
+    (tmp_path / "store/segments" / segment).write_bytes(bytes(1_000))
+
+    with pytest.raises(StoreError, match=segment):
+        publish(site_server.site, content, judged=judged)
+    assert NAME not in names(site_server)
 
 
 def test_reader_never_sees_a_part_of_a_file(sshd, staged, publish):
@@ -120,7 +132,7 @@ def test_reader_never_sees_a_part_of_a_file(sshd, staged, publish):
     reader.join()
 
     assert seen.count("absent") > 10
-    assert set(seen) == {"absent", staged.sha256}
+    assert set(seen) == {"absent", staged.sha256()}
 
 
 def test_missing_folder_is_created(sshd, staged, publish):
@@ -155,7 +167,7 @@ def test_server_that_cannot_sync_or_tell_its_room_gets_the_file_that_is_read_bac
 ):
     faulty.faults.answers = {extension: answer}
 
-    assert publish(faulty.site, staged).sha256 == staged.sha256
+    assert publish(faulty.site, staged).sha256 == staged.sha256()
     assert names(faulty) == [NAME]
     warned = [one for one in caplog.records if one.name.startswith("smki") and one.levelname == "WARNING"]
     assert [extension in one.message for one in warned] == [True] * (extension == "fsync")
@@ -173,7 +185,7 @@ def test_server_without_fsync_is_not_believed_either(faulty, staged, publish):
 def test_filesystem_without_a_size_is_not_full(faulty, staged, publish):
     faulty.faults.no_size = True
 
-    assert publish(faulty.site, staged).sha256 == staged.sha256
+    assert publish(faulty.site, staged).sha256 == staged.sha256()
 
 
 @pytest.mark.parametrize(
@@ -196,10 +208,10 @@ def test_server_that_refuses_posix_rename_is_a_clear_error(faulty, staged, publi
     assert names(faulty) == [f".{NAME}.part"]
 
     faulty.faults.answers = {}
-    assert publish(faulty.site, staged).sha256 == staged.sha256
+    assert publish(faulty.site, staged).sha256 == staged.sha256()
 
 
 def test_answers_that_hold_less_than_asked_for_are_completed(faulty, staged, publish):
     faulty.faults.short_reads = True
 
-    assert publish(faulty.site, staged).sha256 == staged.sha256
+    assert publish(faulty.site, staged).sha256 == staged.sha256()

@@ -13,7 +13,7 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import Engine
 
-from builders import cleared
+from builders import cleared, store_in
 from smki.certificates.set_digest import SetDigest
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
@@ -32,7 +32,7 @@ SITES = ("primary", "dr")
 def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publish:
     """Publishes some bytes on one of two sites by the run of this name; the events that other DAGs hear of."""
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(repository))
-    monkeypatch.setenv("SMKI_STAGING", str(tmp_path / "staging"))
+    monkeypatch.setenv("SMKI_STORE", store_in(tmp_path).name)
     monkeypatch.setenv("SMKI_SITES", ",".join(SITES))
     for name in SITES:
         extra = {"key_file": str(sshd.site.key_file), "host_key": sshd.site.host_key, "folder": name}
@@ -42,10 +42,7 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
 
     def run(site: str, content: bytes = b"one", run_id: str = "monday", version: int = 1) -> Events:
         name = "SMKIKR_ORGANISATION_CRL.crl.gz"
-        staged = tmp_path / "staging" / "dag" / run_id / name
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(content)
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = store_in(tmp_path).put_content("files", content)
         artefact = Artefact(
             obligation="crl",
             name=name,

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, select, text
 
-from builders import Nameless, have_not, lodge_bodies, look_alikes, name, reference, self_made, trust, with_serial
-from smki.certificates.model import CertificateClass, Status
-from smki.errors import CertificateRefusedError, UnknownIssuerError
+from builders import Nameless, have_not, lodge_bodies, look_alikes, name, self_made, trust, with_serial
+from smki.certificates.model import CertificateClass, Status, Usage
+from smki.errors import CertificateRefusedError, StatementRefusedError, UnknownIssuerError
 from smki.repository.authorities import (
-    UncheckedIssuer,
     issuer_faults,
     list_trusted_roots,
     list_unchecked_issuers,
-    state_unchecked_issuers,
 )
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
@@ -137,7 +135,7 @@ def test_issuer_that_cannot_be_had_is_stated_once_and_its_certificates_are_lodge
     bodies = look_alikes(3)
     assert lodge_bodies(stranger, bodies).refused == 3
     have_not(stranger, DCA, ISSUER)
-    have_not(stranger, OCA, ISSUER)  # what was stated first stands
+    have_not(stranger, DCA, ISSUER)
     assert lodge_bodies(stranger, bodies).lodged == 3
     assert [(one.name, one.certificate_class) for one in list_unchecked_issuers(stranger)] == [
         (ISSUER.public_bytes(), DCA)
@@ -154,17 +152,6 @@ def test_issuing_authority_whose_root_cannot_be_had_verifies_what_it_signed(
     assert (report.lodged, report.refused) == (len(bodies) + 2, 0)
     assert classes(stranger)[nameless.first.der] == "OCA"
     assert list_trusted_roots(stranger) == []
-
-
-def test_real_certificates_are_lodged_with_their_issuers_stated(
-    stranger: Engine, real_certificates: dict[str, bytes]
-) -> None:
-    bodies = list(real_certificates.values())
-    report = lodge_bodies(stranger, bodies)
-    assert report.refused == len(bodies)
-    issuers = {reference(body).issuer or b"" for body in bodies}
-    state_unchecked_issuers(stranger, [UncheckedIssuer(issuer, OCA, "test") for issuer in issuers])
-    assert lodge_bodies(stranger, bodies).lodged == len(bodies)
 
 
 @pytest.mark.parametrize(
@@ -223,3 +210,54 @@ def test_spellings_of_one_name_are_one_issuer(stranger: Engine) -> None:
     have_not(stranger, OCA, name("07", "Z1"))
     unknown, remarks = issuer_faults(stranger, counts)
     assert (unknown, len(remarks), remarks[0].startswith("5 ")) == ([], 1, True)
+
+
+@pytest.mark.parametrize("unchecked", [False, True])
+def test_organisations_are_signed_under_an_oca_and_devices_under_a_dca(
+    stranger: Engine, nameless: Nameless, unchecked: bool
+) -> None:
+    if unchecked:
+        have_not(stranger, OCA, nameless.first.name)
+        have_not(stranger, DCA, nameless.device.name)
+    else:
+        trust(stranger, OCA, nameless.root_oca.der)
+        trust(stranger, DCA, nameless.root_dca.der)
+        lodge_bodies(stranger, nameless.authorities)
+    before = classes(stranger)
+    exchanged = Pki(nameless.root_oca, nameless.device, nameless.root_dca, nameless.first)
+    organisation = exchanged.organisation_certificate(2, Usage.DIGITAL_SIGNATURE, b"\x02SMKI\x02\0\x09", VALID_FROM)
+    devices = exchanged.device_certificates(b"\x02DEV\0\0\0\2", VALID_FROM)
+    report = lodge_bodies(stranger, [organisation, *devices])
+    assert refused(report) == [CertificateRefusedError] * 3
+    assert classes(stranger) == before
+    with stranger.connect() as connection:
+        assert set(connection.execute(select(rejected_lodgement.c.body)).scalars()) == {organisation, *devices}
+
+
+def test_one_name_of_authorities_of_both_classes_is_told_apart_by_what_it_signed(
+    stranger: Engine, nameless: Nameless
+) -> None:
+    trust(stranger, OCA, nameless.root_oca.der)
+    trust(stranger, DCA, nameless.root_dca.der)
+    same = nameless.root_dca.issuing("Z1", VALID_FROM)
+    pki = Pki(nameless.root_oca, nameless.first, nameless.root_dca, same)
+    devices = pki.device_certificates(b"\x02DEV\0\0\0\2", VALID_FROM)
+    report = lodge_bodies(
+        stranger, [*nameless.issued_by(nameless.first)[:4], *devices, *nameless.authorities, same.der]
+    )
+    assert (report.refused, report.classes) == (0, {"OCA": 3, "DCA": 3, "ORGANISATION": 4, "DEVICE": 2})
+
+
+def test_class_is_stated_anew_until_something_is_lodged_by_it(stranger: Engine, nameless: Nameless) -> None:
+    root, name_of_first = nameless.root_oca.der, nameless.first.name
+    for of_class in (DCA, OCA):
+        trust(stranger, of_class, root)
+        have_not(stranger, of_class, name_of_first)
+    assert [one.certificate_class for one in list_trusted_roots(stranger)] == [OCA]
+    assert [one.certificate_class for one in list_unchecked_issuers(stranger)] == [OCA]
+    assert lodge_bodies(stranger, [root, nameless.issued_by(nameless.first)[0]]).lodged == 2
+    for state in (lambda: trust(stranger, DCA, root), lambda: have_not(stranger, DCA, name_of_first)):
+        with pytest.raises(StatementRefusedError):
+            state()
+    trust(stranger, OCA, root)
+    have_not(stranger, OCA, name_of_first)

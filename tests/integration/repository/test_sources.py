@@ -21,20 +21,19 @@ from builders import (
     day,
     document,
     during,
+    have_not_issuers,
     lodge_bodies,
     look_alikes,
     produced,
     record_of,
-    reference,
     zipped,
 )
 from conftest import NewRepository
 from smki.annex_b.reading import decode_body, pybase64
-from smki.certificates.model import CertificateClass, Status
+from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError, VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.repository.authorities import UncheckedIssuer, state_unchecked_issuers
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import RevocationListOffer
 from smki.repository.sources import offers_of
@@ -370,6 +369,25 @@ def test_document_that_breaks_off_loses_nothing_that_stands_before(repository: E
     assert bodies(repository) == offered[: report.lodged]
 
 
+@pytest.mark.parametrize("form", ["xml", "pem", "der"])
+def test_gzip_with_a_wrong_check_sum_is_refused_and_what_it_holds_is_lodged(
+    repository: Engine, tmp_path: Path, form: str
+) -> None:
+    offered = look_alikes(30)
+    content = {
+        "xml": document([record_of(body) for body in offered]),
+        "pem": b"".join(pem.armor("CERTIFICATE", body) for body in offered),
+        "der": b"".join(offered),
+    }[form]
+    packed = bytearray(gzip.compress(content))
+    packed[-8] ^= 1
+    (tmp_path / "x.gz").write_bytes(packed)
+    report = lodge_paths(repository, tmp_path)
+    assert (report.lodged, report.refused) == (30, 1)
+    assert isinstance(report.refusals[0].error, DocumentRefusedError)
+    assert list(kept(repository)) == [str(tmp_path / "x.gz")]
+
+
 def test_gzip_bomb_is_refused_before_it_expands(repository: Engine, tmp_path: Path) -> None:
     (tmp_path / "bomb.pem.gz").write_bytes(gzip.compress(b" " * (64 << 20)))
     (refusal,) = lodge_paths(repository, tmp_path).refusals
@@ -413,8 +431,7 @@ def test_real_certificates_are_lodged_byte_for_byte(
 ) -> None:
     for name, body in real_certificates.items():
         (tmp_path / name).write_bytes(body)
-    issuers = {reference(body).issuer or b"" for body in real_certificates.values()}
-    state_unchecked_issuers(repository, [UncheckedIssuer(issuer, CertificateClass.OCA, "test") for issuer in issuers])
+    have_not_issuers(repository, real_certificates.values())
     report = lodge_paths(repository, tmp_path)
     assert (report.lodged, report.refused) == (len(real_certificates), 0)
     assert bodies(repository) == list(real_certificates.values())

@@ -16,6 +16,7 @@ from smki.publish.artefact import Artefact, Publication
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import publication as publication_table
+from smki.store.content import SmallFile
 
 from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa: F401  # fixtures
 
@@ -48,7 +49,8 @@ def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
             version=1 if obligation.replaced_in_place else None,
         )
         cleared(repository, artefact)
-        published = publish_artefact(repository, site, artefact, local, "published", lambda _done, _total: None)
+        content = SmallFile(local.name, local.read_bytes())
+        published = publish_artefact(repository, site, artefact, content, "published", lambda _done, _total: None)
         published_at = func.clock_timestamp() - text(f"interval '{days_ago} days'")
         with repository.begin() as connection:
             connection.execute(

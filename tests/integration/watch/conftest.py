@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from builders import cleared, lodge_bodies, look_alikes
+from builders import cleared, lodge_bodies, look_alikes, store_in
 from smki.certificates.set_digest import SetDigest
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
@@ -21,7 +21,9 @@ from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import publication
 from smki.repository.windows import close_windows
+from smki.store.content import Content, SmallFile
 from smki.store.gzip_writer import write_single
+from smki.store.objects import Store
 from smki.watch import auditor
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind
@@ -42,6 +44,11 @@ class World:
     guide: UserGuide
     sshd: OpenSshServer
     folder: Path
+    bytes_a_day: int = 144_000_000  # 1 MB a look
+
+    @property
+    def store(self) -> Store:
+        return store_in(self.folder)
 
     @property
     def site(self) -> Site:
@@ -87,8 +94,12 @@ class World:
 
     def publish_file(self, artefact: Artefact, local: Path, at: datetime) -> None:
         """Publishes an artefact as if it were done at the given time."""
+        self.publish_content(artefact, SmallFile(local.name, local.read_bytes()), at)
+
+    def publish_content(self, artefact: Artefact, content: Content, at: datetime) -> None:
+        """The same for content that is no file here."""
         cleared(self.engine, replace(artefact, verified_at=at))
-        publish_artefact(self.engine, self.site, artefact, local, artefact.run, lambda _done, _total: None)
+        publish_artefact(self.engine, self.site, artefact, content, artefact.run, lambda _done, _total: None)
         with self.engine.begin() as connection:
             connection.execute(
                 update(publication)
@@ -97,7 +108,7 @@ class World:
             )
 
     def audit(self, now: datetime = NOON, site: Site | None = None) -> Audit:
-        return audit_site(self.engine, site or self.site, self.guide, now)
+        return audit_site(self.engine, self.store, site or self.site, self.guide, now, bytes_a_day=self.bytes_a_day)
 
     def kinds(self, now: datetime = NOON) -> set[tuple[Kind, str]]:
         return {(finding.kind, finding.item) for finding in self.audit(now).findings}

@@ -24,7 +24,7 @@ from smki.repository.database import open_engine
 from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
-from smki.watch import auditor
+from smki.watch import auditor, read_back
 from smki.watch.auditor import audit_site
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_open_findings
@@ -271,13 +271,15 @@ def test_login_that_is_incomplete_and_a_ledger_that_is_down_are_errors_and_no_fi
     with pytest.raises(ConfigurationError):
         world.audit(site=replace(world.site, key_file=tmp_path / "none"))
     with pytest.raises(RepositoryUnavailableError):
-        audit_site(open_engine("postgresql://postgres@127.0.0.1:1/smki"), world.site, world.guide, NOON)
+        World(open_engine("postgresql://postgres@127.0.0.1:1/smki"), world.guide, world.sshd, tmp_path).audit()
     assert list_open_findings(world.engine) == []
 
 
 def test_dry_run_records_nothing(world: World):
     world.on_server(DELTA).unlink()
-    audit = audit_site(world.engine, world.site, world.guide, NOON, record=False)
+    audit = audit_site(
+        world.engine, world.store, world.site, world.guide, NOON, bytes_a_day=world.bytes_a_day, record=False
+    )
     assert Kind.LOST in {finding.kind for finding in audit.findings}
     assert audit.reconciled is None
     assert list_open_findings(world.engine) == []
@@ -334,8 +336,8 @@ def test_name_that_is_not_utf_8_is_unexpected_and_hides_nothing(world: World):
 def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(auditor, "_READ_FOR_S", 0.3)
-    reading, read = auditor.remote_sha256, list[str]()
+    monkeypatch.setattr(read_back, "_READ_FOR_S", 0.3)
+    reading, read = read_back.remote_sha256, list[str]()
 
     def read_slowly(sftp: Any, path: str, on_the_way: Any) -> str:
         sleep(0.2)
@@ -343,7 +345,7 @@ def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
         read.append(path)
         return sha256
 
-    monkeypatch.setattr(auditor, "remote_sha256", read_slowly)
+    monkeypatch.setattr(read_back, "remote_sha256", read_slowly)
     world.on_server(DELTA).unlink()
     looks = [world.audit(NOON + number * timedelta(minutes=10)) for number in range(8)]
     assert all(Kind.LOST in {finding.kind for finding in look.findings} for look in looks)

@@ -2,6 +2,7 @@ import gzip
 import io
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -101,3 +102,34 @@ def test_members_are_counted(members: list[bytes]) -> None:
     reader = GzipReader(io.BytesIO(b"".join(member(content, 6) for content in members)), "x")
     reader.readall()
     assert reader.members == len(members)
+
+
+@pytest.mark.parametrize("size", [7, 1 << 16])
+@pytest.mark.parametrize("damage", [lambda o: o[:-8] + b"\0\1\2\3" + o[-4:], lambda o: o[:-1] + b"\1"])
+def test_member_with_a_wrong_trailer_is_given_before_it_is_refused(damage: Callable[[bytes], bytes], size: int) -> None:
+    content = b"".join(number.to_bytes(4) for number in range(1_000))
+    reader = GzipReader(io.BytesIO(damage(member(content, 6)) + member(b"more", 6)), "x.gz")
+    given: list[bytes] = []
+    with pytest.raises(DocumentRefusedError, match="damaged"):
+        given.extend(iter(lambda: reader.read(size), b""))
+    assert b"".join(given) == content
+
+
+@pytest.mark.parametrize("flags", range(0, 32, 2))
+@pytest.mark.parametrize("portion", [1, 5, 1 << 16])
+def test_header_with_any_fields_is_read(flags: int, portion: int) -> None:
+    extra = b"\x05\0extra" if flags & 4 else b""
+    header = (
+        b"\x1f\x8b\x08" + bytes([flags]) + bytes(6) + extra + b"name\0" * bool(flags & 8) + b"?\0" * bool(flags & 16)
+    )
+    header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") if flags & 2 else b""
+    stream = header + member(b"content", 6)[10:]
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(portion, size or portion))
+
+    assert GzipReader(Slow(stream), "x.gz").readall() == b"content"
+    if flags & 2:
+        with pytest.raises(DocumentRefusedError, match="check sum of the header"):
+            read_all(stream[: len(header) - 1] + bytes([stream[len(header) - 1] ^ 1]) + stream[len(header) :])

@@ -198,7 +198,15 @@ def test_every_variable_of_dotenv_example_is_explained() -> None:
 
 
 def test_variables_are_required_unless_a_default_is_harmless(references: set[tuple[str, str]]) -> None:
-    optional = {"SMKI_SITES", "WORKER_CONCURRENCY", "SMKI_IMAGE_TAG", "AIRFLOW_LISTEN", "SFTP_LISTEN", "SECRETS_FOLDER"}
+    optional = {
+        "SMKI_SITES",
+        "SMKI_STORE",
+        "WORKER_CONCURRENCY",
+        "SMKI_IMAGE_TAG",
+        "AIRFLOW_LISTEN",
+        "SFTP_LISTEN",
+        "SECRETS_FOLDER",
+    }
     assert {name for name, operator in references if operator == ":-"} == optional
     assert {name for name, operator in references if operator == ":?"} == {name for name, _ in references} - optional
 
@@ -259,7 +267,7 @@ def test_settings_read_the_environment_as_meant(compose: Compose) -> None:
     mounted = {target for _, target, _ in _mounts(compose["services"]["worker"])}
     assert settings.database_url
     assert settings.sites == ("primary",)
-    assert str(settings.staging) in mounted
+    assert settings.store in mounted
     assert _environment(compose)["AIRFLOW__LOGGING__BASE_LOG_FOLDER"] in mounted
 
 

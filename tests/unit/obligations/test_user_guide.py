@@ -12,6 +12,7 @@ from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
 SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text()
+DAY = date(2026, 7, 15)
 
 
 def load(folder: Path, text: str) -> UserGuide:
@@ -47,8 +48,8 @@ def test_shipped_guide_says_what_appendix_o_says(user_guide: UserGuide) -> None:
 def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) -> None:
     for one in (user_guide.full, user_guide.delta):
         assert one.cut_off.at(day) == datetime(day.year, day.month, day.day, tzinfo=UTC)
-        assert one.publish_by(day) == one.cut_off.at(day) + one.publish_by_delay
-        assert one.publish_by_delay > timedelta()
+        assert one.warn_at(day) == one.publish_by(day) - one.warning_lead
+        assert one.publish_by(day) > one.warn_at(day) > one.cut_off.at(day)
     assert user_guide.full.cut_off.falls_on(day) == (day.isoweekday() == 7)
     assert user_guide.delta.cut_off.falls_on(day)
 
@@ -57,16 +58,34 @@ def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) 
     ("publish_by", "delay"),
     [("18:31", timedelta(minutes=31)), ("+1 00:00", timedelta(hours=6)), ("+1 18:00", timedelta(days=1))],
 )
-def test_publish_by_counts_from_the_cut_off(tmp_path: Path, publish_by: str, delay: timedelta) -> None:
+def test_publish_by_is_on_the_day_of_the_cut_off_or_later(tmp_path: Path, publish_by: str, delay: timedelta) -> None:
     text = SHIPPED
     for section, cron in [("full", "0 18 * * WED"), ("delta", "0 18 * * *")]:
         text = setting(section, "cut_off", f'"{cron}"', text)
         text = setting(section, "publish_by", f'"{publish_by}"', text)
         text = setting(section, "warning", '"00:30"', text)
     guide = load(tmp_path, text)
-    assert guide.delta.publish_by_delay == delay
+    assert guide.delta.publish_by(DAY) == guide.delta.cut_off.at(DAY) + delay
     assert guide.full.cut_off.weekday == 2
-    assert guide.delta.cut_off.at(date(2026, 7, 15)) == datetime(2026, 7, 15, 18, tzinfo=UTC)
+    assert guide.delta.cut_off.at(DAY) == datetime(2026, 7, 15, 18, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("publish_by", "day", "hour"),
+    [
+        ("08:00 Europe/London", date(2026, 1, 15), 8),
+        ("08:00 Europe/London", date(2026, 7, 15), 7),
+        ("08:00 UTC", date(2026, 7, 15), 8),
+        ("+1 02:00 Asia/Tokyo", date(2026, 7, 15), 17),
+        ("01:30 Europe/London", date(2026, 3, 29), 1.5),  # skipped: the clocks go from 01:00 to 02:00
+        ("01:30 Europe/London", date(2026, 10, 25), 0.5),  # there twice
+    ],
+)
+def test_publish_by_in_a_time_zone_follows_its_clocks(tmp_path: Path, publish_by: str, day: date, hour: float) -> None:
+    text = setting("delta", "publish_by", f'"{publish_by}"')
+    delta = load(tmp_path, setting("delta", "warning", '"00:10"', text)).delta
+    assert delta.publish_by(day) == datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour)
+    assert delta.publish_by(day).tzinfo is UTC
 
 
 SECTIONS = [one.name for one in load_user_guide(INCLUDE / "config").all]
@@ -95,6 +114,9 @@ IMPOSSIBLE = [
     ("full", "publish_by", '"08:60"'),
     ("full", "publish_by", '"00:00"'),
     ("full", "publish_by", '"-1 08:00"'),
+    ("full", "publish_by", '"08:00 Europe/Lundon"'),
+    ("full", "publish_by", '"08:00 ../etc/passwd"'),
+    ("full", "publish_by", '"01:00 Europe/London"'),  # in summer it is that of the cut-off
     ("full", "file", '"SMKIKR_FULL.xml.gz"'),
     ("full", "file", '"SMKIKR_FULL_{date}.xml"'),
     ("full", "file", '"a/SMKIKR_FULL_{date}.xml.gz"'),

@@ -246,3 +246,18 @@ def test_device_that_is_full_is_an_error_of_the_store_and_leaves_no_file(
     part.unlink()
     paged.write(tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == paged.read(0, paged.size)
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 300)), max_size=5)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=6), RANGES)
+def test_ranges_are_those_of_the_file(pages: list[bytes], ranges: list[tuple[int, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        store = store_in(Path(folder))
+        paged = PagedFile.stored(store, made(store, pages, [number % 2 for number in range(len(pages))]))
+        content = b"".join(paged.chunks())
+        asked = [(start, length) for start, length in ranges if start < len(content)]
+        wanted = [content[start : start + length] for start, length in asked]
+        assert paged.read_ranges(asked) == b"".join(wanted)
+        assert [paged.read(start, length) for start, length in asked] == wanted

@@ -62,7 +62,7 @@ def compare_with_window(
         total = _spool(changed_by(engine, seq), spooled)
         for low, high in _ranges(-(-total // at_once)):
             changed = pa.Table.from_batches([_within(batch, low, high) for batch in _read(spooled)], CHANGED)
-            absent = _join(marks, numbers, changed, low, high, found)
+            absent = _join(_records(marks, numbers, low, high, at_once), changed, found)
             missing += absent.num_rows
             named += absent.slice(0, MOST_NAMED - len(named)).to_pylist()
             del changed, absent
@@ -75,21 +75,28 @@ def compare_with_window(
     )
 
 
-def _join(
-    marks: Marks,
-    segments: Sequence[int],
-    changed: pa.Table,
-    low: bytes,
-    high: bytes | None,
-    found: dict[_Judged, _Alike],
-) -> pa.Table:
-    """Adds the records of a range of hashes to `found`; id, before and after of what changed and no record has."""
-    is_there = np.zeros(changed.num_rows, np.bool_)
+def _records(marks: Marks, segments: Sequence[int], low: bytes, high: bytes | None, at_once: int) -> Iterator[pa.Table]:
+    """The records of a range of hashes, with their places in the file: as many at once, or up to a segment more.
+
+    For each table of them the hashes of what changed are put into an index: one a segment would take most of the time.
+    """
+    gathered: list[pa.Table] = []
     place = 0
     for number in segments:
         records = marks.rows([number]).select(["class", "status", "serial_number", "sha256"])
         places = np.arange(place, place := place + records.num_rows)
-        records = _within(records.append_column("place", pa.array(places)), low, high)
+        gathered.append(_within(records.append_column("place", pa.array(places)), low, high))
+        if sum(table.num_rows for table in gathered) >= at_once:
+            yield pa.concat_tables(gathered)
+            gathered = []
+    if gathered:
+        yield pa.concat_tables(gathered)
+
+
+def _join(records_of_range: Iterable[pa.Table], changed: pa.Table, found: dict[_Judged, _Alike]) -> pa.Table:
+    """Adds the records of a range of hashes to `found`; id, before and after of what changed and no record has."""
+    is_there = np.zeros(changed.num_rows, np.bool_)
+    for records in records_of_range:
         match = pc.index_in(records["sha256"], value_set=changed["sha256"])
         is_there[match.drop_null().to_numpy()] = True
         _count(records, changed.take(match), found)

@@ -13,6 +13,7 @@ from smki.kinds.anchors.slots import Slot
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publication_history, publish_artefact
 from smki.publish.site import Site
+from smki.store.content import SmallFile
 
 from ...publish.conftest import FaultyServer
 from .conftest import Anchors
@@ -20,9 +21,9 @@ from .conftest import Anchors
 
 def publish(anchors: Anchors, site: Site, artefacts: Sequence[Artefact]) -> None:
     for artefact in artefacts:
-        local = anchors.folder / artefact.name
+        content = SmallFile(artefact.name, (anchors.folder / artefact.name).read_bytes())
         publish_artefact(
-            anchors.engine, site, cleared(anchors.engine, artefact), local, "test", lambda _done, _of: None
+            anchors.engine, site, cleared(anchors.engine, artefact), content, "test", lambda _done, _of: None
         )
 
 

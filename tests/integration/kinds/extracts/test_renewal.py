@@ -1,5 +1,6 @@
 """Renewal: a full extract that takes pages over from an earlier one is, byte for byte, the one made from scratch."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -133,6 +134,18 @@ def test_units_cover_each_page_once(weekly: Engine, user_guide: UserGuide, tmp_p
     second = renewed(weekly, user_guide.full, 2, store_in(tmp_path), first)
     for paged in (PagedFile.stored(store_in(tmp_path), second), PagedFile.on_disk(*written(tmp_path, second))):
         assert sorted(np.concatenate(paged.units).tolist()) == list(range(21))
+
+
+def test_no_file_stays_open_for_each_segment(weekly: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
+    _, manifest = produced(weekly, user_guide.full, day(1), tmp_path, page_format=PageFormat(2, 1, 1))
+    assert len(manifest.segments) == 200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard))
+    try:
+        verification, _ = examine_stored(store_in(tmp_path), manifest, XSD)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert need_right(verification).records == 200
 
 
 def test_what_another_basis_found_is_not_taken_for_found(weekly: Engine, user_guide: UserGuide, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import publish_artefact
 from smki.repository.offers import RevocationListOffer
+from smki.store.content import SmallFile
 from smki.store.gzip_writer import write_single
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, revocation_list
@@ -47,9 +48,9 @@ class Publisher:
         lodged = newest_list(self.engine, self.terms)
         assert lodged is not None
         artefact = cleared(self.engine, write_revocation_file(self.terms, lodged, self.folder, NOW, "test"))
-        file = self.folder / artefact.name
-        known = partial(follows, self.engine, file)
-        return publish_artefact(self.engine, self.site, artefact, file, "test", lambda _done, _total: None, known)
+        content = SmallFile(artefact.name, (self.folder / artefact.name).read_bytes())
+        known = partial(follows, self.engine, content)
+        return publish_artefact(self.engine, self.site, artefact, content, "test", lambda _done, _total: None, known)
 
 
 @pytest.fixture

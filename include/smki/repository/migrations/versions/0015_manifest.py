@@ -19,3 +19,8 @@ def upgrade() -> None:
             comment="SHA-256 of its manifest, hex; empty: the file is one object",
         ),
     )
+
+
+def downgrade() -> None:
+    """The way back."""
+    op.drop_column("artefact", "manifest")

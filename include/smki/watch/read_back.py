@@ -1,0 +1,182 @@
+"""What the auditor reads back of the files that a site offers, and what it remembers of them.
+
+* Files without pages are read whole and hashed: those that are new or whose size or time has changed, those that were
+  not what the ledger published, and of the others the one that was read longest ago.
+* Files of pages are read by `page_rounds`, unless they are longer or shorter than what was published.
+* What has been read is remembered at once, and after a quarter of an hour the rest is left to the next look.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from paramiko import SFTPClient
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from smki.errors import UploadDamagedError
+from smki.publish.readback import remote_sha256
+from smki.publish.readings import PageReading, load_readings, record_reading
+from smki.publish.site import site_errors
+from smki.repository.database import reading, writing
+from smki.repository.tables import audited_file
+from smki.retention.rules import SeenFile
+from smki.store.objects import Store
+from smki.watch.page_rounds import OfferedFile, PagesRead, read_pages, reading_of
+
+log = logging.getLogger(__name__)
+_READ_FOR_S = 15 * 60  # a look ends well before its task's time does
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A file that was read back whole."""
+
+    path: str
+    bytes: int
+    modified_at: datetime  # UTC, as the server states it
+    sha256: str  # hex
+    hashed_at: datetime  # UTC
+
+    def is_of(self, file: SeenFile) -> bool:
+        """Whether the file is as it was then: a hash that is older than its file says nothing of it."""
+        return (self.bytes, self.modified_at) == (file.bytes, file.modified_at)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What has been read back of a site's files."""
+
+    audited: Mapping[str, Audited]  # by path
+    readings: Mapping[str, PageReading]  # by name
+    files: int = 0  # that were read whole just now
+    pages: int = 0  # that were read just now
+
+    def hashes(self, files: Sequence[SeenFile]) -> dict[str, str]:
+        """SHA-256 (hex) of those that are as they were when they were read, by path."""
+        known = ((file, self.audited.get(file.path)) for file in files)
+        return {file.path: one.sha256 for file, one in known if one is not None and one.is_of(file)}
+
+    def pages_of(self, files: Sequence[OfferedFile]) -> dict[str, PageReading]:
+        """What is known of their pages as they stand, by path."""
+        known = {file.path: reading_of(file, self.readings.get(publication.name)) for file, publication in files}
+        return {path: one for path, one in known.items() if one is not None}
+
+
+def load_read_back(engine: Engine, site: str) -> ReadBack:
+    """What earlier looks have read, and what the publisher has. Raises RepositoryUnavailableError."""
+    columns = audited_file.c
+    query = select(columns.path, columns.bytes, columns.modified_at, columns.sha256, columns.hashed_at)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(columns.site == site)).all()
+        readings = load_readings(connection, site)
+    audited = {
+        row.path: Audited(row.path, row.bytes, row.modified_at.astimezone(UTC), row.sha256, row.hashed_at)
+        for row in rows
+    }
+    return ReadBack(audited, readings)
+
+
+def forget_others(engine: Engine, site: str, listed: Sequence[SeenFile]) -> None:
+    """Forgets what was read of files that are gone."""
+    columns = audited_file.c
+    with writing(engine) as connection:
+        gone = columns.path.not_in([file.path for file in listed])
+        connection.execute(delete(audited_file).where(columns.site == site, gone))
+
+
+def choose_to_read(files: Sequence[OfferedFile], audited: Mapping[str, Audited]) -> list[OfferedFile]:
+    """Which files are read back whole: new, changed and wrong ones, and of the others the one not read for longest.
+
+    The ones never read come first, small ones before large ones, so that one that takes too long stops no other.
+    """
+    known = {
+        one.file.path
+        for one in files
+        if (before := audited.get(one.file.path)) is not None
+        and before.is_of(one.file)
+        and before.sha256 == one.publication.artefact.sha256
+    }
+    oldest = min(known, key=lambda path: audited[path].hashed_at, default=None)
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(
+        (one for one in files if one.file.path not in known or one.file.path == oldest),
+        key=lambda one: (
+            audited[one.file.path].hashed_at if one.file.path in audited else never,
+            one.file.bytes,
+        ),
+    )
+
+
+def read_back(
+    sftp: SFTPClient,
+    store: Store,
+    files: Sequence[OfferedFile],
+    known: ReadBack,
+    budget: int,
+    now: datetime,
+    remember: Callable[[Audited | PagesRead], None],
+) -> ReadBack:
+    """Reads files back, `budget` bytes of pages among it; `remember` hears of each piece that has been read.
+
+    The session may be unusable afterwards.
+    """
+    deadline = time.monotonic() + _READ_FOR_S
+
+    def on_the_way() -> None:
+        if time.monotonic() > deadline:
+            raise _OutOfTimeError
+
+    audited, readings, pages = dict(known.audited), dict(known.readings), 0
+    read = list[str]()
+    whole = choose_to_read([one for one in files if not one.has_pages], known.audited)
+    paged = [one for one in files if one.has_pages and one.has_its_length]
+    try:
+        for one in _read_whole(sftp, whole, now, on_the_way):
+            remember(one)
+            audited[one.path] = one
+            read.append(one.path)
+        for done in read_pages(sftp, store, paged, known.readings, budget, now, on_the_way):
+            remember(done)
+            readings[done.name] = done.reading
+            pages += done.pages
+    except _OutOfTimeError:
+        log.warning("reading goes on at the next look files=%d of=%d pages=%d", len(read), len(whole), pages)
+    return ReadBack(audited, readings, len(read), pages)
+
+
+def _read_whole(
+    sftp: SFTPClient, files: Sequence[OfferedFile], now: datetime, on_the_way: Callable[[], None]
+) -> Iterator[Audited]:
+    for file, _ in files:
+        try:
+            with site_errors(file.path):
+                sha256 = remote_sha256(sftp, file.path, on_the_way)
+        except UploadDamagedError:
+            continue  # removed since it was listed
+        yield Audited(file.path, file.bytes, file.modified_at, sha256, now)
+
+
+class _OutOfTimeError(Exception):
+    """The rest is read at the next look."""
+
+
+def keep(engine: Engine, site: str, read: Audited | PagesRead) -> None:
+    """Records what has been read. Raises RepositoryUnavailableError."""
+    with writing(engine) as connection:
+        if isinstance(read, PagesRead):
+            record_reading(connection, site, read.name, read.reading, read.before)
+            return
+        values = {
+            "bytes": read.bytes,
+            "modified_at": read.modified_at,
+            "sha256": read.sha256,
+            "hashed_at": read.hashed_at,
+        }
+        connection.execute(
+            insert(audited_file)
+            .values(site=site, path=read.path, **values)
+            .on_conflict_do_update(index_elements=["site", "path"], set_=values)
+        )
