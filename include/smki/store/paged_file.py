@@ -69,6 +69,10 @@ class PagedFile(ABC):
     def open(self) -> BinaryIO:
         """The file as a stream that can be read from any place."""
 
+    @abstractmethod
+    def is_as_stated(self) -> bool:
+        """Whether its bytes are those that the manifest states."""
+
     def sha256(self, progress: Progress = lambda _done, _of: None) -> str:
         """Of the file, hex. `progress` hears bytes. Raises MissingObjectError, StoreError."""
         digest, done = hashlib.sha256(), 0
@@ -159,6 +163,9 @@ class StoredFile(PagedFile):
     def open(self) -> BinaryIO:
         return cast("BinaryIO", io.BufferedReader(_Stream(self), _AT_ONCE))
 
+    def is_as_stated(self) -> bool:
+        return True  # each page is held against its CRC-32 when it is read, and what is around them is the manifest's
+
     def _runs(self, places: NDArray[np.intp]) -> tuple[list[int], list[int]]:
         """Start and length of each range of a segment that holds pages in a row."""
         pages = self.manifest.pages[places]
@@ -211,6 +218,22 @@ class _OnDisk(PagedFile):
 
     def open(self) -> BinaryIO:
         return self._file.open("rb")
+
+    def is_as_stated(self) -> bool:
+        manifest, pages = self.manifest, self.manifest.pages
+        opening, closing = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
+        with self.open() as stream:
+            return (
+                self.size == manifest.size
+                and stream.read(len(opening)) == opening
+                and all(
+                    isal_zlib.crc32(stream.read(size)) == crc32
+                    for size, crc32 in zip(
+                        pages["deflate_bytes"].tolist(), pages["deflate_crc32"].tolist(), strict=True
+                    )
+                )
+                and stream.read() == closing
+            )
 
 
 def _read_at(stream: BinaryIO, start: int, length: int) -> bytes:

@@ -258,9 +258,9 @@ def _check_and_mark(paged: PagedFile, number: int, checker: RecordChecker, marks
 
 
 def _stated(pages: Pages) -> pa.ChunkedArray:
-    """(n,) what a manifest states of pages, as bytes; not the place of the segment, which differs between files."""
+    """(n,) what a manifest states of pages, as bytes; not their places, which are others in other files."""
     rows = pages.copy()
-    rows["segment"] = -1
+    rows["segment"] = rows["number"] = -1
     return pa.chunked_array([pa.array(rows.view(f"V{PAGE.itemsize}").tolist(), pa.binary())])
 
 
