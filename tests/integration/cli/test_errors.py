@@ -10,11 +10,25 @@ from click.testing import Result
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from builders import cut_off, day, document, during, lodge_bodies, look_alikes, record_of, zipped
+from builders import (
+    XML_NAME,
+    assembled,
+    cut_off,
+    day,
+    document,
+    during,
+    lodge_bodies,
+    look_alikes,
+    record_of,
+    rendered,
+    zipped,
+)
 from smki.cli.application import app
 from smki.cli.exit_codes import Commands
+from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
+from smki.store.manifest import manifest_path
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import revocation_list
 
@@ -22,13 +36,19 @@ TOMORROW = "2999-01-01"
 
 
 def run(engine: Engine | None, *arguments: object, **environment: str) -> Result:
-    names = ("SMKI_VAR", "SMKI_STAGING", "SMKI_CONFIG", "SMKI_ANNEX_B_XSD", "SMKI_DATABASE_URL")
+    names = ("SMKI_VAR", "SMKI_CONFIG", "SMKI_ANNEX_B_XSD", "SMKI_DATABASE_URL")
     settings: dict[str, str | None] = dict.fromkeys(names) | {"COLUMNS": "300"} | environment
     if engine is not None:
         settings["SMKI_DATABASE_URL"] = libpq_url(engine)
     result = CliRunner().invoke(app, list(map(str, arguments)), env=settings)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the test's own, beside the folders that it looks into."""
+    monkeypatch.setenv("SMKI_STORE", str(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
@@ -105,7 +125,7 @@ def test_nothing_is_written_where_nothing_is_due(filled: Engine, tmp_path: Path)
 
 def test_dry_run_says_what_would_be_produced_and_writes_nothing(filled: Engine, tmp_path: Path) -> None:
     result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--dry-run", "--json")
-    assert json.loads(result.stdout) == {"file": f"SMKIKR_DELT_{day(2)}.xml.gz", "window": 1, "segments": 3}
+    assert json.loads(result.stdout) == {"file": f"SMKIKR_DELT_{day(2)}.xml.gz", "window": 1, "segments to render": 1}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,9 +166,18 @@ def test_every_file_is_looked_at_and_those_that_fail_are_named(tmp_path: Path) -
 
 def test_damaged_manifest_is_a_data_error(tmp_path: Path) -> None:
     file = zipped(tmp_path, document([]))
-    file.with_name(f"{file.name}.manifest.json").write_text("{")
+    manifest_path(file).write_text("{")
     result = run(None, "verify", file)
     assert (result.exit_code, "manifest cannot be read" in result.stderr) == (1, True)
+
+
+def test_damaged_file_beside_its_manifest_is_wrong_and_no_trouble_of_the_storage(tmp_path: Path) -> None:
+    file, manifest = assembled(tmp_path, [render_head(XML_NAME), rendered(look_alikes(3)), render_tail()])
+    content = bytearray(file.read_bytes())
+    content[int(manifest.offsets[0]) + 20] ^= 1
+    file.write_bytes(content)
+    result = run(None, "verify", file, "--workers", 1)
+    assert (result.exit_code, "SMKI_STORE" in result.stderr) == (1, False)
 
 
 def test_wrong_settings_have_exit_code_3(filled: Engine, tmp_path: Path) -> None:
@@ -169,7 +198,7 @@ def test_server_that_is_not_there_has_exit_code_4(tmp_path: Path) -> None:
     assert (result.exit_code, "check that the server runs" in result.stderr) == (4, True)
 
 
-def test_staging_that_is_full_has_exit_code_4(filled: Engine, tmp_path: Path) -> None:
+def test_disk_that_is_full_has_exit_code_4(filled: Engine, tmp_path: Path) -> None:
     (tmp_path / f".SMKIKR_DELT_{day(2)}.xml.gz.part").symlink_to("/dev/full")
     result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--workers", 1)
     assert (result.exit_code, "No space left on device" in result.stderr) == (4, True)
