@@ -1,7 +1,7 @@
 """Reads Annex B documents record by record, whoever wrote them."""
 
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import pybase64
 from lxml import etree
@@ -9,6 +9,7 @@ from lxml import etree
 from smki.annex_b.version import CURRENT, AnnexB, find_by_root
 from smki.errors import DocumentRefusedError
 
+Parser = TypeVar("Parser")
 _WHITE_SPACE = dict.fromkeys(map(ord, " \t\r\n"))  # as XML has it
 
 
@@ -25,6 +26,37 @@ class Record(NamedTuple):
     manufacturing: str | None
 
 
+def safe_parser(kind: Callable[..., Parser], *arguments: Any, **options: Any) -> Parser:
+    """A parser of lxml that resolves no entities, fetches nothing and has lxml's own limits.
+
+    Without comments and processing instructions a text is one piece, as its reader sees it.
+    """
+    return kind(
+        *arguments,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        **options,
+    )
+
+
+def format_of(root: etree._Element, name: str) -> AnnexB:
+    """The format of the document with this root. Raises DocumentRefusedError for any other, or one that is not safe."""
+    if root.getroottree().docinfo.internalDTD is not None:  # Annex B has none, and it may carry entities
+        raise DocumentRefusedError(
+            name, "it has a document type declaration, and entities in one can hide or inflate content."
+        )
+    annex_b = find_by_root(root.tag)
+    if annex_b is None:
+        raise DocumentRefusedError(
+            name, f"its root element is {root.tag} and Annex B says {CURRENT.tag(CURRENT.root)}."
+        )
+    return annex_b
+
+
 def record_of(element: etree._Element, annex_b: AnnexB) -> Record:
     """A record's element as a Record."""
     texts = {child.tag: child.text for child in element}
@@ -34,30 +66,12 @@ def record_of(element: etree._Element, annex_b: AnnexB) -> Record:
 def read_records(stream: BinaryIO, name: str) -> Iterator[Record]:
     """The records of a document in any known format, one at a time with flat memory.
 
-    Entities are not resolved and nothing is fetched. Raises
-    DocumentRefusedError for what is not well formed, has a document type, or is another document.
+    Raises DocumentRefusedError for what is not well formed, has a document type, or is another document.
     """
     try:
-        context = etree.iterparse(
-            stream,
-            events=("start", "end"),
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_comments=True,  # without them and instructions a text is one piece
-            remove_pis=True,
-        )
+        context = safe_parser(etree.iterparse, stream, events=("start", "end"))
         _, root = next(context)
-        if root.getroottree().docinfo.internalDTD is not None:  # Annex B has none, and it may carry entities
-            raise DocumentRefusedError(
-                name, "it has a document type declaration, and entities in one can hide or inflate content."
-            )
-        annex_b = find_by_root(root.tag)
-        if annex_b is None:
-            raise DocumentRefusedError(
-                name, f"its root element is {root.tag} and Annex B says {CURRENT.tag(CURRENT.root)}."
-            )
+        annex_b = format_of(root, name)
         record = annex_b.tag(annex_b.record)
         for event, element in context:
             if event == "end" and element.tag == record:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from lxml import etree
 
-from smki.annex_b.version import CURRENT, FORMATS, AnnexB, find_by_root
+from smki.annex_b.reading import format_of, safe_parser
+from smki.annex_b.version import CURRENT, FORMATS, AnnexB
 from smki.certificates.reading import holds_armoured_key
 from smki.errors import DocumentRefusedError
 from smki.verify.faults import Fault, FaultError
@@ -179,15 +180,7 @@ class _Parsed:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._parser = etree.XMLPullParser(
-            events=("start", "end"),
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
-        )
+        self._parser = safe_parser(etree.XMLPullParser, events=("start", "end"))
         self._root: etree._Element | None = None
         self._annex_b = CURRENT
         self._frame: tuple[bytes, bytes] | None = None  # opening and closing
@@ -220,7 +213,11 @@ class _Parsed:
         element: Any  # the stub thinks of namespaces' events, too
         for event, element in self._parser.read_events():
             if self._root is None:
-                self._root, self._annex_b = element, _format_of(element, self._name)
+                self._root = element
+                try:
+                    self._annex_b = format_of(element, self._name)
+                except DocumentRefusedError as error:
+                    raise FaultError(Fault.XML, self._name, error.rule) from error
             elif event == "end" and element.getparent() is self._root:
                 self._whole += 1
                 self._shown += element.tag == self._annex_b.tag(self._annex_b.record)
@@ -255,19 +252,6 @@ class _Parsed:
         self._whole -= len(taken)
         self.pending = 0
         return piece
-
-
-def _format_of(root: etree._Element, name: str) -> AnnexB:
-    if root.getroottree().docinfo.internalDTD is not None:  # Annex B has none, and it may carry entities
-        raise FaultError(
-            Fault.XML, name, "it has a document type declaration, and entities in one can hide or inflate content."
-        )
-    annex_b = find_by_root(root.tag)
-    if annex_b is None:
-        raise FaultError(
-            Fault.XML, name, f"its root element is {root.tag} and Annex B says {CURRENT.tag(CURRENT.root)}."
-        )
-    return annex_b
 
 
 def _write_frame(root: etree._Element, head: list[etree._Element]) -> tuple[bytes, bytes]:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from lxml import etree
 from numpy.typing import NDArray
 
-from smki.annex_b.reading import decode_body, record_of
+from smki.annex_b.reading import decode_body, record_of, safe_parser
 from smki.annex_b.version import AnnexB, Field, schema_path
 from smki.certificates.batch_reading import BatchReader, FieldBatch
 from smki.certificates.columns import put_end_to_end, spell
@@ -209,16 +209,7 @@ def _compile(schema: Path) -> etree.XMLSchema:
 
 
 def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XMLParser:
-    return etree.XMLParser(  # without comments and instructions a text is one piece, as its reader sees it
-        target=target,  # type: ignore[arg-type]  # a target need not have the methods that it does not want called
-        schema=schema,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+    return safe_parser(etree.XMLParser, target=target, schema=schema)
 
 
 def _certified_texts(fields: FieldBatch) -> dict[Field, pa.StringArray]:

@@ -14,7 +14,7 @@ from smki.repository.database import libpq_url
 from smki.watch.findings_ledger import list_open_findings
 from smki_demo.mail_server import read_messages
 
-from .conftest import World
+from .conftest import DAY, NOON, World
 
 
 @pytest.fixture
@@ -64,6 +64,22 @@ def test_findings_as_json_have_what_other_systems_need(smki, world: World):
     assert (finding["kind"], finding["item"]) == ("unexpected", "notes.txt")
     assert finding["runbook"] == "docs/runbook.md#unexpected"
     assert finding["since"]
+
+
+def test_times_are_those_of_utc_whatever_zone_a_session_is_told(smki, world: World, monkeypatch: pytest.MonkeyPatch):
+    (world.sshd.published / "notes.txt").write_text("whose?")
+    assert smki().exit_code == 1
+    monkeypatch.setenv("SMKI_SITE_PRIMARY", os.environ["SMKI_AUDIT_PRIMARY"])
+    at = f"{NOON + DAY:%Y-%m-%dT%H:%M:%S}"
+    said = []
+    for zone in ("UTC", "America/New_York", "Europe/London"):
+        monkeypatch.setenv("PGTZ", zone)
+        status = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
+        plan = CliRunner().invoke(app, ["retention", "plan", "--at", at, "--json"])
+        assert plan.exit_code == 0, plan.output
+        said.append((status["obligations"], status["findings"], plan.stdout))
+    assert said[0][1]
+    assert said[1:] == said[:1] * 2
 
 
 def test_dry_run_says_and_records_nothing(smki, world: World):

@@ -1,6 +1,6 @@
 """Lists that cannot be lodged, and what becomes of what is offered beside them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from smki.certificates.model import ListKind
 from smki.repository.tables import rejected_lodgement
-from smki_demo.generator.pki import Pki
+from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import CRL_VALIDITY
 
 from .lists import HOUR, NOW, Lister, lodge_one, offer, refuse, rows
@@ -32,9 +32,10 @@ def test_garbage_is_refused_and_kept(stored: Engine, garbage: bytes) -> None:
 
 
 def test_refused_list_does_not_keep_the_others_out(stored: Engine, arls: Lister, crls: Lister, pki: Pki) -> None:
-    report = offer(stored, b"garbage", Lister(pki.root_dca).next(), arls.next(), crls.next())
+    unstorable = Lister(Authority.root("OCA\0x", datetime(2020, 1, 1, tzinfo=UTC))).next()
+    report = offer(stored, b"garbage", unstorable, Lister(pki.root_dca).next(), arls.next(), crls.next())
     assert [lodgement.lodged.kind for lodgement in report.lodgements] == [ListKind.ARL, ListKind.CRL]
-    assert len(report.refusals) == len(rows(stored, rejected_lodgement)) == 2
+    assert len(report.refusals) == len(rows(stored, rejected_lodgement)) == 3
 
 
 def test_private_key_in_the_place_of_a_list_is_not_kept(stored: Engine) -> None:
