@@ -213,6 +213,7 @@ def _forget_checks(folder: str) -> None:
 def upload(site: dict[str, Any], file: str, name: str) -> float:
     """`upload` of a file into the site's folder; seconds from before the login to after the last answer."""
     from smki.publish.part_writer import upload as upload_file
+    from smki.publish.ranges import Range
     from smki.publish.site import Site, open_sftp
     from smki.store.content import SmallFile
 
@@ -220,7 +221,8 @@ def upload(site: dict[str, Any], file: str, name: str) -> float:
     content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
-        upload_file(sftp, content, f"{target.folder}/{name}", lambda _done, _total: None)
+        whole = [Range(0, content.size)]
+        upload_file(sftp, content, f"{target.folder}/{name}", whole, lambda _done, _total: None)
     return time.perf_counter() - begun
 
 
@@ -234,7 +236,7 @@ def publish(site: dict[str, Any], file: str, name: str, sha256: str) -> float:
     content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
-        publish_file(sftp, content, name, target.folder, sha256, lambda _done, _total: None)
+        publish_file(sftp, content, f"{target.folder}/{name}", sha256, lambda _done, _total: None)
     return time.perf_counter() - begun
 
 

@@ -81,37 +81,72 @@ def read_pages(
     manifest cannot be had is left out, and named in the log. `on_the_way` is called after each answer; what it raises
     ends the reading, and the session.
     """
-    readings: dict[int, PageReading] = {}  # by the file's place among the files
-    remembered = {number: before for number, one in enumerate(files) if (before := known.get(one.publication.name))}
+    look = _Look(sftp, store, files, known, now, on_the_way)
+    yield from look.read_wrong()
+    yield from look.read_on(budget)
 
-    def read(number: int, manifest: Manifest, places: NDArray[np.intp]) -> Iterator[PagesRead]:
-        file, publication = files[number]
+
+class _Look:
+    """The files of one look, by their place, and what is known of them."""
+
+    def __init__(
+        self,
+        sftp: SFTPClient,
+        store: Store,
+        files: Sequence[OfferedFile],
+        known: Mapping[str, PageReading],
+        now: datetime,
+        on_the_way: Callable[[], None],
+    ) -> None:
+        self._sftp, self._store, self._files, self._now, self._on_the_way = sftp, store, files, now, on_the_way
+        self._remembered = dict(enumerate(known.get(publication.name) for _, publication in files))
+        self._readings: dict[int, PageReading] = {}
+
+    def read_wrong(self) -> Iterator[PagesRead]:
+        """Takes all files up, and reads what was wrong of them."""
+        for number, (file, _) in enumerate(self._files):
+            before = self._remembered[number]
+            reading = reading_of(file, before)
+            if reading is not None and not reading.wrong:
+                self._readings[number] = reading
+            elif manifest := self._find_manifest(number):
+                self._readings[number] = reading or _nothing_read(file, manifest, before, self._now)
+                again = np.array(self._readings[number].wrong, np.intp)
+                if len(again):
+                    yield from self._read(number, manifest, again[(again >= 0) & (again < len(manifest.pages))])
+
+    def read_on(self, budget: int) -> Iterator[PagesRead]:
+        """Reads as many pages as `budget` bytes hold."""
+        while (number := choose_next(self._readings, self._now)) is not None:
+            manifest = self._find_manifest(number)
+            if manifest is None:
+                del self._readings[number]
+                continue
+            places = choose_places(self._readings[number], manifest, min(budget, _AT_ONCE))
+            if not len(places):
+                return
+            budget -= int(manifest.pages["deflate_bytes"][places].sum())
+            yield from self._read(number, manifest, places)
+
+    def _read(self, number: int, manifest: Manifest, places: NDArray[np.intp]) -> Iterator[PagesRead]:
+        file, publication = self._files[number]
+        before = self._readings.pop(number)
         try:
             with site_errors(file.path):
-                wrong = find_wrong_pages(sftp, file.path, manifest, places, on_the_way)
+                wrong = find_wrong_pages(self._sftp, file.path, manifest, places, self._on_the_way)
         except UploadDamagedError:
-            del readings[number]  # removed since it was listed
-        else:
-            reading = reading_after(readings[number], places, len(manifest.pages), wrong, now)
-            yield PagesRead(publication.name, len(places), reading, remembered.get(number, readings[number]))
-            readings[number] = remembered[number] = reading
+            return  # removed since it was listed
+        reading = reading_after(before, places, len(manifest.pages), wrong, self._now)
+        yield PagesRead(publication.name, len(places), reading, self._remembered[number] or before)
+        self._readings[number] = self._remembered[number] = reading
 
-    for number, (file, _) in enumerate(files):
-        reading = reading_of(file, remembered.get(number))
-        if reading is not None and not reading.wrong:
-            readings[number] = reading
-        elif manifest := _find_manifest(store, files[number]):
-            readings[number] = reading or _nothing_read(file, manifest, remembered.get(number), now)
-            again = np.array(readings[number].wrong, np.intp)
-            if len(again):
-                yield from read(number, manifest, again[(again >= 0) & (again < len(manifest.pages))])
-    while budget > 0 and (chosen := choose_next(readings, now)) is not None:
-        if manifest := _find_manifest(store, files[chosen]):
-            places = choose_places(readings[chosen], manifest, min(budget, _AT_ONCE))
-            budget -= int(manifest.pages["deflate_bytes"][places].sum())
-            yield from read(chosen, manifest, places)
-        else:
-            del readings[chosen]
+    def _find_manifest(self, number: int) -> Manifest | None:
+        file, publication = self._files[number]
+        try:
+            return get_manifest(self._store, publication.artefact.manifest)
+        except (MissingObjectError, StoreError) as error:
+            log.warning("pages cannot be read path=%s error=%s", file.path, error)
+            return None
 
 
 def choose_next(readings: Mapping[int, PageReading], now: datetime) -> int | None:
@@ -124,10 +159,10 @@ def choose_next(readings: Mapping[int, PageReading], now: datetime) -> int | Non
 
 
 def choose_places(reading: PageReading, manifest: Manifest, budget: int) -> NDArray[np.intp]:
-    """Which pages of a file are read next, ascending: as many as `budget` bytes hold, and one at least."""
+    """Which pages of a file are read next, ascending: as many as `budget` bytes hold."""
     waiting = reading.unread if len(reading.unread) else np.arange(reading.again, len(manifest.pages))
     ends = np.cumsum(manifest.pages["deflate_bytes"][waiting], dtype=np.int64)
-    return waiting[: max(1, int(np.searchsorted(ends, budget, "right")))]
+    return waiting[: int(np.searchsorted(ends, budget, "right"))]
 
 
 def reading_after(
@@ -159,11 +194,3 @@ def _nothing_read(file: SeenFile, manifest: Manifest, before: PageReading | None
         again=0,
         read_at=now,
     )
-
-
-def _find_manifest(store: Store, offered: OfferedFile) -> Manifest | None:
-    try:
-        return get_manifest(store, offered.publication.artefact.manifest)
-    except (MissingObjectError, StoreError) as error:
-        log.warning("pages cannot be read path=%s error=%s", offered.file.path, error)
-        return None

@@ -78,6 +78,8 @@ class PublishOperator(BaseOperator):
             "site": publication.site,
             "path": publication.path,
             "bytes": publication.artefact.bytes,
+            "bytes_sent": publication.sent_bytes,
+            "bytes_copied": publication.copied_bytes,
             "records": publication.artefact.records,
             "sha256": publication.artefact.sha256,
             "published_at": publication.published_at.isoformat(),

@@ -19,7 +19,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
-from smki.repository.tables import publication
+from smki.repository.tables import page_reading, publication
 from smki.repository.windows import close_windows
 from smki.store.content import Content, SmallFile
 from smki.store.gzip_writer import write_single
@@ -101,14 +101,26 @@ class World:
         cleared(self.engine, replace(artefact, verified_at=at))
         publish_artefact(self.engine, self.site, artefact, content, artefact.run, lambda _done, _total: None)
         with self.engine.begin() as connection:
-            connection.execute(
+            published = connection.execute(
                 update(publication)
                 .where(publication.c.name == artefact.name, publication.c.ended_at.is_(None))
                 .values(published_at=at, first_published_at=at)
+                .returning(publication.c.id)
+            ).scalar_one()
+            connection.execute(
+                update(page_reading).where(page_reading.c.publication_id == published).values(since=at, read_at=at)
             )
 
-    def audit(self, now: datetime = NOON, site: Site | None = None) -> Audit:
-        return audit_site(self.engine, self.store, site or self.site, self.guide, now, bytes_a_day=self.bytes_a_day)
+    def audit(self, now: datetime = NOON, site: Site | None = None, *, record: bool = True) -> Audit:
+        return audit_site(
+            self.engine,
+            self.store,
+            site or self.site,
+            self.guide,
+            now,
+            bytes_a_day=self.bytes_a_day,
+            record=record,
+        )
 
     def kinds(self, now: datetime = NOON) -> set[tuple[Kind, str]]:
         return {(finding.kind, finding.item) for finding in self.audit(now).findings}

@@ -25,7 +25,6 @@ from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
 from smki.watch import auditor, read_back
-from smki.watch.auditor import audit_site
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_open_findings
 from smki_demo import sftp_server
@@ -277,9 +276,7 @@ def test_login_that_is_incomplete_and_a_ledger_that_is_down_are_errors_and_no_fi
 
 def test_dry_run_records_nothing(world: World):
     world.on_server(DELTA).unlink()
-    audit = audit_site(
-        world.engine, world.store, world.site, world.guide, NOON, bytes_a_day=world.bytes_a_day, record=False
-    )
+    audit = world.audit(record=False)
     assert Kind.LOST in {finding.kind for finding in audit.findings}
     assert audit.reconciled is None
     assert list_open_findings(world.engine) == []

@@ -38,7 +38,7 @@ def kinds(done) -> set[str]:
 def test_nothing_open_is_exit_code_0(smki):
     done = smki()
     assert done.exit_code == 0, done.output
-    assert "site primary: 9 files, 9 of them read back whole, 0 findings" in done.output
+    assert "site primary: 9 files, 9 of them read back whole, 0 pages of others, 0 findings" in done.output
 
 
 def test_open_finding_is_exit_code_1_and_says_what_to_do_until_it_closes(smki, world: World):
