@@ -1,12 +1,14 @@
 """Holds the records of a delta against what its window changed.
 
-Memory is for one range of hashes and one segment at a time, whatever the delta's size: what the window changed lies in
-a file, and both sides are joined by SHA-256, one range of values after the other. Records that are judged the same
-become one row; the first of them keep rows of their own, as reports name them.
+Both sides are split into files by SHA-256, each row once, and joined one range of values after the other. So memory is
+for one range and one segment, time is in proportion to the rows, and a segment is read once. Records that are judged
+the same become one row; the first of them keep rows of their own, as reports name them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -16,13 +18,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Engine
 
+from smki.certificates.columns import put_end_to_end
 from smki.kinds.extracts.checks import NEW, RecordRow
 from smki.kinds.extracts.differences import MOST_NAMED
 from smki.repository.holdings import CHANGED, certificate_in_words, changed_by, names_of
 from smki.verify.marks import Marks
 
-_AT_ONCE = 250_000  # certificates of the window that are in memory
+_RANGES = 64  # of hashes, at most 256: of a delta of three million, 50,000 certificates each
+_AT_ONCE = 100_000  # records of a range: a file may hold a certificate any number of times
 _NAMED = 20  # records judged the same that have rows of their own: as many as Great Expectations lists
+_RECORDS = pa.schema(
+    {
+        "class": pa.string(),
+        "status": pa.string(),
+        "serial_number": pa.binary(),
+        "sha256": pa.binary(),
+        "place": pa.int64(),  # in the file
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +63,19 @@ class _Alike:
 
 
 def compare_with_window(
-    engine: Engine, seq: int, marks: Marks, segments: Iterable[int], *, at_once: int = _AT_ONCE
+    engine: Engine, seq: int, marks: Marks, segments: Iterable[int], *, ranges: int = _RANGES
 ) -> Comparison:
     """The records of some segments beside what window `seq` changed. Raises RepositoryUnavailableError."""
     found: dict[_Judged, _Alike] = {}
     missing = 0
     named: list[dict[str, Any]] = []
-    numbers = list(segments)
     with TemporaryDirectory(prefix="smki-") as folder:
-        spooled = Path(folder) / "changed"
-        total = _spool(changed_by(engine, seq), spooled)
-        for low, high in _ranges(-(-total // at_once)):
-            changed = pa.Table.from_batches([_within(batch, low, high) for batch in _read(spooled)], CHANGED)
-            absent = _join(_records(marks, numbers, low, high, at_once), changed, found)
+        changed = _split(changed_by(engine, seq), CHANGED, Path(folder, "changed"), ranges)
+        records = _split(_records(marks, segments), _RECORDS, Path(folder, "records"), ranges)
+        for of_window, of_file in zip(changed, records, strict=True):
+            absent = _join(_gather(_read(of_file)), pa.Table.from_batches(_read(of_window), CHANGED), found)
             missing += absent.num_rows
             named += absent.slice(0, MOST_NAMED - len(named)).to_pylist()
-            del changed, absent
-    pa.default_memory_pool().release_unused()  # Great Expectations comes next, and takes 130 MB
     names = names_of(engine, [one["id"] for one in named])
     return Comparison(
         _rows(found),
@@ -75,22 +84,48 @@ def compare_with_window(
     )
 
 
-def _records(marks: Marks, segments: Sequence[int], low: bytes, high: bytes | None, at_once: int) -> Iterator[pa.Table]:
-    """The records of a range of hashes, with their places in the file: as many at once, or up to a segment more.
-
-    For each table of them the hashes of what changed are put into an index: one a segment would take most of the time.
-    """
-    gathered: list[pa.Table] = []
+def _records(marks: Marks, segments: Iterable[int]) -> Iterator[pa.RecordBatch]:
     place = 0
     for number in segments:
-        records = marks.rows([number]).select(["class", "status", "serial_number", "sha256"])
-        places = np.arange(place, place := place + records.num_rows)
-        gathered.append(_within(records.append_column("place", pa.array(places)), low, high))
-        if sum(table.num_rows for table in gathered) >= at_once:
-            yield pa.concat_tables(gathered)
+        rows = marks.rows([number])
+        places = np.arange(place, place := place + rows.num_rows)
+        records = rows.append_column("place", pa.array(places)).select(_RECORDS.names)
+        yield from records.combine_chunks().to_batches()
+
+
+def _split(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, ranges: int) -> list[Path]:
+    """Writes the rows into a file for each range of hashes, in their order."""
+    folder.mkdir()
+    paths = [folder / f"{number}" for number in range(ranges)]
+    with ExitStack() as opened:
+        files = [opened.enter_context(pa.OSFile(str(path), "wb")) for path in paths]
+        streams = [opened.enter_context(pa.ipc.new_stream(file, schema)) for file in files]
+        for batch in batches:
+            content, bounds = put_end_to_end(batch["sha256"])
+            numbers = content[bounds[:-1]].astype(np.intp) * ranges >> 8
+            ordered = batch.take(pa.array(np.argsort(numbers, kind="stable")))
+            ends = np.cumsum(np.bincount(numbers, minlength=ranges)).tolist()
+            for stream, (start, end) in zip(streams, pairwise([0, *ends]), strict=True):
+                if start < end:
+                    stream.write_batch(ordered.slice(start, end - start))
+    return paths
+
+
+def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        yield from stream
+
+
+def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows, many at once: for each table that is joined, what changed is put into an index."""
+    gathered: list[pa.RecordBatch] = []
+    for batch in batches:
+        gathered.append(batch)
+        if sum(len(one) for one in gathered) >= _AT_ONCE:
+            yield pa.Table.from_batches(gathered)
             gathered = []
     if gathered:
-        yield pa.concat_tables(gathered)
+        yield pa.Table.from_batches(gathered)
 
 
 def _join(records_of_range: Iterable[pa.Table], changed: pa.Table, found: dict[_Judged, _Alike]) -> pa.Table:
@@ -101,33 +136,6 @@ def _join(records_of_range: Iterable[pa.Table], changed: pa.Table, found: dict[_
         is_there[match.drop_null().to_numpy()] = True
         _count(records, changed.take(match), found)
     return changed.filter(pa.array(~is_there)).select(["id", "before", "after"])
-
-
-def _spool(batches: Iterable[pa.RecordBatch], path: Path) -> int:
-    """Writes the batches to a file; how many rows they have."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, CHANGED) as stream:
-        rows = 0
-        for batch in batches:
-            stream.write_batch(batch)
-            rows += batch.num_rows
-    return rows
-
-
-def _read(path: Path) -> Iterator[pa.RecordBatch]:
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-        yield from stream
-
-
-def _ranges(count: int) -> Iterator[tuple[bytes, bytes | None]]:
-    """About so many ranges of hashes, at most 256 and at least one: from … to before; none: to the last."""
-    bounds = sorted({number * 256 // max(count, 1) for number in range(max(count, 1))})
-    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
-        yield bytes([low]), None if high is None else bytes([high])
-
-
-def _within(rows: pa.RecordBatch | pa.Table, low: bytes, high: bytes | None) -> pa.RecordBatch | pa.Table:
-    inside = pc.greater_equal(rows["sha256"], low)
-    return rows.filter(inside if high is None else pc.and_(inside, pc.less(rows["sha256"], high)))
 
 
 def _count(records: pa.Table, changed: pa.Table, found: dict[_Judged, _Alike]) -> None:
@@ -164,4 +172,5 @@ def _rows(found: dict[_Judged, _Alike]) -> Sequence[RecordRow]:
             named.append((place, RecordRow(judged.status, judged.after, move, 1, item)))
         if rest := alike.count - len(alike.first):
             others.append(RecordRow(judged.status, judged.after, move, rest, ""))
+    others.sort(key=lambda row: (row.move, row.expected_status or ""))
     return [*(row for _, row in sorted(named, key=lambda one: one[0])), *others]
