@@ -378,6 +378,7 @@ def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, pro
                 marks.units.append(Unit(f"{number:05d}"))
                 try:
                     if (piece := next(pieces, None)) is None:
+                        marks.units.pop()
                         break
                     checker = checker or RecordChecker(piece.annex_b, schema, keep_rows=keep_rows)
                     item = f"{file.name}, piece {number + 1}"
