@@ -85,10 +85,7 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
         lodged = connection.execute(select(func.count()).select_from(certificate)).scalar_one()
     if lodged:
         console.print(f"[green]✓[/] repository: {lodged:,} certificates, from an earlier start")
-        now = datetime.now(UTC)
-        if lists_without_successor(engine, load_user_guide(settings.config), now):
-            with step("having the CAs issue their next revocation lists"):
-                issue_lists(engine, open_pki(settings.var / "pki"), now)
+        _issue_next_lists(engine, settings)
         return
     with step(f"lodging {CERTIFICATES:,} signed certificates over {publishing.DELTAS} days") as say:
         pki = open_pki(settings.var / "pki")
@@ -100,9 +97,18 @@ def _fill(engine: Engine, settings: Settings, today: date) -> None:
             certificates=CERTIFICATES,
             progress=lambda done: say(f"{done:,} lodged"),
         )
+    _issue_next_lists(engine, settings)  # the history's end with the day
     with engine.begin() as connection:  # the history's own would have been missed every day until now
         connection.execute(update(revocation_list).values(lodged_at=datetime.now(UTC)))
     write_anchor_slots(engine, settings.var / "anchor_slots.toml")
+
+
+def _issue_next_lists(engine: Engine, settings: Settings) -> None:
+    """Where the newest lists come near their nextUpdate, which the auditor would find."""
+    now = datetime.now(UTC)
+    if lists_without_successor(engine, load_user_guide(settings.config), now):
+        with step("having the CAs issue their next revocation lists"):
+            issue_lists(engine, open_pki(settings.var / "pki"), now)
 
 
 def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
@@ -113,12 +119,12 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
         publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)
-    with step("removing a delta whose seven days are over (its publication is set back eight days)"):
-        publishing.remove_expired_delta(stack, engine, guide)
     with step("publishing the full extracts of yesterday and today, today's from yesterday's pages"):
         made = publishing.renew_full(stack, engine, guide, datetime.now(UTC).date())
     taken_over = f"{made.taken_over:,} of its {len(made.pages):,} pages are those of {made.predecessor}"
     console.print(f"[green]✓[/] {made.name}: {taken_over}", soft_wrap=True)
+    with step("removing what is over: a full extract, and a delta (its publication is set back eight days)"):
+        publishing.remove_expired_delta(stack, engine, guide)
     with step("having the auditor look at the server as a Party, until nothing is wrong") as say:
         publishing.wait_for_auditor(stack, engine, say)
 
