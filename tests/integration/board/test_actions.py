@@ -1,7 +1,7 @@
 """What the board does, in Airflow's own database; without a scheduler, which the tests with the stack have."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import PublishTime, UserGuide
 from smki_airflow.names import AUDITOR
 from smki_airflow.signals.deadlines import PublishBy
 
@@ -128,7 +128,8 @@ def test_the_first_scheduled_run_of_a_dag_raises_no_alert_for_a_time_before_it(
     session: Session, midnight: datetime
 ) -> None:
     def publish_by(day: datetime) -> datetime | None:
-        return PublishBy(3600.0)._evaluate_with(session=session, dag_id=DAILY_DELTA, run_id=failed_run(session, day))
+        reference = PublishBy(PublishTime(time(1)))
+        return reference._evaluate_with(session=session, dag_id=DAILY_DELTA, run_id=failed_run(session, day))
 
     assert publish_by(midnight - 3 * DAY) is None, "nobody had begun to publish"
     assert publish_by(midnight - 2 * DAY) == midnight - 2 * DAY + timedelta(hours=1), "the scheduler was dead"
