@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import airflow, extracts, gate, renewal, upload
+from bench import airflow, extracts, gate, memory, renewal, upload
 from bench.measuring import Figure, Measurements
 from bench.repositories import (
     Repository,
@@ -66,7 +66,7 @@ class Bench:
             "full": lambda out: extracts.measure_full(self._repository, out, self.measurements),
             "gate": lambda out: gate.measure(self._repository, out, self.measurements),
             "renewal": lambda out: renewal.measure(self._repository, out, self.measurements),
-            "memory": lambda out: extracts.measure_memory(self._repository, self._data, out, self.measurements),
+            "memory": lambda out: memory.measure(self._repository, self._data, out, self.measurements),
             "delta": lambda out: extracts.measure_delta(self._repository, out, self.measurements),
             "upload": lambda out: upload.measure(out, self.measurements),
             "airflow": self._schedule,

@@ -1,4 +1,4 @@
-"""Extracts: the full extract with its peers, its memory, and a large delta."""
+"""Extracts: the full extract with its peers, and a large delta."""
 
 import gzip
 import shutil
@@ -23,7 +23,7 @@ from bench.measuring import (
     run_once,
     seconds,
 )
-from bench.repositories import SEED, Repository, change_statuses, fresh_repository, lodged_at, settle
+from bench.repositories import Repository, change_statuses
 from smki.certificates.set_digest import SetDigest
 from smki.repository.windows import find_window
 
@@ -34,8 +34,7 @@ VERIFY, STREAM = "verify, 2 workers, page by page", "verify, 1 pass, without man
 CURSOR = "psycopg cursor + lxml xmlfile + gzip -6"
 SQL = "SQL + COPY TO STDOUT + pigz -6"
 BOUND = "the bound: ADBC read, then igzip, in 1 process"
-_MOST = 400_000_000  # bytes of one process
-_FOUR_TIMES_UP_TO = 250_000  # certificates; a larger repository is compared with a quarter of it
+MOST_BYTES = 400_000_000  # of one process
 _MOST_S = 10.0  # of closing a large day's window, and of its delta's gate
 _CHANGED = 375_000  # certificates at the most: a large day
 
@@ -174,79 +173,6 @@ def _verification(measurements: Measurements, name: str, certificates: int, want
     return Figure(f"{name}: time, × {TWO}", rate(certificates, ours), seconds(production), ratio, bound)
 
 
-def measure_memory(repository: Repository, data: Path, folder: Path, measurements: Measurements) -> list[Figure]:
-    """Measures every step, once each with two workers, and gives the rows: N certificates against four times as many.
-
-    Peak resident bytes of the largest process of each tree, as the kernel keeps them; a process's part of shared
-    libraries is counted. A delta has a sixth of the certificates: three million of seventeen. Below 131,072
-    certificates the smaller one has not a whole segment for each worker.
-    """
-    certificates = repository.lodged
-    other_certificates = certificates * 4 if certificates <= _FOUR_TIMES_UP_TO else certificates // 4
-    other = fresh_repository(data, "bench_memory")
-    first_day = repository.window.business_date
-    at = lodged_at(first_day)
-    filling = action("measured", "fill", url=other.url, count=other_certificates, seed=SEED, recorded_at=at)
-    measurements.take(Thing(_name("lodge", other_certificates), filling))
-    settle(other.engine)
-    first = action("measured", "close", url=other.url, day=first_day)
-    measurements.take(Thing(_name("close the first window", other_certificates), first))
-    sizes = {certificates: repository, other_certificates: other}
-    for count, measured in sizes.items():
-        _take_steps(measured, count, folder / f"{count}", measurements)
-    other.engine.dispose()
-    smaller, larger = sorted(sizes)
-    alone = [_name(work, other_certificates) for work in ("lodge", "close the first window")]
-    return [
-        *(figure(name, lambda name=name: _alone(measurements, name)) for name in alone),
-        *(
-            figure(f"memory of {work}", lambda work=work: _growth(measurements, work, smaller, larger))
-            for work in _STEPS
-        ),
-    ]
-
-
-_STEPS = ("close", "produce full", "verify full", "gate full", "produce delta", "gate delta")
-
-
-def _take_steps(repository: Repository, count: int, folder: Path, measurements: Measurements) -> None:
-    """One day of a repository, step by step."""
-    day = repository.window.business_date + timedelta(days=1)
-    measurements.say(f"memory: changing {count // 6:,} of {count:,} certificates")
-    change_statuses(repository, count // 6, day)
-    measurements.take(Thing(_name("close", count), action("measured", "close", url=repository.url, day=day)))
-    for obligation, expected in (("full", repository.in_use), ("delta", repository.window.changed)):
-        name = _name(f"produce {obligation}", count)
-        measurements.take(Thing(name, produce_command(repository, folder, 2, obligation)))
-        manifest = measurements[name].result["manifest"]
-        if obligation == "full":
-            verified = Thing(_name("verify full", count), verify_command(folder, manifest), is_the_set(expected))
-            measurements.take(verified)
-        judged = gate_command(repository, folder, manifest, obligation)
-        measurements.take(Thing(_name(f"gate {obligation}", count), judged, has_passed(expected)))
-
-
-def _name(work: str, certificates: int) -> str:
-    return f"memory of {work}, {certificates:,} certificates"
-
-
-def _alone(measurements: Measurements, name: str) -> Figure:
-    peak = measurements[name].peak_rss_bytes
-    return Figure(name, megabytes(peak), wanted=Wanted(f"≤ {megabytes(_MOST)}", peak <= _MOST))
-
-
-def _growth(measurements: Measurements, work: str, smaller: int, larger: int) -> Figure:
-    less, more = (measurements[_name(work, count)] for count in (smaller, larger))
-    ratio = more.peak_rss_bytes / less.peak_rss_bytes
-    return Figure(
-        f"memory of {work}, the largest process",
-        f"{megabytes(more.peak_rss_bytes)} at {larger:,} certificates · {more.wall_s:.1f} s",
-        f"{megabytes(less.peak_rss_bytes)} at {smaller:,} · {less.wall_s:.1f} s",
-        ratio,
-        Wanted(f"≤ {megabytes(_MOST)}", more.peak_rss_bytes <= _MOST),
-    )
-
-
 def measure_delta(repository: Repository, folder: Path, measurements: Measurements) -> list[Figure]:
     """Measures, and gives the rows: the window of a day is closed, its delta produced, verified and judged.
 
@@ -281,7 +207,9 @@ def measure_delta(repository: Repository, folder: Path, measurements: Measuremen
             f"{judged}, the verification apart",
             f"{gate_s:.2f} s · {megabytes(taken.peak_rss_bytes)}",
             f"with it {seconds(taken)}",
-            wanted=Wanted(f"≤ 10 s, ≤ {megabytes(_MOST)}", gate_s <= _MOST_S and taken.peak_rss_bytes <= _MOST),
+            wanted=Wanted(
+                f"≤ 10 s, ≤ {megabytes(MOST_BYTES)}", gate_s <= _MOST_S and taken.peak_rss_bytes <= MOST_BYTES
+            ),
         )
 
     return [

@@ -15,6 +15,7 @@ from bench.measuring import answer
 from smki.settings import Settings
 
 if TYPE_CHECKING:
+    from smki.publish.site import Site
     from smki.store.objects import Store
     from smki.verify.marks import Marks
     from smki.verify.verification import Verification
@@ -214,10 +215,10 @@ def upload(site: dict[str, Any], file: str, name: str) -> float:
     """`upload` of a file into the site's folder; seconds from before the login to after the last answer."""
     from smki.publish.part_writer import upload as upload_file
     from smki.publish.ranges import Range
-    from smki.publish.site import Site, open_sftp
+    from smki.publish.site import open_sftp
     from smki.store.content import SmallFile
 
-    target = Site(**site | {"key_file": Path(site["key_file"])})
+    target = _site(site)
     content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
@@ -229,10 +230,10 @@ def upload(site: dict[str, Any], file: str, name: str) -> float:
 def publish(site: dict[str, Any], file: str, name: str, sha256: str) -> float:
     """`publish_file`, the whole recipe: upload, sync, read back and hash, rename, look again; seconds likewise."""
     from smki.publish.recipe import publish_file
-    from smki.publish.site import Site, open_sftp
+    from smki.publish.site import open_sftp
     from smki.store.content import SmallFile
 
-    target = Site(**site | {"key_file": Path(site["key_file"])})
+    target = _site(site)
     content = SmallFile(name, Path(file).read_bytes())
     begun = time.perf_counter()
     with open_sftp(target) as sftp:
@@ -240,5 +241,90 @@ def publish(site: dict[str, Any], file: str, name: str, sha256: str) -> float:
     return time.perf_counter() - begun
 
 
+def take(url: str, folder: str, manifest: str) -> int:
+    """Takes over a full extract of a folder's store, as a file, into an empty repository; how many were lodged."""
+    from smki.obligations.user_guide import load_user_guide
+    from smki.repository.database import open_engine
+    from smki.repository.takeover import take_over
+    from smki_demo.generator.filling import state_look_alikes
+
+    engine, guide = open_engine(url), load_user_guide(Settings.from_environment().config)
+    state_look_alikes(engine)
+    return sum(one.lodged for one in take_over(engine, guide, Path(write(folder, manifest)), []))
+
+
+def publish_stored(url: str, site: dict[str, Any], folder: str, manifest: str, obligation: str) -> int:
+    """Publishes an extract of a folder's store and puts it into the ledger, without asking the gate; its bytes."""
+    from smki.kinds.extracts.agreement import expected_digest
+    from smki.obligations.user_guide import load_user_guide
+    from smki.publish.artefact import Artefact
+    from smki.publish.ledger import record_artefact, record_publication
+    from smki.publish.recipe import publish_file
+    from smki.publish.site import open_sftp
+    from smki.repository.database import open_engine, writing
+    from smki.repository.windows import find_window
+    from smki.store.manifest import get_manifest
+    from smki.store.paged_file import PagedFile
+
+    target, engine = _site(site), open_engine(url)
+    made = get_manifest(_store(folder), manifest)
+    content = PagedFile.stored(_store(folder), made)
+    guide = load_user_guide(Settings.from_environment().config)
+    artefact = Artefact(
+        obligation=obligation,
+        name=made.name,
+        business_date=made.business_date,
+        window_seq=find_window(engine, made.business_date).seq,
+        bytes=made.size,
+        sha256=content.sha256(),
+        content_digest=made.content_digest,
+        xml_bytes=made.xml_bytes,
+        records=made.records,
+        set_digest=expected_digest(engine, guide.obligation(obligation).kind, made.business_date),
+        run="bench",
+        verified_at=datetime.now(UTC),
+        manifest=manifest,
+    )
+    with open_sftp(target) as sftp:
+        final = f"{target.folder}/{made.name}"
+        published = publish_file(sftp, content, final, artefact.sha256, lambda _done, _total: None)
+    with writing(engine) as connection:
+        record_artefact(connection, artefact)
+        record_publication(connection, target.name, made.name, published, "bench")
+    return published.bytes
+
+
+def audit(url: str, site: dict[str, Any], folder: str) -> int:
+    """Looks at a site as the auditor does; how many pages it read back."""
+    from smki.obligations.user_guide import load_user_guide
+    from smki.repository.database import open_engine
+    from smki.watch.auditor import audit_site
+
+    settings = Settings.from_environment()
+    guide, most = load_user_guide(settings.config), settings.audit_bytes_a_day
+    return audit_site(open_engine(url), _store(folder), _site(site), guide, datetime.now(UTC), bytes_a_day=most).pages
+
+
+def copy(url: str, site: dict[str, Any], folder: str) -> list[int]:
+    """Fetches a site's extracts as a Party does and makes its copies; how many certificates are in use in each."""
+    from smki.obligations.user_guide import load_user_guide
+    from smki.party.reading_back import check_against_repository, fetch_extracts
+    from smki.repository.database import open_engine
+
+    settings = Settings.from_environment()
+    guide = load_user_guide(settings.config)
+    offered = fetch_extracts(_site(site), guide, settings.annex_b_xsd, Path(folder) / "fetched")
+    return [chain[-1].in_use for chain in check_against_repository(open_engine(url), guide, offered)]
+
+
+def _site(stated: dict[str, Any]) -> "Site":
+    from smki.publish.site import Site
+
+    return Site(**stated | {"key_file": Path(stated["key_file"])})
+
+
 if __name__ == "__main__":
-    answer(generate, lodge, fill, close, produce, write, verify, verify_stored, gate, renew, upload, publish)
+    answer(
+        *(generate, lodge, fill, close, produce, write, verify, verify_stored, gate, renew, upload, publish),
+        *(take, publish_stored, audit, copy),
+    )

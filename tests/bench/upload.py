@@ -20,12 +20,12 @@ _OURS, _RECIPE, _SFTP = "upload by smki.publish", "publish_file by smki.publish"
 
 def measure(folder: Path, measurements: Measurements) -> list[Figure]:
     """Measures, and gives the rows."""
-    program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    program = find_sshd()
     if program is None or shutil.which("sftp") is None:
         return [Figure("upload", value="not measured: sshd or sftp is missing (apt-get install openssh-server)")]
     file = folder / "file"
     file.write_bytes(os.urandom(FILE_BYTES))
-    with _sshd(folder / "sshd", program) as server:
+    with running_sshd(folder / "sshd", program) as server:
         measurements.take_in_turn(_things(server, file))
 
     def uploaded() -> Figure:
@@ -51,8 +51,13 @@ def measure(folder: Path, measurements: Measurements) -> list[Figure]:
     return [figure("upload", uploaded), figure("publication", published)]
 
 
+def find_sshd() -> str | None:
+    """The path of OpenSSH's server; none where it is not installed."""
+    return shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+
+
 @contextmanager
-def _sshd(folder: Path, program: str) -> Iterator[Any]:
+def running_sshd(folder: Path, program: str) -> Iterator[Any]:
     """The sshd that the tests start: an ordinary process with keys of its own; its folder `outgoing` is there."""
     folder.mkdir()
     server = OpenSshServer(folder, program)
