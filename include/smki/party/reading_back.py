@@ -2,7 +2,7 @@
 
 import hashlib
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -132,6 +132,6 @@ def _check_state(engine: Engine, file: OfferedFile, copy: SynchronisedCopy) -> C
     return CheckedState(file.local.name, file.business_date, reached.count)
 
 
-def _records(file: Path) -> list[Record]:
+def _records(file: Path) -> Iterator[Record]:
     with file.open("rb") as stream:
-        return list(read_records(read_gzip(stream, file.name), file.name))
+        yield from read_records(read_gzip(stream, file.name), file.name)
