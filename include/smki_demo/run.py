@@ -119,7 +119,7 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
         publishing.backfill_extracts(stack, guide, datetime.now(UTC).date(), say, _tell)
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)
-    with step("publishing the full extracts of yesterday and today, today's from yesterday's pages"):
+    with step("publishing the full extracts of yesterday and today, the second by renewal"):
         made = publishing.renew_full(stack, engine, guide, datetime.now(UTC).date())
     taken_over = f"{made.taken_over:,} of its {len(made.pages):,} pages are those of {made.predecessor}"
     console.print(f"[green]✓[/] {made.name}: {taken_over}", soft_wrap=True)
