@@ -45,6 +45,7 @@ from smki.store.manifest import Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
 from smki.store.pages import PAGE, Pages
+from smki.verify.basis import basis_of
 from smki.verify.documents import Source, cut_document
 from smki.verify.faults import Fault, FaultError
 from smki.verify.figures import SegmentFigures, page_figures, segment_figures
@@ -165,16 +166,20 @@ def examine_stored(
 
     The file's SHA-256 is taken beside it. Raises MissingObjectError, StoreError for pages that are damaged there.
     """
-    paged, marks = PagedFile.stored(store, manifest), stored_marks(store, manifest)
+    paged, marks = PagedFile.stored(store, manifest), stored_marks(store, manifest, schema)
     with ThreadPoolExecutor(1) as beside:
         sha256 = beside.submit(paged.sha256)
         faulty = _check_in_processes(paged, unchecked(marks), schema, marks, workers, keep_rows, progress)
         return conclude(paged, sha256.result(), marks, faulty), marks
 
 
-def stored_marks(store: Store, manifest: Manifest) -> Marks:
-    """The marks of an extract that lies in the store; those of a segment are shared by all files it is used in."""
-    marks = Marks(store, manifest.basis)
+def stored_marks(store: Store, manifest: Manifest, schema: Path) -> Marks:
+    """The marks of an extract that lies in the store; those of a segment are shared by all files it is used in.
+
+    They are those of the running verifier and schema, whichever the extract was planned under: a worker of another
+    version finds none of its own, and leaves none under a foreign name.
+    """
+    marks = Marks(store, basis_of(manifest.format, schema))
     _frame, *segments = PagedFile.stored(store, manifest).units
     marks.units.append(Unit(f"frame-{manifest.frame_digest}"))
     for segment, places in zip(manifest.segments, segments, strict=True):

@@ -132,7 +132,8 @@ def assemble(rendered: list[Json]) -> list[Json]:
     from smki.store.pages import Segment, get_pages
     from smki.verify.verification import stored_marks, unchecked
 
-    store = open_project().store
+    project = open_project()
+    store = project.store
     segments = {
         facts["number"]: Segment(facts["segment"], get_pages(store, facts["pages"]))
         for part in rendered
@@ -148,7 +149,8 @@ def assemble(rendered: list[Json]) -> list[Json]:
         manifest.taken_over,
         manifest.predecessor or "none",
     )
-    return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(stored_marks(store, manifest)))]
+    marks = stored_marks(store, manifest, project.settings.annex_b_xsd)
+    return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(marks))]
 
 
 @task
@@ -170,11 +172,11 @@ def verify(share: Json) -> Json:
     from smki.verify.verification import check_units, stored_marks
 
     project = open_project()
-    made = get_manifest(project.store, share["manifest"])
-    paged, marks = PagedFile.stored(project.store, made), stored_marks(project.store, made)
+    schema, made = project.settings.annex_b_xsd, get_manifest(project.store, share["manifest"])
+    paged, marks = PagedFile.stored(project.store, made), stored_marks(project.store, made, schema)
     keep_rows = has_rows(project.guide.obligation(made.obligation).kind)
     wrong = []
-    for figures in check_units(paged, share["numbers"], project.settings.annex_b_xsd, marks, keep_rows=keep_rows):
+    for figures in check_units(paged, share["numbers"], schema, marks, keep_rows=keep_rows):
         if figures.fault:
             log.warning("segment wrong number=%d fault=%s: %s", figures.number, figures.fault, figures.fault_text)
             wrong.append({"number": figures.number, "fault": figures.fault, "fault_text": figures.fault_text})
@@ -205,7 +207,7 @@ class ExtractGate(GateOperator):
         project = open_project()
         store, schema = project.store, project.settings.annex_b_xsd
         manifest = get_manifest(store, of_manifest := self.verified[0]["manifest"])
-        marks = stored_marks(store, manifest)
+        marks = stored_marks(store, manifest, schema)
         wrong = [SegmentFigures(**facts) for part in self.verified for facts in part["wrong"]]
         verification = conclude(PagedFile.stored(store, manifest), self.sha256, marks, wrong)
         read = read_stored(store, manifest, schema, verification, marks)

@@ -197,6 +197,6 @@ def test_figures_of_a_segment_that_are_gone_cannot_be_found_anew_from_some_of_it
     some = with_pages(in_one_segment, [0, 2])
     with pytest.raises(MissingObjectError, match="from scratch"):
         examine_stored(store, some, XSD)
-    assert unchecked(stored_marks(store, in_one_segment)) == [1]
+    assert unchecked(stored_marks(store, in_one_segment, XSD)) == [1]
     verified(store, in_one_segment)
     verified(store, some)
