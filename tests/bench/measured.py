@@ -108,15 +108,22 @@ def gate(url: str, day: str, folder: str, manifest: str, workers: int, obligatio
     return _judge(url, day, folder, manifest, workers, obligation)
 
 
-def renew(url: str, day: str, folder: str, predecessor: str, workers: int) -> dict[str, Any]:
-    """A full extract from its predecessor: plan, produce, verify what is new, judge; with the seconds of each."""
+def renew(
+    url: str, day: str, folder: str, predecessor: str, workers: int, site: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A full extract from its predecessor: plan, produce, verify what is new, judge, publish; with the seconds of each.
+
+    Nothing is published where there is no site.
+    """
     begun = time.perf_counter()
     made = _produce(url, day, _store(folder), workers, "full", predecessor)
     produced = time.perf_counter()
     judged = _judge(url, day, folder, made.manifest, workers, "full")
     ended = time.perf_counter()
     verified_s = ended - produced - judged["gate_s"]
-    return judged | asdict(made) | {"produce_s": produced - begun, "verify_s": verified_s}
+    published = publish_stored(url, site, folder, made.manifest, "full") if site else {}
+    spent = {"produce_s": produced - begun, "verify_s": verified_s, "publish_s": time.perf_counter() - ended}
+    return judged | asdict(made) | published | spent
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,7 @@ def _produce(url: str, day: str, store: "Store", workers: int, obligation: str, 
 
 def _judge(url: str, day: str, folder: str, manifest: str, workers: int, obligation: str) -> dict[str, Any]:
     from smki.gate.judging_process import begin_judging
+    from smki.gate.ledger import record_judgement
     from smki.kinds import Source
     from smki.kinds.extracts.evidence import extract_evidence
     from smki.kinds.extracts.reading import has_rows, read_stored
@@ -183,6 +191,7 @@ def _judge(url: str, day: str, folder: str, manifest: str, workers: int, obligat
         evidence = extract_evidence(source, judged, date.fromisoformat(day), read)
         judgement = judge(evidence, "bench", datetime.now(UTC))
         gate_s = time.perf_counter() - begun
+    record_judgement(source.engine, judgement)
     return {
         "records": verification.records,
         "set_digest": str(verification.set_digest),
@@ -253,28 +262,24 @@ def take(url: str, folder: str, manifest: str) -> int:
     return sum(one.lodged for one in take_over(engine, guide, Path(write(folder, manifest)), []))
 
 
-def publish_stored(url: str, site: dict[str, Any], folder: str, manifest: str, obligation: str) -> int:
-    """Publishes an extract of a folder's store and puts it into the ledger, without asking the gate; its bytes."""
+def publish_stored(url: str, site: dict[str, Any], folder: str, manifest: str, obligation: str) -> dict[str, Any]:
+    """Publishes an extract of a folder's store that the gate has cleared; its bytes, and those that were sent."""
     from smki.kinds.extracts.agreement import expected_digest
     from smki.obligations.user_guide import load_user_guide
     from smki.publish.artefact import Artefact
-    from smki.publish.ledger import record_artefact, record_publication
-    from smki.publish.recipe import publish_file
-    from smki.publish.site import open_sftp
-    from smki.repository.database import open_engine, writing
-    from smki.repository.windows import find_window
+    from smki.publish.ledger import publish_artefact
+    from smki.repository.database import open_engine
     from smki.store.manifest import get_manifest
     from smki.store.paged_file import PagedFile
 
-    target, engine = _site(site), open_engine(url)
-    made = get_manifest(_store(folder), manifest)
+    engine, made = open_engine(url), get_manifest(_store(folder), manifest)
     content = PagedFile.stored(_store(folder), made)
     guide = load_user_guide(Settings.from_environment().config)
     artefact = Artefact(
         obligation=obligation,
         name=made.name,
         business_date=made.business_date,
-        window_seq=find_window(engine, made.business_date).seq,
+        window_seq=made.window_seq,
         bytes=made.size,
         sha256=content.sha256(),
         content_digest=made.content_digest,
@@ -285,13 +290,8 @@ def publish_stored(url: str, site: dict[str, Any], folder: str, manifest: str, o
         verified_at=datetime.now(UTC),
         manifest=manifest,
     )
-    with open_sftp(target) as sftp:
-        final = f"{target.folder}/{made.name}"
-        published = publish_file(sftp, content, final, artefact.sha256, lambda _done, _total: None)
-    with writing(engine) as connection:
-        record_artefact(connection, artefact)
-        record_publication(connection, target.name, made.name, published, "bench")
-    return published.bytes
+    published = publish_artefact(engine, _site(site), artefact, content, "bench", lambda _done, _total: None)
+    return {"bytes": made.size, "sent_bytes": published.sent_bytes}
 
 
 def audit(url: str, site: dict[str, Any], folder: str) -> int:
