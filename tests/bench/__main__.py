@@ -96,7 +96,7 @@ class Bench:
         return measure_lodging(fresh, out, self._certificates, self.measurements)
 
     def _schedule(self, stack: Path) -> list[Figure]:
-        figures, self.airflow = airflow.measure(stack, self._certificates, self._say)
+        figures, self.airflow = airflow.measure(self._repository, stack, self._say)
         return figures
 
     def _attempt(self, part: str, work: Callable[[Path], list[Figure]]) -> None:

@@ -36,7 +36,7 @@ SQL = "SQL + COPY TO STDOUT + pigz -6"
 BOUND = "the bound: ADBC read, then igzip, in 1 process"
 MOST_BYTES = 400_000_000  # of one process
 _MOST_S = 10.0  # of closing a large day's window, and of its delta's gate
-_CHANGED = 375_000  # certificates at the most: a large day
+CHANGED = 375_000  # certificates at the most: a large day
 
 
 def is_the_set(expected: SetDigest) -> Check:
@@ -179,7 +179,7 @@ def measure_delta(repository: Repository, folder: Path, measurements: Measuremen
     Each run has a day of its own, on which as many certificates, spread over the repository, change between I and N;
     the changing is not measured.
     """
-    changed = min(_CHANGED, repository.lodged)
+    changed = min(CHANGED, repository.lodged)
     name = f"delta of {changed:,} changed certificates"
     closed, produced, judged = f"{name}: close the window", f"{name}: produce, verify", f"{name}: gate"
     for _ in range(measurements.runs):
