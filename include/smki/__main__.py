@@ -3,12 +3,19 @@
 Worker processes import this module again under another name, so it imports nothing by itself.
 """
 
+import sys
+from importlib.util import find_spec
+
 
 def main() -> None:
-    from smki.cli.application import app
     from smki.processes import end_in_order
 
     end_in_order()
+    # A Party may have neither Airflow nor the drivers of a repository.
+    if sys.argv[1:2] in (["sync"], ["find"]) or find_spec("sqlalchemy") is None:
+        from smki.cli.party import app
+    else:
+        from smki.cli.application import app
     app()
 
 

@@ -9,7 +9,7 @@ from smki import LAYERS
 from smki.settings import INCLUDE
 
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer.split()}
-ROOT_MODULES = {"errors", "html", "processes", "settings", "toml_files"}
+ROOT_MODULES = {"errors", "html", "processes", "settings", "toml_files", "words"}
 
 
 def imported(file: Path) -> set[str]:

@@ -2,7 +2,20 @@
 
 import typer
 
-from smki.cli import anchors, audit, authority, extract, gate, repository, retention, revocation, schema, status, store
+from smki.cli import (
+    anchors,
+    audit,
+    authority,
+    extract,
+    gate,
+    party,
+    repository,
+    retention,
+    revocation,
+    schema,
+    status,
+    store,
+)
 from smki.cli.exit_codes import Commands
 
 app = typer.Typer(
@@ -31,3 +44,5 @@ app.add_typer(retention.app, name="retention")
 app.add_typer(store.app, name="store")
 app.command()(audit.audit)
 app.command(context_settings=status.BEFORE_ARGUMENTS)(status.status)
+app.command()(party.sync)
+app.command()(party.find)

@@ -6,8 +6,8 @@ import typer
 
 from smki.cli.terminal import AsJson, out, print_json, print_table
 from smki.repository.project import open_project
-from smki.watch.states import span
 from smki.watch.status_report import Chain, StatusReport, status_report
+from smki.words import span
 
 BEFORE_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False}  # so that `status set` is answered
 

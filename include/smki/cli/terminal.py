@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from smki.obligations.catalogue import Obligation, UserGuide
-from smki.watch.states import span
+from smki.words import span
 
 Facts = Mapping[str, Any]  # instants as datetime, lengths of time as timedelta
 Columns = Mapping[str, str | Callable[[Any], object]]  # heading → the fact's name, or what makes the cell of a row

@@ -83,16 +83,16 @@ _INTEGER = re.compile("[+-]?[0-9]{1,9}")
 
 
 class RecordChecker:
-    """Checks pieces of documents of one format; `schema` is the XSD of V1. It remembers the certificate profiles that
-    it has seen. One for a thread.
+    """Checks pieces of documents of one format; `schema` is the XSD of V1, None for whoever has none. It remembers the
+    certificate profiles that it has seen. One for a thread.
     """
 
-    def __init__(self, annex_b: AnnexB, schema: Path, *, keep_rows: bool = False) -> None:
+    def __init__(self, annex_b: AnnexB, schema: Path | None, *, keep_rows: bool = False) -> None:
         self.annex_b = annex_b
         self._plain_opening = plain_opening(annex_b)
-        path = schema_path(annex_b, schema)
-        self._name = path.name
-        self._schema = _compile(path)
+        path = schema and schema_path(annex_b, schema)
+        self._rule = f"the schema {path.name} or XML" if path else "XML"
+        self._schema = _compile(path) if path else None
         self._keep_rows = keep_rows
         self._parser = _parser(self._schema)
         self._validator = _parser(self._schema, _Nothing())
@@ -149,9 +149,7 @@ class RecordChecker:
             root = etree.fromstring(document, self._parser)
         except etree.XMLSyntaxError as error:
             self._parser = _parser(self._schema)  # a parser that has failed keeps its errors
-            raise FaultError(
-                Fault.XML, item, f"it breaks the schema {self._name} or XML ({_cut(error.msg)})."
-            ) from error
+            raise FaultError(Fault.XML, item, f"it breaks {self._rule} ({_cut(error.msg)}).") from error
         if root.getroottree().docinfo.internalDTD is not None:
             raise FaultError(Fault.XML, item, "it has a document type declaration, and Annex B has none.")
         annex_b = self.annex_b
@@ -208,7 +206,7 @@ def _compile(schema: Path) -> etree.XMLSchema:
         ) from error
 
 
-def _parser(schema: etree.XMLSchema, target: _Nothing | None = None) -> etree.XMLParser:
+def _parser(schema: etree.XMLSchema | None, target: _Nothing | None = None) -> etree.XMLParser:
     return safe_parser(etree.XMLParser, target=target, schema=schema)
 
 

@@ -38,7 +38,8 @@ from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.facts import Clocks
-from smki.watch.states import DueStatus, State, span
+from smki.watch.states import DueStatus, State
+from smki.words import span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day
 _SHOWN = 7  # days or pages that a rule names

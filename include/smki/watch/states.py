@@ -20,6 +20,7 @@ from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import Due, DueKey, list_due
 from smki.watch.facts import Facts, GateVerdict, Offered
+from smki.words import span
 
 
 class State(StrEnum):
@@ -157,15 +158,3 @@ def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[GateVerdict]) -> d
 
 def _judged_at(run: GateVerdict) -> datetime:
     return run.judged_at
-
-
-def span(length: timedelta) -> str:
-    """A length of time as people say it: the two largest units."""
-    minutes = max(0, round(length.total_seconds() / 60))
-    days, rest = divmod(minutes, 24 * 60)
-    hours, minutes = divmod(rest, 60)
-    if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min"

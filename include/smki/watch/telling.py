@@ -22,7 +22,8 @@ from smki.watch.facts import load_facts
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
 from smki.watch.links import Links
-from smki.watch.states import DueStatus, due_status, span
+from smki.watch.states import DueStatus, due_status
+from smki.words import span
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings_ledger import Failure, KnownFinding
-from smki.watch.states import DueStatus, State, list_due_statuses, span
+from smki.watch.states import DueStatus, State, list_due_statuses
 from smki.watch.status_report import Expected, StatusReport
+from smki.words import span
 from smki_airflow.board.runs import DayRun, Stage
 
 WEEKS = 8

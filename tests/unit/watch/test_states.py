@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
-from smki.watch.states import State, due_status, list_due_statuses, span
+from smki.watch.states import State, due_status, list_due_statuses
+from smki.words import span
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger
 

@@ -1,0 +1,337 @@
+"""A Party's copy of the repository, in one SQLite file.
+
+* A file is applied in one transaction, or not at all: a crash leaves the state before it. Whoever reads the copy
+  meanwhile reads that state and waits for nothing (SQLite's write-ahead log).
+* A full extract is written into a table of its own, which then takes the place of the one before it. Its indexes are
+  made when all is there. A delta changes the rows that it names.
+* The set digest of what is in use is kept with the state: it is what the repository's windows and the publisher's gate
+  have for the same day (`certificates.set_digest`).
+* Memory is for some megabytes of records at a time, and for SQLite's cache. The file has about 550 bytes a certificate;
+  while a full extract is applied there are three of it on the disk.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from asn1crypto import x509
+
+from smki.certificates.model import AUTHORITY, CertificateFields, Status
+from smki.certificates.names import comparable_name
+from smki.certificates.set_digest import SetDigest
+from smki.errors import TransportError
+from smki.party.extract_reading import Batch
+from smki.party.planning import OfferedFile
+from smki.party.refusals import Refusal, SyncRefusedError
+
+_OURS = 0x534D4B49  # "SMKI", SQLite's application id
+_VERSION = 1  # of the tables
+_PAGE_BYTES = 16_384
+_CACHE_KIB = 65_536
+_INDEXES = {
+    "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate (sha256)",
+    "certificate_sha1": "INDEX certificate_sha1 ON certificate (sha1)",
+    "certificate_eui64": "INDEX certificate_eui64 ON certificate (eui64) WHERE eui64 IS NOT NULL",
+    "certificate_serial": "INDEX certificate_serial ON certificate (serial_number)",
+    "certificate_profile": "INDEX certificate_profile ON certificate (profile, status)",
+    "certificate_status": "INDEX certificate_status ON certificate (status) WHERE status <> 'I'",
+}
+_INSERT = (
+    "INSERT INTO certificate (profile, status, manufacturing, eui64, serial_number, sha1, sha256, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_STATUSES = frozenset(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A file that a copy has applied, and the state after it."""
+
+    name: str
+    day: date
+    bytes: int
+    sha256: str  # hex
+    records: int
+    in_use: SetDigest
+    applied_at: datetime  # UTC
+
+
+class LocalCopy:
+    """An open copy. One writes at a time (`synchronising` sees to it); any number read."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Opens a copy; one that is to be written is made where there is none.
+
+        Raises SyncRefusedError for a file that is no copy, TransportError for the disk.
+        """
+        self.path = path
+        self._profiles: dict[tuple[object, ...], int] = {}  # numbers of those that are in the table
+        with self._errors():
+            mode = "ro" if read_only else "rwc"
+            self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+            try:
+                self._prepare(read_only=read_only)
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # of a disk that has failed already
+            self.connection.close()
+
+    @property
+    def day(self) -> date | None:
+        """The business date of its state; None while nothing was applied."""
+        return self._state()[0]
+
+    @property
+    def in_use(self) -> SetDigest:
+        """Set digest of the certificates with status I."""
+        return self._state()[1]
+
+    def _state(self) -> tuple[date | None, SetDigest]:
+        ((day, in_use),) = self.read("SELECT day, in_use FROM state", ())
+        return day and date.fromisoformat(day), SetDigest.parse(in_use)
+
+    def read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """The rows of a query. Raises SyncRefusedError for a copy that is damaged, TransportError."""
+        with self._errors():
+            return self.connection.execute(query, values).fetchall()
+
+    def list_applied(self) -> list[Applied]:
+        """The files that made its state, in their order."""
+        rows = self.read("SELECT * FROM applied ORDER BY applied_at, day, name", ())
+        return [
+            Applied(
+                name,
+                date.fromisoformat(day),
+                size,
+                sha256,
+                records,
+                SetDigest.parse(in_use),
+                datetime.fromisoformat(applied_at),
+            )
+            for name, day, size, sha256, records, in_use, applied_at in rows
+        ]
+
+    def apply(self, file: OfferedFile, sha256: str, batches: Iterable[Batch]) -> Applied:
+        """Applies a file in one transaction. Raises SyncRefusedError, TransportError, and whatever `batches` raises."""
+        with self._errors(), self._transaction() as connection:
+            if file.is_full:
+                records, in_use = self._load_full(file.name, batches)
+                connection.execute("DELETE FROM applied")
+            else:
+                records, in_use = self._apply_delta(file.name, batches)
+            self._find_authorities()
+            applied = Applied(file.name, file.day, file.bytes, sha256, records, in_use, datetime.now(UTC))
+            connection.execute(
+                "INSERT INTO applied VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    applied.name,
+                    applied.day.isoformat(),
+                    applied.bytes,
+                    sha256,
+                    records,
+                    str(in_use),
+                    applied.applied_at.isoformat(),
+                ),
+            )
+            connection.execute("UPDATE state SET day = ?, in_use = ?", (applied.day.isoformat(), str(in_use)))
+        with suppress(sqlite3.Error):  # a reader may be at work: then the next one does it
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return applied
+
+    def check(self) -> None:
+        """Reads all of it: whether SQLite finds it whole, and what is in use is what the state says.
+
+        Raises SyncRefusedError.
+        """
+        with self._errors():
+            (found,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise SyncRefusedError(Refusal.COPY_DAMAGED, str(self.path), f"SQLite finds it damaged ({found}).")
+            in_use = SetDigest()
+            rows = self.connection.execute("SELECT body FROM certificate WHERE status = 'I'")
+            while some := rows.fetchmany(10_000):
+                in_use += SetDigest.of(body for (body,) in some)
+        if in_use != self.in_use:
+            raise SyncRefusedError(
+                Refusal.COPY_DAMAGED, str(self.path), f"{in_use} is in use in it, and its state says {self.in_use}."
+            )
+
+    def _prepare(self, *, read_only: bool) -> None:
+        connection = self.connection
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not read_only and not tables and not application:
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            with self._transaction():
+                for statement in (_sql("copy.sql") + _sql("certificate.sql")).split(";\n"):
+                    connection.execute(statement)
+                self._make_indexes()
+                connection.execute(f"PRAGMA application_id = {_OURS}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            application = _OURS
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != _OURS or version != _VERSION:
+            rule = "it is none that `smki sync` made" if application != _OURS else f"its tables have version {version}"
+            raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"{rule}; version {_VERSION} is wanted.")
+        if not read_only:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            query = "SELECT id, class, issuer, common_name, role, usage, not_after FROM profile"
+            self._profiles = {tuple(key): number for number, *key in connection.execute(query)}
+
+    def _load_full(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
+        """Records, and the set digest of what is in use. In the transaction of `apply`."""
+        connection = self.connection
+        for index in _INDEXES:
+            connection.execute(f"DROP INDEX {index}")
+        connection.execute("DROP TABLE certificate")
+        connection.execute(_sql("certificate.sql"))
+        records, in_use = 0, SetDigest()
+        for batch in batches:
+            for status in set(batch.statuses):
+                if status != Status.IN_USE:
+                    rule = f"a full extract holds what is in use, and a record in it has status {status!r}."
+                    raise SyncRefusedError(Refusal.CONTENT, name, rule)
+            self._insert(batch, range(len(batch.bodies)))
+            records += len(batch.bodies)
+            in_use += SetDigest.of_hashes(batch.hashes)
+        try:
+            self._make_indexes()
+        except sqlite3.IntegrityError as error:
+            raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
+        return records, in_use
+
+    def _apply_delta(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
+        connection, records, in_use = self.connection, 0, self.in_use
+        for batch in batches:
+            if unknown := set(batch.statuses) - _STATUSES:
+                raise SyncRefusedError(Refusal.CONTENT, name, f"a record in it has status {min(unknown)!r}.")
+            new, changed, entered, departed = [], [], [], []
+            for row, (sha256, status) in enumerate(zip(batch.hashes, batch.statuses, strict=True)):
+                known = connection.execute("SELECT id, status FROM certificate WHERE sha256 = ?", (sha256,)).fetchone()
+                if known is None:
+                    new.append(row)
+                else:
+                    changed.append((status, batch.manufacturing[row], known[0]))
+                before = None if known is None else known[1]
+                if status == Status.IN_USE != before:
+                    entered.append(sha256)
+                elif before == Status.IN_USE != status:
+                    departed.append(sha256)
+            try:
+                self._insert(batch, new)
+            except sqlite3.IntegrityError as error:
+                raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
+            connection.executemany("UPDATE certificate SET status = ?, manufacturing = ? WHERE id = ?", changed)
+            records += len(batch.bodies)
+            in_use = in_use + SetDigest.of_hashes(entered) - SetDigest.of_hashes(departed)
+        return records, in_use
+
+    def _insert(self, batch: Batch, rows: Iterable[int]) -> None:
+        profiles = [self._profile(fields) for fields in batch.profiles]
+        self.connection.executemany(
+            _INSERT,
+            (
+                (
+                    profiles[batch.profile[row]],
+                    batch.statuses[row],
+                    batch.manufacturing[row],
+                    batch.eui64s[row],
+                    batch.serial_numbers[row],
+                    sha1_key(hashlib.sha1(batch.bodies[row], usedforsecurity=False).digest()),
+                    batch.hashes[row],
+                    batch.bodies[row],
+                )
+                for row in rows
+            ),
+        )
+
+    def _profile(self, fields: CertificateFields) -> int:
+        """The number of what several certificates have in common."""
+        key = (
+            str(fields.certificate_class or AUTHORITY),
+            fields.issuer,
+            fields.common_name,
+            fields.role,
+            fields.usage and str(fields.usage),
+            fields.not_after.isoformat(),
+        )
+        if (number := self._profiles.get(key)) is None:
+            number = self.connection.execute(
+                "INSERT INTO profile (class, issuer, common_name, role, usage, not_after) VALUES (?, ?, ?, ?, ?, ?)",
+                key,
+            ).lastrowid
+            assert number is not None  # noqa: S101  # a row was inserted
+            self._profiles[key] = number
+        return number
+
+    def _make_indexes(self) -> None:
+        for index in _INDEXES.values():
+            self.connection.execute(f"CREATE {index}")
+
+    def _find_authorities(self) -> None:
+        connection = self.connection
+        connection.execute("DELETE FROM authority")
+        found = connection.execute(
+            "SELECT certificate.id, body FROM profile JOIN certificate ON profile = profile.id WHERE class = ?",
+            (AUTHORITY,),
+        ).fetchall()
+        connection.executemany(
+            "INSERT INTO authority VALUES (?, ?)",
+            ((comparable_name(x509.Certificate.load(body).subject.dump()), number) for number, body in found),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, whatever ends it. What was learned of profiles goes with it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        known = self._profiles.copy()
+        try:
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._profiles = known
+            with suppress(sqlite3.Error):  # SQLite has rolled back by itself where the disk failed
+                self.connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Within it, an error of SQLite is a typed one."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            rule = "another program writes to it." if busy else f"it cannot be read or written ({error})."
+            raise TransportError(str(self.path), rule, SyncRefusedError.CONSEQUENCE, _NEXT_STEP) from error
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"it is none ({error}).") from error
+            raise SyncRefusedError(Refusal.COPY_DAMAGED, str(self.path), f"SQLite says: {error}.") from error
+
+
+_NEXT_STEP = "make room, or have the disk looked at, then try again."
+
+
+def sha1_key(sha1: bytes) -> int:
+    """The number by which a SHA-1 value is indexed."""
+    return int.from_bytes(sha1[:8], signed=True)
+
+
+def _sql(name: str) -> str:
+    return files("smki.party").joinpath(name).read_text(encoding="utf-8")

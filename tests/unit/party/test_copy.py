@@ -1,0 +1,151 @@
+"""A copy is always one state: the old one or the new one, never something between."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import day, document, look_alikes, record_of, zipped
+from smki.certificates.set_digest import SetDigest
+from smki.party.copy import LocalCopy
+from smki.party.extract_reading import Batch, read_extract
+from smki.party.refusals import Refusal, SyncRefusedError
+
+from .extracts import apply, delta, full, offered
+
+BODIES = look_alikes(12)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Iterator[LocalCopy]:
+    with LocalCopy(tmp_path / "copy.sqlite") as opened:
+        yield opened
+
+
+def statuses(copy: LocalCopy) -> dict[bytes, str]:
+    return dict(copy.read("SELECT body, status FROM certificate", ()))
+
+
+def test_full_extract_then_deltas_give_each_certificate_its_last_status(copy: LocalCopy, tmp_path: Path):
+    first = apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    assert (first.records, first.in_use) == (6, SetDigest.of(BODIES[:6]))
+    second = apply(copy, delta(tmp_path, day(8), {BODIES[0]: "R", BODIES[6]: "I", BODIES[7]: "P"}))
+    assert second.in_use == copy.in_use == SetDigest.of(BODIES[1:7])
+    assert statuses(copy) == dict.fromkeys(BODIES[1:7], "I") | {BODIES[0]: "R", BODIES[7]: "P"}
+    assert [one.name for one in copy.list_applied()] == [first.name, second.name]
+    copy.check()
+
+
+def test_full_extract_starts_anew(copy: LocalCopy, tmp_path: Path):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    apply(copy, full(tmp_path, day(14), BODIES[4:9]))
+    assert statuses(copy) == dict.fromkeys(BODIES[4:9], "I")
+    assert [one.day for one in copy.list_applied()] == [day(14)]
+    assert copy.day == day(14)
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 11), st.sampled_from("PINER")), max_size=6))
+@settings(max_examples=25)
+def test_digest_is_always_that_of_what_is_in_use(tmp_path_factory: pytest.TempPathFactory, days: list[dict[int, str]]):
+    folder = tmp_path_factory.mktemp("copy")
+    model = dict.fromkeys(BODIES[:4], "I")
+    with LocalCopy(folder / "copy.sqlite") as copy:
+        apply(copy, full(folder, day(7), BODIES[:4]))
+        for number, changes in enumerate(days, 8):
+            model |= (changed := {BODIES[place]: status for place, status in changes.items()})
+            apply(copy, delta(folder, day(number), changed))
+            assert copy.in_use == SetDigest.of(body for body, status in model.items() if status == "I")
+        assert statuses(copy) == model
+        copy.check()
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_what_breaks_off_changes_nothing(copy: LocalCopy, tmp_path: Path, *, is_full: bool):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    before = (statuses(copy), copy.in_use, copy.list_applied())
+    make = full(tmp_path, day(8), BODIES) if is_full else delta(tmp_path, day(8), dict.fromkeys(BODIES, "I"))
+
+    def breaks_off() -> Iterator[Batch]:
+        yield from read_extract(make)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy.apply(offered(make), "", breaks_off())
+    assert (statuses(copy), copy.in_use, copy.list_applied()) == before
+    assert apply(copy, make).records == 12
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_reader_never_waits_and_sees_the_state_before(copy: LocalCopy, tmp_path: Path, *, is_full: bool):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    make = full(tmp_path, day(8), BODIES) if is_full else delta(tmp_path, day(8), dict.fromkeys(BODIES, "R"))
+    seen = []
+
+    def while_it_is_written() -> Iterator[Batch]:
+        yield from read_extract(make)
+        with LocalCopy(copy.path, read_only=True) as reader:
+            reader.connection.execute("PRAGMA busy_timeout = 0")
+            seen.append((reader.day, statuses(reader)))
+
+    copy.apply(offered(make), "", while_it_is_written())
+    assert seen == [(day(7), dict.fromkeys(BODIES[:6], "I"))]
+    assert copy.day == day(8)
+
+
+def refused(copy: LocalCopy, file: Path) -> Refusal:
+    with pytest.raises(SyncRefusedError) as raised:
+        apply(copy, file)
+    return raised.value.refusal
+
+
+def test_full_extract_with_another_status_is_refused(copy: LocalCopy, tmp_path: Path):
+    xml = document([record_of(BODIES[0]), record_of(BODIES[1], "R")])
+    assert refused(copy, zipped(tmp_path, xml, f"SMKIKR_FULL_{day(7)}.xml.gz")) is Refusal.CONTENT
+    assert copy.day is None
+
+
+def test_status_that_nobody_knows_is_refused(copy: LocalCopy, tmp_path: Path):
+    assert refused(copy, delta(tmp_path, day(8), {BODIES[0]: "X"})) is Refusal.CONTENT
+
+
+@pytest.mark.parametrize("kind", ["FULL", "DELT"])
+def test_certificate_that_stands_in_a_file_twice_is_refused(copy: LocalCopy, tmp_path: Path, kind: str):
+    xml = document([record_of(BODIES[0])] * 2)
+    assert refused(copy, zipped(tmp_path, xml, f"SMKIKR_{kind}_{day(7)}.xml.gz")) is Refusal.CONTENT
+
+
+def test_damaged_gzip_is_refused(copy: LocalCopy, tmp_path: Path):
+    file = full(tmp_path, day(7), BODIES)
+    content = bytearray(file.read_bytes())
+    content[-6] ^= 1
+    file.write_bytes(content)
+    assert refused(copy, file) is Refusal.DAMAGED
+
+
+def test_record_that_is_not_what_its_certificate_says_is_refused(copy: LocalCopy, tmp_path: Path):
+    wrong = record_of(BODIES[0])._replace(serial="01")
+    assert refused(copy, zipped(tmp_path, document([wrong]), f"SMKIKR_FULL_{day(7)}.xml.gz")) is Refusal.CONTENT
+
+
+def test_other_files_are_never_taken_for_a_copy(tmp_path: Path):
+    (tmp_path / "text").write_text("somebody's notes, longer than the header of a database would be" * 20)
+    others = sqlite3.connect(tmp_path / "others")
+    others.execute("CREATE TABLE certificate (x)")
+    others.close()
+    for name in ("text", "others"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(SyncRefusedError) as raised:
+            LocalCopy(tmp_path / name)
+        assert raised.value.refusal is Refusal.NO_COPY
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_check_finds_a_row_that_somebody_changed(copy: LocalCopy, tmp_path: Path):
+    apply(copy, full(tmp_path, day(7), BODIES))
+    copy.connection.execute("UPDATE certificate SET status = 'I', body = ? WHERE id = 3", (BODIES[0],))
+    with pytest.raises(SyncRefusedError) as raised:
+        copy.check()
+    assert raised.value.refusal is Refusal.COPY_DAMAGED

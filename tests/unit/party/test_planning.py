@@ -1,0 +1,115 @@
+"""Which files a plan takes, and what it refuses."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import day
+from smki.party.planning import OfferedFile, plan_sync
+from smki.party.refusals import Refusal, SyncRefusedError
+
+
+def fulls(*windows: int, size: int = 1000) -> list[OfferedFile]:
+    return [OfferedFile(f"SMKIKR_FULL_{day(window)}.xml.gz", day(window), True, size) for window in windows]
+
+
+def deltas(*windows: int, size: int = 10) -> list[OfferedFile]:
+    return [OfferedFile(f"SMKIKR_DELT_{day(window)}.xml.gz", day(window), False, size) for window in windows]
+
+
+def names(copy_day: date | None, offered: list[OfferedFile]) -> list[str]:
+    return [
+        f"{'FULL' if file.is_full else 'DELT'} {file.day.day - 1}" for file in plan_sync(copy_day, {}, offered).files
+    ]
+
+
+def refusal(copy_day: date | None, offered: list[OfferedFile], applied: dict[str, int] | None = None) -> Refusal:
+    with pytest.raises(SyncRefusedError) as raised:
+        plan_sync(copy_day, applied or {}, offered)
+    return raised.value.refusal
+
+
+def test_fresh_copy_begins_with_the_newest_full_and_follows_the_deltas():
+    assert names(None, [*fulls(7, 14), *deltas(*range(8, 17))]) == ["FULL 14", "DELT 15", "DELT 16"]
+
+
+def test_copy_of_yesterday_takes_one_delta():
+    assert names(day(15), [*fulls(7, 14), *deltas(*range(8, 17))]) == ["DELT 16"]
+
+
+def test_copy_of_today_has_nothing_to_do():
+    plan = plan_sync(day(16), {}, [*fulls(7, 14), *deltas(*range(8, 17))])
+    assert (plan.files, plan.bytes, plan.reaches) == ((), 0, day(16))
+
+
+def test_copy_whose_deltas_are_gone_begins_anew():
+    assert names(day(3), [*fulls(7, 14), *deltas(*range(10, 17))]) == ["FULL 14", "DELT 15", "DELT 16"]
+
+
+def test_deltas_that_are_larger_than_a_full_are_not_taken():
+    assert names(day(8), [*fulls(14), *deltas(*range(9, 15), size=200)]) == ["FULL 14"]
+
+
+def test_plan_goes_as_far_as_it_can_and_names_the_missing_day():
+    plan = plan_sync(day(14), {}, [*fulls(7), *deltas(15, 17)])
+    assert ([file.day for file in plan.files], plan.reaches, plan.missing) == ([day(15)], day(15), day(16))
+
+
+def test_full_extract_closes_a_gap():
+    assert names(day(12), [*fulls(14), *deltas(15)]) == ["FULL 14", "DELT 15"]
+
+
+def test_server_without_a_full_is_no_start():
+    assert refusal(None, deltas(3, 4)) is Refusal.NO_START
+    assert refusal(None, []) is Refusal.NO_START
+
+
+def test_server_behind_the_copy_is_refused():
+    assert refusal(day(16), [*fulls(7, 14), *deltas(15)]) is Refusal.BEHIND
+    assert refusal(day(16), []) is Refusal.BEHIND
+
+
+def test_applied_file_of_another_size_is_refused():
+    offered = [*fulls(14), *deltas(15)]
+    assert refusal(day(15), offered, {offered[1].name: 11}) is Refusal.CHANGED
+    assert plan_sync(day(15), {offered[1].name: 10}, offered).files == ()
+
+
+@pytest.mark.parametrize("name", ["SMKIKR_FULL_2025-02-30.xml.gz", ".SMKIKR_FULL_2025-06-01.xml.gz.part", "x"])
+def test_other_names_are_no_extracts(name: str):
+    assert OfferedFile.of(name, 1) is None
+
+
+@given(
+    st.none() | st.integers(1, 30),
+    st.sets(st.integers(1, 30)),
+    st.sets(st.integers(1, 30)),
+    st.integers(1, 500),
+)
+def test_every_plan_is_a_chain_to_the_newest_day_that_can_be_reached(
+    start: int | None, full_days: set[int], delta_days: set[int], size: int
+):
+    try:
+        plan = plan_sync(
+            None if start is None else day(start), {}, [*fulls(*full_days), *deltas(*delta_days, size=size)]
+        )
+    except SyncRefusedError:
+        newest = max(full_days | delta_days, default=0)
+        assert (start is None and not full_days) or (start is not None and newest < start)
+        return
+    at = None if start is None else day(start)
+    for number, file in enumerate(plan.files):
+        if file.is_full:
+            assert number == 0
+        else:
+            assert at is not None
+            assert file.day == at + timedelta(days=1)
+        at = file.day
+    assert at == plan.reaches
+    reachable = {one for one in full_days if start is None or one >= start} | ({start} if start else set())
+    while grown := {one + 1 for one in reachable if one + 1 in delta_days} - reachable:
+        reachable |= grown
+    assert plan.reaches == day(max(reachable))
+    assert (plan.missing is None) == (max(reachable) == max(full_days | delta_days))
