@@ -41,6 +41,10 @@ _SESSION = (
     "SET tcp_keepalives_count = 6",
     "SET tcp_user_timeout = '120s'",
 )
+_ARROW_SESSION = (
+    "SET jit = off",  # compiling takes longer than a segment's whole statement
+    "SET work_mem = '64MB'",  # so that what full.sql looks up stays a hash, whatever the planner expects
+)
 _LOST = (
     psycopg.OperationalError,
     psycopg.errors.AdminShutdown,
@@ -138,7 +142,7 @@ def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connecti
     """An ADBC connection; what its statements return is Arrow."""
     with _lost_connections(), adbc_driver_postgresql.dbapi.connect(url) as connection:
         with connection.cursor() as cursor:
-            for statement in (*_SESSION, "SET jit = off"):  # compiling takes longer than a segment's whole statement
+            for statement in (*_SESSION, *_ARROW_SESSION):
                 cursor.execute(statement)
         yield connection
 

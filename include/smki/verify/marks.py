@@ -8,8 +8,8 @@
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -21,7 +21,7 @@ from pyarrow import feather
 from smki.store.objects import Store
 from smki.verify.record_check import ROWS, Keys
 
-_KEYS_AT_ONCE = 4_000_000
+_BOUNDS = np.arange(1, 64, dtype=np.uint64) << np.uint64(58)  # that part the keys by their first bits
 _RECORDS = pa.schema({"key": pa.uint64(), "lane": pa.uint64()})
 
 
@@ -123,33 +123,20 @@ def record_marks(keys: Sequence[Keys], hashes: Sequence[bytes]) -> pa.Table:
     return pa.table([pa.array(np.concatenate([np.empty(0, np.uint64), *keys])), pa.array(lanes)], schema=_RECORDS)
 
 
-def repeated_keys(pieces: Iterable[Keys], keys_at_once: int = _KEYS_AT_ONCE) -> Keys:
+def repeated_keys(pieces: Iterable[Keys]) -> Keys:
     """Keys that occur more than once in all pieces together.
 
-    They are put into one file, and compared one range of values at a time: a few million keys are in memory at once.
+    Each goes to a file of those with the same first bits, and one such file is in memory at a time.
     """
-    with TemporaryFile(prefix="smki-") as spool:
-        total = 0
+    repeated = [np.empty(0, np.uint64)]
+    with ExitStack() as opened:
+        spools = [opened.enter_context(TemporaryFile(prefix="smki-")) for _ in range(len(_BOUNDS) + 1)]
         for piece in pieces:
-            total += len(piece)
-            spool.write(np.ascontiguousarray(piece).data)
-        spool.flush()
-        if not total:
-            return np.empty(0, np.uint64)
-        keys = np.memmap(spool, np.uint64, mode="r", shape=(total,))
-        repeated = []
-        for low, high in _ranges(-(-total // keys_at_once)):
-            parts = []
-            for start in range(0, total, keys_at_once):
-                part = np.asarray(keys[start : start + keys_at_once])
-                parts.append(part[(part >= low) & (part <= high)])
-            within = np.sort(np.concatenate(parts))
+            ordered = np.sort(piece)
+            for spool, part in zip(spools, np.split(ordered, np.searchsorted(ordered, _BOUNDS)), strict=True):
+                spool.write(part.data)
+        for spool in spools:
+            spool.seek(0)
+            within = np.sort(np.frombuffer(spool.read(), np.uint64))
             repeated.append(np.unique(within[1:][within[1:] == within[:-1]]))
     return np.concatenate(repeated)
-
-
-def _ranges(count: int) -> Iterator[tuple[np.uint64, np.uint64]]:
-    """So many ranges of 64-bit values, both ends included."""
-    bounds = [(number << 64) // count for number in range(count + 1)]
-    for low, high in pairwise(bounds):
-        yield np.uint64(low), np.uint64(high - 1)

@@ -9,8 +9,11 @@ from sqlalchemy import text
 from builders import change, during, lodge_bodies, look_alikes
 from smki.certificates.model import Status
 from smki.gate.model import Verdict
+from smki.kinds.extracts.plan import IdRange
+from smki.kinds.extracts.source import statement_of
 from smki.repository.status import expire
 
+from .extract_files import plan_of
 from .worlds import LISTS, NOW, Stage, World
 
 TABLES = ["body_hash", "certificate", "status_event"]
@@ -70,3 +73,18 @@ def test_no_step_of_a_day_reads_a_whole_table(large: World) -> None:
         after = read_whole(large)
         found[name] = [table for table in TABLES if after[table] > before[table]]
     assert {name: tables for name, tables in found.items() if tables} == {}
+
+
+@pytest.mark.parametrize("obligation", ["full", "delta"])
+def test_many_short_ranges_are_read_each_by_its_key(large: World, obligation: str) -> None:
+    """The planner knows no range's length: joined as they stand, it read all certificates for each of 512 ranges."""
+    large.close(70)
+    ranges = [IdRange(first, first + 127) for first in range(0, 512 * 1024, 1024)]
+    with large.engine.connect() as connection:
+        lines = connection.exec_driver_sql(
+            f"EXPLAIN VERBOSE {statement_of(plan_of(large, obligation), ranges)}"
+        ).scalars()
+        plan = "\n".join(lines)
+    assert "Seq Scan" not in plan
+    assert "Index Scan using certificate_pkey" in plan
+    assert "hashed SubPlan" in plan

@@ -1,31 +1,36 @@
 -- What a delta holds (Appendix O 2.3.3 (b)): of the certificates whose ids lie in some ranges,
 -- those that window {seq} changed, each once, with its status as of that window.
 --
--- Status as of window w: that of the certificate's last event with window_seq <= w. Most certificates have had no event
--- since, and for them that is the status that their row holds; only the others' history is looked up. One statement
--- reads both, so it sees one snapshot whatever is committed meanwhile.
+-- Status as of window w: as full.sql says.
 --
 -- In no order: who reads them sorts by id, and pages in a row come sorted.
+--
+-- Each certificate is looked up by its key, and what is later by a hash, whatever the planner believes (full.sql).
 --
 -- Integers of our own are put into the statement: parameters would switch ADBC from COPY to single rows.
 WITH range(first, last) AS (
   SELECT * FROM unnest('{{{firsts}}}'::bigint[], '{{{lasts}}}'::bigint[])
 ), later AS MATERIALIZED (
   SELECT DISTINCT e.certificate_id
-  FROM range JOIN status_event e ON e.certificate_id BETWEEN range.first AND range.last
-  WHERE e.window_seq > {seq} OR e.window_seq IS NULL
-), state AS (
-  SELECT later.certificate_id, e.status
-  FROM later LEFT JOIN LATERAL (
-    SELECT status FROM status_event
-    WHERE certificate_id = later.certificate_id AND window_seq <= {seq}
-    ORDER BY id DESC LIMIT 1
-  ) e ON true
+  FROM range CROSS JOIN LATERAL (
+    SELECT certificate_id FROM status_event
+    WHERE certificate_id BETWEEN range.first AND range.last AND (window_seq > {seq} OR window_seq IS NULL) OFFSET 0
+  ) e
+), changed AS MATERIALIZED (
+  SELECT DISTINCT e.certificate_id
+  FROM range CROSS JOIN LATERAL (
+    SELECT certificate_id FROM status_event
+    WHERE certificate_id BETWEEN range.first AND range.last AND window_seq = {seq} OFFSET 0
+  ) e
 )
 SELECT c.id, c.class, c.serial_number, c.eui64, c.common_name, c.role, c.usage, c.manufacturing, c.body,
-  CASE WHEN state.certificate_id IS NULL THEN c.status ELSE state.status END AS status
-FROM (SELECT DISTINCT e.certificate_id
-      FROM range JOIN status_event e ON e.certificate_id BETWEEN range.first AND range.last
-      WHERE e.window_seq = {seq}) changed
-JOIN certificate c ON c.id = changed.certificate_id
-LEFT JOIN state ON state.certificate_id = c.id
+  c.as_of AS status
+FROM (
+  SELECT c.*,
+    CASE WHEN c.id IN (SELECT certificate_id FROM later) THEN (
+      SELECT status FROM status_event
+      WHERE certificate_id = c.id AND window_seq <= {seq}
+      ORDER BY id DESC LIMIT 1
+    ) ELSE c.status END AS as_of
+  FROM changed CROSS JOIN LATERAL (SELECT * FROM certificate WHERE id = changed.certificate_id OFFSET 0) c
+) c

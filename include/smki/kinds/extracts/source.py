@@ -22,15 +22,18 @@ def read_columns(
     """The certificates of some ranges: (n) rows of id, class, serial_number, eui64, common_name, role, usage,
     manufacturing, body, status; in id order.
     """
-    statement = _DELTA if plan.statuses is None else _FULL
-    statement = statement.format(
+    with connection.cursor() as cursor:
+        cursor.execute(statement_of(plan, ids))
+        table: pa.Table = cursor.fetch_arrow_table()
+    found = table["id"].to_numpy()
+    return table if (found[1:] > found[:-1]).all() else table.take(pa.array(np.argsort(found)))
+
+
+def statement_of(plan: ExtractPlan, ids: Sequence[IdRange]) -> str:
+    """The SQL that reads the certificates of some ranges."""
+    return (_DELTA if plan.statuses is None else _FULL).format(
         seq=plan.window_seq,
         firsts=",".join(str(one.first) for one in ids),
         lasts=",".join(str(one.last) for one in ids),
         statuses=", ".join(f"'{Status(letter)}'" for letter in plan.statuses or ""),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        table: pa.Table = cursor.fetch_arrow_table()
-    found = table["id"].to_numpy()
-    return table if (found[1:] > found[:-1]).all() else table.take(pa.array(np.argsort(found)))
