@@ -4,33 +4,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import Engine, select, update
 
 from smki.errors import TransportError
 from smki.obligations.catalogue import KeepForDays, UserGuide
 from smki.publish.ledger import find_publication, list_artefacts, list_publications
-from smki.publish.site import Site
 from smki.repository.tables import artefact, publication
 from smki.store.manifest import Manifest, get_manifest
 from smki.store.objects import Store
 from smki.watch.due import list_due
 from smki.watch.findings_ledger import list_open_findings
 from smki_airflow.names import AUDITOR, RETENTION
-from smki_demo.sftp_server import HOST, PARTY
-from smki_demo.stack import Stack
+from smki_demo.stack import PRIMARY, Stack, start_site
 
-SITE = "primary"
 DELTAS = 8  # as many days as the history has
 _WAIT_S = 900  # for all runs to end
 Say = Callable[[str], None]  # `say` shows progress and is overwritten; `tell` prints a line that stays
-
-
-def party_site(stack: Stack) -> Site:
-    """The site as a Party logs in to it."""
-    key_file = Path(stack.sftp["keys"][PARTY])
-    return Site(SITE, HOST, stack.sftp["port"], PARTY, key_file, stack.sftp["host_key"], "/")
 
 
 def start_publishing(stack: Stack, guide: UserGuide) -> None:
@@ -66,11 +56,13 @@ def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tel
 
 def wait_for_current_files(stack: Stack, engine: Engine, guide: UserGuide, say: Say, tell: Say) -> None:
     """Waits until every file that is replaced in place is offered; their DAGs run by themselves."""
-    wanted = {terms.file for terms in guide.all if terms.replaced_in_place}
+    wanted = {(site, terms.file) for site in stack.sites for terms in guide.all if terms.replaced_in_place}
 
     def done() -> bool:
         with engine.connect() as connection:
-            offered = wanted & {published.name for published in list_publications(connection, SITE)}
+            offered = wanted & {
+                (site, published.name) for site in stack.sites for published in list_publications(connection, site)
+            }
         say(f"{len(offered)} of {len(wanted)} files")
         return offered == wanted
 
@@ -83,25 +75,48 @@ def remove_expired_delta(stack: Stack, engine: Engine, guide: UserGuide) -> None
         return
     with engine.begin() as connection:
         oldest = min(
-            (p for p in list_publications(connection, SITE) if p.artefact.obligation == guide.delta.name),
+            (p for p in list_publications(connection, PRIMARY) if p.artefact.obligation == guide.delta.name),
             key=lambda published: published.artefact.business_date,
         )
         connection.execute(
             update(publication)
-            .where(publication.c.site == SITE, publication.c.name == oldest.name)
+            .where(publication.c.name == oldest.name)
             .values(published_at=oldest.published_at - _delta_stays(guide) - timedelta(days=1))
         )
     _run(stack, RETENTION)
 
 
-def renew_full(stack: Stack, engine: Engine, guide: UserGuide, today: date) -> Manifest:
-    """Publishes the full extracts of yesterday and today, though none may be due; today's manifest."""
+def renew_full(stack: Stack, engine: Engine, guide: UserGuide, today: date, tell: Say) -> Manifest:
+    """Publishes the full extracts of yesterday and today, though none may be due; today's manifest.
+
+    Where there are two sites, the second one is down while today's is published.
+    """
     for day in (today - timedelta(days=1), today):
-        with engine.connect() as connection:
-            if find_publication(connection, SITE, guide.full.file_name(day)) is None:
-                _run(stack, guide.full.dag, any_day=day.isoformat())
+        name = guide.full.file_name(day)
+        if _is_published(engine, PRIMARY, name):
+            continue
+        run_id = _begin(stack, guide.full.dag, any_day=day.isoformat())
+        if day == today:
+            for site in set(stack.sites) - {PRIMARY}:
+                _break_and_heal(stack, engine, site, name, tell)
+        _wait_for_run(stack, guide.full.dag, run_id)
     (artefact,) = list_artefacts(engine, name=guide.full.file_name(today), limit=1)
     return get_manifest(Store(stack.environment["SMKI_STORE"]), artefact.manifest)
+
+
+def _break_and_heal(stack: Stack, engine: Engine, site: str, name: str, tell: Say) -> None:
+    """Ends a site's server until the other one has the file; the site gets it by Airflow's next try."""
+    running = stack.sites[site]
+    stack.stop(running.process)
+    tell(f"the server of {site} is down")
+    _wait_until(lambda: _is_published(engine, PRIMARY, name), f"{PRIMARY} did not get {name}")
+    tell(f"{PRIMARY} has {name}; the server of {site} comes back, and gets it by the next try")
+    start_site(stack, site, running.port)
+
+
+def _is_published(engine: Engine, site: str, name: str) -> bool:
+    with engine.connect() as connection:
+        return find_publication(connection, site, name) is not None
 
 
 def wait_for_auditor(stack: Stack, engine: Engine, say: Callable[[str], None]) -> None:
@@ -136,8 +151,15 @@ def _delta_stays(guide: UserGuide) -> timedelta:
 
 def _run(stack: Stack, dag_id: str, **params: str) -> None:
     """Has a DAG run now, and waits until the run has succeeded."""
-    run_id = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})["dag_run_id"]
+    _wait_for_run(stack, dag_id, _begin(stack, dag_id, **params))
 
+
+def _begin(stack: Stack, dag_id: str, **params: str) -> str:
+    """Has a DAG run now; the run's id."""
+    return str(stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})["dag_run_id"])
+
+
+def _wait_for_run(stack: Stack, dag_id: str, run_id: str) -> None:
     def done() -> bool:
         state = stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
         _refuse_failed([state])

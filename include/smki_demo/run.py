@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -20,9 +21,11 @@ from sqlalchemy import Engine, func, select, update
 
 from smki.errors import SmkiError, VerificationError
 from smki.kinds.revocation.file import lists_without_successor
+from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.party.reading_back import check_against_repository, fetch_current_files, fetch_extracts
+from smki.party.reading_back import OfferedFile, check_against_repository, fetch_current_files, fetch_extracts
 from smki.publish.ledger import list_publications
+from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate, revocation_list
 from smki.settings import Settings
@@ -32,9 +35,10 @@ from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.sftp_server import HOST, PARTY
-from smki_demo.stack import Stack, running_stack, start_airflow, write_terminal
+from smki_demo.stack import PRIMARY, Stack, running_stack, start_airflow, write_terminal
 
 CERTIFICATES = 20_000
+_SITES = (PRIMARY, "dr")
 _SHORT = 8  # letters of a SHA-256 that fit a terminal of 80 columns
 console = Console()
 
@@ -42,7 +46,8 @@ console = Console()
 def run_demo() -> None:
     """Everything for real on this machine: lodge, publish by Airflow, read back as a Party.
 
-    It writes below `var/` only. DEMO_PORT and DEMO_SFTP_PORT choose the ports; DEMO_EXIT=1 ends it after its checks.
+    It writes below `var/` only. DEMO_PORT and DEMO_SFTP_PORT choose the ports; DEMO_SITES=2 has a second site, which is
+    down for a while; DEMO_EXIT=1 ends it after its checks.
     """
     raise typer.Exit(_exit_status())
 
@@ -51,14 +56,16 @@ def _exit_status() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell starts background jobs with it ignored
         signal.signal(number, signal.default_int_handler)
     settings = Settings.from_environment()
-    ports = {
-        "port": int(os.environ.get("DEMO_PORT", "8080")),
-        "sftp_port": int(os.environ.get("DEMO_SFTP_PORT", "2222")),
-    }
+    port, sftp_port, sites = (
+        int(os.environ.get(name, default))
+        for name, default in (("DEMO_PORT", "8080"), ("DEMO_SFTP_PORT", "2222"), ("DEMO_SITES", "1"))
+    )
     try:
         with ExitStack() as resources:
             with step("starting PostgreSQL and the SFTP server, migrating both databases"):
-                stack = resources.enter_context(running_stack(settings.var, **ports))
+                stack = resources.enter_context(
+                    running_stack(settings.var, port=port, sftp_port=sftp_port, sites=_SITES[:sites])
+                )
             engine = open_engine(stack.repository_url)
             _fill(engine, settings, datetime.now(UTC).date())  # before a DAG can look at an empty repository
             stack.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "True"  # `_publish` says what begins when
@@ -120,7 +127,7 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
     with step("waiting for revocation lists and anchor files, which publish themselves") as say:
         publishing.wait_for_current_files(stack, engine, guide, say, _tell)
     with step("publishing the full extracts of yesterday and today, the second by renewal"):
-        made = publishing.renew_full(stack, engine, guide, datetime.now(UTC).date())
+        made = publishing.renew_full(stack, engine, guide, datetime.now(UTC).date(), _tell)
     taken_over = f"{made.taken_over:,} of its {len(made.pages):,} pages are those of {made.predecessor}"
     console.print(f"[green]✓[/] {made.name}: {taken_over}", soft_wrap=True)
     with step("removing what is over: a full extract, and a delta (its publication is set back eight days)"):
@@ -130,15 +137,16 @@ def _publish(stack: Stack, engine: Engine, settings: Settings) -> None:
 
 
 def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
-    guide, site, folder = load_user_guide(settings.config), publishing.party_site(stack), settings.var / "party"
+    guide, folder = load_user_guide(settings.config), settings.var / "party"
+    shutil.rmtree(folder, ignore_errors=True)
     with step("reading every file back as a Party"):
-        shutil.rmtree(folder, ignore_errors=True)
-        extracts = fetch_extracts(site, guide, settings.annex_b_xsd, folder)
-        current = fetch_current_files(site, guide, settings.annex_b_xsd, folder)
+        extracts, received = _read_site(stack.site(PRIMARY), guide, settings, folder / PRIMARY)
+    for name in set(stack.sites) - {PRIMARY}:
+        with step(f"reading {name} back as a Party: the same files, with the same bytes"):
+            _, there = _read_site(stack.site(name), guide, settings, folder / name)
+            _refuse_difference(name, there, received)
     with step("checking FULL + following deltas against the repository"):
         chains = check_against_repository(engine, guide, extracts)
-    received = {file.local.name: file.verification.sha256 for file in extracts}
-    received |= {file.local.name: file.sha256 for file in current}
     console.print(_files_table(engine, received, wide=console.width >= 140))
     for chain in chains:
         console.print(
@@ -148,21 +156,43 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         )
     for name, reason in publishing.list_removed_deltas(engine, guide):
         console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
-    api, sftp = stack.api, stack.sftp
+    api = stack.api
     console.print(
         f"\nAirflow UI   [bold]{api.base_url}[/]   log in as [bold]{api.user}[/] with [bold]{api.password}[/]"
     )
     console.print(f"Board        {api.base_url}/plugin/{BOARD_VIEW['url_route']}", soft_wrap=True)
     # Quoted, as OpenSSH takes a path with a space for two files.
-    key, hosts = sftp["keys"][PARTY], f'UserKnownHostsFile="{stack.var / "sftp-keys" / "known_hosts"}"'
-    command = ["sftp", "-P", str(sftp["port"]), "-i", key, "-o", hosts, f"{PARTY}@{HOST}"]
-    console.print(f"SFTP         {shlex.join(command)}", soft_wrap=True)
+    for site in stack.sites.values():
+        hosts = f'UserKnownHostsFile="{site.known_hosts}"'
+        command = ["sftp", "-P", str(site.port), "-i", str(site.key_files[PARTY]), "-o", hosts, f"{PARTY}@{HOST}"]
+        console.print(f"SFTP         {shlex.join(command)}", soft_wrap=True)
     console.print(
         f"Terminal     . {shlex.quote(str(write_terminal(stack)))}   "
         "then `smki` and `airflow` work there as in docs/runbook.md",
         soft_wrap=True,
     )
     console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
+
+
+def _read_site(
+    site: Site, guide: UserGuide, settings: Settings, folder: Path
+) -> tuple[list[OfferedFile], dict[str, str]]:
+    """The extracts that a site offers, and the SHA-256 (hex) of every file by its name; downloaded and verified."""
+    extracts = fetch_extracts(site, guide, settings.annex_b_xsd, folder)
+    current = fetch_current_files(site, guide, settings.annex_b_xsd, folder)
+    received = {file.local.name: file.verification.sha256 for file in extracts}
+    return extracts, received | {file.local.name: file.sha256 for file in current}
+
+
+def _refuse_difference(site: str, there: Mapping[str, str], received: Mapping[str, str]) -> None:
+    """Raises VerificationError where a site offers other files than the first one."""
+    if different := sorted(name for name in {*there, *received} if there.get(name) != received.get(name)):
+        raise VerificationError(
+            different[0],
+            f"{site} offers other bytes than {PRIMARY}.",
+            "Parties of the two sites read different files.",
+            "see `smki status` and `smki audit`.",
+        )
 
 
 def _files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> Table:
@@ -174,7 +204,7 @@ def _files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> 
     for column in ("file", "bytes", "records", "SHA-256", "published (UTC)"):
         table.add_column(column, justify="right" if column in ("bytes", "records") else "left", no_wrap=True)
     with engine.connect() as connection:
-        offered = list_publications(connection, publishing.SITE)
+        offered = list_publications(connection, PRIMARY)
     for publication in sorted(offered, key=lambda p: (p.artefact.version is not None, p.name)):
         sha256 = received.get(publication.name, "nothing")
         if sha256 != publication.artefact.sha256:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smki.errors import ConfigurationError, TransportError
+from smki.publish.site import Site
 from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
@@ -29,9 +30,21 @@ from smki_demo.airflow_api import AirflowApi
 from smki_demo.environment import USERS, airflow_environment, mail_connection, site_connection
 from smki_demo.sftp_server import HOST, PARTY, PUBLISHER
 
+PRIMARY = "primary"
 _SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
 _STOP_S = 10
 _HEALTHY_S = 240
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSite:
+    """An SFTP server that is a site of the publisher."""
+
+    process: subprocess.Popen[bytes]
+    port: int  # on HOST
+    host_key: str  # public: "ssh-ed25519 AAAA…"
+    key_files: Mapping[str, Path]  # private keys, by account
+    known_hosts: Path  # for OpenSSH's programs
 
 
 @dataclass(slots=True)
@@ -42,13 +55,18 @@ class Stack:
     environment: dict[str, str]
     repository_url: str
     api: AirflowApi
-    sftp: dict[str, Any] = field(default_factory=dict)  # what the SFTP server said when it was ready
+    sites: dict[str, "RunningSite"] = field(default_factory=dict)  # by name
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def mail(self) -> Path:
         """Where messages to people land, one .eml file each."""
         return self.var / "mail"
+
+    def site(self, name: str, account: str = PARTY) -> Site:
+        """A site as an account logs in to it."""
+        running = self.sites[name]
+        return Site(name, HOST, running.port, account, running.key_files[account], running.host_key, "/")
 
     def airflow(self, *arguments: str) -> str:
         """Runs an Airflow command to its end and returns what it printed. Raises TransportError when it fails."""
@@ -115,13 +133,17 @@ def free_port(wanted: int, what: str) -> int:
 
 
 @contextmanager
-def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[Stack]:
+def running_stack(
+    var: Path, *, port: int = 0, sftp_port: int = 0, sites: Sequence[str] = (PRIMARY,)
+) -> Iterator[Stack]:
     """Starts all below `var` but Airflow's services, which `start_airflow` starts; every process ends with the block.
 
-    Both databases are migrated, the pool is made, SFTP and mail server run.
+    Both databases are migrated, the pool is made, mail server and SFTP servers run: the first site's on `sftp_port`,
+    the others' on the ports after it; all on free ones for 0.
     Raises ConfigurationError for a port that is taken, TransportError for a process that does not come up.
     """
-    port, sftp_port = free_port(port, "Airflow UI"), free_port(sftp_port, "SFTP server")
+    port = free_port(port, "Airflow UI")
+    ports = [free_port(sftp_port and sftp_port + place, "SFTP server") for place in range(len(sites))]
     repository_url = embedded.start(var / "postgres")
     home = var / "airflow"
     home.mkdir(exist_ok=True)
@@ -142,7 +164,9 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
     api = AirflowApi(environment["AIRFLOW__API__BASE_URL"], "admin", passwords["admin"])
     stack = Stack(var, environment, repository_url, api)
     try:
-        start_sftp(stack, sftp_port)
+        stack.environment["SMKI_SITES"] = ",".join(sites)
+        for name, site_port in zip(sites, ports, strict=True):
+            start_site(stack, name, site_port)
         start_mail(stack)
         stack.airflow("db", "migrate")
         stack.airflow("pools", "set", PUBLISH_POOL, "1", "one publisher at a time")
@@ -152,27 +176,37 @@ def running_stack(var: Path, *, port: int = 0, sftp_port: int = 0) -> Iterator[S
             stack.stop(process)
 
 
-def start_sftp(stack: Stack, port: int) -> None:
-    """Starts the SFTP server and gives Airflow its two connections: the publisher's and the auditor's."""
-    root, keys = str(stack.var / "sftp"), str(stack.var / "sftp-keys")
-    stack.sftp = _start_server(stack, "sftp", "sftp_server", "--root", root, "--keys", keys, "--port", str(port))
-    known_hosts = stack.var / "sftp-keys" / "known_hosts"
-    known_hosts.write_text(f"[{HOST}]:{stack.sftp['port']} {stack.sftp['host_key']}\n")
-    for conn_id, account in ((connection_id("primary"), PUBLISHER), (audit_connection_id("primary"), PARTY)):
-        key_file = Path(stack.sftp["keys"][account])
+def start_site(stack: Stack, name: str, port: int) -> None:
+    """Starts a site's SFTP server and gives Airflow its two connections: the publisher's and the auditor's.
+
+    A site that was ended comes back with its files, keys and, on the same port, connections.
+    """
+    suffix = "" if name == PRIMARY else f"-{name}"
+    keys = stack.var / f"sftp-keys{suffix}"
+    root = stack.var / f"sftp{suffix}"
+    process, ready = _start_server(
+        stack, f"sftp{suffix}", "sftp_server", "--root", str(root), "--keys", str(keys), "--port", str(port)
+    )
+    known_hosts = keys / "known_hosts"
+    known_hosts.write_text(f"[{HOST}]:{ready['port']} {ready['host_key']}\n")
+    key_files = {account: Path(file) for account, file in ready["keys"].items()}
+    stack.sites[name] = RunningSite(process, ready["port"], ready["host_key"], key_files, known_hosts)
+    for conn_id, account in ((connection_id(name), PUBLISHER), (audit_connection_id(name), PARTY)):
         stack.environment |= site_connection(
-            conn_id, HOST, stack.sftp["port"], account, key_file, stack.sftp["host_key"]
+            conn_id, HOST, ready["port"], account, key_files[account], ready["host_key"]
         )
 
 
 def start_mail(stack: Stack) -> None:
     """Starts the mail server and gives Airflow its connection."""
-    ready = _start_server(stack, "mail", "mail_server", "--folder", str(stack.mail))
+    _, ready = _start_server(stack, "mail", "mail_server", "--folder", str(stack.mail))
     stack.environment |= mail_connection(ready["host"], ready["port"])
 
 
-def _start_server(stack: Stack, name: str, module: str, *arguments: str) -> Any:
-    """Starts a server of the demo; returns what it prints once it accepts connections. Raises TransportError."""
+def _start_server(
+    stack: Stack, name: str, module: str, *arguments: str
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """Starts a server of the demo; returns what it prints once it accepts connections, too. Raises TransportError."""
     process = stack.start(name, f"smki_demo.{module}", *arguments, answers=True)
     assert process.stdout is not None  # noqa: S101  # it answers
     ready = process.stdout.readline()
@@ -183,7 +217,7 @@ def _start_server(stack: Stack, name: str, module: str, *arguments: str) -> Any:
             "The stack is not complete.",
             f"read {stack.var / 'log' / name}.log.",
         )
-    return json.loads(ready)
+    return process, json.loads(ready)
 
 
 def start_airflow(stack: Stack) -> None:

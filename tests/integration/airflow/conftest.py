@@ -21,7 +21,6 @@ from smki.settings import INCLUDE
 from smki_demo.airflow_api import AirflowApi
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
-from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import Stack, running_stack, start_airflow
 
 _LATEST = datetime.now(UTC).date() - timedelta(days=20)  # no scheduled run reaches back to it
@@ -59,9 +58,7 @@ def engine(stack: Stack) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def party(stack: Stack) -> Site:
-    return Site(
-        "primary", HOST, stack.sftp["port"], PARTY, Path(stack.sftp["keys"][PARTY]), stack.sftp["host_key"], "/"
-    )
+    return stack.site("primary")
 
 
 def wait_until(condition: Callable[[], bool], seconds: int = RUNS_S) -> None:

@@ -22,10 +22,9 @@ from integration.airflow.conftest import END, DagRun, backfill, wait_until
 from object_storage import s3_server
 from smki.obligations.catalogue import UserGuide
 from smki.party.reading_back import check_against_repository, fetch_extracts
-from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki_demo.generator.filling import fill_with_history, open_pki
-from smki_demo.sftp_server import HOST, PARTY
+from smki_demo.sftp_server import HOST
 from smki_demo.stack import Stack, running_stack, start_airflow
 
 pytestmark = pytest.mark.stack
@@ -142,10 +141,11 @@ def test_two_workers_that_share_no_folder_publish_deltas_and_a_full_extract(
     sunday = next(END - n * DAY for n in range(1, 8) if user_guide.full.cut_off.falls_on(END - n * DAY))
     assert set(backfill(stack, FULL_EXTRACT, sunday, sunday, 7 * DAY).values()) == {"success"}
     assert set(backfill(stack, DAILY_DELTA, sunday + DAY, END, DAY).values()) == {"success"}
-    party = Site(
-        "primary", HOST, stack.sftp["port"], PARTY, Path(stack.sftp["keys"][PARTY]), stack.sftp["host_key"], "/"
-    )
-    offered = [one for one in fetch_extracts(party, user_guide, XSD, tmp_path) if sunday <= one.business_date <= END]
+    offered = [
+        one
+        for one in fetch_extracts(stack.site("primary"), user_guide, XSD, tmp_path)
+        if sunday <= one.business_date <= END
+    ]
     (chain,) = check_against_repository(engine, user_guide, offered)
     assert [state.business_date for state in chain] == [sunday + n * DAY for n in range((END - sunday).days + 1)]
     assert not (stack.var / "store").exists()
