@@ -24,21 +24,29 @@ Say = Callable[[str], None]  # `say` shows progress and is overwritten; `tell` p
 
 
 def start_publishing(stack: Stack, guide: UserGuide) -> None:
-    """Unpauses all DAGs, once they are read, but the auditor's: it would tell of what is yet to be published."""
+    """Unpauses the DAGs, once they are read, but the extracts' (`backfill_extracts`) and the auditor's.
+
+    The auditor would tell of what is yet to be published.
+    """
     wanted = {*guide.dags, RETENTION, AUDITOR}
     _wait_until(lambda: {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= wanted, "the DAGs are not loaded")
-    for dag_id in sorted(wanted - {AUDITOR}):
+    for dag_id in sorted(wanted - {AUDITOR, guide.delta.dag, guide.full.dag}):
         _unpause(stack, dag_id)
 
 
 def backfill_extracts(stack: Stack, guide: UserGuide, today: date, say: Say, tell: Say) -> None:
-    """Has the scheduler run the days that have no run yet, and waits until all have succeeded."""
+    """Has the scheduler run the days that have no run yet, and waits until all have succeeded.
+
+    The backfill is asked for while the DAG is paused: the scheduler of Airflow 3.3 ends where it makes the run of the
+    last cut-off in the very moment in which a backfill makes it, too.
+    """
     first = today - timedelta(days=DELTAS - 1)
     cut_offs = {one.dag: [due.cut_off for due in list_due(one, first, today)] for one in (guide.delta, guide.full)}
     wanted = sum(map(len, cut_offs.values()))
     for dag_id, instants in cut_offs.items():
         if set(instants) - set(_states(stack, dag_id)):
             stack.api.backfill(dag_id, min(instants), max(instants))
+        _unpause(stack, dag_id)
 
     def done() -> bool:
         states = [
