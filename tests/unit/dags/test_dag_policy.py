@@ -15,9 +15,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from smki.errors import EarlyWindowError, PublicationRefusedError, RepositoryUnavailableError, SiteLoginError
+from smki.kinds.extracts.plan import in_shares
 from smki.obligations.catalogue import FullExtract, UserGuide
 from smki.publish.garbage import GRACE
 from smki.settings import PROJECT
+from smki.store.pages import PAGES_2
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
 from smki_airflow.names import AUDITOR, JUDGE, PUBLISH, PUBLISH_POOL, PUBLISHED, RELEASE, RETENTION
@@ -83,6 +85,18 @@ def test_data_errors_fail_at_once_and_transport_errors_are_retried():
         assert policy.evaluate(error("item", "rule."), 1, 6).action is RetryAction.FAIL
     for error in (RepositoryUnavailableError, EarlyWindowError):
         assert policy.evaluate(error("item", "rule."), 1, 6).action is not RetryAction.FAIL
+
+
+def test_sixteen_workers_have_work_in_a_full_extract(dags):
+    """Of 17.6 million certificates, from scratch; what a renewal leaves to do is less than Airflow's starts take."""
+    segments = range(-(-17_600_000 // PAGES_2.segment_certificates))
+    assert len(in_shares(segments)) >= 16
+    for task_id in ("render", "verify"):
+        task = dags[FULL_EXTRACT].get_task(task_id)
+        assert task.max_active_tis_per_dag is None
+        assert task.pool_slots == 1
+        assert task.pool == "default_pool"
+    assert dags[FULL_EXTRACT].max_active_tasks >= 16
 
 
 def test_only_what_changes_a_site_takes_the_pool_of_publishers(dags):
