@@ -15,14 +15,27 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOMENT_S = 0.05
 Progress = Callable[[int, int], object]  # hears what is done, and of how many: segments, or bytes
 
 
 def end_in_order() -> None:
     """Makes SIGTERM and SIGHUP end this process as an exception does, once: what is begun is undone and stopped.
 
-    By themselves they end it at once, and the embedded PostgreSQL goes on running.
+    By themselves they end it at once, and the embedded PostgreSQL goes on running. Python drops an exception that comes
+    in a callback, of an import or of garbage: that one, and Ctrl-C's, is raised again a moment later.
     """
+    dropped: list[BaseException] = []
+
+    def try_again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, SystemExit | KeyboardInterrupt):
+            dropped.append(unraisable.exc_value)
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    def raise_again(_number: int, _frame: object) -> None:
+        raise dropped.pop()
 
     def end(number: int, _frame: object) -> None:
         for sign in ends:
@@ -32,6 +45,8 @@ def end_in_order() -> None:
     ends = [sign for sign in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(sign) is signal.SIG_DFL]  # not `nohup`
     for sign in ends:
         signal.signal(sign, end)
+    signal.signal(signal.SIGALRM, raise_again)
+    sys.unraisablehook = try_again
 
 
 def map_in_processes(

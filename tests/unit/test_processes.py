@@ -1,6 +1,9 @@
 """Work that is shared between processes is all done, each item once, and an error ends it."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -52,3 +55,22 @@ def test_caller_that_wants_no_more_is_let_go() -> None:
     next(results)
     results.close()  # type: ignore[attr-defined]  # it is a generator
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(("sign", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", -signal.SIGINT)])
+def test_signal_that_comes_in_a_callback_ends_the_process_all_the_same(sign: str, status: int) -> None:
+    """Python runs such callbacks at every import, and drops what they raise."""
+    program = f"""
+import signal, time, weakref
+from smki.processes import end_in_order
+
+class Garbage: pass
+
+end_in_order()
+garbage = Garbage()
+callback = weakref.ref(garbage, lambda _: signal.raise_signal(signal.{sign}))
+del garbage
+time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ended.returncode == status
