@@ -146,6 +146,7 @@ def list_removed_deltas(engine: Engine, guide: UserGuide) -> list[tuple[str, str
         select(publication.c.name, publication.c.end_reason)
         .join(artefact, artefact.c.id == publication.c.artefact_id)
         .where(publication.c.ended_at.is_not(None), artefact.c.obligation == guide.delta.name)
+        .distinct()  # whatever the number of sites
     )
     with engine.connect() as connection:
         return [(row.name, row.end_reason) for row in connection.execute(query)]
