@@ -6,8 +6,8 @@
   made when all is there. A delta changes the rows that it names.
 * The set digest of what is in use is kept with the state: it is what the repository's windows and the publisher's gate
   have for the same day (`certificates.set_digest`).
-* Memory is for some megabytes of records at a time, and for SQLite's cache. The file has about 550 bytes a certificate;
-  while a full extract is applied there are three of it on the disk.
+* Memory is for some megabytes of records at a time, and for SQLite's cache. The file has some 550 bytes a certificate
+  (estimated); while a full extract is applied there are three of it on the disk.
 """
 
 import hashlib
