@@ -290,7 +290,7 @@ class LocalCopy:
         found = connection.execute(
             "SELECT certificate.id, body FROM profile JOIN certificate ON profile = profile.id WHERE class = ?",
             (AUTHORITY,),
-        ).fetchall()
+        )
         connection.executemany(
             "INSERT INTO authority VALUES (?, ?)",
             ((comparable_name(x509.Certificate.load(body).subject.dump()), number) for number, body in found),

@@ -21,7 +21,7 @@ from pyarrow import feather
 from smki.store.objects import Store
 from smki.verify.record_check import ROWS, Keys
 
-_BOUNDS = np.arange(1, 32, dtype=np.uint64) << np.uint64(59)  # that part the keys by their first bits
+_BOUNDS = np.arange(1, 16, dtype=np.uint64) << np.uint64(60)  # that part the keys by their first bits
 _RECORDS = pa.schema({"key": pa.uint64(), "lane": pa.uint64()})
 
 

@@ -139,7 +139,7 @@ def test_no_file_stays_open_for_each_segment(weekly: Engine, user_guide: UserGui
     _, manifest = produced(weekly, user_guide.full, day(1), tmp_path, page_format=PageFormat(2, 1, 1))
     assert len(manifest.segments) == 200
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 80, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard))
     try:
         verification, _ = examine_stored(store_in(tmp_path), manifest, XSD)
     finally:
