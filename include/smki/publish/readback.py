@@ -4,6 +4,7 @@ SFTP has no hash on the server's side that OpenSSH knows, so the bytes come back
 """
 
 import hashlib
+import stat
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,20 @@ from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTP_EOF
 from smki.publish.ranges import Range, pieces
 from smki.publish.wire import CHUNK, Request, RequestRefusedError, Wire, read_request, text_field
 
+_ODD = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
-def remote_sha256(sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 (hex) of a remote file. Call it inside `site_errors`.
+
+def remote_sha256(
+    sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = lambda: None, size: int | None = None
+) -> str:
+    """SHA-256 (hex) of a remote file, or of its first `size` bytes. Call it inside `site_errors`.
 
     `on_the_way` is called after each piece; what it raises ends the reading, and the session.
     """
@@ -28,8 +40,16 @@ def remote_sha256(sftp: SFTPClient, path: str, on_the_way: Callable[[], None] = 
         on_the_way()
 
     with sftp.open(path, "rb") as remote:
-        read_ranges(sftp, remote, [Range(0, remote.stat().st_size or 0)], consume)
+        read_ranges(sftp, remote, [Range(0, remote.stat().st_size or 0 if size is None else size)], consume)
     return digest.hexdigest()
+
+
+def read_file(sftp: SFTPClient, path: str, size: int) -> bytes:
+    """The first `size` bytes of a remote file, which has them. Call it inside `site_errors`."""
+    content = bytearray()
+    with sftp.open(path, "rb") as remote:
+        read_ranges(sftp, remote, [Range(0, size)], content.extend)
+    return bytes(content)
 
 
 def read_ranges(
@@ -78,6 +98,16 @@ class RemoteEntry:
     bytes: int
     mode: int  # type and rights, as `stat` has them
     modified_at: int  # s since 1970
+
+    @property
+    def odd(self) -> str:
+        """What it is, where it is no file; opening a named pipe would wait for its writer."""
+        return odd_type(self.mode)
+
+
+def odd_type(mode: int) -> str:
+    """What has this mode, where it is no file; empty where the server does not tell."""
+    return _ODD.get(stat.S_IFMT(mode), "")
 
 
 def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:

@@ -82,7 +82,7 @@ from smki.publish.copying import CopySource
 from smki.publish.page_reading import find_wrong_pages
 from smki.publish.part_writer import copy, finish, upload
 from smki.publish.ranges import Range, total_bytes
-from smki.publish.readback import remote_sha256
+from smki.publish.readback import odd_type, remote_sha256
 from smki.publish.site import SftpSession, site_errors
 from smki.publish.wire import COPY_DATA, RequestRefusedError, Wire
 from smki.store.content import Content
@@ -175,6 +175,12 @@ def _find_published(sftp: SFTPClient, final: str, sha256: str, known: KnownFiles
         stands = sftp.stat(final)
     except FileNotFoundError:
         return None
+    if odd := odd_type(stands.st_mode or 0):
+        raise PublicationRefusedError(
+            final,
+            f"on the server {odd} has this name, no file.",
+            next_step="find out where it comes from, have it moved away, then try again.",
+        )
     size, modified_at = stands.st_size or 0, stands.st_mtime or 0
     found = remote_sha256(sftp, final)
     if found in known.replaceable:
@@ -309,8 +315,13 @@ def _rename(sftp: SftpSession, part: str, final: str) -> None:
 
 
 def _look(sftp: SFTPClient, final: str, expected: int) -> int:
-    """The time (s since 1970) of what has the final name, which has to be as long as expected."""
+    """The time (s since 1970) of what has the final name, which has to be as long as expected.
+
+    The log says where its mode keeps Parties from reading it; the auditor looks as one of them.
+    """
     stands = sftp.stat(final)
+    if stands.st_mode and not stands.st_mode & stat.S_IROTH:
+        log.warning("Parties may not read it path=%s mode=%o", final, stat.S_IMODE(stands.st_mode))
     if stands.st_size != expected:
         raise UploadDamagedError(
             final,

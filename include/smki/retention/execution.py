@@ -22,7 +22,7 @@ What cannot be done with one file does not stop the others. A server that goes a
 import logging
 import posixpath
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, func, select
 
 from smki.errors import RemovalRefusedError, SiteUnavailableError, SmkiError, TransportError
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import end_publication, list_publications, site_lock
 from smki.publish.readback import list_folder, remote_sha256
@@ -111,22 +111,37 @@ def _look(
 
 def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[Publication]) -> Iterator[SeenFile]:
     """All files in the obligations' folders, and in those that the ledger has files in."""
-    wanted = {
-        posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/"))) for obligation in guide.all
-    }
     in_ledger = {posixpath.normpath(posixpath.dirname(publication.path)) for publication in offered}
-    for folder in sorted(wanted | in_ledger):
-        with site_errors(f"{folder} on site {site.name}"):
-            try:
-                entries = list_folder(sftp, folder)
-            except FileNotFoundError:
-                if folder in in_ledger:
-                    raise _folder_missing(folder, site) from None
-                continue
-        for entry in entries:
-            if not stat.S_ISDIR(entry.mode):
-                modified_at = datetime.fromtimestamp(entry.modified_at, UTC)
-                yield SeenFile(posixpath.join(folder, entry.name), entry.bytes, modified_at)
+    names = {publication.name for publication in offered}
+    for folder in sorted({folder_on(site, obligation) for obligation in guide.all} | in_ledger):
+        files = list_files(sftp, site, folder, names)
+        if files is None and folder in in_ledger:
+            raise _folder_missing(folder, site)
+        yield from files or ()
+
+
+def folder_on(site: Site, obligation: Obligation) -> str:
+    """Where an obligation's files are, by the account that `site` logs in with."""
+    return posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/")))
+
+
+def list_files(sftp: SFTPClient, site: Site, folder: str, names: Collection[str]) -> list[SeenFile] | None:
+    """What a folder lists; none where there is no such folder. Of folders in it, those that have one of the `names`."""
+    with site_errors(f"{folder} on site {site.name}"):
+        try:
+            entries = list_folder(sftp, folder)
+        except FileNotFoundError:
+            return None
+    return [
+        SeenFile(
+            posixpath.join(folder, entry.name),
+            entry.bytes,
+            datetime.fromtimestamp(entry.modified_at, UTC),
+            entry.odd,
+        )
+        for entry in entries
+        if entry.name in names or not stat.S_ISDIR(entry.mode)
+    ]
 
 
 def _deal_with(connection: Connection, sftp: SFTPClient, site: Site, plan: FilePlan, run: str) -> None:

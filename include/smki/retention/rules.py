@@ -13,7 +13,8 @@ Only what the ledger says is offered can be removed, and only while what stands 
 * What is replaced in place (revocation lists, anchor files) stays.
 * A file that is due for removal and not there has gone already. One that is not due and not there is lost: the ledger
   goes on offering it, so that its publication, repeated, puts it there again.
-* A file is foreign where the ledger offers nothing under its name, or published another number of bytes under it.
+* A file is foreign where the ledger offers nothing under its name, or published another number of bytes under it. So is
+  what has a name of ours and is no file.
 * `.NAME.part`, where NAME is of an obligation or of the ledger, is what a failed upload left. It stays for a day, as
   the next try goes on with it, then it goes. A server tells no time, and clocks of two machines are not compared: the
   newest file of ours that stands there says what the server's clock has reached, at least. Without one a part stays.
@@ -53,6 +54,7 @@ class SeenFile:
     path: str
     bytes: int
     modified_at: datetime  # by the server's clock
+    odd: str = ""  # what it is, where it is no file: "a folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,11 @@ def plan_retention(
     """
     publications = {posixpath.normpath(publication.path): publication for publication in offered}
     seen = {posixpath.normpath(file.path): file for file in listing}
-    whole = {path: p for path, p in publications.items() if path in seen and seen[path].bytes == p.artefact.bytes}
+    whole = {
+        path: p
+        for path, p in publications.items()
+        if path in seen and seen[path].bytes == p.artefact.bytes and not seen[path].odd
+    }
     rules = _Rules(guide, tuple(publications.values()), tuple(whole.values()), at)
     reached = max((seen[path].modified_at for path in whole), default=None)
     names = {publication.name for publication in publications.values()}
@@ -173,6 +179,11 @@ def _found(path: str, publication: Publication, seen: SeenFile | None, rules: _R
             action, rule = Action.ALREADY_GONE, f"{rule}; it was gone from the server already"
         else:
             action, rule = Action.LOST, f"the server has lost it; clear its run, which publishes it again ({rule})"
+    elif seen.odd:
+        action, rule = (
+            Action.FOREIGN,
+            f"the ledger published a file under this name and {seen.odd} has it; never touched",
+        )
     elif seen.bytes != published.bytes and published.version is None:
         action = Action.FOREIGN
         rule = (

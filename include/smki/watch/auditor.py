@@ -1,26 +1,28 @@
 """Looks at a site as a Party does and says what is wrong there. Needs no Airflow.
 
-1. Log in with a Party's read-only account and list the obligations' folders.
-2. Open every file that the ledger offers: one that the account may not read is a finding, and hides none of the others.
-3. Read what revocation lists and anchor files say themselves.
+1. Log in with a Party's read-only account and list the obligations' folders. One that cannot be listed is a finding.
+2. Open every file that the ledger offers: one that a Party cannot read, for whatever reason, is a finding, and hides
+   none of the others. What is no file is not opened.
+3. Read what revocation lists and anchor files say themselves; nothing that is longer than what was published.
 4. Read back (`read_back`): what is new, has changed or was wrong, and of the rest some, so that each file is read again
    in its turn; of files of pages no more than a number of bytes a day. On a slow line the rest is left to the next
    look: everything that the listing tells is still told.
-5. Read the ledger, and compare. What looks damaged or foreign is looked at a second time a moment later: between a
-   publisher's rename and its record in the ledger a right file looks wrong.
+5. Read the ledger, and compare. What looks wrong and may be on its way is looked at a second time a moment later:
+   between a publisher's rename and its record in the ledger a right file looks wrong. So is a site that did not answer
+   to the end: a connection is lost now and then.
 6. Record: findings open and close once.
 
-A site that cannot be looked at is a finding, too, and closes none of the others. The auditor writes to the ledger only.
+A site that cannot be looked at is a finding, too, and closes none of the others. One look at a time is at work on a
+site; another one leaves it alone. The auditor writes to the ledger only.
 """
 
 import logging
 import posixpath
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,7 +30,7 @@ from paramiko import SFTPClient
 from sqlalchemy import Engine
 
 from smki.annex_b.gzip_reader import read_header
-from smki.errors import DataError, SiteLoginError, SiteUnavailableError, UploadDamagedError
+from smki.errors import ConfigurationError, DataError, SiteLoginError, SiteUnavailableError, TransportError
 from smki.gate.ledger import waiting_gate_runs
 from smki.kinds.anchors.files import own_certificates, read_region
 from smki.kinds.anchors.production import REGION_OF
@@ -37,9 +39,10 @@ from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
-from smki.publish.site import Site, open_sftp, site_errors
+from smki.publish.readback import read_file
+from smki.publish.site import Site, open_sftp
 from smki.repository.database import reading
-from smki.retention.execution import list_site
+from smki.retention.execution import folder_on, list_files
 from smki.retention.rules import SeenFile
 from smki.store.objects import Store
 from smki.verify.frame import read_single
@@ -48,6 +51,7 @@ from smki.watch.facts import load_facts, read_clocks
 from smki.watch.findings import (
     Finding,
     Kind,
+    Obstacle,
     Sight,
     find_held,
     find_lists_without_obligation,
@@ -56,13 +60,24 @@ from smki.watch.findings import (
 )
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
-from smki.watch.page_rounds import OfferedFile
-from smki.watch.read_back import ReadBack, forget_others, keep, load_read_back, read_back
+from smki.watch.page_rounds import OfferedFile, PagesRead
+from smki.watch.party_session import PartySession, in_seconds
+from smki.watch.read_back import (
+    READ_FOR_S,
+    Audited,
+    ReadBack,
+    forget_others,
+    keep,
+    load_read_back,
+    read_back,
+)
 from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
-_AGAIN_AFTER_S = 3.0
-_MAY_BE_UNDER_WAY = (Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING, Kind.LOST)
+_AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
+_MAY_BE_UNDER_WAY = frozenset(
+    {Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING, Kind.LOST, Kind.READ_ERROR, Kind.NO_FILE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,71 +108,127 @@ def audit_site(
     read back. Raises RepositoryUnavailableError, and ConfigurationError for a login that is not complete.
     """
     budget = int(bytes_a_day * (guide.audit_every / timedelta(days=1)))
-    known = load_read_back(engine, site.name)
-
-    def read_now(sftp: SFTPClient, files: Sequence[OfferedFile]) -> ReadBack:
-        return read_back(
-            sftp, store, files, known, budget, now, partial(keep, engine, site.name) if record else _forget
-        )
-
-    try:
-        sight, read = _look(engine, site, guide, read_now, record=record)
-        findings, files = _find_all(engine, guide, sight, now), len(sight.files)
-        if any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
-            time.sleep(_AGAIN_AFTER_S)
-            sight, _ = _look(engine, site, guide, lambda *_: read, record=False)
-            again, files = _find_all(engine, guide, sight, now), len(sight.files)
-            keys = {(finding.kind, finding.item) for finding in again}
-            findings = [finding for finding in findings if (finding.kind, finding.item) in keys]
-    except (SiteUnavailableError, SiteLoginError, UploadDamagedError) as error:
-        findings, files = [Finding(Kind.UNREACHABLE, site.name, "site", f"{error.item}: {error.rule}")], 0
-        read = known
+    look = _Look(engine, store, site, guide, now, budget, record=record)
+    findings, failure = list[Finding](), ""
+    for wait in (0.0, *_AGAIN_AFTER_S):
+        if wait:
+            time.sleep(wait)
+        before = None if look.sight is None else findings
+        try:
+            findings = look.find_all()
+        except (SiteUnavailableError, SiteLoginError) as error:
+            failure = f"{error.item}: {error.rule}"
+            log.info("look failed site=%s error=%s", site.name, failure)
+            continue
+        if before is not None:
+            keys = {(finding.kind, finding.item) for finding in findings}
+            findings = [finding for finding in before if (finding.kind, finding.item) in keys]
+        failure = ""
+        if before is not None or not any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
+            break
+    if look.sight is None:
+        findings = [Finding(Kind.UNREACHABLE, site.name, "site", failure)]
+    elif failure:  # looked at once: what was to be looked at a second time waits for the next look
+        findings = [finding for finding in findings if finding.kind not in _MAY_BE_UNDER_WAY]
     for finding in findings:
         log.info("finding kind=%s site=%s item=%s rule=%s", finding.kind, site.name, finding.item, finding.rule)
-    reconciled = record_look(engine, site.name, findings, now) if record else None
-    return Audit(site.name, files, read.files, read.pages, tuple(findings), reconciled)
+    is_whole = look.sight is not None and not look.sight.unlisted and not failure
+    reconciled = record_look(engine, site.name, findings, now, is_whole=is_whole) if record else None
+    files = () if look.sight is None else look.sight.files
+    return Audit(site.name, len(files), look.read.files, look.read.pages, tuple(findings), reconciled)
 
 
-def _forget(_: object) -> None:
-    """What a look has read that records nothing."""
+class _Look:
+    """One look at a site, in as many sessions as it takes."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        site: Site,
+        guide: UserGuide,
+        now: datetime,
+        budget: int,
+        *,
+        record: bool,
+    ) -> None:
+        self._engine, self._store, self._site, self._guide = engine, store, site, guide
+        self._now, self._budget, self._record = now, budget, record
+        self._until: float | None = None  # when reading back ends, in whatever session
+        self.read = ReadBack({}, {})
+        self.sight: Sight | None = None  # of the last session that went through
+        self._failed: frozenset[str] = frozenset()  # paths of what it could not read back
 
-def _look(
-    engine: Engine,
-    site: Site,
-    guide: UserGuide,
-    read: Callable[[SFTPClient, Sequence[OfferedFile]], ReadBack],
-    *,
-    record: bool,
-) -> tuple[Sight, ReadBack]:
-    """What a Party sees, and what `read` has read back of the files that may be opened, now or before."""
-    publications = {one.name: one for one in _list_offered(engine, site.name)}
-    with open_sftp(site) as sftp:
-        listed = [file for file in list_site(sftp, site, guide, ()) if not _is_part(file.path)]
-        if record:
-            forget_others(engine, site.name, listed)
-        ours = [file for file in listed if posixpath.basename(file.path) in publications]
-        may_open = {file.path: _may_open(sftp, file.path) for file in ours}
-        files = [file for file in listed if may_open.get(file.path, False) is not None]
-        readable = [
-            OfferedFile(file, publications[posixpath.basename(file.path)]) for file in ours if may_open[file.path]
-        ]
-        sight = _read_small_files(sftp, site, guide, files, [file for file, _ in readable])
-        odd = [one.file for one in readable if not one.has_its_length]
-        foreign = frozenset(file.path for file in odd if not _begins_as_ours(sftp, file))
-        known = read(sftp, readable)
-    sight = replace(
-        sight,
-        hashes=known.hashes(listed),
-        pages=known.pages_of(readable),
-        unreadable=frozenset(path for path, may in may_open.items() if may is False),
-        foreign=foreign,
-    )
-    return sight, known
+    def find_all(self) -> list[Finding]:
+        """All that is wrong on the site, by one more session, and what is wrong on no single one.
+
+        The first session that goes through reads files back, those after it only what could not be read.
+        """
+        publications = {one.name: one for one in _list_offered(self._engine, self._site.name)}
+        if self.sight is None:  # what a session has read that did not go through is known, too
+            self.read = load_read_back(self._engine, self._site.name)
+        with open_sftp(self._site) as sftp:
+            session = PartySession(sftp, self._now)
+            obstacles = session.obstacles
+            listed, unlisted = self._list(sftp, publications)
+            ours = [file for file in listed if posixpath.basename(file.path) in publications]
+            for file in ours:
+                _try_to_open(session, file)
+            offered = [
+                OfferedFile(file, publications[posixpath.basename(file.path)])
+                for file in ours
+                if file.path not in obstacles
+            ]
+            next_updates, unequal = _read_small_files(session, self._guide, offered)
+            odd = [one.file for one in offered if not one.has_its_length]
+            foreign = frozenset(file.path for file in odd if not _begins_as_ours(session, file))
+            self._read_back(session, [one for one in offered if one.file.path not in obstacles])
+        readable = [file for file in listed if file.path not in obstacles]
+        if self._record:
+            forget_others(self._engine, self._site.name, readable)
+        self.sight = Sight(
+            self._site.name,
+            tuple(file for file in listed if obstacles.get(file.path, True) is not None),
+            self.read.hashes(readable),
+            next_updates,
+            unequal,
+            {path: obstacle for path, obstacle in obstacles.items() if obstacle is not None},
+            unlisted,
+            foreign,
+            self.read.pages_of(offered),
+        )
+        self._failed = frozenset(obstacles)
+        return _find_all(self._engine, self._guide, self.sight, self._now)
+
+    def _list(self, sftp: SFTPClient, names: Collection[str]) -> tuple[list[SeenFile], dict[str, Obstacle]]:
+        """What the folders hold, uploads under way apart; and which folders of the user guide cannot be listed."""
+        listed, obstacles = list[SeenFile](), dict[str, Obstacle]()
+        for folder in sorted({folder_on(self._site, one) for one in self._guide.all}):
+            try:
+                files = list_files(sftp, self._site, folder, names) or ()
+            except SiteUnavailableError:
+                raise
+            except ConfigurationError:
+                obstacles[folder] = Obstacle(Kind.UNREADABLE, "a Party's account may not list it.")
+            except TransportError as error:
+                obstacles[folder] = Obstacle(Kind.READ_ERROR, f"the server does not list it: {error.rule}")
+            else:
+                listed += [file for file in files if not posixpath.basename(file.path).startswith(".")]
+        of_guide = {one.folder: obstacles.get(folder_on(self._site, one)) for one in self._guide.all}
+        return listed, {folder: obstacle for folder, obstacle in of_guide.items() if obstacle is not None}
+
+    def _read_back(self, session: PartySession, files: Sequence[OfferedFile]) -> None:
+        def remember(read: Audited | PagesRead) -> None:
+            if self._record:
+                keep(self._engine, self._site.name, read)
+
+        self._until = session.until = self._until or in_seconds(READ_FOR_S)
+        is_first = self.sight is None
+        wanted = [one for one in files if is_first or one.file.path in self._failed]
+        self.read = read_back(session, self._store, wanted, self.read, self._budget, remember)
 
 
 def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> list[Finding]:
-    """All that is wrong on a site, and what is wrong on no single one."""
     offered = _list_offered(engine, sight.site)
     facts = load_facts(engine, guide, [sight.site], (now - HISTORY).date())
     ahead = cautious_times(forecasts(guide, facts, now))
@@ -173,36 +244,32 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> 
     return [*find_held(waiting), *clocks, *unclaimed, *wrong]
 
 
-def _may_open(sftp: SFTPClient, path: str) -> bool | None:
-    """Whether the account may read a file; none where it has been removed since it was listed, as retention does."""
-    try:
-        sftp.open(path, "rb").close()
-    except FileNotFoundError:
-        return None
-    except PermissionError:
-        return False
-    return True
+def _try_to_open(session: PartySession, file: SeenFile) -> None:
+    if file.odd:
+        rule = f"{file.odd} has its name, so for Parties it is not there."
+        session.obstacles[file.path] = Obstacle(Kind.NO_FILE, rule)
+        return
+    with session.each_file(file.path):
+        session.sftp.open(file.path, "rb").close()
 
 
 def _read_small_files(
-    sftp: SFTPClient, site: Site, guide: UserGuide, files: Sequence[SeenFile], readable: Sequence[SeenFile]
-) -> Sight:
-    """What lists and anchor files say themselves."""
-    by_name = {posixpath.basename(file.path): file.path for file in readable}
+    session: PartySession, guide: UserGuide, offered: Sequence[OfferedFile]
+) -> tuple[dict[str, datetime], str]:
+    """What lists and anchor files say themselves: nextUpdate by name, and how the regions differ where they may not."""
+    by_name = {one.publication.name: one.file for one in offered if one.has_its_length}
     next_updates: dict[str, datetime] = {}
     unequal = ""
     with tempfile.TemporaryDirectory(prefix="smki-") as folder:
 
         def fetch(name: str) -> Path | None:
-            if name not in by_name:
+            if (file := by_name.get(name)) is None:
                 return None
-            local = Path(folder, name)
-            with site_errors(f"{name} on site {site.name}"):
-                try:
-                    sftp.get(by_name[name], str(local))
-                except FileNotFoundError:
-                    return None
-            return local
+            with session.each_file(file.path):
+                local = Path(folder, name)
+                local.write_bytes(read_file(session.sftp, file.path, file.bytes))
+                return local
+            return None
 
         for one in guide.all:
             if isinstance(one.kind, RevocationList) and (local := fetch(one.file)):
@@ -220,24 +287,21 @@ def _read_small_files(
                     unequal = f"{len(wrong)} certificates of other roles than the WAN provider's are in one file only."
             except DataError as error:
                 unequal = f"they cannot be compared: {error.item}: {error.rule}"
-    return Sight(site.name, tuple(files), {}, next_updates, unequal)
+    return next_updates, unequal
 
 
-def _begins_as_ours(sftp: SFTPClient, file: SeenFile) -> bool:
+def _begins_as_ours(session: PartySession, file: SeenFile) -> bool:
     """Whether a .gz begins with the gzip header that the publisher gives a file of this name; an empty one does."""
     name = posixpath.basename(file.path)
     if not name.endswith(".gz") or file.bytes == 0:
         return True
-    with site_errors(file.path):
+    with session.each_file(file.path):
         try:
-            with sftp.open(file.path) as stream:
+            with session.sftp.open(file.path) as stream:
                 return read_header(cast("BinaryIO", stream), name).file_name == name.removesuffix(".gz")
-        except (DataError, FileNotFoundError):
+        except DataError:
             return False
-
-
-def _is_part(path: str) -> bool:
-    return posixpath.basename(path).startswith(".")
+    return False
 
 
 def _list_offered(engine: Engine, site: str) -> list[Publication]:

@@ -8,7 +8,9 @@
 | lost | it was published, and the server has it no more |
 | early | a file for a day whose cut-off has not come |
 | truncated | shorter than what was published, and as far as its first bytes tell, ours |
-| unreadable | published, and a Party may not read it |
+| unreadable | published, and a Party may not read it; or a folder that a Party may not list |
+| read error | published, and the server fails when it is to be read; or a folder that it fails to list |
+| no file | something else than a file has the name of a published one |
 | altered | not the bytes that were published |
 | miscopied | ours, and the server did not copy into it what it was told to copy |
 | unread | nobody has read pages of it back for a day |
@@ -30,6 +32,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from smki.gate.ledger import GateRun
 from smki.kinds.revocation.lodging import LodgedList
@@ -60,6 +63,8 @@ class Kind(StrEnum):
     MISCOPIED = "miscopied"
     UNREAD = "unread"
     UNREADABLE = "unreadable"
+    READ_ERROR = "read error"
+    NO_FILE = "no file"
     UNEXPECTED = "unexpected"
     EXPIRED = "expired"
     CHAIN_BROKEN = "chain broken"
@@ -88,6 +93,8 @@ _NEXT_STEP = {
     Kind.MISCOPIED: "clear its task `publish`: the file is sent as a whole and takes the place of the wrong one.",
     Kind.UNREAD: "see whether the auditor's looks end in time; give it more bytes a day: SMKI_AUDIT_BYTES_A_DAY.",
     Kind.UNREADABLE: "have the server's operator give everybody the right to read it (mode 644), and its folder (755).",
+    Kind.READ_ERROR: "have the server's disk and log looked at; once it is mended, have what is lost published again.",
+    Kind.NO_FILE: "have it moved away on the server, then have the file published again: its content is the same.",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
@@ -121,6 +128,13 @@ class Finding:
         return f"{_NEXT_STEP[self.kind]} ({self.kind.section})"
 
 
+class Obstacle(NamedTuple):
+    """Why a Party cannot read what is published under a name, or list a folder."""
+
+    kind: Kind
+    rule: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What a Party sees on a site."""
@@ -130,7 +144,8 @@ class Sight:
     hashes: Mapping[str, str]  # path → SHA-256 (hex) of what was read back whole, now or before
     next_updates: Mapping[str, datetime]  # name of a revocation list's file → its nextUpdate (UTC)
     unequal_anchors: str = ""  # how the regions' files differ where they may not
-    unreadable: frozenset[str] = frozenset()  # paths of files that the Party's account may not open
+    obstacles: Mapping[str, Obstacle] = field(default_factory=dict)  # path of a file → why a Party cannot read it
+    unlisted: Mapping[str, Obstacle] = field(default_factory=dict)  # folder of the user guide → why nobody can list it
     foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
     pages: Mapping[str, PageReading] = field(default_factory=dict)  # path → what is known of its pages as it stands
 
@@ -143,14 +158,19 @@ def find_wrong(
     `offered` is what the ledger says the site offers; `stands` how every due file of the last weeks stands.
     """
     # A publisher and a Party may see the same folder under different paths; names are the same.
-    publications = {publication.name: replace(publication, path=publication.name) for publication in offered}
+    publications = {
+        publication.name: replace(publication, path=publication.name)
+        for publication in offered
+        if _folder_of(guide, publication) not in sight.unlisted
+    }
     seen = {posixpath.basename(file.path): file for file in sight.files}
     return [
+        *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands, now),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, seen, now),
         *_expired(guide, sight.site, publications, seen, now),
-        *_broken_chain(guide, sight.site, seen, now),
+        *_broken_chain(guide, sight, seen, now),
         *_near_next_update(guide, sight, now),
         *_unequal_anchors(guide, sight, publications, now),
     ]
@@ -243,9 +263,8 @@ def _wrong_files(
         elif (publication := publications.get(name)) is None:
             rule, of = "the ledger offers nothing under this name.", obligation.name if obligation else None
             yield Finding(Kind.UNEXPECTED, sight.site, name, rule, of, None, obligation.subject if obligation else "")
-        elif file.path in sight.unreadable:
-            rule = "a Party's account may not open it, so for Parties it is not there."
-            yield Finding(Kind.UNREADABLE, sight.site, name, rule, *_about(publication))
+        elif obstacle := sight.obstacles.get(file.path):
+            yield Finding(obstacle.kind, sight.site, name, obstacle.rule, *_about(publication))
         elif finding := _damaged(sight, file, publication, now):
             yield finding
 
@@ -257,11 +276,11 @@ def _damaged(sight: Sight, file: SeenFile, publication: Publication, now: dateti
         rule = f"{file.bytes:,} bytes are there and {published.bytes:,} were published."
         return Finding(Kind.TRUNCATED, sight.site, publication.name, rule, *about)
     found = sight.hashes.get(file.path, published.sha256)
-    if file.bytes != published.bytes or found != published.sha256:
-        rule = (
-            f"{file.bytes:,} bytes with SHA-256 {found} are there; published were {published.bytes:,} with "
-            f"{published.sha256}."
-        )
+    if file.bytes != published.bytes:
+        rule = f"{file.bytes:,} bytes are there, which are not read; published were {published.bytes:,}."
+        return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)
+    if found != published.sha256:
+        rule = f"its {file.bytes:,} bytes have the SHA-256 {found}; published were as many with {published.sha256}."
         return Finding(Kind.ALTERED, sight.site, publication.name, rule, *about)
     reading = sight.pages.get(file.path)
     if reading is not None and reading.wrong:
@@ -290,10 +309,10 @@ def _expired(
             yield Finding(Kind.EXPIRED, site, found.name, rule, *_about(found.publication))
 
 
-def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
+def _broken_chain(guide: UserGuide, sight: Sight, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
     """Days that a Party lacks from the newest full extract there to the newest delta that is due."""
     fulls, deltas = ({day for name in seen if (day := of.day_of(name))} for of in (guide.full, guide.delta))
-    if not fulls:
+    if not fulls or guide.delta.folder in sight.unlisted:
         return
     start, today = max(fulls), now.astimezone(UTC).date()
     wanted = [start + timedelta(days=number) for number in range(1, (today - start).days + 1)]
@@ -302,7 +321,7 @@ def _broken_chain(guide: UserGuide, site: str, seen: Mapping[str, SeenFile], now
         listed = ", ".join(map(str, holes[:_SHOWN])) + (" …" if len(holes) > _SHOWN else "")
         yield Finding(
             Kind.CHAIN_BROKEN,
-            site,
+            sight.site,
             "recovery chain",
             f"after {guide.full.file_name(start)} the deltas of {listed} are not there.",
             guide.delta.name,
@@ -337,6 +356,11 @@ def _unequal_anchors(
         yield Finding(
             Kind.ANCHORS_UNEQUAL, sight.site, "anchor files", sight.unequal_anchors, anchors[AnchorPart.DOCUMENT].name
         )
+
+
+def _folder_of(guide: UserGuide, publication: Publication) -> str:
+    obligation = guide.find(publication.artefact.obligation, publication.artefact.subject)
+    return obligation.folder if obligation else ""
 
 
 def _about(publication: Publication) -> tuple[str, date, str]:

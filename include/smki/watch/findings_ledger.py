@@ -4,6 +4,8 @@
   deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site; a miss
   closes the risk that went before it.
 * People are told of an opening and of a closing once; what could not be sent is sent later.
+* A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
+  while, and until then the same finding opens again.
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
 
@@ -23,6 +25,7 @@ from smki.watch.findings import Finding, Kind
 from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
+_STEADY = timedelta(minutes=30)  # a site that has answered for so long does answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,33 +104,32 @@ def list_untold(engine: Engine, now: datetime) -> list[KnownFinding]:
     """Openings and closings that people have not been told of at `now` (UTC).
 
     A finding that closed before its opening was sent gets only a closing message; risks, and closings over a day old,
-    get none.
+    get none. A site that answers again is told of once that is steady.
     """
     columns = finding_table.c
     opening = and_(columns.opening_told_at.is_(None), columns.closed_at.is_(None))
     was_told = columns.opening_told_at.is_not(None)
     is_news = and_(columns.kind != Kind.AT_RISK, columns.closed_at >= now - _NEWS)
-    closing = and_(columns.closed_at.is_not(None), columns.closing_told_at.is_(None), or_(was_told, is_news))
+    is_steady = or_(columns.kind != Kind.UNREACHABLE, columns.closed_at <= now - _STEADY)
+    closing = and_(columns.closed_at.is_not(None), columns.closing_told_at.is_(None), or_(was_told, is_news), is_steady)
     with reading(engine) as connection:
         return _known(connection, or_(opening, closing))
 
 
 @contextmanager
-def claim_telling(engine: Engine, known: KnownFinding, now: datetime) -> Iterator[bool]:
-    """Claims the sending of a finding's opening, or of its closing where it is closed; records it when the block ends.
+def claim_telling(engine: Engine, group: Sequence[KnownFinding], now: datetime) -> Iterator[list[KnownFinding]]:
+    """Claims the sending of openings, or of closings where the group is closed; records it when the block ends.
 
-    Yields whether there is anything to send: another process that claims it at the same time waits, and gets False. If
+    Yields those that are still to be sent: another process that claims them at the same time waits, and gets none. If
     the block raises, nothing is recorded and the message is sent later.
     """
-    told_at = finding_table.c.opening_told_at if known.closed_at is None else finding_table.c.closing_told_at
+    columns = finding_table.c
+    told_at = columns.opening_told_at if group[0].closed_at is None else columns.closing_told_at
+    wanted = select(columns.id).where(columns.id.in_([known.id for known in group]), told_at.is_(None))
     with writing(engine) as connection:
-        claimed = connection.execute(
-            update(finding_table)
-            .where(finding_table.c.id == known.id, told_at.is_(None))
-            .values({told_at.name: now})
-            .returning(finding_table.c.id)
-        ).one_or_none()
-        yield claimed is not None
+        claimed = set(connection.scalars(wanted.order_by(columns.id).with_for_update()))
+        connection.execute(update(finding_table).where(columns.id.in_(claimed)).values({told_at.name: now}))
+        yield [known for known in group if known.id in claimed]
 
 
 def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
@@ -156,6 +158,8 @@ def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:
 
 
 def _open(connection: Connection, finding: Finding, now: datetime) -> int:
+    if finding.kind is Kind.UNREACHABLE and (again := _open_again(connection, finding, now)):
+        return again
     row = {
         "kind": finding.kind,
         "site": finding.site,
@@ -175,6 +179,25 @@ def _open(connection: Connection, finding: Finding, now: datetime) -> int:
         set_={"last_seen": now, "rule": offered.excluded.rule},
     ).returning(finding_table.c.id)
     return int(connection.execute(statement).scalar_one())
+
+
+def _open_again(connection: Connection, finding: Finding, now: datetime) -> int | None:
+    """The id of a finding of this key that closed a moment ago, and that is open again."""
+    columns = finding_table.c
+    statement = (
+        update(finding_table)
+        .where(
+            columns.kind == finding.kind,
+            columns.site == finding.site,
+            columns.item == finding.item,
+            columns.closed_at > now - _STEADY,
+            columns.closing_told_at.is_(None),
+        )
+        .values(closed_at=None, last_seen=now, rule=finding.rule)
+        .returning(columns.id)
+    )
+    again: int | None = connection.scalar(statement)
+    return again
 
 
 def _known(connection: Connection, *conditions: Any) -> list[KnownFinding]:

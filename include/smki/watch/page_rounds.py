@@ -8,26 +8,26 @@
   beginning with the file that was read longest ago: what was changed with size and time kept is found in its turn.
 * Of a file whose size or time is another one than when it was read, nothing has been read.
 * Where many pages of a file are wrong, all of it is in question, and no more of it is read until they are right.
+* Of a file that the server fails to give no more is read in this look.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from paramiko import SFTPClient
 
-from smki.errors import MissingObjectError, StoreError, UploadDamagedError
+from smki.errors import MissingObjectError, StoreError
 from smki.publish.artefact import Publication
 from smki.publish.page_reading import find_wrong_pages
 from smki.publish.readings import PageReading
-from smki.publish.site import site_errors
 from smki.retention.rules import SeenFile
 from smki.store.manifest import Manifest, get_manifest
 from smki.store.objects import Store
+from smki.watch.party_session import PartySession
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 32 << 20  # bytes; what is read is remembered so often
@@ -67,21 +67,18 @@ def reading_of(file: SeenFile, known: PageReading | None) -> PageReading | None:
 
 
 def read_pages(
-    sftp: SFTPClient,
+    session: PartySession,
     store: Store,
     files: Sequence[OfferedFile],
     known: Mapping[str, PageReading],
     budget: int,
-    now: datetime,
-    on_the_way: Callable[[], None],
 ) -> Iterator[PagesRead]:
     """Reads what was wrong before, and of the other pages as many as `budget` bytes hold; tells of each piece.
 
     The files have pages and the length that was published; `known` is what is known of them, by name. A file whose
-    manifest cannot be had is left out, and named in the log. `on_the_way` is called after each answer; what it raises
-    ends the reading, and the session.
+    manifest cannot be had is left out, and named in the log. Raises OutOfTimeError and SiteUnavailableError.
     """
-    look = _Look(sftp, store, files, known, now, on_the_way)
+    look = _Look(session, store, files, known)
     yield from look.read_wrong()
     yield from look.read_on(budget)
 
@@ -91,14 +88,12 @@ class _Look:
 
     def __init__(
         self,
-        sftp: SFTPClient,
+        session: PartySession,
         store: Store,
         files: Sequence[OfferedFile],
         known: Mapping[str, PageReading],
-        now: datetime,
-        on_the_way: Callable[[], None],
     ) -> None:
-        self._sftp, self._store, self._files, self._now, self._on_the_way = sftp, store, files, now, on_the_way
+        self._session, self._store, self._files, self._now = session, store, files, session.now
         self._remembered = dict(enumerate(known.get(publication.name) for _, publication in files))
         self._readings: dict[int, PageReading] = {}
 
@@ -131,14 +126,11 @@ class _Look:
     def _read(self, number: int, manifest: Manifest, places: NDArray[np.intp]) -> Iterator[PagesRead]:
         file, publication = self._files[number]
         before = self._readings.pop(number)
-        try:
-            with site_errors(file.path):
-                wrong = find_wrong_pages(self._sftp, file.path, manifest, places, self._on_the_way)
-        except UploadDamagedError:
-            return  # removed since it was listed
-        reading = reading_after(before, places, len(manifest.pages), wrong, self._now)
-        yield PagesRead(publication.name, len(places), reading, self._remembered[number] or before)
-        self._readings[number] = self._remembered[number] = reading
+        with self._session.each_file(file.path):
+            wrong = find_wrong_pages(self._session.sftp, file.path, manifest, places, self._session.check_time)
+            reading = reading_after(before, places, len(manifest.pages), wrong, self._now)
+            yield PagesRead(publication.name, len(places), reading, self._remembered[number] or before)
+            self._readings[number] = self._remembered[number] = reading
 
     def _find_manifest(self, number: int) -> Manifest | None:
         file, publication = self._files[number]

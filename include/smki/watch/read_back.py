@@ -1,33 +1,32 @@
 """What the auditor reads back of the files that a site offers, and what it remembers of them.
 
+* Nothing is read of a file that is longer or shorter than what was published.
 * Files without pages are read whole and hashed: those that are new or whose size or time has changed, those that were
   not what the ledger published, and of the others the one that was read longest ago.
-* Files of pages are read by `page_rounds`, unless they are longer or shorter than what was published.
+* Files of pages are read by `page_rounds`.
 * What has been read is remembered at once, and after a quarter of an hour the rest is left to the next look.
+* A file that the server fails to give is named, and forgotten, so that each look begins with it; it stops no other.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from paramiko import SFTPClient
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from smki.errors import UploadDamagedError
 from smki.publish.readback import remote_sha256
 from smki.publish.readings import PageReading, load_readings, record_reading
-from smki.publish.site import site_errors
 from smki.repository.database import reading, writing
 from smki.repository.tables import audited_file
 from smki.retention.rules import SeenFile
 from smki.store.objects import Store
 from smki.watch.page_rounds import OfferedFile, PagesRead, read_pages, reading_of
+from smki.watch.party_session import OutOfTimeError, PartySession
 
 log = logging.getLogger(__name__)
-_READ_FOR_S = 15 * 60  # a look ends well before its task's time does
+READ_FOR_S = 15 * 60  # a look ends well before its task's time does
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,56 +110,41 @@ def choose_to_read(files: Sequence[OfferedFile], audited: Mapping[str, Audited])
 
 
 def read_back(
-    sftp: SFTPClient,
+    session: PartySession,
     store: Store,
     files: Sequence[OfferedFile],
     known: ReadBack,
     budget: int,
-    now: datetime,
     remember: Callable[[Audited | PagesRead], None],
 ) -> ReadBack:
     """Reads files back, `budget` bytes of pages among it; `remember` hears of each piece that has been read.
 
-    The session may be unusable afterwards.
+    The session may be unusable afterwards. Raises SiteUnavailableError.
     """
-    deadline = time.monotonic() + _READ_FOR_S
-
-    def on_the_way() -> None:
-        if time.monotonic() > deadline:
-            raise _OutOfTimeError
-
     audited, readings, pages = dict(known.audited), dict(known.readings), 0
     read = list[str]()
-    whole = choose_to_read([one for one in files if not one.has_pages], known.audited)
-    paged = [one for one in files if one.has_pages and one.has_its_length]
+    as_long = [one for one in files if one.has_its_length]
+    whole = choose_to_read([one for one in as_long if not one.has_pages], known.audited)
+    paged = [one for one in as_long if one.has_pages]
     try:
-        for one in _read_whole(sftp, whole, now, on_the_way):
+        for one in _read_whole(session, whole):
             remember(one)
             audited[one.path] = one
             read.append(one.path)
-        for done in read_pages(sftp, store, paged, known.readings, budget, now, on_the_way):
+        for done in read_pages(session, store, paged, known.readings, budget):
             remember(done)
             readings[done.name] = done.reading
             pages += done.pages
-    except _OutOfTimeError:
+    except OutOfTimeError:
         log.warning("reading goes on at the next look files=%d of=%d pages=%d", len(read), len(whole), pages)
-    return ReadBack(audited, readings, len(read), pages)
+    return ReadBack(audited, readings, known.files + len(read), known.pages + pages)
 
 
-def _read_whole(
-    sftp: SFTPClient, files: Sequence[OfferedFile], now: datetime, on_the_way: Callable[[], None]
-) -> Iterator[Audited]:
+def _read_whole(session: PartySession, files: Sequence[OfferedFile]) -> Iterator[Audited]:
     for file, _ in files:
-        try:
-            with site_errors(file.path):
-                sha256 = remote_sha256(sftp, file.path, on_the_way)
-        except UploadDamagedError:
-            continue  # removed since it was listed
-        yield Audited(file.path, file.bytes, file.modified_at, sha256, now)
-
-
-class _OutOfTimeError(Exception):
-    """The rest is read at the next look."""
+        with session.each_file(file.path):
+            sha256 = remote_sha256(session.sftp, file.path, session.check_time, file.bytes)
+            yield Audited(file.path, file.bytes, file.modified_at, sha256, session.now)
 
 
 def keep(engine: Engine, site: str, read: Audited | PagesRead) -> None:

@@ -4,11 +4,13 @@
   they send. What cannot be sent never stops them: it is logged, and sent at the next look.
 * One message says which file on which site, since when, how late, the likely cause, what to do, who answers for it, and
   where to look. It goes to the obligation's contact; what is about no obligation goes to the contacts of all.
+* What one look finds of one kind is one message to each contact, and so is a broken chain with the files that it lacks.
+  Each file that is held has its own, as each is decided.
 * Links are made of names. Where the base of an address is not known, there is no link.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +21,7 @@ from smki.gate.ledger import GateRun, newest_gate_run
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import load_facts
-from smki.watch.findings import Kind
+from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
 from smki.watch.links import Links
 from smki.watch.states import DueStatus, due_status
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 
 _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
+_BREAKS_CHAIN = (Kind.LOST, Kind.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,16 @@ def write_message(
     cause: Failure | None,
     gate_run: GateRun | None,
     links: Links,
+    others: Sequence[KnownFinding] = (),
 ) -> Message:
     """The message of a finding's opening or, where it is closed, of its closing.
 
     `stands` is how the due file stands that it is about, `cause` the last error of what was to publish it, `gate_run`
-    what is or was held.
+    what is or was held; `others` have the same cause.
     """
     finding = known.finding
-    what = f"{finding.kind}: {finding.item}" + (f" on site {finding.site}" if finding.site else "")
+    more = f" and {len(others)} more" if others else ""
+    what = f"{finding.kind}: {finding.item}{more}" + (f" on site {finding.site}" if finding.site else "")
     facts = [
         *_about(known, guide, stands, gate_run),
         *(_open(known, cause) if known.closed_at is None else ()),
@@ -71,11 +76,16 @@ def write_message(
     width = max(len(name) for name, _ in facts)
     lines = [what, finding.rule, ""] if known.closed_at is None else [f"closed: {what}", f"It was: {finding.rule}", ""]
     lines += [f"{name:<{width}}  {' '.join(value.split())}" for name, value in facts]
+    if others:
+        lines += ["", f"{len(others)} more:"]
+        lines += [f"{one.finding.kind}: {one.finding.item}: {one.finding.rule}" for one in others]
+    subject = f"[SMKI] {'closed: ' if known.closed_at else ''}{what}"
+    return Message(_contacts(finding, guide), subject, "\n".join(lines) + "\n")
+
+
+def _contacts(finding: Finding, guide: UserGuide) -> tuple[str, ...]:
     about = guide.find(finding.obligation or "", finding.subject)
-    contacts = [about.contact] if about else [one.contact for one in guide.all]
-    return Message(
-        tuple(dict.fromkeys(contacts)), f"[SMKI] {'closed: ' if known.closed_at else ''}{what}", "\n".join(lines) + "\n"
-    )
+    return tuple(dict.fromkeys([about.contact] if about else [one.contact for one in guide.all]))
 
 
 def _about(
@@ -125,19 +135,37 @@ def _where(
 def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Links) -> int:
     """Sends what is to be told at `now` (UTC); returns how many messages went. Raises RepositoryUnavailableError."""
     sent = 0
-    for known in list_untold(engine, now):
+    for group in group_by_cause(list_untold(engine, now), guide):
         try:
-            with claim_telling(engine, known, now) as still_to_be_told:
-                if not still_to_be_told or (known.closed_at is not None and became_a_miss(engine, known)):
+            with claim_telling(engine, group, now) as claimed:
+                news = [known for known in claimed if known.closed_at is None or not became_a_miss(engine, known)]
+                if not news:
                     continue
+                known, *others = news
                 stands = _stands(engine, guide, known, now)
                 cause = None if stands is None else _cause(engine, stands.due)
                 gate_run = newest_gate_run(engine, known.finding.item) if known.finding.kind is Kind.HELD else None
-                send(write_message(known, guide, stands, cause, gate_run, links))
+                send(write_message(known, guide, stands, cause, gate_run, links, others))
                 sent += 1
         except NotificationError as error:
-            log.warning("message not sent kind=%s item=%s error=%s", known.finding.kind, known.finding.item, error)
+            first = group[0].finding
+            log.warning("message not sent kind=%s item=%s error=%s", first.kind, first.item, error)
     return sent
+
+
+def group_by_cause(untold: Iterable[KnownFinding], guide: UserGuide) -> list[list[KnownFinding]]:
+    """What is told in one message each."""
+    groups = dict[tuple[object, ...], list[KnownFinding]]()
+    for known in untold:
+        finding, is_open = known.finding, known.closed_at is None
+        alone = known.id if finding.kind is Kind.HELD else None
+        seen_at = known.closed_at or known.first_seen
+        key: tuple[object, ...] = (finding.kind, finding.site, is_open, seen_at, _contacts(finding, guide), alone)
+        groups.setdefault(key, []).append(known)
+    for key in [key for key in groups if key[0] is Kind.CHAIN_BROKEN]:
+        if behind := next((other for kind in _BREAKS_CHAIN if (other := (kind, *key[1:])) in groups), None):
+            groups[behind] += groups.pop(key)
+    return list(groups.values())
 
 
 def _stands(engine: Engine, guide: UserGuide, known: KnownFinding, now: datetime) -> DueStatus | None:

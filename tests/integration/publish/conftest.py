@@ -186,11 +186,14 @@ class Faults:
     flip_read: bool = False  # reading gives a wrong byte
     lie_about: set[str] = field(default_factory=set)  # names of files of which reading, and copying, gives a wrong byte
     refuse_read_of: set[str] = field(default_factory=set)  # names of files that cannot be read, nor copied from
+    refuse_open_of: set[str] = field(default_factory=set)  # names of files that cannot be opened
     short_reads: bool = False  # reading gives half of what was asked for
     drop_at: int | None = None  # the connection breaks before the write at this offset or beyond; once
     drop_after_rename: bool = False  # the connection breaks before the rename is answered; once
     refuse_removal: set[str] = field(default_factory=set)  # names of files that the account may not remove
     drop_after_removal: bool = False  # the connection breaks before the removal is answered; once
+    drop_at_request: int | None = None  # the connection breaks at its start (0) or at this opening of a file; once
+    dropped: int = 0  # how often that has happened
     answers: dict[str, Exception] = field(default_factory=dict)  # to fsync, statvfs or posix_rename
 
 
@@ -199,6 +202,23 @@ class _FaultySession(asyncssh.SFTPServer):
         super().__init__(channel, chroot=os.fsencode(root))
         self._faults = faults
         self._dropped = False
+        self._count_request()
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        if os.fsdecode(path).rpartition("/")[2] in self._faults.refuse_open_of:
+            raise asyncssh.SFTPFailure("Failure")
+        self._count_request()
+        return super().open(path, pflags, attrs)
+
+    def _count_request(self) -> None:
+        faults = self._faults
+        if faults.drop_at_request is None:
+            return
+        faults.drop_at_request -= 1
+        if faults.drop_at_request < 0:
+            faults.drop_at_request = None
+            faults.dropped += 1
+            self.connection.abort()
 
     def write(self, file_obj: object, offset: int, data: bytes) -> object:
         faults = self._faults

@@ -29,7 +29,7 @@ from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind
 from smki_demo import mail_server
 
-from ..publish.conftest import OpenSshServer, sshd  # noqa: F401  # fixture
+from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa: F401  # fixtures
 
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).date()
@@ -42,7 +42,7 @@ class World:
 
     engine: Engine
     guide: UserGuide
-    sshd: OpenSshServer
+    sshd: OpenSshServer | FaultyServer
     folder: Path
     bytes_a_day: int = 144_000_000  # 1 MB a look
 
@@ -135,7 +135,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """Seven deltas, the full extract before them, windows closed up to today: nothing is wrong."""
-    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", 0.05)
+    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", (0.05, 0.05))
     staged = tmp_path / "staged"
     staged.mkdir()
     world = World(repository, user_guide, sshd, staged)

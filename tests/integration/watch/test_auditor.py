@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from time import sleep
+from shutil import copytree
 from typing import Any
 
 import asyncssh
@@ -32,6 +32,7 @@ from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import revocation_list
 
+from ..publish.conftest import FaultyServer
 from .conftest import DAY, NOON, TODAY, World, in_the_background
 
 DELTA, FULL, CRL = "delta", "full", "crl"
@@ -59,6 +60,11 @@ def assert_closes(world: World, *kinds: Kind) -> None:
     opened, closed = changed(world, LATER + timedelta(minutes=10))
     assert (opened, sorted(closed)) == ([], sorted(kinds))
     assert list_open_findings(world.engine) == []
+
+
+def files_read(world: World) -> int:
+    with world.engine.connect() as connection:
+        return len(connection.execute(select(audited_file)).all())
 
 
 def test_site_that_is_as_it_should_be_has_no_finding(world: World):
@@ -280,8 +286,7 @@ def test_dry_run_records_nothing(world: World):
     assert Kind.LOST in {finding.kind for finding in audit.findings}
     assert audit.reconciled is None
     assert list_open_findings(world.engine) == []
-    with world.engine.connect() as connection:
-        assert connection.execute(select(audited_file)).all() == []
+    assert files_read(world) == 0
 
 
 def test_file_that_looks_wrong_only_while_it_is_published_is_no_finding(
@@ -307,15 +312,15 @@ def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_li
 ):
     """As retention does it, while the auditor reads a large file back."""
     old = world.publish(DELTA, TODAY - 7 * DAY, at=datetime.combine(TODAY - 7 * DAY, time(1), UTC))
-    listing = auditor.list_site
+    listing = auditor.list_files
 
-    def listed_then_removed(*arguments: Any) -> list[Any]:
-        files = list(listing(*arguments))
+    def listed_then_removed(*arguments: Any) -> list[Any] | None:
+        files = listing(*arguments)
         apply_retention(world.engine, world.site, world.guide, "test")
         assert not old.exists()
         return files
 
-    monkeypatch.setattr(auditor, "list_site", listed_then_removed)
+    monkeypatch.setattr(auditor, "list_files", listed_then_removed)
     assert world.audit().findings == ()
 
 
@@ -330,15 +335,83 @@ def test_name_that_is_not_utf_8_is_unexpected_and_hides_nothing(world: World):
     assert report.problems == ()
 
 
+@pytest.mark.parametrize("odd", ["pipe", "folder", "link"])
+def test_what_is_no_file_under_a_files_name_is_told_and_never_opened(world: World, odd: str):
+    file = world.on_server(DELTA)
+    content = file.read_bytes()
+    gone = world.on_server(DELTA, TODAY - DAY)
+    gone.unlink()
+    file.unlink()
+    match odd:
+        case "pipe":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+        case "link":
+            file.symlink_to("/dev/zero")
+    assert (Kind.LOST, gone.name) in world.kinds()
+    assert_opens_and_closes_once(world, Kind.NO_FILE, file.name)
+    assert files_read(world) == 6, "all others are read"
+    report = apply_retention(world.engine, world.site, world.guide, "test")
+    assert [problem.item for problem in report.problems] == [f"{world.site.folder}/{file.name}"]
+    file.rmdir() if odd == "folder" else file.unlink()
+    file.write_bytes(content)
+    assert Kind.NO_FILE in changed(world, LATER + timedelta(minutes=10))[1]
+
+
+@pytest.mark.parametrize("refused", ["open", "read"])
+def test_file_that_the_server_fails_to_give_is_told_and_hides_nothing(world: World, faulty: FaultyServer, refused: str):
+    copytree(world.sshd.published, faulty.published)
+    site = faulty.site
+    assert world.audit(site=site).findings == ()
+    broken, gone = world.on_server(DELTA, TODAY - 2 * DAY), world.on_server(DELTA)
+    setattr(faulty.faults, f"refuse_{refused}_of", {broken.name})
+    (faulty.published / gone.name).unlink()
+    read, told = 0, list[bool]()
+    for number in range(1, 9):
+        audit = world.audit(NOON + number * timedelta(minutes=10), site)
+        read += audit.hashed
+        found = {(finding.kind, finding.item) for finding in audit.findings}
+        told.append((Kind.READ_ERROR, broken.name) in found)
+        assert (Kind.LOST, gone.name) in found
+    assert told == sorted(told), "from its turn on, or from when it could not be opened"
+    assert told[-1]
+    assert read == 8 - (refused == "read"), "the others are read in their turn"
+    faulty.faults.refuse_open_of.clear()
+    faulty.faults.refuse_read_of.clear()
+    closed = world.audit(NOON + 2 * timedelta(hours=1), site).reconciled
+    assert closed is not None
+    assert [(one.finding.kind, one.finding.item) for one in closed.closed] == [(Kind.READ_ERROR, broken.name)]
+
+
+@pytest.mark.parametrize("name", [DELTA, CRL])
+def test_what_is_larger_than_what_was_published_is_never_downloaded(world: World, name: str):
+    world.publish(CRL, content=b"not a list: only its size counts")
+    file = world.on_server(name)
+    os.truncate(file, 1 << 40)
+    assert (Kind.ALTERED, file.name) in world.kinds()
+
+
+def test_file_that_fails_once_is_told_to_nobody(world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch):
+    copytree(world.sshd.published, faulty.published)
+    faulty.faults.refuse_read_of = {world.on_server(DELTA).name}
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: faulty.faults.refuse_read_of.clear())
+    audit = world.audit(site=faulty.site)
+    assert audit.findings == ()
+    assert audit.hashed == files_read(world) == 8
+
+
 def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(read_back, "_READ_FOR_S", 0.3)
+    clock = 0.0
+    monkeypatch.setattr("smki.watch.party_session.monotonic", lambda: clock)
     reading, read = read_back.remote_sha256, list[str]()
 
-    def read_slowly(sftp: Any, path: str, on_the_way: Any) -> str:
-        sleep(0.2)
-        sha256 = reading(sftp, path, on_the_way)
+    def read_slowly(sftp: Any, path: str, on_the_way: Any, size: int) -> str:
+        nonlocal clock
+        clock += auditor.READ_FOR_S * 2 / 5
+        sha256 = reading(sftp, path, on_the_way, size)
         read.append(path)
         return sha256
 
@@ -346,7 +419,7 @@ def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     world.on_server(DELTA).unlink()
     looks = [world.audit(NOON + number * timedelta(minutes=10)) for number in range(8)]
     assert all(Kind.LOST in {finding.kind for finding in look.findings} for look in looks)
-    assert max(look.hashed for look in looks) < 7
+    assert max(look.hashed for look in looks) == 2
     assert len(set(read)) == 7, "each file was read in its turn"
     assert len(read[:7]) == len(set(read[:7])), "and none twice before"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from smki.watch.findings import Kind
+from smki.watch.findings_ledger import list_open_findings
 
 from ..publish.conftest import OpenSshServer
 from .conftest import World
@@ -48,5 +49,10 @@ def test_file_that_a_party_may_not_open_is_unreadable_and_hides_nothing(world: W
     (world.sshd.published / "notes.txt").write_text("whose?")
     (world.sshd.published / "notes.txt").chmod(0)
     assert findings(world) == {(Kind.UNREADABLE, full.name), (Kind.LOST, gone.name), (Kind.UNEXPECTED, "notes.txt")}
+    world.sshd.published.chmod(0o711)
+    assert findings(world) == {(Kind.UNREADABLE, "folder /")}, "nobody knows what is in it"
+    still_open = {(one.finding.kind, one.finding.item) for one in list_open_findings(world.engine)}
+    assert {(Kind.LOST, gone.name), (Kind.UNREADABLE, full.name)} <= still_open
+    world.sshd.published.chmod(0o755)
     full.chmod(0o644)
     assert (Kind.UNREADABLE, full.name) not in findings(world)
