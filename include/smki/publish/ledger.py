@@ -6,8 +6,9 @@
 * A name without a date is replaced in place, by a higher version only: an older one that comes late, by a retry or a
   backfill, is superseded and leaves the site alone. A file that the ledger does not know, as after a restored backup,
   is replaced only where its kind proves that the new one follows it.
-* One publisher at a time works on a site: an advisory lock of PostgreSQL is held from the first look to the record. Who
-  waits for it does so for a quarter of an hour.
+* One publisher at a time works in a lane of a site: an advisory lock of PostgreSQL is held from the first look to the
+  record. Files that are replaced in place, such as revocation lists, are small and have a lane of their own, so that
+  none waits for a full extract. Who waits for a lane does so for a quarter of an hour.
 * The artefact is recorded before it is sent, the publication after it is found under its final name. So a crash between
   the rename and the record is resolved by looking: the file on the server has the hash of a recorded artefact.
 * A published file that the server has lost is put there again with the same content; if only its compression differs,
@@ -46,6 +47,17 @@ from smki.repository.tables import publication as publication_table
 from smki.store.content import Content
 
 log = logging.getLogger(__name__)
+
+
+class Lane(StrEnum):
+    """Where one publisher at a time is at work on a site."""
+
+    DATED = "dated"  # extracts; and retention
+    IN_PLACE = "in place"  # what is replaced in place
+
+    @classmethod
+    def of(cls, artefact: Artefact) -> "Lane":
+        return cls.DATED if artefact.version is None else cls.IN_PLACE
 
 
 class Move(StrEnum):
@@ -89,7 +101,7 @@ def publish_artefact(
     Safe to repeat after any error. Raises PublicationRefusedError (other content under a write-once name; not cleared
     by the gate), RepositoryUnavailableError, and whatever `open_sftp` and `publish_file` raise.
     """
-    with session(engine) as connection, site_lock(connection, site.name):
+    with session(engine) as connection, site_lock(connection, site.name, Lane.of(artefact)):
         with connection.begin():
             history = publication_history(connection, site.name, artefact.name)
             move = choose_move(history, artefact)
@@ -116,17 +128,18 @@ def publish_artefact(
 
 
 @contextmanager
-def site_lock(connection: Connection, site: str) -> Iterator[None]:
-    """Keeps every other publisher off the site; waits until one that is at work ends. Raises RepositoryBusyError.
+def site_lock(connection: Connection, site: str, lane: Lane = Lane.DATED) -> Iterator[None]:
+    """Keeps every other publisher off a site's lane; waits until one that is at work ends. Raises RepositoryBusyError.
 
-    The lock is the session's, so that no transaction stays open while bytes travel; if the connection is lost,
-    PostgreSQL gives the lock up. `connection` has no transaction under way, neither at the beginning nor at the end.
+    The lock is the session's, so that no transaction stays open while bytes travel; if the connection is lost, or the
+    machine at its other end for a minute, PostgreSQL gives the lock up. `connection` has no transaction under way,
+    neither at the beginning nor at the end.
     """
-    key = func.hashtextextended(f"smki publish {site}", 0)
+    key = func.hashtextextended(f"smki publish {site} {lane}", 0)
     with connection.begin():
         free = connection.scalar(select(func.pg_try_advisory_lock(key)))
         if not free:
-            log.info("publication waits site=%s: another publisher is at work", site)
+            log.info("publication waits site=%s lane=%s: another publisher is at work", site, lane)
             try:
                 connection.execute(select(func.pg_advisory_lock(key)))
             except OperationalError as error:

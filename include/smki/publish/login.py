@@ -7,6 +7,8 @@ is taken, which is there in Airflow's containers:
     {"host": "sftp.example", "port": 22, "login": "publisher",
      "extra": {"key_file": "/run/secrets/publisher_key", "host_key": "ssh-ed25519 AAAA…", "folder": "/"}}
 
+While the server is to change its host key both are pinned: "ssh-ed25519 AAAA…, ssh-ed25519 BBBB…".
+
 `SMKI_AUDIT_PRIMARY` describes in the same way how the auditor logs in there, with a Party's read-only account; its
 Airflow connection is `smki_audit_primary` (AIRFLOW_CONN_SMKI_AUDIT_PRIMARY).
 
@@ -32,7 +34,7 @@ class SiteLogin:
     port: int | None = None  # 22 if stated nowhere
     login: str | None = None
     key_file: str | None = None  # private key, without a passphrase
-    host_key: str | None = None  # the pinned one: "ssh-ed25519 AAAA…"
+    host_key: str | None = None  # the pinned one, "ssh-ed25519 AAAA…", or two
     folder: str | None = None  # that the folders of user_guide.toml are below
 
     def site(self, name: str, folder: str, *, stated_in: str, next_step: str) -> Site:

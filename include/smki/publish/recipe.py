@@ -36,7 +36,8 @@ starts at step 1 and comes right from there.
    → a whole part
 6. Look at the final name again: an upload takes minutes.
    → a whole part
-7. Rename, atomically; readers see no file (or the replaced one), or the whole file.
+7. Rename, atomically; readers see no file (or the replaced one), or the whole file. A server without posix-rename gets
+   the plain one, which replaces nothing: enough for a name that nothing has.
    → a whole part, or the file under its final name
 8. Look at what has the final name.
    → the file under its final name
@@ -66,7 +67,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from paramiko import SFTPClient
-from paramiko.sftp import SFTP_FAILURE, SFTP_OP_UNSUPPORTED
+from paramiko.sftp import CMD_RENAME, SFTP_FAILURE, SFTP_OP_UNSUPPORTED
 
 from smki.errors import (
     ConfigurationError,
@@ -84,7 +85,7 @@ from smki.publish.part_writer import copy, finish, upload
 from smki.publish.ranges import Range, total_bytes
 from smki.publish.readback import odd_type, remote_sha256
 from smki.publish.site import SftpSession, site_errors
-from smki.publish.wire import COPY_DATA, RequestRefusedError, Wire
+from smki.publish.wire import COPY_DATA, RequestRefusedError, Wire, text_field
 from smki.store.content import Content
 
 log = logging.getLogger(__name__)
@@ -299,10 +300,16 @@ def _rename(sftp: SftpSession, part: str, final: str) -> None:
     try:
         Wire(sftp).extended(_RENAME, part, final)
     except RequestRefusedError as refused:
+        if _rename_to_free_name(sftp, part, final):
+            log.warning("no %s path=%s answer=%s: renamed plainly, as nothing had the name", _RENAME, final, refused)
+            return
         waits = "The whole file waits beside its name."
         if refused.code == SFTP_OP_UNSUPPORTED or _RENAME not in sftp.offered:
             raise ConfigurationError(
-                final, f"the server does not offer {_RENAME}.", waits, "have the extension enabled on the server."
+                final,
+                f"the server does not offer {_RENAME}, without which no file replaces another.",
+                waits,
+                "have the extension enabled on the server.",
             ) from refused
         if refused.code != SFTP_FAILURE:
             raise
@@ -312,6 +319,21 @@ def _rename(sftp: SftpSession, part: str, final: str) -> None:
             waits,
             "try again; if it comes back, see in the server's log what keeps it from renaming.",
         ) from refused
+
+
+def _rename_to_free_name(sftp: SFTPClient, part: str, final: str) -> bool:
+    try:
+        sftp.lstat(final)
+    except FileNotFoundError:
+        pass
+    else:
+        return False
+    try:
+        Wire(sftp).ask(CMD_RENAME, text_field(part) + text_field(final))
+    except RequestRefusedError as refused:
+        log.info("rename refused path=%s answer=%s", final, refused)
+        return False
+    return True
 
 
 def _look(sftp: SFTPClient, final: str, expected: int) -> int:

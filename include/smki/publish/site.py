@@ -1,12 +1,14 @@
 """One SFTP server that is published to: how to log in to it, and what its failures mean.
 
-Rules: only the pinned host key is accepted; only the configured key is offered (no agent, no password, no other key
-file); nothing waits longer than the site's timeouts say.
+Rules: only a pinned host key is accepted, and while a server changes its key two may be pinned; only the configured key
+is offered (no agent, no password, no other key file); nothing waits longer than the site's timeouts say.
 """
 
 import base64
 import binascii
 import errno
+import logging
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -29,6 +31,9 @@ from smki.errors import (
     UploadDamagedError,
 )
 
+log = logging.getLogger(__name__)
+_MOST_HOST_KEYS = 2
+
 # The fastest that paramiko and OpenSSH share; paramiko itself asks for it last.
 _CIPHER = "aes128-gcm@openssh.com"
 
@@ -42,7 +47,7 @@ class Site:
     port: int
     username: str
     key_file: Path  # private key, OpenSSH or PEM, without a passphrase
-    host_key: str  # the only one that is accepted: "ssh-ed25519 AAAA…"
+    host_key: str  # the only one that is accepted: "ssh-ed25519 AAAA…"; or two, with a comma or a line's end between
     folder: str  # remote folder that is published into
     connect_timeout_s: float = 20.0  # to connect, agree keys and log in, all together
     answer_timeout_s: float = 120.0  # for one answer; the longest wait is for fsync of a full file
@@ -51,25 +56,21 @@ class Site:
         if min(self.connect_timeout_s, self.answer_timeout_s) <= 0:
             raise ConfigurationError(f"site {self.name}", "timeouts are longer than 0 s.")
         try:
-            known = self.host_key_blob.startswith(_ssh_string(self.host_key_type))
+            known = all(blob.startswith(_ssh_string(kind)) for kind, blob in self.host_keys)
         except (ValueError, binascii.Error):
             known = False
-        if not known:
+        if not known or not 1 <= len(self.host_keys) <= _MOST_HOST_KEYS:
             raise ConfigurationError(
                 f"site {self.name}",
-                f"its host key reads like 'ssh-ed25519 AAAA…', not {self.host_key[:40]!r}.",
+                f"its host key reads like 'ssh-ed25519 AAAA…', not {self.host_key[:40]!r}; two have a comma between.",
                 next_step="put the server's public host key there, as its operator gives it.",
             )
 
     @property
-    def host_key_type(self) -> str:
-        return self.host_key.split()[0] if self.host_key.strip() else ""
-
-    @property
-    def host_key_blob(self) -> bytes:
-        """The host key as the server sends it. Raises ValueError for a text that is no key."""
-        _, blob, *_ = self.host_key.split()
-        return base64.b64decode(blob, validate=True)
+    def host_keys(self) -> list[tuple[str, bytes]]:
+        """Types and bytes of the pinned keys, as the server sends them. Raises ValueError for a text that is no key."""
+        stated = [one.split() for one in re.split(r"[,\n]", self.host_key) if one.strip()]
+        return [(kind, base64.b64decode(blob, validate=True)) for kind, blob, *_ in stated]
 
 
 class SftpSession(SFTPClient):
@@ -155,8 +156,10 @@ def _typed_error(error: OSError, item: str) -> SmkiError:
 def _log_in(transport: Transport, site: Site, key: paramiko.PKey, item: str) -> SftpSession:
     options = transport.get_security_options()
     options.ciphers = (_CIPHER, *(cipher for cipher in options.ciphers if cipher != _CIPHER))
-    # A server may have several host keys; it has to show the pinned one.
-    options.key_types = ("rsa-sha2-512", "rsa-sha2-256") if site.host_key_type == "ssh-rsa" else (site.host_key_type,)
+    # A server may have several host keys; it has to show a pinned one.
+    kinds = dict.fromkeys(kind for kind, _ in site.host_keys)
+    rsa = ("rsa-sha2-512", "rsa-sha2-256")
+    options.key_types = tuple(name for kind in kinds for name in (rsa if kind == "ssh-rsa" else (kind,)))
     # Some of paramiko's waits have no timeout of their own; closing the transport ends them all.
     deadline = threading.Timer(site.connect_timeout_s, transport.close)
     deadline.daemon = True
@@ -177,7 +180,9 @@ def _check_server(transport: Transport, site: Site, item: str) -> None:
     try:
         transport.start_client()
         server_key = transport.get_remote_server_key()
-        if server_key.asbytes() == site.host_key_blob:
+        if server_key.asbytes() in {blob for _, blob in site.host_keys}:
+            if len(site.host_keys) > 1:
+                log.info("of two pinned host keys the server shows site=%s key=%s", site.name, server_key.fingerprint)
             return
         shown = f"{server_key.get_name()} {server_key.fingerprint}"
     except IncompatiblePeer as error:

@@ -4,7 +4,7 @@
   "try again" from "wrong" by type alone. A lock that others do not let go in time is RepositoryBusyError.
 * A session is ours alone: locks on sites, settings and temporary tables live in it. A pooler such as PgBouncer hands
   sessions to others between two transactions: their locks would stay behind with nobody. So it is refused by name.
-* A peer that vanished is noticed within minutes by both ends, so that its locks do not outlive it by hours.
+* A peer that vanished is noticed within a minute by both ends, so that its locks do not outlive it by hours.
 """
 
 from collections.abc import Iterator
@@ -27,19 +27,19 @@ LOCK_WAIT_MIN = 15  # minutes that anything waits for a lock
 # libpq's, wherever the DSN does not state its own; a server that is there answers within seconds.
 _CLIENT_SIDE = {
     "connect_timeout": "20",  # s
-    "keepalives_idle": "60",  # s
+    "keepalives_idle": "20",  # s
     "keepalives_interval": "10",  # s
-    "keepalives_count": "6",
-    "tcp_user_timeout": "120000",  # ms
+    "keepalives_count": "3",
+    "tcp_user_timeout": "45000",  # ms
 }
 _SESSION = (
     "SET TIME ZONE 'UTC'",  # whatever the server, the role or PGTZ say
     f"SET lock_timeout = '{LOCK_WAIT_MIN}min'",
     "SET idle_session_timeout = 0",  # a site's lock is held by a session that idles while bytes travel
-    "SET tcp_keepalives_idle = 60",  # s, as above; the server's own default is two hours
+    "SET tcp_keepalives_idle = 20",  # s, as above; the server's own default is two hours
     "SET tcp_keepalives_interval = 10",
-    "SET tcp_keepalives_count = 6",
-    "SET tcp_user_timeout = '120s'",
+    "SET tcp_keepalives_count = 3",
+    "SET tcp_user_timeout = '45s'",
 )
 _ARROW_SESSION = (
     "SET jit = off",  # compiling takes longer than a segment's whole statement

@@ -3,8 +3,9 @@
 `apply_retention` takes these steps. Below each stands what a crash, or an answer that is lost, leaves behind; the next
 run looks again and comes right from there.
 
-1. Take the site's lock: while it is held nobody publishes there.
-2. Read the ledger and the ledger's clock, list the site's folders, and plan.
+1. Take the site's lock: while it is held nobody publishes there what retention may remove.
+2. Read the ledger and the ledger's clock, list the site's folders, and plan. Meanwhile nobody replaces a file in place,
+   either: between that and its record it would look foreign.
    → the server is as it was
 3. For each file that is due: read it back and hash it. It is removed only with the ledger's hash.
    → the server is as it was
@@ -32,7 +33,7 @@ from sqlalchemy import Connection, Engine, func, select
 from smki.errors import RemovalRefusedError, SiteUnavailableError, SmkiError, TransportError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.artefact import Publication
-from smki.publish.ledger import end_publication, list_publications, site_lock
+from smki.publish.ledger import Lane, end_publication, list_publications, site_lock
 from smki.publish.readback import list_folder, remote_sha256
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.database import session
@@ -84,7 +85,8 @@ def apply_retention(engine: Engine, site: Site, guide: UserGuide, run: str) -> R
     """
     with session(engine) as connection, site_lock(connection, site.name):
         with open_sftp(site) as sftp:
-            report = _look(connection, sftp, site, guide, None)
+            with site_lock(connection, site.name, Lane.IN_PLACE):
+                report = _look(connection, sftp, site, guide, None)
             problems = []
             for plan in report.plans:
                 try:

@@ -19,6 +19,7 @@ from smki.errors import (
 )
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
+    Lane,
     find_publication,
     list_publications,
     publish_artefact,
@@ -222,6 +223,21 @@ def test_second_publisher_waits_for_the_first(repository):
             order.append("first")
         waiting.join()
     assert order == ["other site", "first", "second"]
+
+
+def test_what_is_replaced_in_place_waits_for_no_extract_and_for_its_like(repository, sshd, staged):
+    lists = replace(artefact_of(staged, name="CRL.crl.gz"), version=1)
+    with repository.connect() as connection, site_lock(connection, "primary"):
+        publish_artefact(repository, sshd.site, cleared(repository, lists), staged, RUN, lambda _done, _total: None)
+    assert [one.name for one in ledger_of(repository)] == ["CRL.crl.gz"]
+    with repository.connect() as holder, site_lock(holder, "primary", Lane.IN_PLACE):
+        with repository.connect() as connection, site_lock(connection, "primary"):
+            pass
+        with repository.connect() as connection:
+            connection.execute(text("SET lock_timeout = '100ms'"))
+            connection.commit()
+            with pytest.raises(RepositoryBusyError), site_lock(connection, "primary", Lane.IN_PLACE):
+                pytest.fail("two publishers have the lane")
 
 
 def test_wait_for_another_publisher_has_an_end(repository):

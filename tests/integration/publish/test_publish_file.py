@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import os
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from smki.errors import (
     VerificationError,
 )
 from smki.publish.readback import remote_sha256
+from smki.publish.recipe import KnownFiles
 from smki.publish.site import open_sftp
 
 NAME = "FULL.xml.gz"
@@ -197,18 +199,36 @@ def test_filesystem_without_a_size_is_not_full(faulty, staged, publish):
         (FAILURE, True, TransportError),
     ],
 )
-def test_server_that_refuses_posix_rename_is_a_clear_error(faulty, staged, publish, monkeypatch, answer, listed, error):
+def test_server_that_refuses_posix_rename_gets_new_names_and_replaces_no_file(
+    faulty, stage, publish, monkeypatch, answer, listed, error
+):
+    staged = stage(size=100_000)
+    old = stage(seed=2)
+    faulty.published.mkdir()
+    (faulty.published / NAME).write_bytes(old.content)
+    known = KnownFiles(replaceable={old.sha256()})
     faulty.faults.answers = {"posix_rename": answer}
     if not listed:
         others = [pair for pair in SFTPServerHandler._extensions if not pair[0].startswith(b"posix-rename")]
         monkeypatch.setattr(SFTPServerHandler, "_extensions", others)
 
+    assert publish(faulty.site, staged, name="DELT.xml.gz").sha256 == staged.sha256()
     with pytest.raises(error, match="posix-rename"):
-        publish(faulty.site, staged)
-    assert names(faulty) == [f".{NAME}.part"]
+        publish(faulty.site, staged, known=known)
+    assert names(faulty) == [f".{NAME}.part", "DELT.xml.gz", NAME]
+    assert (faulty.published / NAME).read_bytes() == old.content
 
     faulty.faults.answers = {}
-    assert publish(faulty.site, staged).sha256 == staged.sha256()
+    assert publish(faulty.site, staged, known=known).sha256 == staged.sha256()
+
+
+def test_what_is_no_file_under_the_final_name_is_refused_and_never_opened(sshd, staged, publish):
+    sshd.published.mkdir()
+    os.mkfifo(sshd.published / NAME)
+
+    with pytest.raises(PublicationRefusedError, match="a named pipe"):
+        publish(sshd.site, staged)
+    assert names(sshd) == [NAME]
 
 
 def test_answers_that_hold_less_than_asked_for_are_completed(faulty, staged, publish):

@@ -43,6 +43,20 @@ def test_server_with_another_host_key_is_refused(site_server):
         log_in(replace(site_server.site, host_key=pinned))
 
 
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_either_of_two_pinned_host_keys_is_accepted(sshd, kind, order):
+    """While a change is announced nobody knows on which side of it the server is."""
+    other = asyncssh.generate_private_key(kind).export_public_key().decode().strip()
+    both = ", ".join([sshd.site.host_key, other][::order])
+    assert log_in(replace(sshd.site, host_key=both)) == []
+    third = other_key().export_public_key().decode().strip()
+    with pytest.raises(SiteLoginError):
+        log_in(replace(sshd.site, host_key=f"{other}\n{third}"))
+    with pytest.raises(ConfigurationError, match="host key"):
+        replace(sshd.site, host_key=f"{both}, {third}")
+
+
 def test_server_without_a_host_key_of_the_pinned_type_is_refused(site_server):
     pinned = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
 
