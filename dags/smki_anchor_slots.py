@@ -36,6 +36,6 @@ with DAG(
     dagrun_timeout=timedelta(hours=6),
 ):
     produced = produce()
-    published = gated_publishing(SetGate(produced=produced))
+    published = gated_publishing(SetGate(produced=produced), in_place=True)
     record(produced, published)
     published >> report()

@@ -21,7 +21,7 @@ from airflow.sdk import DAG, DeltaTriggerTimetable
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DAG_DEFAULTS, DRY_RUN, clause_tags
-from smki_airflow.tasks.auditor import audit
+from smki_airflow.tasks.auditor import audit_sites
 
 settings = Settings.from_environment()
 guide = load_user_guide(settings.config)
@@ -32,9 +32,9 @@ with DAG(
     doc_md=__doc__,
     description="What every site really offers, compared with the obligations and the ledger",
     schedule=DeltaTriggerTimetable(guide.audit_every),
-    max_active_runs=1,
+    max_active_runs=7,  # a site that takes long to look at keeps no other from its next look
     dagrun_timeout=timedelta(hours=1),
     tags=["smki", "audit", *clause_tags(guide.all)],
     params=DRY_RUN,
 ):
-    audit.expand(site=list(settings.sites))
+    audit_sites(settings.sites)

@@ -23,7 +23,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DAG_DEFAULTS, DRY_RUN
-from smki_airflow.tasks.retention import clear_quarantine, collect_garbage, remove_files
+from smki_airflow.tasks.retention import clear_quarantine, collect_garbage, retire_files
 
 settings = Settings.from_environment()
 
@@ -38,5 +38,5 @@ with DAG(
     tags=["smki", "retention", "2.3.3 (b)"],
     params=DRY_RUN,
 ):
-    remove_files.expand(site=list(settings.sites))
+    retire_files(settings.sites)
     clear_quarantine() >> collect_garbage()

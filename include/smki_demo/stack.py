@@ -25,7 +25,7 @@ from smki.publish.site import Site
 from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
-from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
+from smki_airflow.names import audit_connection_id, connection_id, lane_pool
 from smki_demo.airflow_api import AirflowApi
 from smki_demo.environment import USERS, airflow_environment, mail_connection, site_connection
 from smki_demo.sftp_server import HOST, PARTY, PUBLISHER
@@ -138,8 +138,8 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Starts all below `var` but Airflow's services, which `start_airflow` starts; every process ends with the block.
 
-    Both databases are migrated, the pool is made, mail server and SFTP servers run: the first site's on `sftp_port`,
-    the others' on the ports after it; all on free ones for 0.
+    Both databases are migrated, each site's pools are made, mail server and SFTP servers run: the first site's on
+    `sftp_port`, the others' on the ports after it; all on free ones for 0.
     Raises ConfigurationError for a port that is taken, TransportError for a process that does not come up.
     """
     port = free_port(port, "Airflow UI")
@@ -169,7 +169,8 @@ def running_stack(
             start_site(stack, name, site_port)
         start_mail(stack)
         stack.airflow("db", "migrate")
-        stack.airflow("pools", "set", PUBLISH_POOL, "1", "one publisher at a time")
+        for pool in (lane_pool(site, in_place=in_place) for site in sites for in_place in (False, True)):
+            stack.airflow("pools", "set", pool, "1", "one publisher at a time")
         yield stack
     finally:
         for process in reversed(stack.processes.copy()):

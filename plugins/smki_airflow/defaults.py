@@ -3,7 +3,8 @@
 * A DataError or ConfigurationError fails the task at once: trying again gives the same answer.
 * A TransportError is tried again, soon at first and then less often, for about an hour. So is a window that is minutes
   too early: the clocks of Airflow and the database differ.
-* One publisher at a time: every publishing task runs in the pool of one slot, backfills included.
+* One publisher at a time in each lane: what changes a site runs in a pool of one slot, backfills included. Whatever
+  waits for a slot, revocation lists go first, then deltas and anchor files, then full extracts.
 * What the gate held waits for a person for six days: over any weekend, and over before the next full extract is due
   and before the store's garbage is collected (`smki.publish.garbage`). Its run counts as active all that time.
 """
@@ -54,6 +55,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "on_retry_callback": on_retry,
 }
 
+_PRIORITY: dict[type[Kind], int] = {RevocationList: 30, DeltaExtract: 20, AnchorSlots: 20, FullExtract: 10}
+
 # Of every DAG.
 DAG_DEFAULTS: dict[str, Any] = {"start_date": START_DATE, "catchup": False, "default_args": DEFAULT_ARGS}
 
@@ -98,8 +101,10 @@ def publishing_dag(dag_id: str, *, begun_by: RepositoryTrigger | None = None) ->
     # One run makes sure of all files of a DAG: the user guide gives them one cut-off. Without an interval that is the
     # logical date, so that a day has one run, whether on schedule, backfilled or begun by hand.
     times = CronTriggerTimetable(published[0].cut_off.cron, timezone="UTC")
+    first = max(_PRIORITY[type(one.kind)] for one in published)
     return DAG_DEFAULTS | {
         "dag_id": dag_id,
+        "default_args": DEFAULT_ARGS | {"priority_weight": first, "weight_rule": "absolute"},
         "schedule": AssetOrTimeSchedule(timetable=times, assets=[asset_of(begun_by)]) if begun_by else times,
         "deadline": deadlines(guide, dag_id),
         "tags": ["smki", *sorted({_tag(one.kind) for one in published}), *clause_tags(published)],

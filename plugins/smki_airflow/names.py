@@ -1,9 +1,8 @@
 """Names that Airflow's database, the DAGs and whoever sets Airflow up agree on. Imports nothing of Airflow."""
 
-PUBLISH_POOL = "smki_publish"  # one slot; `airflow pools set smki_publish 1 "one publisher at a time"`
 RETENTION = "smki_retention"
 AUDITOR = "smki_auditor"
-JUDGE, RELEASE, PUBLISH = "judge", "release", "publish"  # the tasks that end every publishing DAG
+JUDGE, RELEASE, PUBLISH = "judge", "release", "publish"  # the tasks that end every publishing DAG; `publish_SITE`
 PUBLISHED = "smki_published"  # the alias by which a publication becomes an event of `smki://OBLIGATION`
 SITE = "smki_site"  # connection type of an SFTP server that is published to
 SMTP, WEBHOOK = "smki_smtp", "smki_webhook"  # connections; whichever exists is what people are told by
@@ -14,6 +13,16 @@ BOARD_VIEW = {  # how Airflow's navigation leads to the board
     "category": "browse",
     "url_route": "smki-board",
 }
+
+
+def publish_task(site: str) -> str:
+    """The task that publishes on a site."""
+    return f"{PUBLISH}_{site}"
+
+
+def lane_pool(site: str, *, in_place: bool) -> str:
+    """The pool, of one slot, of those who publish on a site: of files that are replaced in place, or of all others."""
+    return f"smki_{'in_place' if in_place else 'dated'}_{site}"
 
 
 def connection_id(site: str) -> str:

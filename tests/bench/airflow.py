@@ -75,7 +75,7 @@ def _run(stack: Stack, dag_id: str, asked: dict[str, Any], say: Say) -> dict[str
         failed = [task["task_id"] for task in tasks if task["state"] == "failed"]
         raise BrokenError(f"the run failed in {', '.join(failed) or 'no task'}; its logs are below {stack.var}")
     begun = _instant(run["start_date"])
-    published = max(_instant(task["end_date"]) for task in tasks if task["task_id"] == "publish")
+    published = max(_instant(task["end_date"]) for task in tasks if task["task_id"] == "publish_primary")
     fields = ("task_id", "map_index", "start_date", "end_date", "duration", "state")
     return {
         "wall_s": (_instant(run["end_date"]) - begun).total_seconds(),

@@ -90,7 +90,7 @@ _NEXT_STEP = {
     Kind.LOST: "find out who took it away, then have it published again: the same content is put there.",
     Kind.TRUNCATED: "move it away by hand, then have it published again: the same content is put there.",
     Kind.ALTERED: "find out who changed it; move it away by hand and keep it, then have it published again.",
-    Kind.MISCOPIED: "clear its task `publish`: the file is sent as a whole and takes the place of the wrong one.",
+    Kind.MISCOPIED: "clear its task `publish_SITE`: the file is sent as a whole and takes the place of the wrong one.",
     Kind.UNREAD: "see whether the auditor's looks end in time; give it more bytes a day: SMKI_AUDIT_BYTES_A_DAY.",
     Kind.UNREADABLE: "have the server's operator give everybody the right to read it (mode 644), and its folder (755).",
     Kind.READ_ERROR: "have the server's disk and log looked at; once it is mended, have what is lost published again.",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from smki.watch.due import Due
 from smki.watch.links import RunLabel
 from smki_airflow.board.airflow import Session, TaskFacts, newest_runs, tasks_of
-from smki_airflow.names import JUDGE, PUBLISH, RELEASE
+from smki_airflow.names import JUDGE, PUBLISH, RELEASE, publish_task
 
 _WORST_FIRST = ("failed", "upstream_failed", "up_for_retry", "running", "awaiting_input", "deferred", "queued")
 FAILED = frozenset({"failed", "upstream_failed"})
@@ -31,8 +31,9 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The task's, without that of its group."""
-        return self.task_id.rpartition(".")[2]
+        """The task's, without that of its group, and of a task that publishes without the site."""
+        name = self.task_id.rpartition(".")[2]
+        return PUBLISH if name.startswith(publish_task("")) else name
 
     @property
     def place(self) -> int:

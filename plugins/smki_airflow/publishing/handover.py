@@ -25,16 +25,19 @@ class Judged:
     artefact: "Artefact"  # that it becomes, if it is cleared
 
 
-def confirm_published(run: Run, files: int, published: Sequence[Json]) -> list[Json]:
-    """What was published where, one log line each. Raises PlanError unless each of `files` is on every site."""
+def confirm_published(run: Run, files: int, published: Sequence[Sequence[Json]]) -> list[Json]:
+    """What was published where, one log line each; `published` has a list for each site.
+
+    Raises PlanError unless each of `files` is on every site.
+    """
     sites = len(Settings.from_environment().sites)
-    if len(published) != files * sites:
+    publications = [dict(publication) for on_site in published for publication in on_site]
+    if len(publications) != files * sites:
         raise PlanError(
             run.label,
-            f"{files} files go to {sites} sites, and {len(published)} publications came.",
+            f"{files} files go to {sites} sites, and {len(publications)} publications came.",
             "What is staged is kept.",
         )
-    publications = [dict(publication) for publication in published]
     for publication in publications:
         log.info("published %s", " ".join(f"{key}={value}" for key, value in publication.items()))
     return publications

@@ -1,7 +1,7 @@
 """The operator that publishes a verified artefact on one site.
 
 The recipe and what a crash after each step leaves behind stand in `smki.publish.recipe`; lock and ledger in
-`smki.publish.ledger`. This operator adds what Airflow knows: the connection, the pool, the progress in the log, and
+`smki.publish.ledger`. This operator adds what Airflow knows: the connection, the progress in the log, and
 the event by which other DAGs learn of the publication.
 
 * A file that is newly on every site is an event of the asset `smki://OBLIGATION`, such as `smki://full`, with the
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
 
-from smki_airflow.names import PUBLISH_POOL, PUBLISHED, published_uri
+from smki_airflow.names import PUBLISHED, published_uri
 from smki_airflow.run import Json, open_project, run_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _PROGRESS_EVERY_S = 10
 _PUBLISHED = AssetAlias(PUBLISHED)
 
 # Given where a task is wired: the scheduler does not see what an __init__ sets on a mapped task.
-CHANGES_SITE: dict[str, Any] = {"pool": PUBLISH_POOL, "execution_timeout": timedelta(hours=4)}
-PUBLISHING: dict[str, Any] = CHANGES_SITE | {"outlets": [_PUBLISHED]}
+CHANGE_WITHIN = timedelta(hours=4)
+PUBLISHING: dict[str, Any] = {"execution_timeout": CHANGE_WITHIN, "outlets": [_PUBLISHED]}
 
 
 class PublishOperator(BaseOperator):

@@ -87,7 +87,7 @@ class SetGate(GateOperator):
 
 
 @task
-def record(produced: list[Json], published: list[Json]) -> list[Json]:
+def record(produced: list[Json], published: list[list[Json]]) -> list[Json]:
     """Ends a run that published everything: returns what is published where."""
     return confirm_published(current_run(), len(produced), published)
 

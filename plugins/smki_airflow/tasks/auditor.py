@@ -5,6 +5,7 @@ and says what it found in the log, as `smki audit --dry-run` does: it records no
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import task
@@ -14,9 +15,14 @@ from smki_airflow.run import Json, open_project
 log = logging.getLogger(__name__)
 
 
+def audit_sites(sites: Sequence[str]) -> None:
+    """A task for each site. One look at a time is at work on a site, and the next look at any other does not wait."""
+    for site in sites:
+        audit.override(task_id=f"audit_{site}", max_active_tis_per_dag=1)(site)
+
+
 # The next run looks again anyway: one that cannot look ends within minutes, so that it is seen to fail.
 @task(
-    map_index_template="{{ task.op_kwargs['site'] }}",
     retries=3,
     retry_delay=timedelta(seconds=20),
     max_retry_delay=timedelta(minutes=1),

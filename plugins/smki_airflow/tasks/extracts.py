@@ -6,7 +6,7 @@
 3. `render`, mapped: segments from the repository into the store.
 4. `assemble`: the manifest of the whole.
 5. `verify`, mapped: segments from their own bytes, those that nobody has verified. `digest`: the file's SHA-256.
-6. `judge`, `release`, `publish`: `publishing.wiring`.
+6. `judge`, `release`, `publish_SITE`: `publishing.wiring`.
 7. `record`: says what is published where.
 
 XCom carries numbers and SHA-256 values only; everything else lies in the store, which all workers reach, under its
@@ -45,7 +45,7 @@ def extract_run(obligation: str) -> None:
     rendered: Any = render.expand(share=planned)
     units: Any = assemble(rendered)
     verified: Any = verify.expand(share=units)
-    published = gated_publishing(ExtractGate(verified=verified, sha256=digest(units)))
+    published = gated_publishing(ExtractGate(verified=verified, sha256=digest(units)), in_place=False)
     close_window() >> planned
     record(published)
 
@@ -233,6 +233,6 @@ class ExtractGate(GateOperator):
 
 
 @task
-def record(published: list[Json]) -> list[Json]:
+def record(published: list[list[Json]]) -> list[Json]:
     """Returns what is published where."""
     return confirm_published(current_run(), 1, published)

@@ -6,18 +6,26 @@ says what it would remove, as `smki retention plan` does, and changes nothing.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from smki_airflow.publishing.publish import CHANGES_SITE
+from smki_airflow.names import lane_pool
+from smki_airflow.publishing.publish import CHANGE_WITHIN
 from smki_airflow.run import Json, current_run, open_project
 
 log = logging.getLogger(__name__)
 
 
-@task(map_index_template="{{ task.op_kwargs['site'] }}", **CHANGES_SITE)
+def retire_files(sites: Sequence[str]) -> None:
+    """A task for each site, in the lane of what it removes."""
+    for site in sites:
+        remove_files.override(task_id=f"remove_files_{site}", pool=lane_pool(site, in_place=False))(site)
+
+
+@task(execution_timeout=CHANGE_WITHIN)
 def remove_files(site: str, params: Json | None = None) -> Json:
     """Removes from a site what is due there; returns the paths of what does not simply stay, by action.
 

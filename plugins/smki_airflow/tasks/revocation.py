@@ -35,7 +35,7 @@ def publish_lists(dag: str) -> None:
 @task_group
 def publish_list(obligation: str) -> None:
     """One list, from the repository to every site; the other list's part does not wait for it."""
-    record(gated_publishing(ListGate(produced=stage(obligation))))
+    record(gated_publishing(ListGate(produced=stage(obligation)), in_place=True))
 
 
 @task
@@ -98,6 +98,6 @@ class ListGate(GateOperator):
 
 
 @task
-def record(published: list[Json]) -> list[Json]:
+def record(published: list[list[Json]]) -> list[Json]:
     """Ends a list's part of the run: returns what is published where."""
     return confirm_published(current_run(), 1, published)

@@ -86,7 +86,7 @@ def test_one_publisher_works_at_a_time(stack: Stack, sunday):
         (task["start_date"], task["end_date"])
         for day in (sunday + n * DAY for n in range((END - sunday).days + 1))
         for task in stack.api.tasks(DAILY_DELTA, run_of(stack, DAILY_DELTA, day))
-        if task["task_id"] == "publish"
+        if task["task_id"] == "publish_primary"
     )
     assert len(spans) > 1
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
@@ -103,7 +103,7 @@ def test_a_failed_task_is_cleared_once_its_cause_is_gone(
     assert backfill(stack, DAILY_DELTA, day, day, DAY) == {day: "failed"}
     assert intruder.read_bytes() == b"somebody else's file"
     run_id = run_of(stack, DAILY_DELTA, day)
-    (publish,) = [task for task in stack.api.tasks(DAILY_DELTA, run_id) if task["task_id"] == "publish"]
+    (publish,) = [task for task in stack.api.tasks(DAILY_DELTA, run_id) if task["task_id"] == "publish_primary"]
     assert (publish["state"], publish["try_number"]) == ("failed", 1), "a data error is not retried"
 
     intruder.unlink()
@@ -132,7 +132,7 @@ def test_the_log_of_a_failed_task_says_what_is_wrong_and_what_to_do_in_airflow(
     intruder.write_bytes(b"somebody else's file")
     assert backfill(stack, DAILY_DELTA, sunday - 2 * DAY, sunday - 2 * DAY, DAY) == {sunday - 2 * DAY: "failed"}
     run = DagRun(stack, DAILY_DELTA, run_of(stack, DAILY_DELTA, sunday - 2 * DAY))
-    (error,) = run.errors("publish")
+    (error,) = run.errors("publish_primary")
     assert intruder.name in error
     assert PublicationRefusedError.CONSEQUENCE in error
     assert "Next:" in error
@@ -149,7 +149,7 @@ def test_a_publication_starts_the_dags_of_others(stack: Stack, user_guide: UserG
     for event in of_file:
         assert (event["uri"], event["name"]) == ("smki://full/", "smki://full")
         assert event["extra"]["business_date"] == sunday.isoformat()
-        assert event["source_task_id"] == "publish"
+        assert event["source_task_id"] == "publish_primary"
     assert len({event["extra"]["content_digest"] for event in of_file}) == 1, "a cleared run repeats its event"
 
 

@@ -138,11 +138,11 @@ def test_older_list_never_replaces_a_newer_one_whatever_is_cleared(stack: Stack,
     events = [(run["run_after"], run_id) for run_id, run in runs(stack).items() if run["run_type"] == "asset_triggered"]
     _, older = min(events)
     lodged = newest(engine, ListKind.CRL)
-    clear(stack, older, task_ids=["crl.publish"], only_failed=False)
+    clear(stack, older, task_ids=["crl.publish_primary"], only_failed=False)
     wait_until(lambda: runs(stack)[older]["state"] not in ("success", "failed"), 30)
     wait_until_idle(stack)
     assert runs(stack)[older]["state"] == "success"
-    assert "ledger=superseded" in log_of(stack, older, "crl.publish")
+    assert "ledger=superseded" in log_of(stack, older, "crl.publish_primary")
     assert served(stack, user_guide, "crl") == lodged.body
     assert is_published(engine, user_guide, "crl", lodged)
 

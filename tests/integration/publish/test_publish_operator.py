@@ -61,7 +61,7 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
         events = OutletEventAccessors()
         context = {"dag_run": SimpleNamespace(dag_id="dag", run_id=run_id), "outlet_events": events}
         stated = artefact_as_json(cleared(repository, artefact))
-        operator = PublishOperator(task_id="publish", artefact=json.loads(json.dumps(stated)), site=site)
+        operator = PublishOperator(task_id=f"publish_{site}", artefact=json.loads(json.dumps(stated)), site=site)
         returned = operator.execute(context)
         assert (returned["bytes_sent"], returned["bytes_copied"]) == (returned["bytes"], 0)
         heard = events[AssetAlias(PUBLISHED)].asset_alias_events

@@ -153,11 +153,11 @@ def test_two_workers_that_share_no_folder_publish_deltas_and_a_full_extract(
         assert {path.name for path in (stack.var / name).iterdir()} <= {"logs", "tmp"}, "it lies on one machine only"
 
 
-@pytest.mark.parametrize("task_id", ["render", "verify", "publish"])
+@pytest.mark.parametrize("task_id", ["render", "verify", "publish_primary"])
 def test_worker_that_is_killed_in_the_middle_of_a_task_is_made_good_by_the_other(
     stack: Stack, workers: Workers, task_id: str
 ) -> None:
-    day = END - timedelta(days=["render", "verify", "publish"].index(task_id))
+    day = END - timedelta(days=["render", "verify", "publish_primary"].index(task_id))
     body = {"logical_date": None, "conf": {"any_day": day.isoformat()}}
     run = DagRun(stack, FULL_EXTRACT, stack.api.post(f"dags/{FULL_EXTRACT}/dagRuns", body)["dag_run_id"])
     deadline = monotonic() + 240

@@ -22,7 +22,7 @@ from smki.settings import PROJECT
 from smki.store.pages import PAGES_2
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
-from smki_airflow.names import AUDITOR, JUDGE, PUBLISH, PUBLISH_POOL, PUBLISHED, RELEASE, RETENTION
+from smki_airflow.names import AUDITOR, JUDGE, PUBLISHED, RELEASE, RETENTION, lane_pool, publish_task
 from smki_airflow.publishing.gate import GateOperator
 
 DAGS = PROJECT / "dags"
@@ -99,22 +99,39 @@ def test_sixteen_workers_have_work_in_a_full_extract(dags):
     assert dags[FULL_EXTRACT].max_active_tasks >= 16
 
 
-def test_only_what_changes_a_site_takes_the_pool_of_publishers(dags):
-    for dag in dags.values():
+def test_only_what_changes_a_site_takes_a_lane_of_it_and_lists_have_their_own(dags, user_guide: UserGuide):
+    lanes = {lane_pool("primary", in_place=in_place): in_place for in_place in (False, True)}
+    for dag_id, dag in dags.items():
+        in_place = {one.replaced_in_place for one in user_guide.published_by(dag_id)}
         for task in dag.tasks:
             pool = task.partial_kwargs.get("pool") if task.is_mapped else task.pool
-            assert (pool == PUBLISH_POOL) == (task.task_id.rpartition(".")[2] in ("publish", "remove_files")), (
-                task.task_id
-            )
+            changes_site = task.task_id.rpartition(".")[2] in (publish_task("primary"), "remove_files_primary")
+            assert (pool in lanes) == changes_site, task.task_id
+            assert not changes_site or lanes[pool] == (in_place == {True})
+
+
+def test_lists_go_before_deltas_and_deltas_before_full_extracts(dags):
+    def weights(dag_id):
+        tasks = dags[dag_id].tasks
+        return {(task.partial_kwargs if task.is_mapped else vars(task))["priority_weight"] for task in tasks}
+
+    (lists,), (deltas,), (fulls,) = map(weights, (REVOCATION_LISTS, DAILY_DELTA, FULL_EXTRACT))
+    assert lists > deltas > fulls
+
+
+def test_a_site_that_is_slow_to_look_at_keeps_no_other_from_its_next_look(dags):
+    dag = dags[AUDITOR]
+    assert dag.max_active_runs > 1
+    assert {(task.task_id, task.max_active_tis_per_dag) for task in dag.tasks} == {("audit_primary", 1)}
 
 
 def test_nothing_is_published_but_by_way_of_the_gate_and_whoever_has_to_release(dags):
     for dag_id in dags.keys() - {RETENTION, AUDITOR}:
         dag = dags[dag_id]
-        publishing = [task for task in dag.tasks if task.task_id.rpartition(".")[2] == PUBLISH]
+        publishing = [task for task in dag.tasks if task.task_id.rpartition(".")[2] == publish_task("primary")]
         assert publishing, dag_id
         for task in publishing:
-            prefix = task.task_id.removesuffix(PUBLISH)
+            prefix = task.task_id.removesuffix(publish_task("primary"))
             assert task.upstream_task_ids == {prefix + RELEASE}
             assert dag.get_task(prefix + RELEASE).upstream_task_ids == {prefix + JUDGE}
             assert dag.get_task(prefix + JUDGE).upstream_task_ids, "of something that the run has made"

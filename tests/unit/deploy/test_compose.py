@@ -17,7 +17,7 @@ import pytest
 
 from smki.cli import application, schema
 from smki.settings import PROJECT, Settings
-from smki_airflow.names import PUBLISH_POOL, audit_connection_id, connection_id
+from smki_airflow.names import audit_connection_id, connection_id, lane_pool
 from smki_demo.environment import airflow_environment, site_connection
 
 Compose = dict[str, Any]
@@ -312,19 +312,21 @@ def test_image_has_the_locked_airflow_and_a_python_that_the_project_supports(com
 
 def test_every_airflow_command_is_one_that_airflow_has(compose: Compose, tmp_path: Path) -> None:
     script = (PROJECT / "deploy/airflow/init.sh").read_text().replace("\\\n", " ")
-    commands = [shlex.split(line)[1:] for line in script.splitlines() if line.startswith("airflow ")]
+    script = script.replace("$site", "primary")
+    commands = [shlex.split(line)[1:] for line in script.splitlines() if line.lstrip().startswith("airflow ")]
     for name in AIRFLOW_SERVICES - ONE_SHOT:
         service = compose["services"][name]
         commands.append(shlex.split(service["command"]))
         if service["healthcheck"]["test"][1] == "airflow":
             commands.append(service["healthcheck"]["test"][2:])
-    assert len(commands) == 10
+    assert len(commands) == 11
     parse = (
         "import json, sys; from airflow.cli.cli_parser import get_parser; "
         "[get_parser().parse_args(c) for c in json.loads(sys.argv[1])]"
     )
     _airflow_python(compose, tmp_path, parse, json.dumps(commands))
-    assert ["pools", "set", PUBLISH_POOL, "1"] in [command[:4] for command in commands]
+    for in_place in (False, True):
+        assert ["pools", "set", lane_pool("primary", in_place=in_place), "1"] in [command[:4] for command in commands]
 
 
 def test_classes_of_providers_can_be_imported(compose: Compose, tmp_path: Path) -> None:
