@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from smki.errors import SmkiError, TransportError, UnknownGateRunError
 from smki.gate.ledger import find_gate_run
 from smki.gate.report.page import render_report
+from smki.watch.links import PAGES
 from smki_airflow.board.airflow import CurrentUser, may
-from smki_airflow.board.routes import open_project_of_server, router
+from smki_airflow.board.routes import api_refusal, open_project_of_server, router
 from smki_airflow.links import links_on_server, login_path
 
 _HEADERS = {
@@ -49,7 +50,13 @@ def gate_report(gate_run_id: Annotated[int, Path(ge=1, le=_HIGHEST)], user: Curr
 
 @app.exception_handler(HTTPException)
 async def refused(request: Request, error: HTTPException) -> Response:
-    """Sends whoever is not logged in to log in; says to others that they may not see the page."""
+    """Sends whoever is not logged in to log in; says to others that they may not see the page.
+
+    Other systems, which ask below `/api`, are answered in JSON: there is only the status, and it can only be read.
+    """
+    if request.url.path.startswith(f"{PAGES}/api"):
+        next_step = f"GET {PAGES}/api/status; docs/status-api.md says more."
+        return api_refusal(error.status_code, f"{request.url.path}: {error.detail}", next_step, error.headers)
     if error.status_code == _UNAUTHENTICATED:
         number = request.path_params.get("gate_run_id", "")
         return RedirectResponse(

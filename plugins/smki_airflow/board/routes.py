@@ -5,7 +5,7 @@
 * An action takes two requests: GET shows what it would do, POST does it and goes back to the board.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any
@@ -63,6 +63,14 @@ def _known(name: str) -> str:
 
 
 Chosen = Annotated[str, AfterValidator(_known)]  # name of an obligation
+
+
+def _opened(day: Bounded | None = None, obligation: Chosen | None = None) -> str:
+    """The board's query for the day that an action was begun from, so that it leads back there; empty: none."""
+    return urlencode({name: value for name, value in (("day", day), ("obligation", obligation)) if value is not None})
+
+
+Opened = Annotated[str, Depends(_opened)]
 Said = tuple[int, str, str]  # status, what is the matter, what to do
 
 
@@ -103,12 +111,20 @@ class StatusRoute(APIRoute):
                 said = _said(error)
                 if said is None:
                     raise
-                return JSONResponse({"version": 1, "error": said[1], "next_step": said[2]}, said[0], _NOT_KEPT)
+                return api_refusal(*said)
 
         return handled
 
 
 _NOT_KEPT = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def api_refusal(status: int, error: str, next_step: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """What other systems get that ask for something that there is not, or that they may not have."""
+    stated = {"version": 1, "error": error, "next_step": next_step}
+    return JSONResponse(stated, status, {**(headers or {}), **_NOT_KEPT})
+
+
 router = APIRouter()
 pages = APIRouter(prefix="/board", route_class=BoardRoute)
 api = APIRouter(prefix="/api", route_class=StatusRoute)
@@ -173,19 +189,30 @@ def runbook(_user: Reader) -> HTMLResponse:
 
 @pages.get("/{dag_id}/clear")
 def confirm_clear(
-    dag_id: str, run_id: str, session: SessionOfRequest, _user: Editor, whole: bool = False
+    dag_id: str, run_id: str, session: SessionOfRequest, _user: Editor, opened: Opened, whole: bool = False
 ) -> HTMLResponse:
     """What clearing a run would do."""
     tasks = actions.plan_clear(session, dag_id, run_id, whole=whole)
     file = _file_of(session, dag_id, run_id)
-    return page("confirm.html", action="clear", dag_id=dag_id, run_id=run_id, tasks=tasks, whole=whole, file=file)
+    return page(
+        "confirm.html",
+        action="clear",
+        dag_id=dag_id,
+        run_id=run_id,
+        tasks=tasks,
+        whole=whole,
+        file=file,
+        opened=opened,
+    )
 
 
 @pages.post("/{dag_id}/clear", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_clear"))])
-def clear(dag_id: str, run_id: str, session: SessionOfRequest, user: Editor, whole: bool = False) -> Response:
+def clear(
+    dag_id: str, run_id: str, session: SessionOfRequest, user: Editor, opened: Opened, whole: bool = False
+) -> Response:
     """Begins the failed tasks of a run again, or all of them."""
     actions.clear(session, user, dag_id, run_id, whole=whole)
-    return _back("again" if whole else "clear")
+    return _back("again" if whole else "clear", opened)
 
 
 @pages.get("/backfill")
@@ -198,17 +225,30 @@ def choose_backfill(obligation: Chosen, first: Bounded, last: Bounded, again: bo
 
 @pages.get("/{dag_id}/backfill")
 def confirm_backfill(
-    dag_id: str, first: Bounded, last: Bounded, session: SessionOfRequest, _user: Editor, again: bool = False
+    dag_id: str,
+    first: Bounded,
+    last: Bounded,
+    session: SessionOfRequest,
+    _user: Editor,
+    opened: Opened,
+    again: bool = False,
 ) -> HTMLResponse:
     """What a backfill would do."""
     actions.check_runnable(session, dag_id)
     plan = actions.plan_backfill(session, _obligation(dag_id), dag_id, first, last, again=again)
-    return page("confirm.html", action="backfill", dag_id=dag_id, plan=plan, obligation=_obligation(dag_id))
+    obligation = _obligation(dag_id)
+    return page("confirm.html", action="backfill", dag_id=dag_id, plan=plan, obligation=obligation, opened=opened)
 
 
 @pages.post("/{dag_id}/backfill", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_backfill"))])
 def backfill(
-    dag_id: str, first: Bounded, last: Bounded, session: SessionOfRequest, user: Editor, again: bool = False
+    dag_id: str,
+    first: Bounded,
+    last: Bounded,
+    session: SessionOfRequest,
+    user: Editor,
+    opened: Opened,
+    again: bool = False,
 ) -> Response:
     """Has Airflow run days again."""
     obligation = _obligation(dag_id)
@@ -216,23 +256,23 @@ def backfill(
     actions.backfill(
         session, user, obligation, actions.plan_backfill(session, obligation, dag_id, first, last, again=again)
     )
-    return _back("backfill")
+    return _back("backfill", opened)
 
 
 @pages.get("/{dag_id}/trigger")
-def confirm_trigger(dag_id: str, session: SessionOfRequest, _user: Editor) -> HTMLResponse:
+def confirm_trigger(dag_id: str, session: SessionOfRequest, _user: Editor, opened: Opened) -> HTMLResponse:
     """What running a DAG now would do."""
     _check_works_on_now(dag_id)
     actions.check_runnable(session, dag_id)
-    return page("confirm.html", action="trigger", dag_id=dag_id, auditor=AUDITOR)
+    return page("confirm.html", action="trigger", dag_id=dag_id, auditor=AUDITOR, opened=opened)
 
 
 @pages.post("/{dag_id}/trigger", dependencies=[Depends(same_origin), Depends(audit_logged("smki_board_trigger"))])
-def trigger(dag_id: str, request: Request, session: SessionOfRequest, user: Editor) -> Response:
+def trigger(dag_id: str, request: Request, session: SessionOfRequest, user: Editor, opened: Opened) -> Response:
     """Runs a DAG that works on now."""
     _check_works_on_now(dag_id)
     actions.trigger(request, session, user, dag_id)
-    return _back("audit" if dag_id == AUDITOR else "trigger")
+    return _back("audit" if dag_id == AUDITOR else "trigger", opened)
 
 
 @api.get("/status")
@@ -335,8 +375,11 @@ def _check_works_on_now(dag_id: str) -> None:
         )
 
 
-def _back(done: str) -> Response:
-    return RedirectResponse(links_on_server().board(f"?done={done}"), _SEE_OTHER)
+def _back(done: str, opened: str) -> Response:
+    """Back to the board, with the day open that was before."""
+    return RedirectResponse(
+        links_on_server().board(f"?done={done}&{opened}#day" if opened else f"?done={done}"), _SEE_OTHER
+    )
 
 
 def _said(error: Exception) -> Said | None:
@@ -344,11 +387,10 @@ def _said(error: Exception) -> Said | None:
     said: Said | None = None
     match error:
         case HTTPException():
-            said = (
-                error.status_code,
-                str(error.detail),
-                "ask for the role in Airflow that may, or go back to the board.",
-            )
+            next_step = "ask for the role in Airflow that may, or go back to the board."
+            if error.status_code == _UNAUTHENTICATED:
+                next_step = "log in, and send the token as docs/status-api.md says."
+            said = error.status_code, str(error.detail), next_step
         case RequestValidationError():
             names = ", ".join(str(part["loc"][-1]) for part in error.errors())
             said = _NO_SUCH, f"The address names something that there is not: {names}.", "go back to the board."

@@ -242,6 +242,19 @@ def test_the_auditor_is_run_once_now(browser: Browser, session: Session) -> None
     assert (run.dag_id, run.run_type, run.triggering_user_name) == (AUDITOR, "manual", "admin")
 
 
+@pytest.mark.usefixtures("session")
+def test_the_day_that_an_action_began_from_stays_open(browser: Browser, midnight: datetime) -> None:
+    day = (midnight - 3 * DAY).date()
+    shown = f"day={day}&obligation=delta"
+    path = f"/smki/board/{DAILY_DELTA}/backfill?first={day}&last={day}&{shown}"
+    assert path.replace("&", "&amp;") in browser("ADMIN").get(f"/smki/board/day/{day}?obligation=delta").text
+    page = browser("ADMIN").get(path).text
+    assert f'action="{path.replace("&", "&amp;")}"' in page
+    back = f"/smki/board?done=backfill&{shown}#day"
+    assert f'href="/smki/board?{shown.replace("&", "&amp;")}#day">Leave it' in page
+    assert browser("ADMIN").post(path, headers=OURS).headers["location"] == back
+
+
 def test_a_paused_dag_is_not_run_and_the_page_says_why(browser: Browser, session: Session) -> None:
     session.execute(update(DagModel).where(DagModel.dag_id == AUDITOR).values(is_paused=True))
     session.commit()

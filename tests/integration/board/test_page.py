@@ -5,13 +5,15 @@ from html.parser import HTMLParser
 from time import perf_counter
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Engine
+from starlette.testclient import TestClient
 
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
-from smki_airflow.board import routes
+from smki_airflow.board import pages, routes
 
-from .conftest import Browser
+from .conftest import HOST, Browser
 from .ledgers import delta, fill_ledger, hold, lose, publish_late
 
 FIRST_PAINT_S = 1.0
@@ -42,6 +44,20 @@ def test_who_has_not_logged_in_is_sent_there_and_comes_back_to_the_day(browser: 
 def test_other_systems_without_a_token_get_401_as_json(browser: Browser) -> None:
     answer = browser("").get("/smki/api/status")
     assert (answer.status_code, answer.json()["version"]) == (401, 1)
+    assert "token" in answer.json()["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/api/nothing", 404), ("GET", "/api", 404), ("POST", "/api/status", 405)]
+)
+def test_other_systems_that_ask_for_what_there_is_not_are_answered_in_json(method: str, path: str, status: int) -> None:
+    airflow = FastAPI()
+    airflow.mount("/smki", pages.app)
+    answer = TestClient(airflow, base_url=HOST).request(method, f"/smki{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    assert set(answer.json()) == {"version", "error", "next_step"}
+    assert "/smki/api/status" in answer.json()["next_step"]
+    assert answer.headers.get("allow") == ("GET" if status == 405 else None)
 
 
 def test_a_viewer_sees_everything_and_no_button(browser: Browser, repository: Engine, now: datetime) -> None:
