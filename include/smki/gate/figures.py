@@ -17,11 +17,18 @@ class Measure:
     title: str  # as people read it
     unit: str = ""  # such as bytes; empty for a count
 
-    def figure(self, value: float, past: Sequence[PastPublication] = (), bounds: Bounds | None = None) -> Figure:
+    def figure(
+        self,
+        value: float,
+        past: Sequence[PastPublication] = (),
+        bounds: Bounds | None = None,
+        *,
+        compared: bool = True,
+    ) -> Figure:
         """A file's number beside its history; without bounds it is for the reader only."""
         bounds = bounds or Bounds(basis="")
         history = past_values(past, self.name)
-        return Figure(self.name, self.title, self.unit, value, history, bounds.low, bounds.high, bounds.basis)
+        return Figure(self.name, self.title, self.unit, value, history, bounds.low, bounds.high, bounds.basis, compared)
 
 
 RECORDS = Measure("records", "Certificates")
@@ -32,4 +39,5 @@ SILENCE = Measure("days_since_previous", "Since the publication before", "days")
 def silence(business_date: date, past: Sequence[PastPublication], longest: timedelta) -> Figure:
     """How long nothing was published, beside how long that may be."""
     days = (business_date - past[-1].business_date).days if past else 0
-    return SILENCE.figure(days, past, Bounds(None, longest.days, "quality.toml") if past else Bounds())
+    bounds = Bounds(None, longest.days, "quality.toml") if past else Bounds()
+    return SILENCE.figure(days, past, bounds, compared=bool(past))

@@ -168,7 +168,7 @@ def _observed(
     if crash := _crash(result):
         return f"the check itself could not be run: {crash}"
     if figure is not None:
-        return quantity(figure.value, figure.unit)
+        return quantity(figure.value, figure.unit) if figure.compared else "nothing was before it"
     if check.table == FileRow.TABLE:
         return _observed_of_file(check, result, table)
     return _observed_of_rows(check, result, table, unread)

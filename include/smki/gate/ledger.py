@@ -175,7 +175,9 @@ def past_publications(
         select(newest_of_each).order_by(newest_of_each.c.business_date.desc(), newest_of_each.c.id.desc()).limit(count)
     ).all()
     return [
-        PastPublication(row.business_date, {figure["name"]: figure["value"] for figure in row.figures})
+        PastPublication(
+            row.business_date, {one["name"]: one["value"] for one in row.figures if one.get("compared", True)}
+        )
         for row in reversed(rows)
     ]
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+INSTANT = "s since 1970"  # unit of a figure that is a time
+
 
 class Severity(StrEnum):
     """What a check that does not pass leads to."""
@@ -56,12 +58,15 @@ class Figure:
 
     name: str  # such as records
     title: str  # such as Certificates
-    unit: str  # such as bytes; empty for a count
+    unit: str  # such as bytes, or INSTANT; empty for a count
     value: float
     history: tuple[Past, ...] = ()  # oldest first
     low: float | None = None  # bounds of its breaker; None where it has none
     high: float | None = None
     basis: str = ""  # how the bounds came about, in words
+    compared: bool = (
+        True  # False: it is a difference from what was before, and there is nothing; the value says nothing
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Tells people by Airflow's connections; whichever of the two exists is used.
 
-* `smki_smtp` (type SMTP): mail to the contacts of user_guide.toml, by the SMTP provider's notifier. The connection's
-  extra states `from_email`.
+* `smki_smtp` (type SMTP): mail in plain text to the contacts of user_guide.toml, by the SMTP provider's hook. The
+  connection's extra states `from_email`.
 * `smki_webhook` (type HTTP): a POST of `{"text": …}`, which Slack, Mattermost and most others take. The URL is the
   host, `https://` unless it says otherwise, and, where its path is a secret as Slack's is, the password behind it.
 
@@ -12,10 +12,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from html import escape
 
 import requests
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import Engine
@@ -27,6 +26,7 @@ from smki.settings import Settings
 from smki.watch.findings import find_held
 from smki.watch.findings_ledger import open_finding
 from smki.watch.links import Links
+from smki.watch.mail import as_email
 from smki.watch.telling import Message, tell
 from smki_airflow.links import base_url
 from smki_airflow.names import SMTP, WEBHOOK
@@ -72,12 +72,10 @@ def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> 
 def _mail(connection: Connection, message: Message) -> None:
     if not message.mail_addresses:
         raise ValueError(f"none of the contacts {', '.join(message.to)} is a mail address")
-    SmtpNotifier(
-        to=list(message.mail_addresses),
-        subject=" ".join(message.subject.split()),
-        html_content=f'<pre style="white-space: pre-wrap">{escape(message.text)}</pre>',
-        smtp_conn_id=connection.conn_id,
-    ).notify({})
+    with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
+        if not hook.from_email:
+            raise ValueError("the connection's extra states no from_email")
+        hook._smtp_client.send_message(as_email(message, hook.from_email))  # noqa: SLF001  # its own mails are HTML only
 
 
 def _post(connection: Connection, message: Message) -> None:

@@ -70,6 +70,7 @@ def test_miss_opens_one_finding_and_one_message_however_often_the_callback_runs(
     assert (known.finding.kind, known.finding.item) == ("missing", world.guide.delta.file_name(DAY_BEFORE))
     (mail,) = read_messages(mailbox[0])
     assert mail["To"] == "smki-oncall@example.org"
+    assert mail.get_content_type() == "text/plain"
     assert "missed: was due" in text_of(mail)
 
 

@@ -9,7 +9,7 @@ import pytest
 from lxml import html
 
 from smki.gate.ledger import Decision
-from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
+from smki.gate.model import INSTANT, CheckResult, Figure, Judgement, Past, Severity, Verdict
 from smki.gate.report.page import render_report
 from smki.gate.report.wording import hold_summary, summarise
 
@@ -103,6 +103,16 @@ def test_figure_without_a_history_is_no_drawing() -> None:
     page = render_report(judgement(PASSED, figures=(replace(RECORDS, history=(), low=None, high=None),)))
     assert "no earlier publication has this figure" in page
     assert "<svg" not in page
+
+
+def test_time_is_shown_as_a_time_and_a_difference_from_nothing_not_at_all() -> None:
+    ends = Figure("next_update", "nextUpdate", INSTANT, 1_795_802_400.0, (Past(DAY, 1_795_716_000.0),))
+    since = Figure("days_since_previous", "Since the publication before", "days", 0, compared=False)
+    said = text_of(render_report(judgement(PASSED, figures=(ends, since))))
+    assert "2026-11-27 18:00 UTC" in said
+    assert "2026-11-26 18:00 UTC" in said
+    assert "1,795," not in said
+    assert "Since the publication before" not in said
 
 
 @pytest.mark.parametrize(("released", "word"), [(True, "HOLD, released"), (False, "HOLD, rejected")])

@@ -55,9 +55,13 @@ def render_report(
 
 
 def _shown_figures(judgement: Judgement) -> list[_ShownFigure]:
-    """Those that tripped their breakers first, then the other breakers', then those that have none."""
+    """Those that tripped their breakers first, then the other breakers', then those that have none.
+
+    A difference from what was before is none where nothing was.
+    """
     tripped = {result.figure for result in judgement.failed}
-    figures = sorted(judgement.figures, key=lambda figure: (figure.name not in tripped, not reach(figure)))
+    compared = [figure for figure in judgement.figures if figure.compared]
+    figures = sorted(compared, key=lambda figure: (figure.name not in tripped, not reach(figure)))
     return [_shown_figure(figure, is_tripped=figure.name in tripped) for figure in figures]
 
 

@@ -1,9 +1,10 @@
 """How the gate says things: in the report, on a terminal, in lines of a log, and in Markdown where people approve."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from smki.gate.ledger import Decision
-from smki.gate.model import Figure, Judgement, Severity, Verdict
+from smki.gate.model import INSTANT, Figure, Judgement, Severity, Verdict
 
 _LINES = 5  # failed checks that a summary spells out
 _PAST = 8  # values of a history that the approval page shows
@@ -18,7 +19,9 @@ NEXT_STEP = {
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit, as people read it."""
+    """A number with its unit, as people read it; a time as a time."""
+    if unit == INSTANT:
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M} UTC"
     number = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:,.1f}"
     return f"{number} {unit.removesuffix('s') if value == 1 and unit != 's' else unit}".strip()
 

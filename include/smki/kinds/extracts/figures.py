@@ -61,7 +61,7 @@ def delta_figures(
         shifts = [abs(shares[status] - medians[status]) for status in Status]
     return (
         RECORDS.figure(verification.records, past, volume_bounds(quality, records)),
-        STATUS_SHIFT.figure(round(max(shifts), 2), past, shift),
+        STATUS_SHIFT.figure(round(max(shifts), 2), past, shift, compared=shift.high is not None),
         *(SHARES[status].figure(share, past) for status, share in shares.items()),
         *_size_figures(quality, verification, past),
         silence(business_date, past, timedelta(days=quality.delta.silent_days)),

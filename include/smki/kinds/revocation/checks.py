@@ -5,10 +5,11 @@ from typing import ClassVar
 from smki.certificates.model import Status
 from smki.gate.checks import GZIP, NAME, NO_FAULT, NO_KEY, Check, FileRow, OneOf, Row, breaker, row
 from smki.gate.figures import SILENCE, Measure
+from smki.gate.model import INSTANT
 
 ENTRIES = Measure("entries", "Entries")
 NUMBER = Measure("number", "CRL number")
-NEXT_UPDATE = Measure("next_update", "nextUpdate", "s since 1970")
+NEXT_UPDATE = Measure("next_update", "nextUpdate", INSTANT)
 NUMBER_STEP = Measure("number_step", "CRL number since the list before")
 NEXT_UPDATE_STEP = Measure("next_update_step", "nextUpdate since the list before", "hours")
 ENTRIES_LOST = Measure("entries_lost", "Entries that are gone")

@@ -208,9 +208,11 @@ def _figures(
         NUMBER.figure(number, past),
         NEXT_UPDATE.figure(ends, past),
         BYTES.figure(examined.bytes, past),
-        NUMBER_STEP.figure(number - before.get(NUMBER.name, number), (), rising),
-        NEXT_UPDATE_STEP.figure(round((ends - before.get(NEXT_UPDATE.name, ends)) / 3600, 2), (), forward),
-        ENTRIES_LOST.figure(max(0, entries_before - entries), (), most_lost),
+        NUMBER_STEP.figure(number - before.get(NUMBER.name, number), (), rising, compared=NUMBER.name in before),
+        NEXT_UPDATE_STEP.figure(
+            round((ends - before.get(NEXT_UPDATE.name, ends)) / 3600, 2), (), forward, compared=bool(before)
+        ),
+        ENTRIES_LOST.figure(max(0, entries_before - entries), (), most_lost, compared=bool(before)),
         UNLISTED.figure(unlisted, (), Bounds(None, 0, "every status R is listed")),
         silence(day, past, timedelta(days=quality.revocation.silent_days)),
     )
