@@ -49,7 +49,7 @@ class CertificateRefusedError(DataError):
     """Bytes that cannot be lodged as a certificate."""
 
     CONSEQUENCE = "It is not lodged; its bytes and this reason are kept."
-    NEXT_STEP = "ask its issuer for the certificate as DER or PEM and lodge that."
+    NEXT_STEP = "ask its issuer for a whole one that keeps the rule, and lodge that."
 
 
 class UnknownIssuerError(CertificateRefusedError):
@@ -83,7 +83,7 @@ class RevocationListRefusedError(DataError):
     """A revocation list that cannot be lodged."""
 
     CONSEQUENCE = "It is not lodged and not published; its bytes and this reason are kept."
-    NEXT_STEP = "ask its issuer for the list as DER or PEM and lodge that."
+    NEXT_STEP = "ask its issuer for a whole one that keeps the rule, and lodge that."
 
 
 class TransitionRefusedError(DataError):
@@ -130,7 +130,7 @@ class ObligationError(ConfigurationError):
     """user_guide.toml contradicts itself."""
 
     CONSEQUENCE = "No DAG can be scheduled by it."
-    NEXT_STEP = "correct include/config/user_guide.toml."
+    NEXT_STEP = "correct user_guide.toml (SMKI_CONFIG names its folder)."
 
 
 class PlanError(DataError):
@@ -172,7 +172,7 @@ class QualityError(ConfigurationError):
     """quality.toml contradicts itself."""
 
     CONSEQUENCE = "Nothing can be judged, so nothing is published."
-    NEXT_STEP = "correct quality.toml."
+    NEXT_STEP = "correct quality.toml (SMKI_CONFIG names its folder)."
 
 
 class PublicationRefusedError(DataError):
@@ -195,6 +195,13 @@ class PoolerRefusedError(ConfigurationError):
     """A connection pooler stands before PostgreSQL; locks and settings of a session would leak to others."""
 
     NEXT_STEP = "name PostgreSQL's own host and port; other databases may stay behind the pooler."
+
+
+class RightsError(ConfigurationError):
+    """The login's role may not do that in the repository."""
+
+    CONSEQUENCE = "What was not committed is as if it had not begun."
+    NEXT_STEP = "log in as one whose role may: docs/deployment.md, Rights, has them."
 
 
 class SchemaError(ConfigurationError):
@@ -285,6 +292,13 @@ class UploadDamagedError(TransportError):
 
     CONSEQUENCE = "Nothing was published."
     NEXT_STEP = "try again; if it comes back, have the server's disk and the account's quota looked at."
+
+
+class OutputError(TransportError):
+    """What a command says cannot be written."""
+
+    CONSEQUENCE = "What the command did stays done; what it says is lost."
+    NEXT_STEP = "make room where its output goes, then run it again."
 
 
 class NotificationError(TransportError):

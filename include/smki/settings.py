@@ -2,7 +2,7 @@
 
 | variable | meaning | default |
 |---|---|---|
-| SMKI_DATABASE_URL | the repository, `postgresql://…`; empty: the embedded server below SMKI_VAR | empty |
+| SMKI_DATABASE_URL | the repository, `postgresql://…`; `embedded`: a server of its own below SMKI_VAR | none |
 | SMKI_VAR | where everything that the publisher writes goes | `var` beside `include` |
 | SMKI_STORE | the store, a folder or a URL (`s3://…`), shared by all workers | `SMKI_VAR/store` |
 | SMKI_CONFIG | folder of user_guide.toml | `include/config` |
@@ -26,13 +26,14 @@ from smki.errors import ConfigurationError
 
 INCLUDE = Path(__file__).resolve().parent.parent
 PROJECT = INCLUDE.parent
+EMBEDDED = "embedded"  # SMKI_DATABASE_URL of an installation with a PostgreSQL of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where one installation keeps its things."""
 
-    database_url: str  # empty: embedded server
+    database_url: str  # or EMBEDDED; empty: not stated, so that nobody works on the wrong repository unawares
     var: Path
     store: str
     config: Path

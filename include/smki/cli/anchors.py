@@ -2,23 +2,24 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, out, print_json, print_table, show
+from smki.cli.terminal import AsJson, OutFolder, Wide, err, out, print_json, print_lines, print_table, show
 from smki.kinds.anchors.production import check_configured, load_anchor_set, produce_set
 from smki.kinds.anchors.rules import SlotResult
 from smki.kinds.anchors.set_ledger import SetState, set_state
 from smki.repository.project import open_project
+from smki.store.local_files import checked_first
 from smki.verify.verification import verify_file
 
 app = typer.Typer(no_args_is_help=True, help="Certificates for Device anchor slots, by region, and their document.")
 
 
 @app.command()
-def check(as_json: AsJson = False) -> None:
+def check(as_json: AsJson = False, wide: Wide = False) -> None:
     """Show each slot with its certificate and whether it fits; exit code 1 where one does not."""
     project = open_project()
     configuration = project.settings.anchor_slots
@@ -28,19 +29,20 @@ def check(as_json: AsJson = False) -> None:
         {
             "slot": "slot",
             "region": lambda place: place["region"].words if place["region"] else "both",
+            "result": lambda place: "fits" if place["fits"] else "does not fit",
             "certificate": lambda place: (
                 f"{place['issuer']} {place['serial_number']}" + (" (placeholder)" if place["placeholder"] else "")
             ),
             "subject": lambda place: place["certificate"] and place["certificate"]["subject"],
-            "result": lambda place: "fits" if place["fits"] else "does not fit",
         },
         as_json=as_json,
+        wide=wide,
     )
     if not as_json:
         problems = [problem for result in results for problem in result.problems]
         for problem in problems:
             place, rule, next_step = map(escape, (problem.place, problem.rule, problem.next_step))
-            err.print(f"[bold red]✗[/] {place}\n  {rule}\n  [bold]Next:[/] {next_step}", highlight=False)
+            print_lines(f"[bold red]✗[/] {place}\n  {rule}\n  [bold]Next:[/] {next_step}", err)
         out.print(f"{len(results)} places, {len(problems)} problems in {configuration}", soft_wrap=True)
     if not all(result.fits for result in results):
         raise typer.Exit(1)
@@ -48,15 +50,16 @@ def check(as_json: AsJson = False) -> None:
 
 @app.command()
 def produce(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the four files.")] = Path(),
+    folder: OutFolder = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Produce and verify both regions' files, the document and its table; publishes and records nothing."""
     project = open_project()
     anchor_set = load_anchor_set(project.engine, project.settings.anchor_slots, datetime.now(UTC))
-    files = produce_set(anchor_set, project.guide, folder)
-    for path in sorted(folder / one.name for one in files if one.name.endswith(".gz")):
-        verify_file(path, project.settings.annex_b_xsd)
+    with checked_first(folder) as unchecked:
+        files = produce_set(anchor_set, project.guide, unchecked)
+        for path in sorted(unchecked / one.name for one in files if one.name.endswith(".gz")):
+            verify_file(path, project.settings.annex_b_xsd)
     show(
         [
             {
@@ -73,7 +76,7 @@ def produce(
 
 
 @app.command()
-def state(as_json: AsJson = False) -> None:
+def state(as_json: AsJson = False, wide: Wide = False) -> None:
     """Show which version of each file each site offers; exit code 1 where a set is not complete."""
     project = open_project()
     states = [_state_facts(set_state(project.engine, project.guide, site)) for site in project.settings.sites]
@@ -89,6 +92,7 @@ def state(as_json: AsJson = False) -> None:
                 "newest": "newest",
                 "published": lambda file: file["published_at"] or "not published",
             },
+            wide=wide,
         )
         for one in states:
             out.print(f"{one['site']}: {'complete' if one['complete'] else 'incomplete'}")

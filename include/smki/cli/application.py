@@ -1,5 +1,9 @@
 """The application: every command by its name."""
 
+import os
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from smki.cli import (
@@ -17,17 +21,44 @@ from smki.cli import (
     store,
 )
 from smki.cli.exit_codes import Commands
+from smki.cli.terminal import out
+from smki.repository.schema import known_revisions
+from smki.settings import EMBEDDED
 
 app = typer.Typer(
     name="smki",
     cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     help="Publisher of SMKI Repository extracts.\n\n"
     "Exit codes: 0 done · 1 the data break a rule · 2 wrong usage · 3 a setting has to be changed · "
-    "4 a disk, network or server failed, try again · 5 the gate holds the file · 70 a mistake in this program.",
+    "4 a disk, network or server failed, try again · 5 the gate holds the file · 70 a mistake in this program · "
+    "130 interrupted.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        out.print(f"smki {version('smki-publisher')}, schema {known_revisions()[-1]}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def smki(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Work on a PostgreSQL of its own below SMKI_VAR, not SMKI_DATABASE_URL.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
+    if embedded:
+        os.environ["SMKI_DATABASE_URL"] = EMBEDDED  # worker processes inherit it
+
+
 app.command()(schema.init)
 app.command()(repository.lodge)
 app.command()(repository.takeover)

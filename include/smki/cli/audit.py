@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, out, print_json
+from smki.cli.exit_codes import error_facts, exit_code, print_error
+from smki.cli.terminal import AsJson, err, out, print_json, print_lines
 from smki.errors import SmkiError
 from smki.publish.login import audited_site_from_environment
 from smki.repository.project import open_project
@@ -32,7 +33,8 @@ def audit(
     Exit code 1 while findings are open on the sites.
     """
     now = datetime.now(UTC)
-    audits, failures = [], []
+    audits: list[Audit] = []
+    failures: dict[str, SmkiError] = {}
     project = open_project()
     for name in site or project.settings.sites:
         try:
@@ -49,20 +51,23 @@ def audit(
                 )
             )
         except SmkiError as error:  # the other sites are looked at all the same
-            failures.append(error)
+            failures[name] = error
     mailer = Mailer.from_environment(os.environ)
     if mailer and not dry_run:
         links = Links(os.environ.get("SMKI_AIRFLOW_URL") or None, project.settings.runbook)
         tell(project.engine, project.guide, mailer.send, now, links)
-    if as_json and not failures:
-        print_json([_audit_facts(one) for one in audits])
-    elif not as_json:
+    if as_json:
+        failed = [{"site": name} | error_facts(failure) for name, failure in failures.items()]
+        print_json([*map(_audit_facts, audits), *failed])
+    else:
         for one in audits:
             _print(one)
         if not (mailer or dry_run) and any(one.reconciled and one.reconciled.opened for one in audits):
             err.print("Nobody is told by this command, as SMKI_SMTP_URL is not set; the auditor in Airflow will.")
+        for failure in failures.values():
+            print_error(failure)
     if failures:
-        raise failures[0]
+        raise typer.Exit(exit_code(next(iter(failures.values()))))
     if any(_open_findings(one) for one in audits):
         raise typer.Exit(1)
 
@@ -72,6 +77,13 @@ def _open_findings(audit: Audit) -> list[tuple[Finding, KnownFinding | None]]:
     if audit.reconciled is None:
         return [(finding, None) for finding in audit.findings]
     return [(known.finding, known) for known in audit.reconciled.open if known.finding.site == audit.site]
+
+
+def print_finding(finding: Finding, since: str = "") -> None:
+    """A finding for people, in three lines."""
+    print_lines(f"[bold red]{finding.kind}[/] {escape(finding.item)}{since}")
+    print_lines(f"  {escape(finding.rule)}")
+    print_lines(f"  [bold]Next:[/] {escape(finding.next_step)}")
 
 
 def _print(audit: Audit) -> None:
@@ -84,12 +96,10 @@ def _print(audit: Audit) -> None:
     )
     for finding, known in wrong:
         since = f" since {known.first_seen:%Y-%m-%d %H:%M} UTC" if known else ""
-        out.print(f"[bold red]{finding.kind}[/] {escape(finding.item)}{since}", highlight=False, soft_wrap=True)
-        out.print(f"  {escape(finding.rule)}", highlight=False, soft_wrap=True)
-        out.print(f"  [bold]Next:[/] {escape(finding.next_step)}", highlight=False, soft_wrap=True)
+        print_finding(finding, since)
     for known in audit.reconciled.closed if audit.reconciled else ():
         line = f"closed: {known.finding.kind} {known.finding.item}, open since {known.first_seen:%Y-%m-%d %H:%M} UTC"
-        out.print(escape(line), highlight=False, soft_wrap=True)
+        print_lines(escape(line))
 
 
 def _audit_facts(audit: Audit) -> dict[str, Any]:

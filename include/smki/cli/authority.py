@@ -11,7 +11,7 @@ from cryptography import x509
 from smki.certificates.model import CertificateClass
 from smki.certificates.names import name_in_words
 from smki.certificates.reading import read_certificate
-from smki.cli.terminal import AsJson, show
+from smki.cli.terminal import AsJson, Wide, show
 from smki.repository.authorities import (
     AUTHORITY_CLASSES,
     TrustedRoot,
@@ -85,7 +85,7 @@ def unchecked(
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False, wide: Wide = False) -> None:
     """List what was stated."""
     engine = open_project().engine
     show(
@@ -113,6 +113,7 @@ def list_(as_json: AsJson = False) -> None:
         ],
         {name: name for name in ("stated", "class", "authority", "reason")} | {"since": "stated_at"},
         as_json=as_json,
+        wide=wide,
     )
 
 

@@ -9,8 +9,12 @@
 | 4 | a disk, a network or a server failed: the same command may succeed later |
 | 5 | the gate holds the file: a person may release it |
 | 70 | an error that no code foresaw: a mistake in this program |
+| 130 | interrupted by Ctrl-C: a line says what it left; 143 and 129 by SIGTERM and SIGHUP |
+
+They hold whatever becomes of the output: a reader that goes away changes none, and a disk that takes it no more is 4.
 """
 
+import sys
 import tempfile
 import traceback
 from typing import Any, NoReturn
@@ -19,11 +23,10 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from smki.cli.terminal import err, print_json
-from smki.errors import ConfigurationError, DataError, SmkiError
+from smki.cli.terminal import err, if_interrupted, print_json, print_lines
+from smki.errors import ConfigurationError, DataError, OutputError, SmkiError
 
 HELD = 5
-_OF_TYPER = (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError)
 
 
 class UnforeseenError(SmkiError):
@@ -32,15 +35,34 @@ class UnforeseenError(SmkiError):
     CONSEQUENCE = "The command did not finish; what it had committed before stays."
 
 
+class WrongUsageError(SmkiError):
+    """What was typed is no command, or not one of today."""
+
+
 class Commands(TyperGroup):
     """Commands whose errors are reported alike, in JSON where --json asks for it, and end with their exit code."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            try:
+                return super().main(*args, **options)
+            finally:
+                sys.stdout.flush()  # what cannot be written is an error of the command
+        except OutputError as error:
+            print_error(error)
+            sys.exit(exit_code(error))
 
     def invoke(self, ctx: Any) -> Any:
         as_json = "--json" in ctx.args  # all that follows the command's name
         try:
-            return super().invoke(ctx)
-        except _OF_TYPER:
+            with if_interrupted("What was committed before stays; no file is half written."):
+                return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
             raise
+        except typer.TyperException as error:
+            if not as_json:
+                raise
+            end_with(_wrong_usage(error), as_json=True)
         except SmkiError as error:
             end_with(error, as_json=as_json)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is no statement about the data
@@ -65,17 +87,25 @@ def error_facts(error: SmkiError) -> dict[str, str]:
 def print_error(error: SmkiError) -> None:
     """The same for people, on stderr."""
     item, rule, consequence, next_step = (escape(part) for part in error.args)
-    err.print(f"[bold red]{type(error).__name__}[/] {item}", highlight=False)
-    err.print(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", highlight=False)
+    print_lines(f"[bold red]{type(error).__name__}[/] {item}", err)
+    print_lines(f"  {rule}\n  {consequence}\n  [bold]Next:[/] {next_step}", err)
 
 
 def exit_code(error: SmkiError) -> int:
     """How a command ends that an error ended."""
     if isinstance(error, UnforeseenError):
         return 70
+    if isinstance(error, WrongUsageError):
+        return 2
     if isinstance(error, DataError):
         return 1
     return 3 if isinstance(error, ConfigurationError) else 4
+
+
+def _wrong_usage(error: typer.TyperException) -> WrongUsageError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "smki"
+    return WrongUsageError(command, error.format_message(), next_step=f"see `{command} --help`.")
 
 
 def _unforeseen(error: Exception) -> UnforeseenError:

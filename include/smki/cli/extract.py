@@ -10,14 +10,16 @@ from smki.cli.exit_codes import error_facts, exit_code, print_error
 from smki.cli.terminal import (
     AsJson,
     BusinessDate,
+    OutFolder,
     Workers,
     find_obligation,
+    if_interrupted,
     print_facts,
     print_json,
     progress_bar,
     show,
 )
-from smki.errors import ConfigurationError, PlanError, SmkiError, TransportError
+from smki.errors import ConfigurationError, SmkiError, TransportError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.production import plan_in_store
 from smki.kinds.extracts.production import produce as produce_extract
@@ -32,6 +34,7 @@ from smki.store.paged_file import PagedFile
 from smki.verify.verification import examine_stored, need_right, verify_file
 
 _CORES = os.cpu_count() or 1
+_LEFT = "A window that was closed stays so, what was rendered lies in the store; no file is written. Run it again."
 
 
 def produce(  # noqa: PLR0913, PLR0917  # each is an option
@@ -39,9 +42,7 @@ def produce(  # noqa: PLR0913, PLR0917  # each is an option
         str, typer.Argument(metavar="OBLIGATION", help="full, delta, or another extract of the user guide.")
     ],
     day: BusinessDate,
-    folder: Annotated[
-        Path, typer.Option("--out", help="Folder for the file and its manifest; its pages lie in the store, too.")
-    ] = Path(),
+    folder: OutFolder = Path(),
     workers: Workers = _CORES,
     any_day: Annotated[
         bool, typer.Option("--any-day", help="Also for a day on which none is due (for recovery).")
@@ -54,49 +55,53 @@ def produce(  # noqa: PLR0913, PLR0917  # each is an option
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Produce a full extract or a delta, and verify it. The day's window is closed first if it is open."""
+    """Produce a full extract or a delta, and verify it. The day's window is closed first if it is open.
+
+    The file and its manifest come into the folder once they are verified; their pages lie in the store, too.
+    """
     project = open_project()
     engine, schema = project.engine, project.settings.annex_b_xsd
     obligation = find_obligation(project.guide, extract)
     if not isinstance(obligation.kind, FullExtract | DeltaExtract):
-        raise PlanError(extract, "it is no extract of certificates.", next_step="name one, such as full or delta.")
+        raise typer.BadParameter(f"{extract} is no extract of certificates, such as full or delta")
     if not any_day and not obligation.cut_off.falls_on(day):
-        raise PlanError(
-            obligation.file_name(day),
-            f"by user_guide.toml a {extract} is due at {obligation.cut_off.cron!r}, not on a {day:%A}.",
-            next_step="ask for a day on which one is due, or add --any-day.",
+        raise typer.BadParameter(
+            f"no {extract} is due on {day} ({day:%A}), by user_guide.toml at {obligation.cut_off.cron!r}: "
+            "ask for a day on which one is, or add --any-day",
+            param_hint="--date",
         )
-    if not dry_run:
-        close_windows(engine, day, project.guide.delta.cut_off.at)
-    plan = plan_in_store(engine, project.store, schema, obligation, day, from_scratch=from_scratch)
-    facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments to render": len(plan.segments)}
-    if not dry_run:
-        with progress_bar("producing", len(plan.segments)) as progress:
-            sha256, manifest = produce_extract(
-                libpq_url(engine), plan, project.store, workers=workers, progress=progress
-            )
-        with progress_bar("verifying") as progress:
-            verified, _ = examine_stored(
-                project.store,
-                manifest,
-                schema,
-                workers=workers,
-                keep_rows=has_rows(obligation.kind),
-                progress=progress,
-            )
-        check_agreement(engine, obligation.kind, manifest, need_right(verified))
-        PagedFile.stored(project.store, manifest).write(folder / plan.name)
-        facts |= {
-            "records": verified.records,
-            "bytes": verified.bytes,
-            "XML bytes": verified.xml_bytes,
-            "SHA-256": verified.sha256,
-            "content digest": manifest.content_digest,
-            "set digest": verified.set_digest,
-            "pages": len(manifest.pages),
-            "pages taken over": manifest.taken_over,
-            "manifest": sha256,
-        }
+    with if_interrupted(_LEFT):
+        if not dry_run:
+            close_windows(engine, day, project.guide.delta.cut_off.at)
+        plan = plan_in_store(engine, project.store, schema, obligation, day, from_scratch=from_scratch)
+        facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments to render": len(plan.segments)}
+        if not dry_run:
+            with progress_bar("producing", len(plan.segments)) as progress:
+                sha256, manifest = produce_extract(
+                    libpq_url(engine), plan, project.store, workers=workers, progress=progress
+                )
+            with progress_bar("verifying") as progress:
+                verified, _ = examine_stored(
+                    project.store,
+                    manifest,
+                    schema,
+                    workers=workers,
+                    keep_rows=has_rows(obligation.kind),
+                    progress=progress,
+                )
+            check_agreement(engine, obligation.kind, manifest, need_right(verified))
+            PagedFile.stored(project.store, manifest).write(folder / plan.name)
+            facts |= {
+                "records": verified.records,
+                "bytes": verified.bytes,
+                "XML bytes": verified.xml_bytes,
+                "SHA-256": verified.sha256,
+                "content digest": manifest.content_digest,
+                "set digest": verified.set_digest,
+                "pages": len(manifest.pages),
+                "pages taken over": manifest.taken_over,
+                "manifest": sha256,
+            }
     show(facts, as_json=as_json)
 
 

@@ -11,12 +11,14 @@ from rich.markup import escape
 from smki.cli.exit_codes import HELD
 from smki.cli.terminal import (
     AsJson,
+    Wide,
     Workers,
     err,
     find_obligation,
-    out,
+    if_interrupted,
     parse_date,
     print_json,
+    print_lines,
     progress_bar,
     show,
 )
@@ -75,7 +77,7 @@ def judge(
     project = open_project()
     obligation, day = _obligation_and_day(project.guide, file, kind, day, now)
     source = Source.of(project.engine, project.guide, project.settings)
-    with begin_judging() as judge_evidence:
+    with if_interrupted("There is no verdict; nothing was written."), begin_judging() as judge_evidence:
         with progress_bar("reading") as progress:
             evidence = gather_evidence(source, obligation, day, file, now, workers, progress)
         with err.status("judging …"):
@@ -90,6 +92,7 @@ def history(
     verdict: Annotated[Verdict | None, typer.Option("--verdict", help="Of one verdict only.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """List what the gate has said, newest first; `smki gate show NUMBER` has the rest."""
     show(
@@ -106,6 +109,7 @@ def history(
             "decision": lambda run: run["decision"] and _decision_in_words(run["decision"]),
         },
         as_json=as_json,
+        wide=wide,
     )
 
 
@@ -149,17 +153,17 @@ def _report(judgement: Judgement, decision: Decision | None, report: Path | None
         )
         return
     colour = _COLOUR[judgement.verdict]
-    out.print(f"[bold {colour}]{judgement.verdict}[/] {escape(sentence(judgement, decision))}", highlight=False)
+    print_lines(f"[bold {colour}]{judgement.verdict}[/] {escape(sentence(judgement, decision))}")
     for result in judgement.failed:
         _print_failed(result)
     if unjudged := judgement.unjudged:
-        out.print(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}", highlight=False)
+        print_lines(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}")
     for remark in judgement.remarks:
-        out.print(f"to know: {escape(remark)}", highlight=False)
+        print_lines(f"to know: {escape(remark)}")
     passed = sum(result.passed for result in judgement.results)
-    out.print(f"{passed} of {len(judgement.results)} checks passed · SHA-256 {judgement.sha256}", highlight=False)
+    print_lines(f"{passed} of {len(judgement.results)} checks passed · SHA-256 {judgement.sha256}")
     if report is not None:
-        out.print(f"report: {escape(str(report))}", highlight=False)
+        print_lines(f"report: {escape(str(report))}")
 
 
 def _print_failed(result: CheckResult) -> None:
@@ -172,7 +176,7 @@ def _print_failed(result: CheckResult) -> None:
     ]
     if len(result.details) > _SHOWN:
         lines.append(f"  … {len(result.details) - _SHOWN} more: --report or --json has them")
-    out.print("\n".join(lines), highlight=False)
+    print_lines("\n".join(lines))
 
 
 def _run_facts(run: GateRun) -> dict[str, Any]:

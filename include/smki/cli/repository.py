@@ -13,12 +13,14 @@ from smki.certificates.model import Status
 from smki.cli.revocation import lodgement_facts
 from smki.cli.terminal import (
     AsJson,
+    Wide,
     err,
-    out,
+    if_interrupted,
     parse_date,
     parse_serial_number,
     print_facts,
     print_json,
+    print_lines,
     progress_bar,
     show,
 )
@@ -69,9 +71,10 @@ def lodge(
 
     project = open_project()
     engine = project.engine
-    with progress_bar("lodging") as progress:
-        report = lodging.lodge(engine, certificates(), progress=lambda done: progress(done, None))
-    listed = lodge_revocation_lists(engine, lists, datetime.now(UTC))
+    with if_interrupted("What was lodged before stays; the same command lodges the rest."):
+        with progress_bar("lodging") as progress:
+            report = lodging.lodge(engine, certificates(), progress=lambda done: progress(done, None))
+        listed = lodge_revocation_lists(engine, lists, datetime.now(UTC))
     refusals = [*report.refusals, *listed.refusals]
     refused = report.refused + len(listed.refusals)
     facts = {
@@ -90,7 +93,7 @@ def lodge(
         for one in (facts, *lodgements):
             print_facts(one)
         for refusal in refusals:
-            err.print(f"[bold red]refused[/] {escape(refusal.origin)}\n  {escape(str(refusal.error))}", highlight=False)
+            print_lines(f"[bold red]refused[/] {escape(refusal.origin)}\n  {escape(str(refusal.error))}", err)
         if refused > len(refusals):
             err.print(f"… and {refused - len(refusals):,} more: `smki rejected` lists them.")
     if refused:
@@ -111,10 +114,11 @@ def takeover(
     """
     project = open_project()
     taken_over = []
-    with progress_bar("taking over") as progress:
+    left = "The windows that are named above stay; the same command goes on from there."
+    with if_interrupted(left), progress_bar("taking over") as progress:
         for one in take_over(project.engine, project.guide, full, deltas or [], lambda _, done: progress(done, None)):
             if not as_json:
-                out.print(f"{escape(one.name)}: window {one.window.seq}, {one.window.changed.count:,} certificates")
+                print_lines(f"{escape(one.name)}: window {one.window.seq}, {one.window.changed.count:,} certificates")
             taken_over.append(one)
     facts = {
         "windows": len(taken_over),
@@ -134,17 +138,13 @@ def rejected(as_json: AsJson = False) -> None:
     columns = [*(c for c in offered if c.name != "body"), or_(as_certificate, as_list).label("lodged_since")]
     with reading(open_project().engine) as connection:
         rows = connection.execute(select(*columns).order_by(offered.last_offered_at.desc())).all()
-    show(
-        [row._asdict() | {"sha256": row.sha256.hex()} for row in rows],
-        {
-            "last offered": "last_offered_at",
-            "offers": "offers",
-            "origin": "origin",
-            "lodged since": "lodged_since",
-            "reason": "reason",
-        },
-        as_json=as_json,
-    )
+    if as_json:
+        print_json([row._asdict() | {"sha256": row.sha256.hex()} for row in rows])
+        return
+    for row in rows:
+        since = ", lodged since" if row.lodged_since else ""
+        print_lines(f"[bold]{escape(row.origin)}[/] {row.last_offered_at:%Y-%m-%d %H:%M} UTC{since}")
+        print_lines(f"  {escape(row.reason)}")
 
 
 @certificate_app.command()
@@ -186,19 +186,20 @@ def close(
         typer.Option(metavar="YYYY-MM-DD", parser=parse_date, help="Close all windows up to this day's cut-off."),
     ],
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Close the window of a day, and those before it that are still open."""
     project = open_project()
-    _show_windows(windows.close_windows(project.engine, to, project.guide.delta.cut_off.at), as_json=as_json)
+    _show_windows(windows.close_windows(project.engine, to, project.guide.delta.cut_off.at), as_json=as_json, wide=wide)
 
 
 @windows_app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False, wide: Wide = False) -> None:
     """List all closed windows."""
-    _show_windows(windows.list_windows(open_project().engine), as_json=as_json)
+    _show_windows(windows.list_windows(open_project().engine), as_json=as_json, wide=wide)
 
 
-def _show_windows(closed: Iterable[windows.Window], *, as_json: bool) -> None:
+def _show_windows(closed: Iterable[windows.Window], *, as_json: bool, wide: bool) -> None:
     fields = ("seq", "business_date", "cutoff", "closed_at", "events", "changed", "entered", "departed")
     show(
         [{field: getattr(window, field) for field in fields} for window in closed],
@@ -212,4 +213,5 @@ def _show_windows(closed: Iterable[windows.Window], *, as_json: bool) -> None:
             "left I": lambda window: window["departed"].count,
         },
         as_json=as_json,
+        wide=wide,
     )

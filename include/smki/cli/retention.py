@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from smki.cli.exit_codes import end_with
-from smki.cli.terminal import AsJson, out, print_json, print_table
+from smki.cli.exit_codes import error_facts, exit_code, print_error
+from smki.cli.terminal import AsJson, Wide, out, print_json, print_table
 from smki.errors import SmkiError
 from smki.obligations.catalogue import UserGuide
 from smki.publish.login import site_from_environment
@@ -38,6 +38,7 @@ def plan(
     site: SiteName = None,
     at: Annotated[datetime | None, typer.Option(help="As if it were this time (UTC); now if not given.")] = None,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Say what would be removed, and which rule keeps or removes each file. Changes nothing."""
     instant = at.replace(tzinfo=UTC) if at else None
@@ -46,46 +47,60 @@ def plan(
         lambda engine, known, guide: look_at_site(engine, known, guide, instant),
         "Nothing was changed: `smki retention run` carries this out.",
         as_json=as_json,
+        wide=wide,
     )
 
 
 @app.command()
-def run(site: SiteName = None, as_json: AsJson = False) -> None:
+def run(site: SiteName = None, as_json: AsJson = False, wide: Wide = False) -> None:
     """Remove what is due now and record it, as the DAG smki_retention does every day."""
     _report(
         site,
         lambda engine, known, guide: apply_retention(engine, known, guide, "smki retention run"),
         "What was due has been dealt with, except for what is reported as an error.",
         as_json=as_json,
+        wide=wide,
     )
 
 
 def _report(
-    site: str | None, do: Callable[[Engine, Site, UserGuide], RetentionReport], afterwards: str, *, as_json: bool
+    site: str | None,
+    do: Callable[[Engine, Site, UserGuide], RetentionReport],
+    afterwards: str,
+    *,
+    as_json: bool,
+    wide: bool,
 ) -> None:
-    """Does something with each site and prints what came of it."""
+    """Does something with each site and prints what came of it; a site that fails stops no other."""
     project = open_project()
-    reports = []
+    reports: list[RetentionReport] = []
+    failures: dict[str, SmkiError] = {}
     for name in [site] if site else project.settings.sites:
-        reports.append(do(project.engine, site_from_environment(name), project.guide))
+        try:
+            reports.append(do(project.engine, site_from_environment(name), project.guide))
+        except SmkiError as error:
+            failures[name] = error
+            continue
         if not as_json:
-            _print(reports[-1])
+            _print(reports[-1], wide=wide)
     if as_json:
-        print_json([_report_facts(report) for report in reports])
+        failed = [{"site": name} | error_facts(error) for name, error in failures.items()]
+        print_json([*map(_report_facts, reports), *failed])
     else:
         out.print(afterwards)
-    for report in reports:
-        try:
-            report.raise_problems()
-        except SmkiError as error:
-            end_with(error, as_json=False)  # stdout has its one document
+    problems = [*failures.values(), *(problem for report in reports for problem in report.problems)]
+    for problem in problems:
+        print_error(problem)
+    if problems:
+        raise typer.Exit(max(map(exit_code, problems)))  # 4 where the same command may succeed later
 
 
-def _print(report: RetentionReport) -> None:
+def _print(report: RetentionReport, *, wide: bool) -> None:
     out.print(f"site {report.site} at {report.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
     print_table(
         (_file_facts(plan, report.at) for plan in report.plans),
         {"file": "path", "age": lambda file: file.get("age_s"), "action": "action", "rule": "rule"},
+        wide=wide,
     )
     counts = Counter(plan.action for plan in report.plans)
     for action, meaning in _MEANING.items():
@@ -98,7 +113,7 @@ def _report_facts(report: RetentionReport) -> dict[str, Any]:
         "site": report.site,
         "at": report.at,
         "files": [_file_facts(plan, report.at) for plan in report.plans],
-        "problems": [str(problem) for problem in report.problems],
+        "problems": [error_facts(problem) for problem in report.problems],
     }
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from smki.cli.terminal import AsJson, err, show
+from smki.cli.terminal import AsJson, OutFolder, Wide, err, print_lines, show
 from smki.errors import PlanError
 from smki.kinds.revocation.evidence import examine_list
 from smki.kinds.revocation.file import (
@@ -19,6 +20,7 @@ from smki.kinds.revocation.file import (
 from smki.kinds.revocation.lodging import ListLodgement, all_lists, newest_lists
 from smki.repository.database import reading
 from smki.repository.project import open_project
+from smki.store.local_files import checked_first
 
 app = typer.Typer(
     no_args_is_help=True, help="The revocation lists: what is lodged, and the files of SEC 2.3.3 (c), (d)."
@@ -29,6 +31,7 @@ app = typer.Typer(
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Also those that newer ones have followed.")] = False,
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """List the newest revocation lists, with a warning for each that nears its nextUpdate while none follows it."""
     now = datetime.now(UTC)
@@ -56,39 +59,41 @@ def list_(
             "kind": "kind",
             "number": lambda lodged: str(lodged["number"]),
             "issuer": "issuer",
-            "thisUpdate": "this_update",
             "nextUpdate": "next_update",
             "entries": "entries",
+            "thisUpdate": "this_update",
             "lodged": "lodged_at",
         },
         as_json=as_json,
+        wide=wide,
     )
     for lodged in () if as_json else lists:
         if lodged.id in unpublished:
-            err.print(
-                f"[bold yellow]warning[/] {lodged}: no obligation publishes its issuer's lists. [bold]Next:[/] give it "
-                'a section in user_guide.toml, with issuer = "CN=…".',
-                highlight=False,
+            print_lines(
+                f"[bold yellow]warning[/] {escape(str(lodged))}: no obligation publishes its issuer's lists. "
+                '[bold]Next:[/] give it a section in user_guide.toml, with issuer = "CN=…".',
+                err,
             )
         if lodged.id in ending:
             says = "has passed" if lodged.next_update <= now else "comes near"
-            err.print(
-                f"[bold yellow]warning[/] {lodged}: its nextUpdate {lodged.next_update:%Y-%m-%d %H:%M} UTC {says} and "
-                "no list follows it. [bold]Next:[/] have its issuer issue the next one and lodge it.",
-                highlight=False,
+            print_lines(
+                f"[bold yellow]warning[/] {escape(str(lodged))}: its nextUpdate "
+                f"{lodged.next_update:%Y-%m-%d %H:%M} UTC {says} and no list follows it. "
+                "[bold]Next:[/] have its issuer issue the next one and lodge it.",
+                err,
             )
 
 
 @app.command()
 def produce(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path(),
+    folder: OutFolder = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Produce the files of the newest lists, and verify them, as the DAG does before it publishes."""
     project = open_project()
     engine = project.engine
 
-    def produce_files() -> Iterator[dict[str, Any]]:
+    def produce_files(unchecked: Path) -> Iterator[dict[str, Any]]:
         for obligation, kind in project.guide.lists():
             lodged = newest_list(engine, obligation)
             if lodged is None:
@@ -98,8 +103,8 @@ def produce(
                     next_step="lodge the list of the CA: `smki lodge FILE`.",
                 )
             now = datetime.now(UTC)
-            artefact = write_revocation_file(obligation, lodged, folder, now, "command line")
-            for fault in examine_list(engine, folder / artefact.name, lodged, now).faults:
+            artefact = write_revocation_file(obligation, lodged, unchecked, now, "command line")
+            for fault in examine_list(engine, unchecked / artefact.name, lodged, now).faults:
                 raise fault
             yield {
                 "file": artefact.name,
@@ -111,7 +116,9 @@ def produce(
                 "content digest": artefact.content_digest,
             }
 
-    show(produce_files(), as_json=as_json)
+    with checked_first(folder) as unchecked:
+        produced = list(produce_files(unchecked))
+    show(produced, as_json=as_json)
 
 
 def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:

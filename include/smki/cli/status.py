@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import typer
 
-from smki.cli.terminal import AsJson, out, print_json, print_table
+from smki.cli.audit import print_finding
+from smki.cli.terminal import AsJson, Wide, out, print_json, print_lines, print_table
 from smki.repository.project import open_project
 from smki.watch.status_report import Chain, StatusReport, status_report
 from smki.words import span
@@ -12,7 +13,7 @@ from smki.words import span
 BEFORE_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False}  # so that `status set` is answered
 
 
-def status(context: typer.Context, as_json: AsJson = False) -> None:
+def status(context: typer.Context, as_json: AsJson = False, wide: Wide = False) -> None:
     """Say how every obligation stands.
 
     Exit code 0 when nothing is late, missed or held and no finding is open, else 1.
@@ -27,12 +28,12 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        _print(found)
+        _print(found, wide=wide)
     if not found.in_order:
         raise typer.Exit(1)
 
 
-def _print(found: StatusReport) -> None:
+def _print(found: StatusReport, *, wide: bool) -> None:
     out.print(f"{', '.join(found.sites)} at {found.at:%Y-%m-%d %H:%M} UTC", style="bold", highlight=False)
     print_table(
         found.standings,
@@ -40,26 +41,19 @@ def _print(found: StatusReport) -> None:
             "obligation": lambda one: one.obligation.name,
             "state": lambda one: one.words,
             "last file": lambda one: one.last and one.last.name,
-            "bytes": lambda one: one.last and one.last.bytes,
-            "records": lambda one: one.last and one.last.records,
-            "published": lambda one: one.last and one.last.first_published_at,
             "next publish-by": lambda one: one.next.publish_by,
+            "published": lambda one: one.last and one.last.first_published_at,
+            "records": lambda one: one.last and one.last.records,
+            "bytes": lambda one: one.last and one.last.bytes,
         },
+        wide=wide,
     )
-    out.print(_chain_in_words(found.chain), highlight=False, markup=False)
-    if found.findings:
-        print_table(
-            found.findings,
-            {
-                "open finding": lambda known: known.finding.kind.value,
-                "site": lambda known: known.finding.site,
-                "item": lambda known: known.finding.item,
-                "since": lambda known: f"{known.first_seen:%Y-%m-%d %H:%M} ({span(found.at - known.first_seen)})",
-                "what is wrong": lambda known: known.finding.rule,
-                "what to do": lambda known: known.finding.next_step,
-            },
-        )
-    else:
+    print_lines(_chain_in_words(found.chain))
+    for known in found.findings:
+        site = f" on {known.finding.site}" if known.finding.site else ""
+        since = f"{known.first_seen:%Y-%m-%d %H:%M} UTC ({span(found.at - known.first_seen)})"
+        print_finding(known.finding, f"{site} since {since}")
+    if not found.findings:
         out.print("no finding is open")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from smki.cli.terminal import AsJson, progress_bar, show
+from smki.cli.terminal import AsJson, OutFolder, Wide, progress_bar, show
 from smki.errors import MissingObjectError
 from smki.publish.artefact import Artefact
 from smki.publish.garbage import collect_garbage, find_garbage
@@ -24,7 +24,9 @@ _AT_ONCE = 8 << 20  # bytes
 
 @app.command("list")
 def list_files(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20, as_json: AsJson = False
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20,
+    as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """List the newest recorded files, and what each is made of."""
     artefacts = list_artefacts(open_project().engine, limit=limit)
@@ -32,13 +34,14 @@ def list_files(
         [_facts(one) for one in artefacts],
         {"file": "file", "date": "business_date", "records": "records", "bytes": "bytes", "made of": "made_of"},
         as_json=as_json,
+        wide=wide,
     )
 
 
 @app.command()
 def write(
     name: Annotated[str, typer.Argument(help="A recorded file's name, such as SMKIKR_FULL_2026-11-22.xml.gz.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the file.")] = Path(),
+    folder: OutFolder = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Write a recorded file out of the store; of the repository nothing but the ledger is read."""

@@ -175,14 +175,17 @@ def change_bounds(shrink: ChangeRule, growth: ChangeRule | None, newest: float |
 
 def load_quality(folder: Path) -> Quality:
     """The quality.toml of a configuration folder. Raises QualityError."""
+    path = folder / _FILE_NAME
+    next_step = f"correct {path}."
     try:
-        stated = tomllib.loads((folder / _FILE_NAME).read_text(encoding="utf-8"))
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise QualityError(_FILE_NAME, f"it cannot be read ({error}).") from error
+        raise QualityError(_FILE_NAME, f"it cannot be read ({error}).", next_step=next_step) from error
     try:
         return Quality.model_validate(stated)
     except ValidationError as error:
         # A key that means nothing is most likely the misspelt one that is missing.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         section, *key = map(str, first["loc"])
-        raise QualityError(" ".join([_FILE_NAME, f"[{section}]", *key]), rule_of(first)) from None
+        item = " ".join([_FILE_NAME, f"[{section}]", *key])
+        raise QualityError(item, rule_of(first), next_step=next_step) from None

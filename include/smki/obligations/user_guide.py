@@ -283,13 +283,13 @@ def load_user_guide(folder: Path) -> UserGuide:
         text = path.read_text(encoding="utf-8")
         stated = tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise ObligationError(_FILE_NAME, f"it cannot be read ({error}).") from error
+        raise ObligationError(_FILE_NAME, f"it cannot be read ({error}).", next_step=f"correct {path}.") from error
     try:
         return _read_guide(stated)
     except ObligationError as error:
         line = _line_of(text, error.item)
         where = f"{_FILE_NAME} line {line}" if line else _FILE_NAME
-        raise ObligationError(f"{where} {error.item}".rstrip(), error.rule) from None
+        raise ObligationError(f"{where} {error.item}".rstrip(), error.rule, next_step=f"correct {path}.") from None
 
 
 def _read_guide(stated: dict[str, Any]) -> UserGuide:

@@ -18,9 +18,15 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from smki.errors import ConfigurationError, PoolerRefusedError, RepositoryBusyError, RepositoryUnavailableError
+from smki.errors import (
+    ConfigurationError,
+    PoolerRefusedError,
+    RepositoryBusyError,
+    RepositoryUnavailableError,
+    RightsError,
+)
 from smki.repository import embedded
-from smki.settings import Settings
+from smki.settings import EMBEDDED, Settings
 
 LOCK_WAIT_MIN = 15  # minutes that anything waits for a lock
 
@@ -45,6 +51,8 @@ _ARROW_SESSION = (
     "SET jit = off",  # compiling takes longer than a segment's whole statement
     "SET work_mem = '64MB'",  # so that what full.sql looks up stays a hash, whatever the planner expects
 )
+_INSUFFICIENT_PRIVILEGE = "42501"
+_DENIED = (psycopg.ProgrammingError, sqlalchemy.exc.ProgrammingError)
 _LOST = (
     psycopg.OperationalError,
     psycopg.errors.AdminShutdown,
@@ -56,8 +64,18 @@ _LOST = (
 
 
 def ensure_server(settings: Settings) -> str:
-    """The repository's DSN. Starts the embedded PostgreSQL where SMKI_DATABASE_URL is empty."""
-    if settings.database_url:
+    """The repository's DSN. Starts the embedded PostgreSQL where SMKI_DATABASE_URL asks for it.
+
+    Raises ConfigurationError where it names nothing, RepositoryUnavailableError.
+    """
+    if not settings.database_url:
+        raise ConfigurationError(
+            "SMKI_DATABASE_URL",
+            "it names no repository.",
+            next_step="set it to postgresql://…; for a repository of this machine alone, below SMKI_VAR, use "
+            "`smki --embedded …`.",
+        )
+    if settings.database_url != EMBEDDED:
         return settings.database_url
     url = embedded.start(settings.embedded_postgres)
     ensure_database(url)
@@ -72,7 +90,7 @@ def open_engine(url: str) -> Engine:
         raise ConfigurationError(
             "SMKI_DATABASE_URL",
             "it is not of the form postgresql://user:password@host:port/database.",
-            next_step="correct it, or empty it to use the embedded server.",
+            next_step="correct it.",
         ) from None
     parsed = parsed.update_query_dict({name: value for name, value in _CLIENT_SIDE.items() if name not in parsed.query})
     engine = create_engine(parsed, pool_pre_ping=True)
@@ -149,9 +167,14 @@ def arrow_connection(url: str) -> Iterator[adbc_driver_postgresql.dbapi.Connecti
 
 @contextmanager
 def _lost_connections() -> Iterator[None]:
-    """Turns a lost or refused connection into RepositoryUnavailableError."""
+    """Turns a lost connection into RepositoryUnavailableError, and what the login may not do into RightsError."""
     try:
         yield
+    except _DENIED as error:
+        cause = error.__cause__ or error
+        if getattr(cause, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise RightsError("repository", f"the login has no right to do that ({str(cause).splitlines()[0]}).") from error
     except _LOST as error:
         if isinstance(error.__cause__ or error, psycopg.errors.LockNotAvailable):
             raise RepositoryBusyError(

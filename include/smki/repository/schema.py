@@ -4,7 +4,8 @@
   program that migrates as it looks takes the schema away from the others that are still running.
 * A database that SMKI_DATABASE_URL names is never initialised by the way, not even an empty one: behind a mistyped URL,
   nothing would be owed and all be in order.
-* The embedded server belongs to this installation alone, so its database is initialised at the first start.
+* The embedded server, which somebody has to ask for, belongs to this installation alone: its database is initialised
+  at the first start.
 """
 
 from pathlib import Path

@@ -45,7 +45,8 @@ def board(repository: Engine, metadata: None, monkeypatch: pytest.MonkeyPatch) -
     airflow = FastAPI()
     airflow.mount("/smki", mounted)
     yield airflow
-    routes.repository().dispose()
+    if routes.repository.cache_info().currsize:  # a test may have undone the environment
+        routes.repository().dispose()
     routes.repository.cache_clear()
 
 

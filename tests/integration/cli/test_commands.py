@@ -73,7 +73,7 @@ def test_embedded_server_works_in_a_folder_with_spaces_and_a_very_long_path(tmp_
     var = tmp_path / LONG
     assert len(str(var)) > 200
     (tmp_path / "x y.der").write_bytes(look_alikes(1)[0])
-    environment = {"SMKI_VAR": str(var)}
+    environment = {"SMKI_VAR": str(var), "SMKI_DATABASE_URL": "embedded"}
     run(environment, "authority", "unchecked", "x y.der", "--class", "DCA", "--reason", "test", cwd=tmp_path)
     assert as_json(environment, "lodge", "x y.der", cwd=tmp_path)["lodged"] == 1
     again = as_json(environment, "lodge", "x y.der", cwd=tmp_path)  # on a server that was stopped and started

@@ -69,9 +69,9 @@ def filled(repository: Engine) -> Engine:
         (["produce", "delta", "--date", "1.6.2025"], 2, "no date of the form"),
         (["produce", "delta", "--date", TOMORROW], 1, "has not come"),
         (["produce", "delta", "--date", day(3), "--dry-run"], 1, "needs a closed window"),
-        (["produce", "full", "--date", day(2)], 1, "add --any-day"),
+        (["produce", "full", "--date", day(2)], 2, "--any-day"),
         (["produce", "weekly", "--date", day(2)], 2, "weekly"),
-        (["produce", "crl", "--date", day(2)], 1, "no extract"),
+        (["produce", "crl", "--date", day(2)], 2, "no extract"),
         (["gate", "judge", __file__, "--kind", "weekly"], 2, "weekly"),
         (["gate", "judge", __file__, "--report", "/nowhere/report.html"], 2, "/nowhere"),
         (["produce", "full", "--date", day(7), "--workers", 0], 2, "workers"),
@@ -127,6 +127,25 @@ def test_dry_run_says_what_would_be_produced_and_writes_nothing(filled: Engine, 
     result = run(filled, "produce", "delta", "--date", day(2), "--out", tmp_path, "--dry-run", "--json")
     assert json.loads(result.stdout) == {"file": f"SMKIKR_DELT_{day(2)}.xml.gz", "window": 1, "segments to render": 1}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage_in_json_names_the_command_and_what_is_wrong() -> None:
+    result = run(None, "windows", "close", "--to", "tomorrow", "--json")
+    error = json.loads(result.stdout)
+    assert (result.exit_code, error["error"], result.stderr) == (2, "WrongUsageError", "")
+    assert error["item"].endswith("windows close")
+    assert "YYYY-MM-DD" in error["rule"]
+
+
+@pytest.mark.parametrize("command", [[], ["produce"], ["gate", "judge"]])
+def test_every_command_has_its_help_under_either_name(command: list[str]) -> None:
+    short, long = (run(None, *command, option) for option in ("-h", "--help"))
+    assert (short.exit_code, "Usage:" in short.stdout, short.stdout) == (0, True, long.stdout)
+
+
+def test_version_names_release_and_schema() -> None:
+    result = run(None, "--version")
+    assert (result.exit_code, result.stdout.split()[0], "schema 00" in result.stdout) == (0, "smki", True)
 
 
 def test_help_names_the_exit_codes() -> None:
@@ -193,6 +212,15 @@ def test_dsn_that_is_none_is_refused_without_showing_its_password(url: str) -> N
     assert "secret" not in result.output
 
 
+def test_repository_that_nobody_named_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    for arguments in (["windows", "list"], ["init"], ["status"]):
+        result = run(None, *arguments, "--json", SMKI_VAR=str(tmp_path / "var"))
+        error = json.loads(result.stdout)
+        assert (result.exit_code, error["error"], error["item"]) == (3, "ConfigurationError", "SMKI_DATABASE_URL")
+        assert "--embedded" in error["next_step"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_server_that_is_not_there_has_exit_code_4(tmp_path: Path) -> None:
     result = run(None, "windows", "list", SMKI_DATABASE_URL=f"postgresql://postgres@/smki?host={tmp_path}")
     assert (result.exit_code, "check that the server runs" in result.stderr) == (4, True)
@@ -206,7 +234,7 @@ def test_disk_that_is_full_has_exit_code_4(filled: Engine, tmp_path: Path) -> No
 
 def test_folder_that_cannot_be_made_is_a_setting_to_change(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    result = run(None, "windows", "list", "--json", SMKI_VAR=str(tmp_path / "file" / "var"))
+    result = run(None, "--embedded", "windows", "list", "--json", SMKI_VAR=str(tmp_path / "file" / "var"))
     assert (result.exit_code, json.loads(result.stdout)["error"]) == (3, "ConfigurationError")
     assert "SMKI_VAR" in json.loads(result.stdout)["next_step"]
 

@@ -97,5 +97,5 @@ def test_database_that_is_named_is_not_initialised_by_the_way(
 
 
 def test_embedded_repository_has_its_schema_from_the_first_command_on(tmp_path: Path) -> None:
-    assert smki("", "windows", "list", var=tmp_path)[0] == 0
-    assert smki("", "init", var=tmp_path)[1]["schema_before"] == known_revisions()[-1]
+    assert smki("embedded", "windows", "list", var=tmp_path)[0] == 0
+    assert smki("embedded", "init", var=tmp_path)[1]["schema_before"] == known_revisions()[-1]

@@ -66,4 +66,4 @@ def test_a_problem_with_a_file_ends_the_command_with_its_exit_code(smki, sshd, p
     assert "RemovalRefusedError" in done.output
     done = smki("run", "--json")
     assert done.exit_code == 1
-    assert published[8].name in json.loads(done.stdout)[0]["problems"][0]
+    assert published[8].name in json.loads(done.stdout)[0]["problems"][0]["item"]

@@ -9,8 +9,14 @@ from typing import Any
 import typer
 
 from smki import errors
+from smki.certificates.model import Status
 from smki.cli.application import app
 from smki.errors import SmkiError
+from smki.gate.model import Severity
+from smki.kinds.anchors.checks import DOCUMENT, REGION_FILE
+from smki.kinds.extracts.checks import DELTA, full_checks
+from smki.kinds.revocation.checks import LIST
+from smki.obligations.catalogue import FullExtract, KeepNewest
 from smki.settings import PROJECT
 from smki.watch.findings import Kind
 
@@ -47,6 +53,17 @@ def test_every_kind_of_finding_has_a_section_that_says_what_to_check_and_do():
 def test_every_error_has_its_line():
     listed = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
     assert listed == {one.__name__ for one in subclasses(SmkiError) if one.__module__ == errors.__name__}
+
+
+def test_every_check_that_nobody_may_release_has_its_way_out():
+    checks = [*DELTA, *LIST, *REGION_FILE, *DOCUMENT]
+    for statuses in ({Status.IN_USE}, set(Status)):
+        checks += full_checks(FullExtract(frozenset(statuses), KeepNewest(2)))
+    wanted = {check.id for check in checks if check.severity is Severity.FAIL}
+    rows = re.findall(r"^\| (`[a-z]+\..+?) \| .+ \| .+ \|$", section("FAIL"), re.MULTILINE)
+    named = [found for row in rows for found in re.findall(r"`([\w.-]+)`", row)]
+    assert set(named) == wanted
+    assert len(named) == len(set(named))
 
 
 def test_every_link_leads_to_a_section():
