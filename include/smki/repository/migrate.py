@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 from smki.repository.database import writing
 from smki.repository.schema import MIGRATIONS, check_known, find_revision
 
-_LOCK = 0x534D4B49  # "SMKI": the advisory lock of migrations
+MIGRATION_LOCK = 0x534D4B49  # "SMKI": the advisory lock of who changes the schema
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -24,7 +24,7 @@ def migrate(engine: Engine) -> str | None:
     Raises SchemaError for a schema that is newer than this program's, RepositoryBusyError, RepositoryUnavailableError.
     """
     with writing(engine) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         found = find_revision(connection)
         check_known(engine, found)
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))  # all others wait behind a migration that waits

@@ -33,6 +33,8 @@ _TOGETHER = 65_536  # ids whose hashes come in one row: 2 MB at the most
 _WAITED_FOR = timedelta(seconds=30)
 _SOON = timedelta(minutes=5)  # as far as the clocks of two machines may be apart; later is another day's
 CutOff = Callable[[date], datetime]
+# Of the table itself only who may change its rows could be given the lock, and nobody may.
+_LOCK = text(f"SELECT pg_advisory_xact_lock({0x57494E44})")  # "WIND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
         closed: list[Window] = []
         while True:
             with connection.begin():
-                connection.execute(text("LOCK TABLE delta_window IN EXCLUSIVE MODE"))
+                connection.execute(_LOCK)
                 columns = delta_window.c
                 seq, first, last = connection.execute(
                     select(func.max(columns.seq), func.min(columns.business_date), func.max(columns.business_date))
@@ -93,7 +95,7 @@ def close_taken_over(engine: Engine, day: date, cutoff: datetime, check: Callabl
     one is number 0. Raises WindowError for another day than the next one, RepositoryUnavailableError.
     """
     with session(engine) as connection, connection.begin():
-        connection.execute(text("LOCK TABLE delta_window IN EXCLUSIVE MODE"))
+        connection.execute(_LOCK)
         columns = delta_window.c
         seq, last = connection.execute(select(func.max(columns.seq), func.max(columns.business_date))).one()
         if last is not None and day != last + timedelta(days=1):

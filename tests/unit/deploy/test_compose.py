@@ -71,6 +71,7 @@ SERVICE = {
             },
         },
         "healthcheck": HEALTHCHECK,
+        "mem_limit": {"type": "string"},
         "restart": {"enum": ["no", "unless-stopped"]},
         "stop_grace_period": {"pattern": r"^\d+[sm]$"},
         "shm_size": {"type": "string"},
@@ -107,6 +108,7 @@ ONLY_IN_DEMO = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "production has FAB's users and roles",
 }
 ONLY_IN_COMPOSE = {
+    "SMKI_RUNBOOK_URL": "the demo's board has the runbook",
     "AIRFLOW__CORE__AUTH_MANAGER": "the demo has the simple one, which is Airflow's default",
     "AIRFLOW__CELERY__BROKER_URL": "the demo runs tasks without Celery",
     "AIRFLOW__CELERY__RESULT_BACKEND": "the demo runs tasks without Celery",
@@ -173,6 +175,10 @@ def test_every_service_that_keeps_running_has_a_health_check(compose: Compose) -
         assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped"), name
 
 
+def test_every_service_has_a_limit_of_memory(compose: Compose) -> None:
+    assert [name for name, service in compose["services"].items() if "mem_limit" not in service] == []
+
+
 def test_root_is_for_sshd_only(compose: Compose) -> None:
     for name, service in compose["services"].items():
         user = service.get("user", "root")
@@ -201,7 +207,9 @@ def test_variables_are_required_unless_a_default_is_harmless(references: set[tup
     optional = {
         "SMKI_SITES",
         "SMKI_STORE",
+        "SMKI_RUNBOOK_URL",
         "WORKER_CONCURRENCY",
+        "WORKER_MEMORY",
         "SMKI_IMAGE_TAG",
         "AIRFLOW_LISTEN",
         "SFTP_LISTEN",
@@ -226,7 +234,7 @@ def test_airflow_gets_the_variables_of_the_demo(compose: Compose) -> None:
 def test_values_agree_with_those_of_the_demo(compose: Compose) -> None:
     demo, production = _demo_environment(), _environment(compose)
     places = {  # what is somewhere else in each of the two
-        "postgresql://smki:<SMKI_DB_PASSWORD>@postgres/smki": "REPOSITORY",
+        "postgresql://smki_tasks:<SMKI_TASKS_DB_PASSWORD>@postgres/smki": "REPOSITORY",
         "postgresql+psycopg2://airflow:<AIRFLOW_DB_PASSWORD>@postgres/airflow": "METADATA",
         "http://api-server:8080/execution/": "http://127.0.0.1:8080/execution/",
         "<AIRFLOW_JWT_SECRET>": "SECRET",
@@ -258,7 +266,11 @@ def test_all_airflow_services_have_one_environment(compose: Compose) -> None:
     added = {"init": {"ADMIN_USER", "ADMIN_EMAIL", "ADMIN_PASSWORD"}, "worker": {"DUMB_INIT_SETSID"}}
     for name in AIRFLOW_SERVICES:
         environment = compose["services"][name]["environment"]
-        assert {key: environment[key] for key in common} == common, name
+        login = {"init": "smki", "api-server": "smki_pages"}.get(name, "smki_tasks")
+        assert environment["SMKI_DATABASE_URL"].startswith(f"postgresql://{login}:"), name
+        assert {key: environment[key] for key in common if key != "SMKI_DATABASE_URL"} == {
+            key: value for key, value in common.items() if key != "SMKI_DATABASE_URL"
+        }, name
         assert set(environment) - set(common) == added.get(name, set()), name
 
 
@@ -292,7 +304,13 @@ def test_images_are_built_from_files_that_are_there(compose: Compose, service: s
     for source in copied:
         assert (PROJECT / build["context"] / source).exists(), source
     if build["context"] == ".":
-        assert {target for _, target in copies} == {f"{HOME}/", f"{HOME}/include", f"{HOME}/plugins", f"{HOME}/dags"}
+        assert {target for _, target in copies} == {
+            f"{HOME}/",
+            f"{HOME}/include",
+            f"{HOME}/plugins",
+            f"{HOME}/dags",
+            f"{HOME}/docs",
+        }
         assert set(copied) == _kept_by_dockerignore()
 
 

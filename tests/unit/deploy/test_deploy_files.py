@@ -10,6 +10,10 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
+from smki.repository.database import open_engine
+from smki.repository.migrate import migrate
+from smki.repository.rights import grant_rights
+from smki.repository.schema import check_schema
 from smki.settings import PROJECT
 
 DEPLOY = PROJECT / "deploy"
@@ -58,6 +62,8 @@ def test_databases_belong_to_roles_that_cannot_enter_the_other_one(postgres: str
         "PGHOST": str(url.query["host"]),
         "AIRFLOW_DB_PASSWORD": "one'; DROP",  # passwords are data, whatever is in them
         "SMKI_DB_PASSWORD": "two",
+        "SMKI_TASKS_DB_PASSWORD": "three",
+        "SMKI_PAGES_DB_PASSWORD": "four",
     }
     entitled = text("SELECT has_database_privilege(:role, :name, 'CONNECT')")
     owner = text("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :name")
@@ -69,9 +75,27 @@ def test_databases_belong_to_roles_that_cannot_enter_the_other_one(postgres: str
                 assert connection.execute(entitled, {"role": role, "name": role}).scalar_one()
                 assert not connection.execute(entitled, {"role": role, "name": other}).scalar_one()
                 assert not connection.execute(entitled, {"role": role, "name": "postgres"}).scalar_one()
+        _check_logins(postgres.replace("/template_smki?", "/smki?"))
     finally:
         with server.connect() as connection:
             for name in ("airflow", "smki"):
                 connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+            for name in ("airflow", "smki", "smki_tasks", "smki_pages"):
                 connection.execute(text(f"DROP ROLE IF EXISTS {name}"))
             connection.execute(text("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC"))
+
+
+def _check_logins(url: str) -> None:
+    """The owner brings the schema; by the others' logins ledger rows can be added, or only read, and never deleted."""
+    owner, *others = (
+        open_engine(url.replace("postgres@", f"{login}@")) for login in ("smki", "smki_tasks", "smki_pages")
+    )
+    migrate(owner)
+    assert grant_rights(owner) == ()
+    asked = text("SELECT has_table_privilege('gate_run', 'INSERT'), has_table_privilege('gate_run', 'DELETE')")
+    for engine, may_add in zip(others, (True, False), strict=True):
+        check_schema(engine)
+        with engine.connect() as connection:
+            assert connection.execute(asked).one() == (may_add, False)
+    for engine in (owner, *others):
+        engine.dispose()
