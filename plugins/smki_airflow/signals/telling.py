@@ -9,9 +9,11 @@ One connection that takes a message counts as delivered; the log says that the o
 """
 
 import logging
+import smtplib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 import requests
 from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -75,7 +77,8 @@ def _mail(connection: Connection, message: Message) -> None:
     with SmtpHook(smtp_conn_id=connection.conn_id) as hook:
         if not hook.from_email:
             raise ValueError("the connection's extra states no from_email")
-        hook._smtp_client.send_message(as_email(message, hook.from_email))  # noqa: SLF001  # its own mails are HTML only
+        client = cast("smtplib.SMTP", hook._smtp_client)  # noqa: SLF001  # the hook's own mails are HTML only
+        client.send_message(as_email(message, hook.from_email))
 
 
 def _post(connection: Connection, message: Message) -> None:
