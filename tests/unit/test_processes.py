@@ -72,5 +72,5 @@ callback = weakref.ref(garbage, lambda _: signal.raise_signal(signal.{sign}))
 del garbage
 time.sleep(60)
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    ended = subprocess.run(["env", "--default-signal", sys.executable, "-c", program], capture_output=True, check=False)
     assert ended.returncode == status

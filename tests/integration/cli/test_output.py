@@ -53,7 +53,7 @@ def test_ctrl_c_says_what_it_left_and_leaves_no_file(repository: Engine, tmp_pat
     out.mkdir()
     os.mkfifo(out / f".SMKIKR_DELT_{day(2)}.xml.gz.part")
     running = subprocess.Popen(
-        [*SMKI, "produce", "delta", "--date", str(day(2)), "--out", str(out), "--workers", "2"],
+        ["env", "--default-signal", *SMKI, "produce", "delta", "--date", str(day(2)), "--out", str(out), "--workers=2"],
         env=os.environ | {"SMKI_DATABASE_URL": libpq_url(repository), "SMKI_STORE": str(store)},
         start_new_session=True,
         stdout=subprocess.PIPE,

@@ -15,14 +15,13 @@ from conftest import Program
 from smki.errors import PoolerRefusedError
 from smki.repository.database import libpq_url, open_engine, reading, writing
 
-AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]  # PgBouncer does not run as root
-
 
 @pytest.fixture
 def pool(repository: Engine, program: Program, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Starts PgBouncer before the repository; takes its pool_mode, returns the URL."""
     command = program("pgbouncer")
     direct = urlsplit(libpq_url(repository))
+    sockets = parse_qs(direct.query)["host"][0]
     started: list[subprocess.Popen[bytes]] = []
 
     def start(mode: str) -> str:
@@ -31,12 +30,14 @@ def pool(repository: Engine, program: Program, tmp_path: Path) -> Iterator[Calla
             port = probe.getsockname()[1]
         settings = tmp_path / "pgbouncer.ini"
         settings.write_text(
-            f"[databases]\n* = host={parse_qs(direct.query)['host'][0]} user=postgres\n[pgbouncer]\n"
+            f"[databases]\n* = host={sockets} user=postgres\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n"
         )
         for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
             folder.chmod(0o755)
-        started.append(subprocess.Popen([*(AS_NOBODY if os.geteuid() == 0 else []), command, "-q", settings]))
+        # PgBouncer does not run as root, and nobody else can enter the folder.
+        owner = ["setpriv", f"--reuid={Path(sockets).stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
+        started.append(subprocess.Popen([*owner, command, "-q", settings]))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:

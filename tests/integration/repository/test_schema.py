@@ -79,7 +79,7 @@ def test_init_of_what_is_up_to_date_changes_nothing(filled: Engine) -> None:
     newest = known_revisions()[-1]
     assert smki(libpq_url(filled), "init") == (
         0,
-        {"repository": filled.url.database, "schema_before": newest, "schema": newest},
+        {"repository": filled.url.database, "schema_before": newest, "schema": newest, "roles_missing": []},
     )
 
 

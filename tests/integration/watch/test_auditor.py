@@ -311,7 +311,7 @@ def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_li
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     """As retention does it, while the auditor reads a large file back."""
-    old = world.publish(DELTA, TODAY - 7 * DAY, at=datetime.combine(TODAY - 7 * DAY, time(1), UTC))
+    old = world.publish(DELTA, TODAY - 7 * DAY, at=datetime.now(UTC) - 7 * DAY)
     listing = auditor.list_files
 
     def listed_then_removed(*arguments: Any) -> list[Any] | None:
