@@ -11,6 +11,7 @@
 | SMKI_SITES | sites that are published to, comma separated; an Airflow connection is `smki_sftp_NAME` | `primary` |
 | SMKI_SITE_NAME | site NAME for the command line (`publish.login`) | AIRFLOW_CONN_SMKI_SFTP_NAME |
 | SMKI_AUDIT_NAME | the same for the auditor, with a Party's account | AIRFLOW_CONN_SMKI_AUDIT_NAME |
+| SMKI_INDEX_KEY, SMKI_INDEX_CERTIFICATE | who signs the index (`kinds.index.signing`): PEM files | none: no index |
 | SMKI_AUDIT_BYTES_A_DAY | how much of extracts the auditor reads back on each site | 20000000000 |
 | SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
 | SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |
@@ -42,6 +43,8 @@ class Settings:
     sites: tuple[str, ...]
     audit_bytes_a_day: int  # of extracts, on each site
     runbook: str  # where people read docs/runbook.md; empty: in the project
+    index_key: Path | None  # private key that signs the index
+    index_certificate: Path | None  # of that key
 
     @property
     def embedded_postgres(self) -> Path:
@@ -63,6 +66,8 @@ class Settings:
             sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
             audit_bytes_a_day=_bytes(environment, "SMKI_AUDIT_BYTES_A_DAY", 20_000_000_000),
             runbook=environment.get("SMKI_RUNBOOK_URL", ""),
+            index_key=_file(environment, "SMKI_INDEX_KEY"),
+            index_certificate=_file(environment, "SMKI_INDEX_CERTIFICATE"),
         )
 
 
@@ -71,3 +76,7 @@ def _bytes(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise ConfigurationError(name, f"it has to be a number of bytes in digits, not {text!r}.")
     return int(text)
+
+
+def _file(environment: Mapping[str, str], name: str) -> Path | None:
+    return Path(environment[name]) if environment.get(name) else None

@@ -12,6 +12,7 @@ from smki.cli import (
     authority,
     extract,
     gate,
+    index,
     party,
     repository,
     retention,
@@ -72,6 +73,7 @@ app.add_typer(gate.app, name="gate")
 app.add_typer(revocation.app, name="revocation")
 app.add_typer(anchors.app, name="anchors")
 app.add_typer(retention.app, name="retention")
+app.add_typer(index.app, name="index")
 app.add_typer(store.app, name="store")
 app.command()(audit.audit)
 app.command(context_settings=status.BEFORE_ARGUMENTS)(status.status)

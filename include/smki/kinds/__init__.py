@@ -1,5 +1,7 @@
 """The kinds of file, three folders of one shape: each makes its files, fills evidence on them, and states its checks.
 
+Beside them `index` makes the signed index, which says what a site offers and which no gate judges.
+
 `evidence.gather_evidence` says which evidence belongs to which obligation.
 """
 

@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -189,12 +189,34 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """The signed index of what a site offers. It follows each publication, so nothing of it is due by a time."""
+
+    file: str
+    folder: str  # on the server
+
+    @property
+    def signature(self) -> str:
+        """Name of the file that signs it."""
+        return f"{self.file}.p7s"
+
+    def page_table(self, extract: str) -> str:
+        """Name of the file that says which pages a full extract has."""
+        return f"{extract.removesuffix('.xml.gz')}.pages"
+
+    def names(self, offered: Iterable[str]) -> set[str]:
+        """All that may stand on a server because of it, where these files are offered."""
+        return {self.file, self.signature, *map(self.page_table, offered)}
+
+
+@dataclass(frozen=True, slots=True)
 class UserGuide:
     """All obligations, and the times of what looks after them."""
 
     all: tuple[Obligation, ...]  # in the order of user_guide.toml
     retention_cron: str  # UTC; daily
     audit_every: timedelta  # how often the auditor looks at the sites
+    index: Index | None = None  # none: it is switched off
 
     def find(self, name: str, subject: str = "") -> Obligation | None:
         return next((one for one in self.all if one.key == (name, subject)), None)

@@ -1,6 +1,6 @@
 """Reads user_guide.toml into the catalogue; what contradicts itself, or has a key that means nothing, is refused.
 
-* Each section but [operator], [retention] and [auditor] is an obligation; its `kind` says which keys it has.
+* Each section but [operator], [retention], [auditor] and [index] is an obligation; its `kind` says which keys it has.
 * A cut-off is daily (`M H * * *`), weekly (`M H * * DAY`) or monthly (`M H D * *`) in UTC.
 * A full extract or delta has {date} in its name; the files of other kinds have not.
 * There is one daily delta, one full extract of the certificates in use, an ARL, a CRL, and the four files of the anchor
@@ -44,6 +44,7 @@ from smki.obligations.catalogue import (
     CutOff,
     DeltaExtract,
     FullExtract,
+    Index,
     KeepForDays,
     KeepNewest,
     Kind,
@@ -61,6 +62,7 @@ _CRON = re.compile(r"([0-9]{1,2}) ([0-9]{1,2}) (\*|[0-9]{1,2}) \* (\*|[A-Z]{3})"
 _PUBLISH_BY = re.compile(r"(?:\+([0-9]) )?([0-9]{2}):([0-9]{2})(?: ([A-Za-z0-9_+/-]+))?")
 _LEAD = re.compile(r"([0-9]{2}):([0-9]{2})")
 _FILE = re.compile(r"[A-Za-z0-9._-]+|[A-Za-z0-9._-]*\{date\}[A-Za-z0-9._-]*")
+_NO_OBLIGATIONS = ("operator", "retention", "auditor", "index")
 _INHERITED = ("owner", "contact", "warning")  # of [operator], where an obligation has none of its own
 _MOST_KEPT = 366
 _A_YEAR = date(2026, 1, 1)  # the first day of any one
@@ -271,6 +273,14 @@ class _Auditor(BaseModel):
         return minutes
 
 
+class _Index(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    publish: bool
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.json$")]
+    folder: Text
+
+
 _OBLIGATION: TypeAdapter[_Full | _Delta | _List | _Anchors] = TypeAdapter(
     Annotated[_Full | _Delta | _List | _Anchors, Field(discriminator="kind")]
 )
@@ -294,13 +304,15 @@ def load_user_guide(folder: Path) -> UserGuide:
 
 def _read_guide(stated: dict[str, Any]) -> UserGuide:
     _validated("operator", stated, TypeAdapter(_Operator))
-    sections = {name: section for name, section in stated.items() if name not in ("operator", "retention", "auditor")}
+    sections = {name: section for name, section in stated.items() if name not in _NO_OBLIGATIONS}
     inherited = {key: stated["operator"][key] for key in _INHERITED}
     obligations = tuple(_read_obligation(name, section, inherited) for name, section in sections.items())
     retention = _validated("retention", stated, TypeAdapter(_Retention))
     auditor = _validated("auditor", stated, TypeAdapter(_Auditor))
+    stated_index = _validated("index", stated, TypeAdapter(_Index)) if "index" in stated else None
+    index = Index(stated_index.file, stated_index.folder) if stated_index and stated_index.publish else None
     _check_complete(obligations)
-    guide = UserGuide(obligations, retention.cut_off, timedelta(minutes=auditor.every_minutes))
+    guide = UserGuide(obligations, retention.cut_off, timedelta(minutes=auditor.every_minutes), index)
     _check_times(guide)
     _check_files(guide)
     return guide

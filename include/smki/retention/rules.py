@@ -10,7 +10,7 @@ Only what the ledger says is offered can be removed, and only while what stands 
   `wait_for_recovery = false` switches this rule off.
 * The two newest full extracts (`keep`) stay, by their day: a Party may be hours into a download. An older one goes only
   once so many newer ones stand on the server as published; until then it is held.
-* What is replaced in place (revocation lists, anchor files) stays.
+* What is replaced in place (revocation lists, anchor files) stays, and so does the index.
 * A file that is due for removal and not there has gone already. One that is not due and not there is lost: the ledger
   goes on offering it, so that its publication, repeated, puts it there again.
 * A file is foreign where the ledger offers nothing under its name, or published another number of bytes under it. So is
@@ -101,6 +101,8 @@ def plan_retention(
     for path in seen.keys() - publications.keys():
         if path in parts:
             action, rule = _part(seen[path], reached)
+        elif guide.index is not None and posixpath.basename(path) in guide.index.names(names):
+            action, rule = Action.KEEP, "of the index, which follows each publication"
         else:
             action, rule = Action.FOREIGN, "the ledger offers nothing under this name; never touched"
         plans.append(FilePlan(path, action, rule, seen=seen[path]))

@@ -252,8 +252,9 @@ def _wrong_files(
     seen: Mapping[str, SeenFile],
     now: datetime,
 ) -> Iterator[Finding]:
+    of_index = guide.index.names(publications) if guide.index else set()
     for name, file in seen.items():
-        if name.startswith(".") and name.endswith(".part"):
+        if name in of_index or (name.startswith(".") and name.endswith(".part")):
             continue  # an upload that is under way, or one that retention removes
         obligation = guide.of_file(name)
         day = obligation.day_of(name) if obligation else None

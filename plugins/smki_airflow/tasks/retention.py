@@ -15,14 +15,16 @@ from airflow.sdk.exceptions import AirflowSkipException
 from smki_airflow.names import lane_pool
 from smki_airflow.publishing.publish import CHANGE_WITHIN
 from smki_airflow.run import Json, current_run, open_project
+from smki_airflow.tasks.index import index_of_site
 
 log = logging.getLogger(__name__)
 
 
 def retire_files(sites: Sequence[str]) -> None:
-    """A task for each site, in the lane of what it removes."""
+    """A task for each site, in the lane of what it removes; the site's index then says what is left."""
     for site in sites:
-        remove_files.override(task_id=f"remove_files_{site}", pool=lane_pool(site, in_place=False))(site)
+        remove = remove_files.override(task_id=f"remove_files_{site}", pool=lane_pool(site, in_place=False))
+        remove(site) >> index_of_site(site)
 
 
 @task(execution_timeout=CHANGE_WITHIN)

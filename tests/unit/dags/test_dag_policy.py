@@ -26,6 +26,7 @@ from smki_airflow.names import AUDITOR, JUDGE, PUBLISHED, RELEASE, RETENTION, la
 from smki_airflow.publishing.gate import GateOperator
 
 DAGS = PROJECT / "dags"
+CHANGE_SITE = (publish_task("primary"), "publish_index_primary", "remove_files_primary")
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,10 @@ def test_only_what_changes_a_site_takes_a_lane_of_it_and_lists_have_their_own(da
         in_place = {one.replaced_in_place for one in user_guide.published_by(dag_id)}
         for task in dag.tasks:
             pool = task.partial_kwargs.get("pool") if task.is_mapped else task.pool
-            changes_site = task.task_id.rpartition(".")[2] in (publish_task("primary"), "remove_files_primary")
+            changes_site = task.task_id.rpartition(".")[2] in CHANGE_SITE
             assert (pool in lanes) == changes_site, task.task_id
-            assert not changes_site or lanes[pool] == (in_place == {True})
+            is_index = task.task_id.rpartition(".")[2] == "publish_index_primary"
+            assert not changes_site or lanes[pool] == (is_index or in_place == {True})
 
 
 def test_lists_go_before_deltas_and_deltas_before_full_extracts(dags):

@@ -1,0 +1,42 @@
+"""`smki index`: the signed index of what each site offers."""
+
+import posixpath
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from smki.cli.terminal import AsJson, show
+from smki.errors import ConfigurationError
+from smki.kinds.index.publishing import publish_index
+from smki.kinds.index.signing import load_signer
+from smki.publish.login import site_from_environment
+from smki.repository.project import open_project
+
+app = typer.Typer(no_args_is_help=True, help="The signed index of what a site offers.")
+
+
+@app.callback()
+def index() -> None:
+    """With it a single command keeps its name."""
+
+
+@app.command()
+def publish(
+    site: Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the index of what a site offers now, by the ledger, as each publishing DAG does at its end."""
+    project = open_project()
+    terms, signer = project.guide.index, load_signer(project.settings)
+    if terms is None or signer is None:
+        setting = "[index] publish in user_guide.toml" if terms is None else "SMKI_INDEX_KEY"
+        raise ConfigurationError(setting, "it switches the index off.", "No index was published.", "set it first.")
+    published = []
+    for name in [site] if site else project.settings.sites:
+        login = site_from_environment(name)
+        login = replace(login, folder=posixpath.join(login.folder, terms.folder.lstrip("/")))
+        put = publish_index(project.engine, project.store, login, project.guide, signer, datetime.now(UTC))
+        published.append({"site": name, "put": put})
+    show(published, as_json=as_json)

@@ -1,0 +1,116 @@
+"""Publishes a site's index: what `smki index publish` and the task after each publication do.
+
+In the site's lane of what is replaced in place, so that one index is made at a time. An extract that is published or
+removed meanwhile has an index of its own, which is made after it.
+
+1. Read the ledger, and make the index of what the site offers.
+2. Put the page tables of full extracts there that the site lacks.
+3. Put the index, then its signature, in the place of those before.
+   → between the two the signature is not of the index; whoever reads that reads both again
+4. Remove the page tables of full extracts that are offered no more.
+
+Each step is repeated safely: the next call comes right from wherever one ended.
+"""
+
+import hashlib
+import logging
+import posixpath
+import re
+from datetime import datetime
+
+from paramiko import SFTPClient
+from sqlalchemy import Connection, Engine, select
+
+from smki.errors import PlanError
+from smki.kinds.index.document import ListFacts, PageTable, index_bytes, index_of, page_table
+from smki.kinds.index.signing import Signer
+from smki.obligations.catalogue import FullExtract, Index, UserGuide
+from smki.publish.artefact import Publication
+from smki.publish.ledger import Lane, list_publications, site_lock
+from smki.publish.readback import list_folder, remote_sha256
+from smki.publish.recipe import KnownFiles, publish_file
+from smki.publish.site import SftpSession, Site, open_sftp, site_errors
+from smki.repository.database import session
+from smki.repository.tables import revocation_list
+from smki.repository.windows import list_windows
+from smki.store.content import SmallFile
+from smki.store.manifest import get_manifest
+from smki.store.objects import Store
+
+log = logging.getLogger(__name__)
+
+
+def publish_index(
+    engine: Engine, store: Store, site: Site, guide: UserGuide, signer: Signer, now: datetime
+) -> list[str]:
+    """Publishes the index of a site, whose folder is the index's; returns the names of what was put there.
+
+    Raises PlanError where the index is switched off, what `open_sftp` and `publish_file` raise, MissingObjectError,
+    StoreError, RepositoryUnavailableError.
+    """
+    if (index := guide.index) is None:
+        raise PlanError("index", "[index] in user_guide.toml switches it off.")
+    with session(engine) as connection, site_lock(connection, site.name, Lane.IN_PLACE):
+        with connection.begin():
+            offered = list_publications(connection, site.name)
+            lists = _list_facts(connection, guide, offered)
+        tables = _page_tables(store, guide, index, offered)
+        content = index_bytes(index_of(guide, offered, list_windows(engine), lists, tables, now))
+        files = [SmallFile(table.name, table.content) for table in tables.values()]
+        files += [SmallFile(index.file, content), SmallFile(index.signature, signer.sign(content))]
+        with open_sftp(site) as sftp:
+            put = [file.name for file in files if _put(sftp, site, file)]
+            _remove_tables(sftp, site, guide, index, {table.name for table in tables.values()})
+    log.info("index published site=%s files=%d sha256=%s", site.name, len(offered), hashlib.sha256(content).hexdigest())
+    return put
+
+
+def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Publication]) -> dict[str, PageTable]:
+    """Of each full extract that has pages, by its name."""
+    tables = {}
+    for publication in offered:
+        published = publication.artefact
+        obligation = guide.find(published.obligation, published.subject)
+        if obligation is None or not isinstance(obligation.kind, FullExtract) or not published.manifest:
+            continue
+        content = page_table(published.name, get_manifest(store, published.manifest))
+        name = index.page_table(published.name)
+        tables[published.name] = PageTable(name, content, hashlib.sha256(content).hexdigest())
+    return tables
+
+
+def _list_facts(connection: Connection, guide: UserGuide, offered: list[Publication]) -> dict[int, ListFacts]:
+    """Of the published revocation lists, by their version: their place in the lodging order."""
+    columns = revocation_list.c
+    names = {obligation.name for obligation, _ in guide.lists()}
+    versions = [one.artefact.version for one in offered if one.artefact.obligation in names]
+    rows = connection.execute(
+        select(columns.id, columns.number, columns.this_update, columns.next_update).where(columns.id.in_(versions))
+    )
+    return {row.id: ListFacts(int(row.number), row.this_update, row.next_update) for row in rows}
+
+
+def _put(sftp: SftpSession, site: Site, file: SmallFile) -> bool:
+    """Puts a file in the place of the one that is there; whether another one, or none, was."""
+    path = posixpath.join(site.folder, file.name)
+    with site_errors(f"{file.name} on site {site.name}"):
+        try:
+            standing = remote_sha256(sftp, path)
+        except FileNotFoundError:
+            standing = ""
+    if standing == file.sha256():
+        return False
+    known = KnownFiles(replaceable=[standing])
+    publish_file(sftp, file, path, file.sha256(), lambda _done, _of: None, known)
+    return True
+
+
+def _remove_tables(sftp: SFTPClient, site: Site, guide: UserGuide, index: Index, wanted: set[str]) -> None:
+    """Removes page tables of ours that no full extract needs any more."""
+    fulls = [one.file for one in guide.all if isinstance(one.kind, FullExtract)]
+    ours = [re.escape(index.page_table(file)).replace(r"\{date\}", r"\d{4}-\d\d-\d\d") for file in fulls]
+    with site_errors(f"{site.folder} on site {site.name}"):
+        for entry in list_folder(sftp, site.folder):
+            if re.fullmatch("|".join(ours), entry.name) and entry.name not in wanted:
+                sftp.remove(posixpath.join(site.folder, entry.name))
+                log.info("file removed path=%s", posixpath.join(site.folder, entry.name))
