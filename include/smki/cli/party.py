@@ -16,6 +16,7 @@ from smki.party.copy import Applied, LocalCopy
 from smki.party.lookup import Held, Question, chain
 from smki.party.lookup import find as find_held
 from smki.party.planning import Plan
+from smki.party.signed_index import load_signers
 from smki.party.synchronising import UNKNOWN, Listener, plan, synchronise
 from smki.publish.login import SiteLogin
 from smki.publish.site import Site
@@ -58,6 +59,10 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         str | None,
         typer.Option(envvar="SMKI_PARTY_HOST_KEY", help="The server's host key, pinned: 'ssh-ed25519 AAAA…'."),
     ] = None,
+    signer: Annotated[
+        list[Path] | None,
+        typer.Option(envvar="SMKI_PARTY_SIGNER", help="Certificate (PEM) that has to sign the index; may be repeated."),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Make the copy again from a full extract, whatever it has.")
     ] = False,
@@ -69,12 +74,12 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
 
     It says first what it will fetch. Where something is refused, the code (S01 …) has a section in docs/party.md.
     """
-    site = parse_site(url, key, host_key)
+    site, signers = parse_site(url, key, host_key), load_signers(signer or [])
     if check and not anew and into.exists():
         with LocalCopy(into, read_only=True) as copy:
             copy.check()
     if dry_run:
-        _say(chosen := plan(site, into, anew=anew), as_json=as_json)
+        _say(chosen := plan(site, into, signers=signers, anew=anew), as_json=as_json)
         if as_json:
             print_json(_plan_facts(chosen))
         return
@@ -85,20 +90,21 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         _say(chosen, as_json=as_json)
 
     with progress_bar("synchronising") as show:
-        applied = synchronise(site, into, anew=anew, listener=Listener(planned, lambda _: show, lambda _: show))
+        listener = Listener(planned, lambda _: show, lambda _: show)
+        applied = synchronise(site, into, signers=signers, anew=anew, listener=listener)
     with LocalCopy(into, read_only=True) as copy:
         facts = _plan_facts(plans[0]) | {
             "applied": [_applied_facts(one) for one in applied],
             "day": copy.day,
             "in_use": copy.in_use.count,
             "set_digest": str(copy.in_use),
-            "unknown": UNKNOWN,
+            "unknown": [] if signers else UNKNOWN,
         }
     if as_json:
         print_json(facts)
     else:
         print_facts({name: facts[name] for name in ("day", "in_use", "set_digest")})
-        for one in UNKNOWN:
+        for one in facts["unknown"]:
             out.print(f"not known: {one}", highlight=False)
 
 

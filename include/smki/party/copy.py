@@ -2,8 +2,9 @@
 
 * A file is applied in one transaction, or not at all: a crash leaves the state before it. Whoever reads the copy
   meanwhile reads that state and waits for nothing (SQLite's write-ahead log).
-* A full extract is written into a table of its own, which then takes the place of the one before it. Its indexes are
-  made when all is there. A delta changes the rows that it names.
+* A full extract is written into a table of its own, which then takes the place of the one before it; its indexes are
+  made when all is there. One that comes by its pages (`pages`) replaces the rows of the pages that the copy lacks. A
+  delta changes the rows that it names.
 * The set digest of what is in use is kept with the state: it is what the repository's windows and the publisher's gate
   have for the same day (`certificates.set_digest`).
 * Memory is for some megabytes of records at a time, and for SQLite's cache. The file has some 550 bytes a certificate
@@ -27,7 +28,7 @@ from smki.certificates.names import comparable_name
 from smki.certificates.set_digest import SetDigest
 from smki.errors import TransportError
 from smki.party.extract_reading import Batch
-from smki.party.planning import OfferedFile
+from smki.party.planning import CopyState, OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
 _OURS = 0x534D4B49  # "SMKI", SQLite's application id
@@ -40,11 +41,12 @@ _INDEXES = {
     "certificate_eui64": "INDEX certificate_eui64 ON certificate (eui64) WHERE eui64 IS NOT NULL",
     "certificate_serial": "INDEX certificate_serial ON certificate (serial_number)",
     "certificate_profile": "INDEX certificate_profile ON certificate (profile, status)",
+    "certificate_page": "INDEX certificate_page ON certificate (page)",
     "certificate_status": "INDEX certificate_status ON certificate (status) WHERE status <> 'I'",
 }
 _INSERT = (
-    "INSERT INTO certificate (profile, status, manufacturing, eui64, serial_number, sha1, sha256, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO certificate (profile, status, manufacturing, eui64, serial_number, sha1, sha256, page, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _STATUSES = frozenset(Status)
 
@@ -92,6 +94,23 @@ class LocalCopy:
             self.connection.close()
 
     @property
+    def state(self) -> CopyState:
+        """What plans are made by."""
+        applied = {one.name: (one.bytes, one.sha256) for one in self.list_applied()}
+        return CopyState(self.day, self.in_use, applied)
+
+    @property
+    def index_at(self) -> datetime | None:
+        """When the newest signed index that the copy has seen was written (UTC)."""
+        ((at,),) = self.read("SELECT index_at FROM state", ())
+        return at and datetime.fromisoformat(at)
+
+    def keep_index_time(self, at: datetime) -> None:
+        """Records when an index that was seen was written (UTC)."""
+        with self._errors(), self._transaction() as connection:
+            connection.execute("UPDATE state SET index_at = ?", (at.isoformat(),))
+
+    @property
     def day(self) -> date | None:
         """The business date of its state; None while nothing was applied."""
         return self._state()[0]
@@ -126,14 +145,35 @@ class LocalCopy:
             for name, day, size, sha256, records, in_use, applied_at in rows
         ]
 
-    def apply(self, file: OfferedFile, sha256: str, batches: Iterable[Batch]) -> Applied:
-        """Applies a file in one transaction. Raises SyncRefusedError, TransportError, and whatever `batches` raises."""
+    def pages(self) -> dict[int, bytes]:
+        """SHA-256 of the XML of each page that the copy has as its full extract had it, by number."""
+        return dict(self.read("SELECT number, xml_sha256 FROM page", ()))
+
+    def apply(
+        self,
+        file: OfferedFile,
+        sha256: str,
+        batches: Iterable[Batch],
+        pages: Sequence[tuple[int, bytes]] = (),
+        kept: Sequence[int] | None = None,
+    ) -> Applied:
+        """Applies a file in one transaction. Raises SyncRefusedError, TransportError, and whatever `batches` raises.
+
+        `pages` are the number and SHA-256 of each page of a full extract. With `kept` the pages of these numbers stay
+        as the copy has them, and `batches` are the others.
+        """
         with self._errors(), self._transaction() as connection:
             if file.is_full:
-                records, in_use = self._load_full(file.name, batches)
+                kept_rows = None if kept is None else self._keep_pages(kept)
+                records, in_use = self._load_full(file.name, batches, kept_rows)
                 connection.execute("DELETE FROM applied")
+                connection.execute("DELETE FROM page")
+                connection.executemany("INSERT INTO page VALUES (?, ?)", pages)
             else:
                 records, in_use = self._apply_delta(file.name, batches)
+            if file.state not in (None, in_use):
+                rule = f"after it {file.state} is in use in the repository, and {in_use} would be in the copy."
+                raise SyncRefusedError(Refusal.STATE, file.name, rule)
             self._find_authorities()
             applied = Applied(file.name, file.day, file.bytes, sha256, records, in_use, datetime.now(UTC))
             connection.execute(
@@ -194,26 +234,42 @@ class LocalCopy:
             query = "SELECT id, class, issuer, common_name, role, usage, not_after FROM profile"
             self._profiles = {tuple(key): number for number, *key in connection.execute(query)}
 
-    def _load_full(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
-        """Records, and the set digest of what is in use. In the transaction of `apply`."""
+    def _keep_pages(self, kept: Sequence[int]) -> tuple[int, SetDigest]:
+        """Removes what is in none of these pages; how many certificates stay, and their set digest."""
         connection = self.connection
-        for index in _INDEXES:
-            connection.execute(f"DROP INDEX {index}")
-        connection.execute("DROP TABLE certificate")
-        connection.execute(_sql("certificate.sql"))
-        records, in_use = 0, SetDigest()
+        connection.execute("CREATE TEMP TABLE kept (number INTEGER PRIMARY KEY)")
+        connection.executemany("INSERT INTO kept VALUES (?)", ((number,) for number in kept))
+        connection.execute("DELETE FROM certificate WHERE page IS NULL OR page NOT IN (SELECT number FROM kept)")
+        connection.execute("DROP TABLE kept")
+        count, in_use = 0, SetDigest()
+        rows = connection.execute("SELECT sha256 FROM certificate")
+        while some := rows.fetchmany(100_000):
+            in_use += SetDigest.of_hashes(sha256 for (sha256,) in some)
+            count += len(some)
+        return count, in_use
+
+    def _load_full(
+        self, name: str, batches: Iterable[Batch], kept: tuple[int, SetDigest] | None
+    ) -> tuple[int, SetDigest]:
+        """Records, and the set digest of what is in use; `kept` are those of the rows that stay."""
+        connection = self.connection
+        if kept is None:
+            for index in _INDEXES:
+                connection.execute(f"DROP INDEX {index}")
+            connection.execute("DROP TABLE certificate")
+            connection.execute(_sql("certificate.sql"))
+        records, in_use = kept or (0, SetDigest())
         for batch in batches:
             for status in set(batch.statuses):
                 if status != Status.IN_USE:
                     rule = f"a full extract holds what is in use, and a record in it has status {status!r}."
                     raise SyncRefusedError(Refusal.CONTENT, name, rule)
-            self._insert(batch, range(len(batch.bodies)))
+            self._insert(name, batch, range(len(batch.bodies)))
             records += len(batch.bodies)
             in_use += SetDigest.of_hashes(batch.hashes)
-        try:
-            self._make_indexes()
-        except sqlite3.IntegrityError as error:
-            raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
+        if kept is None:
+            with _no_repetition(name):
+                self._make_indexes()
         return records, in_use
 
     def _apply_delta(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
@@ -233,33 +289,36 @@ class LocalCopy:
                     entered.append(sha256)
                 elif before == Status.IN_USE != status:
                     departed.append(sha256)
-            try:
-                self._insert(batch, new)
-            except sqlite3.IntegrityError as error:
-                raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
+            self._insert(name, batch, new)
+            connection.executemany(
+                "DELETE FROM page WHERE number = (SELECT page FROM certificate WHERE id = ?)",
+                ((number,) for _, _, number in changed),
+            )
             connection.executemany("UPDATE certificate SET status = ?, manufacturing = ? WHERE id = ?", changed)
             records += len(batch.bodies)
             in_use = in_use + SetDigest.of_hashes(entered) - SetDigest.of_hashes(departed)
         return records, in_use
 
-    def _insert(self, batch: Batch, rows: Iterable[int]) -> None:
+    def _insert(self, name: str, batch: Batch, rows: Iterable[int]) -> None:
         profiles = [self._profile(fields) for fields in batch.profiles]
-        self.connection.executemany(
-            _INSERT,
-            (
+        with _no_repetition(name):
+            self.connection.executemany(
+                _INSERT,
                 (
-                    profiles[batch.profile[row]],
-                    batch.statuses[row],
-                    batch.manufacturing[row],
-                    batch.eui64s[row],
-                    batch.serial_numbers[row],
-                    sha1_key(hashlib.sha1(batch.bodies[row], usedforsecurity=False).digest()),
-                    batch.hashes[row],
-                    batch.bodies[row],
-                )
-                for row in rows
-            ),
-        )
+                    (
+                        profiles[batch.profile[row]],
+                        batch.statuses[row],
+                        batch.manufacturing[row],
+                        batch.eui64s[row],
+                        batch.serial_numbers[row],
+                        sha1_key(hashlib.sha1(batch.bodies[row], usedforsecurity=False).digest()),
+                        batch.hashes[row],
+                        None if batch.pages is None else batch.pages[row],
+                        batch.bodies[row],
+                    )
+                    for row in rows
+                ),
+            )
 
     def _profile(self, fields: CertificateFields) -> int:
         """The number of what several certificates have in common."""
@@ -326,6 +385,15 @@ class LocalCopy:
 
 
 _NEXT_STEP = "make room, or have the disk looked at, then try again."
+
+
+@contextmanager
+def _no_repetition(name: str) -> Iterator[None]:
+    """Within it, the second row of a certificate refuses the file of that name."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
 
 
 def sha1_key(sha1: bytes) -> int:

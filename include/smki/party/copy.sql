@@ -1,9 +1,10 @@
 CREATE TABLE state (
   only INTEGER PRIMARY KEY CHECK (only = 1),
   day TEXT,               -- business date of the newest file that was applied; null before the first
-  in_use TEXT NOT NULL    -- set digest of the certificates with status I
+  in_use TEXT NOT NULL,   -- set digest of the certificates with status I
+  index_at TEXT           -- when the newest signed index that was seen was written, UTC; null before the first
 );
-INSERT INTO state VALUES (1, NULL, '0:0000000000000000000000000000000000000000000000000000000000000000');
+INSERT INTO state VALUES (1, NULL, '0:0000000000000000000000000000000000000000000000000000000000000000', NULL);
 
 CREATE TABLE applied (    -- files that made the state, since the full extract that began it
   name TEXT PRIMARY KEY,
@@ -13,6 +14,11 @@ CREATE TABLE applied (    -- files that made the state, since the full extract t
   records INTEGER NOT NULL,
   in_use TEXT NOT NULL,   -- set digest after it
   applied_at TEXT NOT NULL
+);
+
+CREATE TABLE page (       -- of the full extract that began it: what no delta has touched since
+  number INTEGER PRIMARY KEY,
+  xml_sha256 BLOB NOT NULL
 );
 
 CREATE TABLE profile (    -- what several certificates have in common

@@ -2,17 +2,74 @@
 
 import hashlib
 import posixpath
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
+from cryptography import x509
 from paramiko import SFTPClient
 
+from smki.party.pages import Changed, PageTable, read_table
 from smki.party.planning import OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
+from smki.party.signed_index import INDEX, SIGNATURE, SignedIndex, read_index
 from smki.processes import Progress
 from smki.publish.ranges import Range
 from smki.publish.readback import list_folder, read_ranges
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.store.local_files import disk_error
+
+_PAUSES_S = (1.0, 3.0)  # before index and signature are read again
+_MOST_SMALL = 64 << 20  # bytes
+
+
+def fetch_index(site: Site, signers: Sequence[x509.Certificate]) -> SignedIndex:
+    """The index that a pinned certificate signed. Raises SyncRefusedError, SiteUnavailableError and the like.
+
+    Index and signature are replaced one after the other: what does not fit is read again.
+    """
+    for pause in _PAUSES_S:
+        try:
+            return read_index(_read_small(site, INDEX), _read_small(site, SIGNATURE), signers)
+        except SyncRefusedError as error:
+            if error.refusal is not Refusal.SIGNATURE:
+                raise
+        time.sleep(pause)
+    return read_index(_read_small(site, INDEX), _read_small(site, SIGNATURE), signers)
+
+
+def _read_small(site: Site, name: str) -> bytes:
+    """A small file of the site. Raises SyncRefusedError where there is none."""
+    with open_sftp(site) as sftp, site_errors(f"{name} on site {site.name}"):
+        try:
+            with sftp.open(posixpath.join(site.folder, name), "rb") as remote:
+                return remote.read(_MOST_SMALL)
+        except FileNotFoundError:
+            rule = "a signer is pinned, and the server has no such file."
+            raise SyncRefusedError(Refusal.SIGNATURE, name, rule) from None
+
+
+def fetch_table(site: Site, file: OfferedFile) -> PageTable | None:
+    """The page table of a full extract, where the index states one. Raises SyncRefusedError, SiteUnavailableError."""
+    return read_table(_read_small(site, file.pages.name), file) if file.pages else None
+
+
+def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, progress: Progress) -> Path:
+    """Fetches the changed pages of a full extract, one after the other into one file; where it lies.
+
+    Raises SiteUnavailableError and the like, StoreError.
+    """
+    part = folder / f"{file.name}.changed"
+    remote = posixpath.join(site.folder, file.name)
+    with (
+        open_sftp(site) as sftp,
+        site_errors(f"{file.name} on site {site.name}"),
+        _open(part, "wb") as out,
+        sftp.open(remote, "rb") as stream,
+    ):
+        read_ranges(sftp, stream, changed.ranges(), _keep_in(out, part, changed.bytes, progress))
+    return part
 
 
 def list_extracts(site: Site) -> list[OfferedFile]:
@@ -39,27 +96,38 @@ def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tu
         part.unlink()
         rule = f"{file.bytes:,} bytes of it were listed, and {size:,} came."
         raise SyncRefusedError(Refusal.DAMAGED, file.name, rule)
+    if file.sha256 not in ("", sha256):
+        part.unlink()
+        rule = f"the index states SHA-256 {file.sha256}, and {sha256} came."
+        raise SyncRefusedError(Refusal.DAMAGED, file.name, rule)
     return part, sha256
 
 
 def _go_on(sftp: SFTPClient, remote: str, size: int, part: Path, progress: Progress) -> None:
     """Fetches what the part lacks. A part that is longer than the file is none of it."""
+    begun = part.stat().st_size if part.exists() else 0
+    with _open(part, "ab" if begun <= size else "wb") as out, sftp.open(remote, "rb") as stream:
+        start, end = out.tell(), min(size, stream.stat().st_size or 0)
+        if start < end:
+            keep = _keep_in(out, part, size, progress)
+            read_ranges(sftp, stream, [Range(start, end - start)], keep)
+
+
+def _open(part: Path, mode: str) -> BinaryIO:
     try:
-        begun = part.stat().st_size if part.exists() else 0
-        out = part.open("ab" if begun <= size else "wb")
+        return cast("BinaryIO", part.open(mode))
     except OSError as error:
         raise disk_error(part, error) from error
-    with out:
 
-        def keep(piece: memoryview) -> None:
-            try:
-                out.write(piece)
-            except OSError as error:
-                raise disk_error(part, error) from error
-            progress(out.tell(), size)
 
-        with sftp.open(remote, "rb") as stream:
-            start = out.tell()
-            end = min(size, stream.stat().st_size or 0)
-            if start < end:
-                read_ranges(sftp, stream, [Range(start, end - start)], keep)
+def _keep_in(out: BinaryIO, part: Path, size: int, progress: Progress) -> Callable[[memoryview], None]:
+    """What writes each piece that comes; errors of the disk are not the site's."""
+
+    def keep(piece: memoryview) -> None:
+        try:
+            out.write(piece)
+        except OSError as error:
+            raise disk_error(part, error) from error
+        progress(out.tell(), size)
+
+    return keep

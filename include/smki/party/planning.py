@@ -11,14 +11,25 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from smki.certificates.set_digest import SetDigest
 from smki.party.refusals import Refusal, SyncRefusedError
 
 # Appendix O 2.3.3 (a), (b)
 _EXTRACT = re.compile(r"SMKIKR_(FULL|DELT)_(\d{4}-\d\d-\d\d)\.xml\.gz")
 _DAY = timedelta(days=1)
+NOTHING = SetDigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """The file that says which pages a full extract has."""
+
+    name: str
+    bytes: int
+    sha256: str  # hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +40,30 @@ class OfferedFile:
     day: date  # whose cut-off ends it
     is_full: bool
     bytes: int
+    sha256: str = ""  # hex; empty: nobody states it
+    state: SetDigest | None = None  # of what is in use after it; none: nobody states it
+    pages: TableFile | None = None
 
     @classmethod
-    def of(cls, name: str, size: int) -> "OfferedFile | None":
+    def of(
+        cls, name: str, size: int, sha256: str = "", state: SetDigest | None = None, pages: TableFile | None = None
+    ) -> "OfferedFile | None":
         """That of a listed name; None where it is no extract's."""
         if (found := _EXTRACT.fullmatch(name)) is None:
             return None
         try:
-            return cls(name, date.fromisoformat(found[2]), found[1] == "FULL", size)
+            return cls(name, date.fromisoformat(found[2]), found[1] == "FULL", size, sha256, state, pages)
         except ValueError:  # of no calendar
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyState:
+    """What a copy has; nothing of all this where there is none yet."""
+
+    day: date | None = None
+    in_use: SetDigest = NOTHING
+    applied: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # bytes and SHA-256 (hex) of each, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +73,13 @@ class Plan:
     files: tuple[OfferedFile, ...]
     reaches: date
     missing: date | None = None  # the day whose delta keeps the copy from going further
+    by_pages: int | None = None  # bytes to fetch of the full extract, where the copy has the other pages of it
 
     @property
     def bytes(self) -> int:
         """To fetch."""
-        return sum(file.bytes for file in self.files)
+        whole = sum(file.bytes for file in self.files)
+        return whole if self.by_pages is None else whole - self.files[0].bytes + self.by_pages
 
     @property
     def words(self) -> str:
@@ -60,24 +87,24 @@ class Plan:
         if not self.files:
             return f"nothing to do: the copy has the state of {self.reaches}"
         deltas = sum(not file.is_full for file in self.files)
-        parts = [f"{file.name} whole" for file in self.files if file.is_full]
+        how = "whole" if self.by_pages is None else "by changed pages"
+        parts = [f"{file.name} {how}" for file in self.files if file.is_full]
         parts += [f"{deltas} delta{'s' if deltas > 1 else ''}"] if deltas else []
         return f"{' and '.join(parts)}, {self.bytes:,} bytes, to the state of {self.reaches}"
 
 
-def plan_sync(day: date | None, applied: Mapping[str, int], offered: Iterable[OfferedFile]) -> Plan:
-    """The plan for a copy of that day (None: there is none yet), which has applied files of these sizes.
-
-    Raises SyncRefusedError.
-    """
+def plan_sync(copy: CopyState, offered: Iterable[OfferedFile]) -> Plan:
+    """The plan for a copy. Raises SyncRefusedError."""
     files = sorted(offered, key=lambda file: file.day)
+    day = copy.day
     for file in files:
-        if applied.get(file.name, file.bytes) != file.bytes:
-            raise SyncRefusedError(
-                Refusal.CHANGED,
-                file.name,
-                f"the copy has applied {applied[file.name]:,} bytes of that name, and {file.bytes:,} stand there.",
-            )
+        size, sha256 = copy.applied.get(file.name, (file.bytes, file.sha256))
+        if size != file.bytes or (file.sha256 and sha256 != file.sha256):
+            rule = f"the copy has applied {size:,} bytes of that name, SHA-256 {sha256}, and others are offered."
+            raise SyncRefusedError(Refusal.CHANGED, file.name, rule)
+        if file.day == day and file.state not in (None, copy.in_use):
+            rule = f"after it {file.state} is in use in the repository, and {copy.in_use} in the copy."
+            raise SyncRefusedError(Refusal.STATE, file.name, rule)
     deltas = {file.day: file for file in files if not file.is_full}
     ways = [_follow(deltas, file.day, [file]) for file in files if file.is_full]
     if day is not None:

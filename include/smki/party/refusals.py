@@ -38,6 +38,21 @@ class Refusal(Enum):
         "a file is not what its name says",
         "tell the operator the file's name and this rule; the copy waits for the file that follows.",
     )
+    STATE = (
+        "S07",
+        "the state is not the repository's",
+        "add --anew; if it comes back, tell the operator the file's name and both set digests.",
+    )
+    SIGNATURE = (
+        "S08",
+        "the index is not signed by whom you pinned",
+        "ask the operator for the signer's certificate, by another way than this server, and pin it with --signer.",
+    )
+    OLD_INDEX = (
+        "S09",
+        "the index is older than one that the copy has seen",
+        "ask the operator whether the server was restored; wait until it has caught up, or add --anew.",
+    )
     NO_COPY = (
         "S10",
         "the file is no copy of this program's",
@@ -47,6 +62,11 @@ class Refusal(Enum):
         "S11",
         "the copy is damaged",
         "have the disk looked at, then add --anew: the copy is made again from the newest full extract.",
+    )
+    INDEX = (
+        "S12",
+        "the index cannot be read",
+        "upgrade this program; if it is the newest, tell the operator the rule.",
     )
 
     @property

@@ -1,35 +1,43 @@
 """Brings a copy to the newest state that a site offers: `smki sync`.
 
-1. The site's extracts are listed, and a plan is made (`planning`).
+1. What the site offers is read: from its signed index where a signer is pinned (`signed_index`), else from its listing.
+   A plan is made (`planning`).
 2. Each file of the plan is fetched beside the copy (`fetching`), then applied in one transaction (`copy`), in order. A
    file that is found wrong is thrown away, so that the next call fetches it anew.
 3. Where a delta is missing on the server, that is refused at the end: the copy is then as new as it can be.
 
 Any call may be interrupted at any place: the next one goes on. Nothing is written on the site.
 
-By names and sizes alone nobody can tell whether a file is the one that its operator made, only that it is whole and
+By a signed index each file is the one that the operator made, and each state that is committed is the repository's. By
+names and sizes alone nobody can tell whether a file is the one that its operator made, only that it is whole and
 that what it says is consistent; `UNKNOWN` says what remains unknown.
 """
 
 import fcntl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from smki.errors import TransportError
 from smki.party.copy import Applied, LocalCopy
-from smki.party.extract_reading import Batch, read_extract
-from smki.party.fetching import fetch, list_extracts
-from smki.party.planning import OfferedFile, Plan, plan_sync
+from smki.party.extract_reading import read_extract
+from smki.party.fetching import fetch, fetch_index, fetch_pages, fetch_table, list_extracts
+from smki.party.pages import Changed, find_changed, number_pages, read_changed
+from smki.party.planning import CopyState, OfferedFile, Plan, plan_sync
 from smki.party.refusals import Refusal, SyncRefusedError
+from smki.party.signed_index import INDEX
 from smki.processes import Progress
 from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
+Signers = Sequence[x509.Certificate]
 _BESIDE = ("-wal", "-shm")  # what SQLite has beside a copy that is open
 UNKNOWN = (
-    "whether the files are those that the operator made: the server has no signed index",
+    "whether the files are those that the operator made: no signer of an index is pinned",
     "whether the state is the repository's: the set digest of what is in use can be compared with the operator's",
 )
 
@@ -50,39 +58,53 @@ class Listener:
 SILENT = Listener()
 
 
-def plan(site: Site, path: Path, *, anew: bool = False) -> Plan:
+def plan(site: Site, path: Path, *, signers: Signers = (), anew: bool = False) -> Plan:
     """What `synchronise` would do. Raises SyncRefusedError, and what `open_sftp` raises."""
-    offered = list_extracts(site)
-    if anew or not path.exists():
-        return plan_sync(None, {}, offered)
-    with LocalCopy(path, read_only=True) as copy:
-        return plan_sync(copy.day, {file.name: file.bytes for file in copy.list_applied()}, offered)
+    return _plan(site, path, signers, anew=anew)[0]
 
 
-def synchronise(site: Site, path: Path, *, anew: bool = False, listener: Listener = SILENT) -> list[Applied]:
+def synchronise(
+    site: Site, path: Path, *, signers: Signers = (), anew: bool = False, listener: Listener = SILENT
+) -> list[Applied]:
     """Brings the copy in `path` to the newest state; `anew` makes another from a full extract, to take its place.
 
+    `signers` are pinned: where there are any, the site's index has to be signed by one of them.
     Returns the files that were applied. Raises SyncRefusedError, also where a delta is missing on the server, and then
     after what could be applied; TransportError where another call works on the same copy; what `open_sftp` raises.
     """
     with _alone(path) as folder:
-        chosen = plan(site, path, anew=anew)
+        chosen, changed, index_at = _plan(site, path, signers, anew=anew)
         listener.planned(chosen)
         applied: list[Applied] = []
         for file in chosen.files:
-            fetched, sha256 = fetch(site, file, folder, listener.fetching(file))
-            batches = read_extract(fetched, listener.applying(file))
+            target = folder / "anew.sqlite" if anew and not applied else path
+            if target != path:
+                _begin_anew(path, target)
+            hears = listener.fetching(file)
+            by_pages = chosen.by_pages is not None and file.is_full
+            if by_pages and changed is not None:
+                fetched, sha256 = fetch_pages(site, file, changed, folder, hears), file.sha256
+                batches = read_changed(fetched, changed, file.name)
+            else:
+                fetched, sha256 = fetch(site, file, folder, hears)
+                batches = read_extract(fetched, listener.applying(file))
+                if changed is not None and file.is_full:
+                    batches = number_pages(batches, changed.table, file.name)
+            pages = changed.table.pages if changed is not None and file.is_full else []
+            kept = changed.kept if by_pages and changed is not None else None
             try:
-                if anew and not applied:
-                    applied.append(_make_anew(path, folder / "anew.sqlite", file, sha256, batches))
-                else:
-                    with LocalCopy(path) as copy:
-                        applied.append(copy.apply(file, sha256, batches))
+                with LocalCopy(target) as copy:
+                    applied.append(copy.apply(file, sha256, batches, pages, kept))
             except SyncRefusedError as error:
                 if error.refusal in (Refusal.DAMAGED, Refusal.CONTENT):
                     fetched.unlink()
                 raise
+            if target != path:
+                _replace(path, target)
             fetched.unlink()
+        if index_at is not None:
+            with LocalCopy(path) as copy:
+                copy.keep_index_time(index_at)
         if chosen.missing is not None:
             raise SyncRefusedError(
                 Refusal.HOLE,
@@ -93,24 +115,47 @@ def synchronise(site: Site, path: Path, *, anew: bool = False, listener: Listene
         return applied
 
 
-def _make_anew(path: Path, aside: Path, full: OfferedFile, sha256: str, batches: Iterable[Batch]) -> Applied:
-    """Makes a copy aside and puts it in the place of the one that is there; whoever reads that goes on reading it."""
+def _plan(site: Site, path: Path, signers: Signers, *, anew: bool) -> tuple[Plan, Changed | None, datetime | None]:
+    """The plan, the pages that the copy lacks of a full extract in it, and when the index was written (UTC)."""
+    index = fetch_index(site, signers) if signers else None
+    offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
+    if anew or not path.exists():
+        return (*_by_pages(site, plan_sync(CopyState(), offered), {}), index_at)
+    with LocalCopy(path, read_only=True) as copy:
+        if index_at and copy.index_at and index_at < copy.index_at:
+            rule = f"it was written at {index_at:%Y-%m-%d %H:%M:%S} UTC, that one at {copy.index_at:%Y-%m-%d %H:%M:%S}."
+            raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
+        return (*_by_pages(site, plan_sync(copy.state, offered), copy.pages()), index_at)
+
+
+def _by_pages(site: Site, chosen: Plan, known: Mapping[int, bytes]) -> tuple[Plan, Changed | None]:
+    """The plan with its full extract by changed pages, where the copy has others of it."""
+    if not chosen.files or not chosen.files[0].is_full or (table := fetch_table(site, chosen.files[0])) is None:
+        return chosen, None
+    changed = find_changed(table, known)
+    return (replace(chosen, by_pages=changed.bytes) if changed.kept else chosen), changed
+
+
+def _begin_anew(path: Path, aside: Path) -> None:
+    """Makes room for a copy aside. Raises SyncRefusedError where what is to be replaced is somebody else's file."""
     if path.exists():
         try:
             LocalCopy(path, read_only=True).close()
         except SyncRefusedError as error:
-            if error.refusal is not Refusal.COPY_DAMAGED:  # it is somebody's file
+            if error.refusal is not Refusal.COPY_DAMAGED:
                 raise
-    _remove(aside)
-    with LocalCopy(aside) as copy:
-        applied = copy.apply(full, sha256, batches)
+    for ending in ("", *_BESIDE):
+        aside.with_name(aside.name + ending).unlink(missing_ok=True)
+
+
+def _replace(path: Path, aside: Path) -> None:
+    """Puts a copy in the place of the one that is there; whoever reads that goes on reading it."""
     try:
         for ending in _BESIDE:
             path.with_name(path.name + ending).unlink(missing_ok=True)
         aside.replace(path)
     except OSError as error:
         raise disk_error(path, error) from error
-    return applied
 
 
 @contextmanager
@@ -133,8 +178,3 @@ def _alone(path: Path) -> Iterator[Path]:
                 "wait until it has ended.",
             ) from None
         yield folder
-
-
-def _remove(copy: Path) -> None:
-    for ending in ("", *_BESIDE):
-        copy.with_name(copy.name + ending).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,18 @@ def test_damaged_gzip_is_refused(copy: LocalCopy, tmp_path: Path):
 def test_record_that_is_not_what_its_certificate_says_is_refused(copy: LocalCopy, tmp_path: Path):
     wrong = record_of(BODIES[0])._replace(serial="01")
     assert refused(copy, zipped(tmp_path, document([wrong]), f"SMKIKR_FULL_{day(7)}.xml.gz")) is Refusal.CONTENT
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_state_that_is_not_the_repositorys_is_never_committed(copy: LocalCopy, tmp_path: Path, *, is_full: bool):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    before = statuses(copy)
+    make = full(tmp_path, day(8), BODIES[:7]) if is_full else delta(tmp_path, day(8), {BODIES[6]: "I"})
+    with pytest.raises(SyncRefusedError) as raised:
+        copy.apply(replace(offered(make), state=SetDigest.of(BODIES[:8])), "", read_extract(make))
+    assert raised.value.refusal is Refusal.STATE
+    assert (statuses(copy), copy.day) == (before, day(7))
+    copy.apply(replace(offered(make), state=SetDigest.of(BODIES[:7])), "", read_extract(make))
 
 
 def test_other_files_are_never_taken_for_a_copy(tmp_path: Path):

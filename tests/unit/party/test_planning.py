@@ -1,5 +1,6 @@
 """Which files a plan takes, and what it refuses."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import day
-from smki.party.planning import OfferedFile, plan_sync
+from smki.certificates.set_digest import SetDigest
+from smki.party.planning import CopyState, OfferedFile, plan_sync
 from smki.party.refusals import Refusal, SyncRefusedError
 
 
@@ -20,14 +22,13 @@ def deltas(*windows: int, size: int = 10) -> list[OfferedFile]:
 
 
 def names(copy_day: date | None, offered: list[OfferedFile]) -> list[str]:
-    return [
-        f"{'FULL' if file.is_full else 'DELT'} {file.day.day - 1}" for file in plan_sync(copy_day, {}, offered).files
-    ]
+    plan = plan_sync(CopyState(copy_day), offered)
+    return [f"{'FULL' if file.is_full else 'DELT'} {file.day.day - 1}" for file in plan.files]
 
 
 def refusal(copy_day: date | None, offered: list[OfferedFile], applied: dict[str, int] | None = None) -> Refusal:
     with pytest.raises(SyncRefusedError) as raised:
-        plan_sync(copy_day, applied or {}, offered)
+        plan_sync(CopyState(copy_day, applied={name: (size, "") for name, size in (applied or {}).items()}), offered)
     return raised.value.refusal
 
 
@@ -40,7 +41,7 @@ def test_copy_of_yesterday_takes_one_delta():
 
 
 def test_copy_of_today_has_nothing_to_do():
-    plan = plan_sync(day(16), {}, [*fulls(7, 14), *deltas(*range(8, 17))])
+    plan = plan_sync(CopyState(day(16)), [*fulls(7, 14), *deltas(*range(8, 17))])
     assert (plan.files, plan.bytes, plan.reaches) == ((), 0, day(16))
 
 
@@ -53,7 +54,7 @@ def test_deltas_that_are_larger_than_a_full_are_not_taken():
 
 
 def test_plan_goes_as_far_as_it_can_and_names_the_missing_day():
-    plan = plan_sync(day(14), {}, [*fulls(7), *deltas(15, 17)])
+    plan = plan_sync(CopyState(day(14)), [*fulls(7), *deltas(15, 17)])
     assert ([file.day for file in plan.files], plan.reaches, plan.missing) == ([day(15)], day(15), day(16))
 
 
@@ -74,7 +75,22 @@ def test_server_behind_the_copy_is_refused():
 def test_applied_file_of_another_size_is_refused():
     offered = [*fulls(14), *deltas(15)]
     assert refusal(day(15), offered, {offered[1].name: 11}) is Refusal.CHANGED
-    assert plan_sync(day(15), {offered[1].name: 10}, offered).files == ()
+    assert plan_sync(CopyState(day(15), applied={offered[1].name: (10, "")}), offered).files == ()
+
+
+def test_applied_file_of_another_sha256_is_refused():
+    (stated,) = [replace(file, sha256="b" * 64) for file in fulls(14)]
+    with pytest.raises(SyncRefusedError) as raised:
+        plan_sync(CopyState(day(14), applied={stated.name: (stated.bytes, "a" * 64)}), [stated])
+    assert raised.value.refusal is Refusal.CHANGED
+
+
+def test_copy_whose_state_is_not_the_repositorys_is_refused():
+    (stated,) = [replace(file, state=SetDigest(3)) for file in fulls(14)]
+    assert plan_sync(CopyState(day(14), SetDigest(3)), [stated]).files == ()
+    with pytest.raises(SyncRefusedError) as raised:
+        plan_sync(CopyState(day(14), SetDigest(2)), [stated])
+    assert raised.value.refusal is Refusal.STATE
 
 
 @pytest.mark.parametrize("name", ["SMKIKR_FULL_2025-02-30.xml.gz", ".SMKIKR_FULL_2025-06-01.xml.gz.part", "x"])

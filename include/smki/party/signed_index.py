@@ -1,0 +1,108 @@
+"""A site's signed index, as a Party reads it: what is offered, by size, SHA-256 and state (docs/party.md).
+
+* Nothing of an index is believed before its signature is right: detached CMS (RFC 5652) by one of the certificates that
+  the Party has pinned. Those certificates come from the operator, never from the signature.
+* An index that is older than one that the copy has seen is refused: a server may have been restored, or somebody may
+  show an old one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from asn1crypto import cms
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from smki.certificates.set_digest import SetDigest
+from smki.errors import ConfigurationError
+from smki.party.planning import OfferedFile, TableFile
+from smki.party.refusals import Refusal, SyncRefusedError
+
+INDEX = "SMKIKR_INDEX.json"
+SIGNATURE = f"{INDEX}.p7s"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIndex:
+    """What a site offers, by its operator's word."""
+
+    written_at: datetime  # UTC
+    extracts: tuple[OfferedFile, ...]
+
+
+def load_signers(files: Sequence[Path]) -> list[x509.Certificate]:
+    """The certificates of PEM files, several in one, too. Raises ConfigurationError."""
+    signers = []
+    for file in files:
+        try:
+            signers += x509.load_pem_x509_certificates(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"--signer {file}", f"it has to hold certificates as PEM ({type(error).__name__})."
+            ) from error
+    return signers
+
+
+def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certificate]) -> SignedIndex:
+    """The index that one of the pinned certificates signed. Raises SyncRefusedError."""
+    if not _is_signed(content, signature, signers):
+        rule = f"none of the {len(signers)} pinned certificates has signed it (SHA-256 {_sha256(content)})."
+        raise SyncRefusedError(Refusal.SIGNATURE, INDEX, rule)
+    try:
+        stated = json.loads(content)
+        if stated["version"] != VERSION:
+            rule = f"it has version {stated['version']!r}, and this program reads {VERSION}."
+            raise SyncRefusedError(Refusal.INDEX, INDEX, rule)
+        extracts = map(_extract, stated["files"])
+        written_at = datetime.fromisoformat(stated["written_at"])
+        return SignedIndex(written_at, tuple(file for file in extracts if file is not None))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SyncRefusedError(Refusal.INDEX, INDEX, f"it is no index ({type(error).__name__}: {error}).") from error
+
+
+def _extract(stated: Mapping[str, Any]) -> OfferedFile | None:
+    state = SetDigest.parse(stated["state"]) if "state" in stated else None
+    pages = TableFile(**stated["pages"]) if "pages" in stated else None
+    return OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
+
+
+def _is_signed(content: bytes, signature: bytes, signers: Sequence[x509.Certificate]) -> bool:
+    try:
+        signed = cms.ContentInfo.load(signature, strict=True)
+        if signed["content_type"].native != "signed_data":
+            return False
+        return any(_verifies(content, info, signer) for info in signed["content"]["signer_infos"] for signer in signers)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _verifies(content: bytes, info: cms.SignerInfo, signer: x509.Certificate) -> bool:
+    """Whether a signer's part of the signature is that certificate's (RFC 5652, 5.4)."""
+    attributes = {one["type"].native: one["values"].native for one in info["signed_attrs"]}
+    if attributes.get("content_type") != ["data"] or info["digest_algorithm"]["algorithm"].native != "sha256":
+        return False
+    if attributes.get("message_digest") != [hashlib.sha256(content).digest()]:
+        return False
+    signed, value, key = info["signed_attrs"].untag().dump(), info["signature"].native, signer.public_key()
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(value, signed, ec.ECDSA(SHA256()))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(value, signed, padding.PKCS1v15(), SHA256())
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,197 @@
+"""The index of a real site: what the ledger offers, signed, as OpenSSL, a JSON schema and a Party read it."""
+
+import gzip
+import hashlib
+import json
+import subprocess
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from sqlalchemy import Engine
+
+from builders import cleared, day, during, lodge_bodies, look_alikes, produced, store_in
+from builders import cut_off as cut_off_of
+from smki.certificates.set_digest import SetDigest
+from smki.kinds.index.publishing import publish_index
+from smki.kinds.index.signing import load_signer
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.party.copy import LocalCopy
+from smki.party.planning import Plan
+from smki.party.refusals import Refusal, SyncRefusedError
+from smki.party.signed_index import load_signers
+from smki.party.synchronising import Listener, synchronise
+from smki.publish.artefact import Artefact
+from smki.publish.ledger import publish_artefact
+from smki.repository.windows import close_windows, find_window, in_use_digest
+from smki.retention.execution import look_at_site
+from smki.retention.rules import Action
+from smki.settings import INCLUDE, Settings
+from smki.store.manifest import put_manifest
+from smki.store.paged_file import PagedFile
+
+from ....unit.kinds.index.test_signing import make_signer
+from ...publish.conftest import OpenSshServer
+
+BODIES = look_alikes(400)
+FULL, DELTA = f"SMKIKR_FULL_{day(7)}.xml.gz", f"SMKIKR_DELT_{day(8)}.xml.gz"
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """A repository and a site."""
+
+    engine: Engine
+    guide: UserGuide
+    sshd: OpenSshServer
+    folder: Path
+
+    def publish(self, obligation: Obligation, business_date: date) -> None:
+        close_windows(self.engine, business_date, cut_off_of)
+        _, manifest = produced(self.engine, obligation, business_date, self.folder)
+        paged = PagedFile.stored(store_in(self.folder), manifest)
+        artefact = Artefact(
+            obligation=obligation.name,
+            name=manifest.name,
+            business_date=business_date,
+            window_seq=manifest.window_seq,
+            bytes=manifest.size,
+            sha256=paged.sha256(),
+            content_digest=manifest.content_digest,
+            xml_bytes=manifest.xml_bytes,
+            records=manifest.records,
+            set_digest=SetDigest(),
+            run="test",
+            verified_at=datetime.now(UTC),
+            manifest=put_manifest(paged.store, manifest),
+        )
+        cleared(self.engine, artefact)
+        publish_artefact(self.engine, self.sshd.site, artefact, paged, "test", lambda _done, _of: None)
+
+    def publish_index(self) -> list[str]:
+        stated = {
+            "SMKI_INDEX_KEY": str(self.folder / "signer.key"),
+            "SMKI_INDEX_CERTIFICATE": str(self.folder / "signer.pem"),
+        }
+        signer = load_signer(Settings.from_environment(stated))
+        assert signer is not None
+        store, site = store_in(self.folder), self.sshd.site
+        return publish_index(self.engine, store, site, self.guide, signer, datetime.now(UTC))
+
+    def state(self, business_date: date) -> SetDigest:
+        return in_use_digest(self.engine, find_window(self.engine, business_date).seq)
+
+
+@pytest.fixture
+def publisher(repository: Engine, user_guide: UserGuide, sshd: OpenSshServer, tmp_path: Path) -> Publisher:
+    """With a full extract of the first Sunday."""
+    made = Publisher(repository, user_guide, sshd, tmp_path)
+    make_signer(tmp_path)
+    lodge_bodies(repository, BODIES[:390], during(7))
+    made.publish(user_guide.full, day(7))
+    return made
+
+
+def test_index_states_what_a_site_offers(publisher: Publisher) -> None:
+    lodge_bodies(publisher.engine, BODIES[390:], during(8))
+    publisher.publish(publisher.guide.delta, day(8))
+    table, published = f"SMKIKR_FULL_{day(7)}.pages", publisher.sshd.published
+    assert publisher.publish_index() == [table, "SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"]
+
+    index = json.loads((published / "SMKIKR_INDEX.json").read_bytes())
+    Draft202012Validator(json.loads((INCLUDE / "schema" / "index-1.json").read_bytes())).validate(index)
+    assert index["chain"] == {"full": FULL, "deltas": [DELTA]}
+    stated = {one["name"]: one for one in index["files"]}
+    assert stated.keys() == {FULL, DELTA}
+    for name, of_day in ((FULL, day(7)), (DELTA, day(8))):
+        content, one = (published / name).read_bytes(), stated[name]
+        assert (one["bytes"], one["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert one["state"] == str(publisher.state(of_day))
+    check_pages((published / FULL).read_bytes(), (published / table).read_bytes(), stated[FULL])
+
+    verify = ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "SMKIKR_INDEX.json.p7s"]
+    pinned = ["-certfile", publisher.folder / "signer.pem", "-nointern", "-noverify"]
+    subprocess.run([*verify, "-content", "SMKIKR_INDEX.json", *pinned], cwd=published, check=True, capture_output=True)
+
+    assert publisher.publish_index() == ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"], "a table is written once"
+    (published / f"SMKIKR_FULL_{day(0)}.pages").write_bytes(b"of a full extract that is gone")
+    publisher.publish_index()
+    assert not (published / f"SMKIKR_FULL_{day(0)}.pages").exists()
+    plans = look_at_site(publisher.engine, publisher.sshd.site, publisher.guide).plans
+    assert {plan.action for plan in plans if plan.name not in stated} == {Action.KEEP}
+
+
+def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Publisher) -> None:
+    folder, published, guide = publisher.folder, publisher.sshd.published, publisher.guide
+    copy = folder / "copy.sqlite"
+    make_signer(folder, "next")
+    signers = load_signers([folder / "next.pem", folder / "signer.pem"])
+    plans: list[Plan] = []
+
+    def sync(pinned: Any = signers) -> list[str]:
+        applied = synchronise(publisher.sshd.site, copy, signers=pinned, listener=Listener(plans.append))
+        return [one.name for one in applied]
+
+    def refusal(pinned: Any = signers) -> Refusal:
+        with pytest.raises(SyncRefusedError) as raised:
+            sync(pinned)
+        return raised.value.refusal
+
+    def state() -> SetDigest:
+        with LocalCopy(copy, read_only=True) as opened:
+            opened.check()
+            return opened.in_use
+
+    publisher.publish_index()
+    assert sync() == [FULL]
+    assert state() == publisher.state(day(7))
+    old = {name: (published / name).read_bytes() for name in ("SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s")}
+
+    lodge_bodies(publisher.engine, BODIES[390:399], during(8))
+    publisher.publish(guide.delta, day(8))
+    assert sync() == [], "it is not in the index yet"
+    publisher.publish_index()
+    assert sync() == [DELTA]
+    assert state() == publisher.state(day(8))
+
+    lodge_bodies(publisher.engine, BODIES[399:], during(14))
+    publisher.publish(guide.full, day(14))
+    publisher.publish_index()
+    assert sync() == [f"SMKIKR_FULL_{day(14)}.xml.gz"]
+    assert state() == publisher.state(day(14))
+    assert plans[-1].by_pages is not None
+    assert plans[-1].by_pages < plans[-1].files[0].bytes / 3, "the last page of four"
+
+    assert refusal(signers[:1]) is Refusal.SIGNATURE
+    for name, content in old.items():
+        (published / name).write_bytes(content)
+    assert refusal() is Refusal.OLD_INDEX
+    (published / "SMKIKR_INDEX.json").write_bytes(old["SMKIKR_INDEX.json"].replace(b'"version": 1', b'"version": 2'))
+    assert refusal() is Refusal.SIGNATURE
+    assert state() == publisher.state(day(14))
+
+
+def check_pages(content: bytes, table: bytes, stated: dict[str, Any]) -> None:
+    """A Party cuts a file by its table, inflates each page alone, and finds the SHA-256 that the table states."""
+    first, _, rows = table.partition(b"\n")
+    facts = json.loads(first)
+    pages = np.frombuffer(
+        rows, [("number", "<i8"), ("deflate_bytes", "<u4"), ("records", "<u4"), ("xml_sha256", "V32")]
+    )
+    assert len(pages) == facts["pages"] == 4
+    assert pages["records"].sum() == stated["records"]
+    at, xml = facts["opening_bytes"], facts["head"].encode()
+    digest = hashlib.sha256(hashlib.sha256(xml).digest())
+    for row in pages:
+        page = zlib.decompressobj(-15).decompress(content[at : at + int(row["deflate_bytes"])])
+        assert hashlib.sha256(page).digest() == row["xml_sha256"].tobytes()
+        digest.update(row["xml_sha256"].tobytes())
+        xml, at = xml + page, at + int(row["deflate_bytes"])
+    digest.update(hashlib.sha256(facts["tail"].encode()).digest())
+    assert digest.hexdigest() == stated["content_digest"]
+    assert gzip.decompress(content) == xml + facts["tail"].encode()
