@@ -13,7 +13,7 @@ import pytest
 from smki.settings import PROJECT
 
 PACKAGES = ("include/smki", "include/smki_demo", "plugins/smki_airflow")
-BUILT_FROM = ("include", "plugins", "LICENSE", "pyproject.toml", "requirements.in")
+BUILT_FROM = ("include", "plugins", "LICENSE", "pyproject.toml", "requirements.in", "requirements-party.in")
 
 
 @pytest.mark.parametrize("folder", [PROJECT / "plugins", Path("/nonexistent")], ids=["mounted", "not mounted"])
