@@ -108,9 +108,8 @@ def test_every_plan_is_a_chain_to_the_newest_day_that_can_be_reached(
     start: int | None, full_days: set[int], delta_days: set[int], size: int
 ):
     try:
-        plan = plan_sync(
-            None if start is None else day(start), {}, [*fulls(*full_days), *deltas(*delta_days, size=size)]
-        )
+        copy = CopyState(None if start is None else day(start))
+        plan = plan_sync(copy, [*fulls(*full_days), *deltas(*delta_days, size=size)])
     except SyncRefusedError:
         newest = max(full_days | delta_days, default=0)
         assert (start is None and not full_days) or (start is not None and newest < start)
