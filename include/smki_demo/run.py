@@ -34,6 +34,7 @@ from smki_demo import publishing
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
+from smki_demo.party import follow, sync_command
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import PRIMARY, Stack, running_stack, start_airflow, write_terminal
 
@@ -147,12 +148,18 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
             _refuse_difference(name, there, received)
     with step("checking FULL + following deltas against the repository"):
         chains = check_against_repository(engine, guide, extracts)
+    with step("keeping a Party's copy by the signed index: `smki sync` to yesterday's state, then to today's"):
+        copies = follow(stack, engine, guide, folder / "copy.sqlite", datetime.now(UTC).date())
     console.print(_files_table(engine, received, wide=console.width >= 140))
     for chain in chains:
         console.print(
             f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
             f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
             soft_wrap=True,
+        )
+    for copy in copies:
+        console.print(
+            f"[green]✓[/] smki sync: {copy['plan']}: {copy['in_use']:,} in use, as in the repository", soft_wrap=True
         )
     for name, reason in publishing.list_removed_deltas(engine, guide):
         console.print(f"[green]✓[/] {name} was removed: {reason}", soft_wrap=True)
@@ -171,6 +178,8 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
         "then `smki` and `airflow` work there as in docs/runbook.md",
         soft_wrap=True,
     )
+    sync = sync_command(stack, guide, folder / "copy.sqlite")
+    console.print(f"Party's copy {shlex.join(sync)}", soft_wrap=True)
     console.print(f"Mail         what people are told of findings: {stack.mail}", soft_wrap=True)
 
 

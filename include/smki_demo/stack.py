@@ -28,6 +28,7 @@ from smki.repository.migrate import migrate
 from smki_airflow.names import audit_connection_id, connection_id, lane_pool
 from smki_demo.airflow_api import AirflowApi
 from smki_demo.environment import USERS, airflow_environment, mail_connection, site_connection
+from smki_demo.generator.index_signer import make_signer
 from smki_demo.sftp_server import HOST, PARTY, PUBLISHER
 
 PRIMARY = "primary"
@@ -165,6 +166,7 @@ def running_stack(
     stack = Stack(var, environment, repository_url, api)
     try:
         stack.environment["SMKI_SITES"] = ",".join(sites)
+        stack.environment |= make_signer(var, "index-signer")
         for name, site_port in zip(sites, ports, strict=True):
             start_site(stack, name, site_port)
         start_mail(stack)

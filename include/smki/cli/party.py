@@ -2,6 +2,7 @@
 
 import base64
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -11,13 +12,13 @@ from rich.markup import escape
 
 from smki.certificates.model import Status, Usage
 from smki.cli.exit_codes import Commands
-from smki.cli.terminal import AsJson, err, out, parse_serial_number, print_facts, print_json, progress_bar
+from smki.cli.terminal import AsJson, err, out, parse_date, parse_serial_number, print_facts, print_json, progress_bar
 from smki.party.copy import Applied, LocalCopy
 from smki.party.lookup import Held, Question, chain
 from smki.party.lookup import find as find_held
 from smki.party.planning import Plan
 from smki.party.signed_index import load_signers
-from smki.party.synchronising import UNKNOWN, Listener, plan, synchronise
+from smki.party.synchronising import UNKNOWN, Listener, Wish, plan, synchronise
 from smki.publish.login import SiteLogin
 from smki.publish.site import Site
 
@@ -66,6 +67,10 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
     anew: Annotated[
         bool, typer.Option("--anew", help="Make the copy again from a full extract, whatever it has.")
     ] = False,
+    until: Annotated[
+        date | None,
+        typer.Option(metavar="YYYY-MM-DD", parser=parse_date, help="Go no further than the state of this day."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Read the whole copy first: is it what it was?")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched; fetch nothing.")] = False,
     as_json: AsJson = False,
@@ -74,12 +79,12 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
 
     It says first what it will fetch. Where something is refused, the code (S01 …) has a section in docs/party.md.
     """
-    site, signers = parse_site(url, key, host_key), load_signers(signer or [])
+    site, wish = parse_site(url, key, host_key), Wish(load_signers(signer or []), anew, until)
     if check and not anew and into.exists():
         with LocalCopy(into, read_only=True) as copy:
             copy.check()
     if dry_run:
-        _say(chosen := plan(site, into, signers=signers, anew=anew), as_json=as_json)
+        _say(chosen := plan(site, into, wish), as_json=as_json)
         if as_json:
             print_json(_plan_facts(chosen))
         return
@@ -91,14 +96,14 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
 
     with progress_bar("synchronising") as show:
         listener = Listener(planned, lambda _: show, lambda _: show)
-        applied = synchronise(site, into, signers=signers, anew=anew, listener=listener)
+        applied = synchronise(site, into, wish, listener)
     with LocalCopy(into, read_only=True) as copy:
         facts = _plan_facts(plans[0]) | {
             "applied": [_applied_facts(one) for one in applied],
             "day": copy.day,
             "in_use": copy.in_use.count,
             "set_digest": str(copy.in_use),
-            "unknown": [] if signers else UNKNOWN,
+            "unknown": [] if wish.signers else UNKNOWN,
         }
     if as_json:
         print_json(facts)

@@ -17,7 +17,7 @@ import fcntl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -34,7 +34,6 @@ from smki.processes import Progress
 from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
-Signers = Sequence[x509.Certificate]
 _BESIDE = ("-wal", "-shm")  # what SQLite has beside a copy that is open
 UNKNOWN = (
     "whether the files are those that the operator made: no signer of an index is pinned",
@@ -58,26 +57,32 @@ class Listener:
 SILENT = Listener()
 
 
-def plan(site: Site, path: Path, *, signers: Signers = (), anew: bool = False) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a copy is brought to the newest state."""
+
+    signers: Sequence[x509.Certificate] = ()  # where there are any, one of them has to have signed the site's index
+    anew: bool = False  # another copy, from a full extract, takes the place of the one that is there
+    until: date | None = None  # no newer state than that of this day
+
+
+def plan(site: Site, path: Path, wish: Wish) -> Plan:
     """What `synchronise` would do. Raises SyncRefusedError, and what `open_sftp` raises."""
-    return _plan(site, path, signers, anew=anew)[0]
+    return _plan(site, path, wish)[0]
 
 
-def synchronise(
-    site: Site, path: Path, *, signers: Signers = (), anew: bool = False, listener: Listener = SILENT
-) -> list[Applied]:
-    """Brings the copy in `path` to the newest state; `anew` makes another from a full extract, to take its place.
+def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT) -> list[Applied]:
+    """Brings the copy in `path` to the newest state that is wished for.
 
-    `signers` are pinned: where there are any, the site's index has to be signed by one of them.
     Returns the files that were applied. Raises SyncRefusedError, also where a delta is missing on the server, and then
     after what could be applied; TransportError where another call works on the same copy; what `open_sftp` raises.
     """
     with _alone(path) as folder:
-        chosen, changed, index_at = _plan(site, path, signers, anew=anew)
+        chosen, changed, index_at = _plan(site, path, wish)
         listener.planned(chosen)
         applied: list[Applied] = []
         for file in chosen.files:
-            target = folder / "anew.sqlite" if anew and not applied else path
+            target = folder / "anew.sqlite" if wish.anew and not applied else path
             if target != path:
                 _begin_anew(path, target)
             hears = listener.fetching(file)
@@ -115,11 +120,12 @@ def synchronise(
         return applied
 
 
-def _plan(site: Site, path: Path, signers: Signers, *, anew: bool) -> tuple[Plan, Changed | None, datetime | None]:
+def _plan(site: Site, path: Path, wish: Wish) -> tuple[Plan, Changed | None, datetime | None]:
     """The plan, the pages that the copy lacks of a full extract in it, and when the index was written (UTC)."""
-    index = fetch_index(site, signers) if signers else None
+    index = fetch_index(site, wish.signers) if wish.signers else None
     offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
-    if anew or not path.exists():
+    offered = [file for file in offered if wish.until is None or file.day <= wish.until]
+    if wish.anew or not path.exists():
         return (*_by_pages(site, plan_sync(CopyState(), offered), {}), index_at)
     with LocalCopy(path, read_only=True) as copy:
         if index_at and copy.index_at and index_at < copy.index_at:

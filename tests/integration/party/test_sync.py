@@ -71,6 +71,7 @@ def test_copy_follows_day_by_day(party: Party) -> None:
     assert again["set_digest"] == first["set_digest"]
 
     party.offer("DELT", day(9), {BODIES[21]: "I"})
+    assert party.sync("--until", day(8))["applied"] == []
     third = party.sync()
     assert [one["name"] for one in third["applied"]] == [f"SMKIKR_DELT_{day(9)}.xml.gz"]
     assert third["in_use"] == 21

@@ -25,7 +25,7 @@ from smki.party.copy import LocalCopy
 from smki.party.planning import Plan
 from smki.party.refusals import Refusal, SyncRefusedError
 from smki.party.signed_index import load_signers
-from smki.party.synchronising import Listener, synchronise
+from smki.party.synchronising import Listener, Wish, synchronise
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.repository.windows import close_windows, find_window, in_use_digest
@@ -34,8 +34,8 @@ from smki.retention.rules import Action
 from smki.settings import INCLUDE, Settings
 from smki.store.manifest import put_manifest
 from smki.store.paged_file import PagedFile
+from smki_demo.generator.index_signer import make_signer
 
-from ....unit.kinds.index.test_signing import make_signer
 from ...publish.conftest import OpenSshServer
 
 BODIES = look_alikes(400)
@@ -134,7 +134,7 @@ def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Pub
     plans: list[Plan] = []
 
     def sync(pinned: Any = signers) -> list[str]:
-        applied = synchronise(publisher.sshd.site, copy, signers=pinned, listener=Listener(plans.append))
+        applied = synchronise(publisher.sshd.site, copy, Wish(pinned), Listener(plans.append))
         return [one.name for one in applied]
 
     def refusal(pinned: Any = signers) -> Refusal:

@@ -1,37 +1,17 @@
 """An index is signed by the key that the operator states, so that anybody's OpenSSL verifies it."""
 
 import subprocess
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from conftest import Program
 from smki.errors import ConfigurationError
 from smki.kinds.index.signing import Signer, load_signer
 from smki.settings import Settings
+from smki_demo.generator.index_signer import make_signer
 
 CONTENT = b'{"version": 1}\n'
-
-
-def make_signer(folder: Path, name: str = "signer", *, is_rsa: bool = False) -> dict[str, str]:
-    """A key and its certificate, as settings state them."""
-    key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(
-        subject, subject, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(365)
-    )
-    files = {"SMKI_INDEX_KEY": folder / f"{name}.key", "SMKI_INDEX_CERTIFICATE": folder / f"{name}.pem"}
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    files["SMKI_INDEX_KEY"].write_bytes(pem)
-    files["SMKI_INDEX_CERTIFICATE"].write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
-    return {setting: str(file) for setting, file in files.items()}
 
 
 def load(environment: dict[str, str]) -> Signer | None:
