@@ -29,6 +29,7 @@ from smki.certificates.batch_reading import BatchReader
 from smki.certificates.model import CertificateClass, Status
 from smki.certificates.names import comparable_name
 from smki.certificates.reading import read_certificate
+from smki.certificates.set_digest import SetDigest
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
 from smki.kinds.extracts.plan import plan_extract
@@ -42,7 +43,7 @@ from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.settings import INCLUDE
-from smki.store.manifest import Frame, Manifest
+from smki.store.manifest import Frame, Manifest, put_manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
 from smki.store.pages import PAGE, PAGES_2, PageFormat, Pages, PageXml, write_segment
@@ -186,6 +187,25 @@ def cleared(engine: Engine, artefact: Artefact) -> Artefact:
     )
     record_judgement(engine, judgement)
     return artefact
+
+
+def stored_artefact(store: Store, manifest: Manifest) -> Artefact:
+    """The artefact of an extract, whose manifest is put into the store that its pages are in."""
+    return Artefact(
+        obligation=manifest.obligation,
+        name=manifest.name,
+        business_date=manifest.business_date,
+        window_seq=manifest.window_seq,
+        bytes=manifest.size,
+        sha256=PagedFile.stored(store, manifest).sha256(),
+        content_digest=manifest.content_digest,
+        xml_bytes=manifest.xml_bytes,
+        records=manifest.records,
+        set_digest=SetDigest(),
+        run="test",
+        verified_at=datetime(2026, 3, 1, tzinfo=UTC),
+        manifest=put_manifest(store, manifest),
+    )
 
 
 SMALL_PAGES = PageFormat(2, certificates=4, pages=4)  # so that few certificates make many pages and segments

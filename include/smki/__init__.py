@@ -5,6 +5,7 @@ Packages stand in layers, from the top; an import points downwards only, and a t
 
 LAYERS = (
     "cli",
+    "recovery",
     "watch party",
     "kinds retention",
     "publish",

@@ -182,6 +182,22 @@ class PublicationRefusedError(DataError):
     NEXT_STEP = "find out why the content differs; never delete a published file by hand."
 
 
+class LedgerBehindError(DataError):
+    """A site has files that are newer than all that the ledger knows: it was restored from an older backup."""
+
+    CONSEQUENCE = "Nothing with a date, and no index, is published there until somebody has seen them."
+    NEXT_STEP = (
+        "see `smki adopt --dry-run`: it takes them over, or they are moved away (docs/runbook.md#ledger-behind)."
+    )
+
+
+class AdoptionError(DataError):
+    """A file that the ledger does not know is not what the repository says of its day."""
+
+    CONSEQUENCE = "It stays on the server, unknown to the ledger; nothing with a date is published there."
+    NEXT_STEP = "have it moved away and kept, then backfill its day; Parties who have it load the next full extract."
+
+
 class RemovalRefusedError(DataError):
     """What stands on the site is not what the ledger published; it is not removed."""
 

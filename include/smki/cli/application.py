@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from smki.cli import (
+    adopt,
     anchors,
     audit,
     authority,
@@ -63,6 +64,7 @@ def smki(
 app.command()(schema.init)
 app.command()(repository.lodge)
 app.command()(repository.takeover)
+app.command()(adopt.adopt)
 app.command()(repository.rejected)
 app.add_typer(authority.app, name="authority")
 app.add_typer(repository.certificate_app, name="certificate")

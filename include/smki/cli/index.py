@@ -12,6 +12,7 @@ from smki.errors import ConfigurationError
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
 from smki.publish.login import site_from_environment
+from smki.publish.unknown_files import refuse_if_behind
 from smki.repository.project import open_project
 
 app = typer.Typer(no_args_is_help=True, help="The signed index of what a site offers.")
@@ -36,6 +37,7 @@ def publish(
     published = []
     for name in [site] if site else project.settings.sites:
         login = site_from_environment(name)
+        refuse_if_behind(project.engine, login, project.guide, datetime.now(UTC))
         login = replace(login, folder=posixpath.join(login.folder, terms.folder.lstrip("/")))
         put = publish_index(project.engine, project.store, login, project.guide, signer, datetime.now(UTC))
         published.append({"site": name, "put": put})

@@ -177,8 +177,11 @@ def record_artefact(connection: Connection, artefact: Artefact) -> None:
     )
 
 
-def record_publication(connection: Connection, site: str, name: str, published: PublishedFile, run: str) -> Publication:
-    """Records that a recorded artefact has its final name on the site; call it under the site's lock.
+def record_publication(
+    connection: Connection, site: str, name: str, published: PublishedFile, run: str, since: datetime | None = None
+) -> Publication:
+    """Records that a recorded artefact has its final name on the site, `since` then (UTC) or now; call it under the
+    site's lock.
 
     The publication that it replaces ends. One of equal content is put right instead: its file was lost and put there
     again. Raises PublicationRefusedError when the ledger has other content under a name that is written once.
@@ -202,7 +205,8 @@ def record_publication(connection: Connection, site: str, name: str, published: 
             if artefact.version is None or artefact.version <= (current.artefact.version or 0):
                 raise _refused(site, name)
             end_publication(connection, site, name, run, "replaced")
-        connection.execute(insert(publication_table).values(site=site, name=name, **values))
+        times = {"published_at": since, "first_published_at": since} if since else {}
+        connection.execute(insert(publication_table).values(site=site, name=name, **values, **times))
     (publication,) = _publications(connection, *_offered(site, name))
     if artefact.manifest:
         record_reading(connection, site, name, _read_by_publisher(publication, published))

@@ -8,6 +8,7 @@ import base64
 import binascii
 import errno
 import logging
+import posixpath
 import re
 import socket
 import threading
@@ -30,6 +31,7 @@ from smki.errors import (
     TransportError,
     UploadDamagedError,
 )
+from smki.obligations.catalogue import Obligation
 
 log = logging.getLogger(__name__)
 _MOST_HOST_KEYS = 2
@@ -71,6 +73,11 @@ class Site:
         """Types and bytes of the pinned keys, as the server sends them. Raises ValueError for a text that is no key."""
         stated = [one.split() for one in re.split(r"[,\n]", self.host_key) if one.strip()]
         return [(kind, base64.b64decode(blob, validate=True)) for kind, blob, *_ in stated]
+
+
+def folder_on(site: Site, obligation: Obligation) -> str:
+    """Where an obligation's files are, by the account that `site` logs in with."""
+    return posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/")))
 
 
 class SftpSession(SFTPClient):

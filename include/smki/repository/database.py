@@ -175,6 +175,12 @@ def _lost_connections() -> Iterator[None]:
         if getattr(cause, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         raise RightsError("repository", f"the login has no right to do that ({str(cause).splitlines()[0]}).") from error
+    except (psycopg.InternalError, sqlalchemy.exc.InternalError) as error:
+        if not isinstance(error.__cause__ or error, psycopg.errors.ReadOnlySqlTransaction):
+            raise
+        raise RepositoryUnavailableError(
+            "repository", "PostgreSQL takes no changes: it is a standby, or is being restored."
+        ) from error
     except _LOST as error:
         if isinstance(error.__cause__ or error, psycopg.errors.LockNotAvailable):
             raise RepositoryBusyError(

@@ -141,7 +141,7 @@ def lodge(
     offers: Iterable[Lodgement | Refusal],
     *,
     later: bool = False,
-    progress: Callable[[int], None] = lambda _done: None,
+    progress: Callable[[int], object] = lambda _done: None,
 ) -> LodgingReport:
     """Lodges what is offered, in its order but authorities first; `progress` hears after each batch how many are done.
 
@@ -195,7 +195,7 @@ class _Run:
         authorities: Authorities,
         verifying: ThreadPoolExecutor,
         later: bool,
-        progress: Callable[[int], None],
+        progress: Callable[[int], object],
     ) -> None:
         self.report = LodgingReport()
         self.is_anything_new = False  # whether the last pass lodged an authority

@@ -7,10 +7,13 @@
 * A take-over begins in a repository that holds nothing else. It is resumed by the same call: what is there is not
   lodged again, and a file whose window is closed is compared with it only.
 * Days up to the last window that was taken over are owed by nobody: their files have been published.
+* A repository that was restored from a backup takes over the deltas that it published since (`take_over_next`): what it
+  knows has to be the beginning of what the delta says. These days stay owed, as they were.
 """
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -23,11 +26,11 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import TakeOverError
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import reading
-from smki.repository.lodging import lodge
+from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
 from smki.repository.sources import offers_of
 from smki.repository.tables import status_event
-from smki.repository.windows import Window, close_taken_over, list_windows
+from smki.repository.windows import Window, close_taken_over, list_windows, waiting_hashes
 
 _BATCH = 10_000  # certificates whose hashes are summed at once
 Progress = Callable[[str, int], None]  # hears a file's name, and how many of its certificates are dealt with
@@ -66,15 +69,24 @@ def take_over(
             read.compare(window)
             yield TakenOver(file.name, window, 0, 0)
         else:
-            report = lodge(engine, read.offers(), later=file != full, progress=partial(progress, file.name))
-            if report.refused:
-                raise TakeOverError(
-                    file.name,
-                    f"{report.refused:,} of its {report.offered:,} certificates cannot be lodged. The first: "
-                    f"{report.refusals[0].error}",
-                )
+            report = read.lodge(engine, partial(progress, file.name), later=file != full)
             window = close_taken_over(engine, day, read.cut_off, read.compare)
             yield TakenOver(file.name, window, report.lodged, report.changed)
+
+
+def take_over_next(
+    engine: Engine, guide: UserGuide, delta: Path, day: date, progress: Callable[[int], object] = lambda _done: None
+) -> TakenOver:
+    """Takes over the delta of the day after the newest window, which this publisher published and has forgotten.
+
+    Raises TakeOverError where it does not begin with what waits for that day's window, or cannot be lodged: nothing is
+    closed then. WindowError for another day, RepositoryUnavailableError.
+    """
+    read = _Reading(delta, guide.delta.cut_off.at(day))
+    read.need_all_of(waiting_hashes(engine, read.cut_off))
+    report = read.lodge(engine, progress, later=True)
+    window = close_taken_over(engine, day, read.cut_off, read.compare, owed=True)
+    return TakenOver(delta.name, window, report.lodged, report.changed)
 
 
 @dataclass(slots=True)
@@ -95,6 +107,31 @@ class _Reading:
                 if isinstance(offer, RevocationListOffer):
                     raise TakeOverError(self.file.name, "it is a revocation list.")
                 yield replace(offer, recorded_at=self.cut_off) if isinstance(offer, Lodgement) else offer
+
+    def lodge(self, engine: Engine, progress: Callable[[int], object], *, later: bool) -> LodgingReport:
+        """Lodges what it holds. Raises TakeOverError where something of it is refused."""
+        self.digest = SetDigest()
+        report = lodge(engine, self.offers(), later=later, progress=progress)
+        if report.refused:
+            raise TakeOverError(
+                self.file.name,
+                f"{report.refused:,} of its {report.offered:,} certificates cannot be lodged. The first: "
+                f"{report.refusals[0].error}",
+            )
+        return report
+
+    def need_all_of(self, hashes: Iterable[bytes]) -> None:
+        """Raises TakeOverError unless it holds all certificates with these SHA-256."""
+        missing = set(hashes)
+        for offer in self.offers():
+            missing.discard(hashlib.sha256(offer.body).digest())
+        if missing:
+            raise TakeOverError(
+                self.file.name,
+                f"{len(missing):,} certificates that changed before its cut-off are not in it. The first has the "
+                f"SHA-256 {min(missing).hex()}.",
+                next_step="see whether the repository is the one that it was published from.",
+            )
 
     def compare(self, window: Window) -> None:
         """Raises TakeOverError unless the window is what the file, read to its end, says."""

@@ -27,7 +27,7 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import EarlyWindowError, NotOwedError, WindowError
 from smki.repository.database import reading, session
-from smki.repository.tables import NEVER_EXPIRES, delta_window, status_event
+from smki.repository.tables import NEVER_EXPIRES, body_hash, delta_window, status_event
 
 _TOGETHER = 65_536  # ids whose hashes come in one row: 2 MB at the most
 _WAITED_FOR = timedelta(seconds=30)
@@ -88,11 +88,14 @@ def close_windows(engine: Engine, to: date, cut_off: CutOff) -> list[Window]:
     return closed
 
 
-def close_taken_over(engine: Engine, day: date, cutoff: datetime, check: Callable[[Window], None]) -> Window:
+def close_taken_over(
+    engine: Engine, day: date, cutoff: datetime, check: Callable[[Window], None], *, owed: bool = False
+) -> Window:
     """Closes the window of a day whose file was taken over from another publisher; `check` may refuse it by an error.
 
     It holds what that file says and nothing else: what has expired becomes E in the first window of our own. The first
-    one is number 0. Raises WindowError for another day than the next one, RepositoryUnavailableError.
+    one is number 0. `owed`: the file is one of ours that the ledger has lost, and stays owed. Raises WindowError for
+    another day than the next one, RepositoryUnavailableError.
     """
     with session(engine) as connection, connection.begin():
         connection.execute(_LOCK)
@@ -100,9 +103,19 @@ def close_taken_over(engine: Engine, day: date, cutoff: datetime, check: Callabl
         seq, last = connection.execute(select(func.max(columns.seq), func.max(columns.business_date))).one()
         if last is not None and day != last + timedelta(days=1):
             raise WindowError(f"window of {day}", f"the newest window is that of {last}.")
-        window = _close(connection, 0 if seq is None else seq + 1, day, cutoff, taken_over=True)
+        window = _close(connection, 0 if seq is None else seq + 1, day, cutoff, follows_file=True, owed=owed)
         check(window)
     return window
+
+
+def waiting_hashes(engine: Engine, cutoff: datetime) -> Iterator[bytes]:
+    """SHA-256 of the certificates with an event up to the cut-off (UTC) that no window has; each once."""
+    waiting = select(status_event.c.certificate_id).where(
+        status_event.c.window_seq.is_(None), status_event.c.recorded_at <= cutoff
+    )
+    query = select(body_hash.c.sha256).where(body_hash.c.certificate_id.in_(waiting))
+    with reading(engine) as connection:
+        yield from connection.execution_options(yield_per=_TOGETHER).execute(query).scalars()
 
 
 def find_window(engine: Engine, business_date: date) -> Window:
@@ -242,9 +255,11 @@ def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
     return int(connection.execute(_EXPIRE, values).scalar_one())
 
 
-def _close(connection: Connection, seq: int, day: date, cutoff: datetime, *, taken_over: bool = False) -> Window:
+def _close(
+    connection: Connection, seq: int, day: date, cutoff: datetime, *, follows_file: bool = False, owed: bool = True
+) -> Window:
     events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
-    if not taken_over:
+    if not follows_file:
         events += _expire(connection, seq, cutoff)
     changed = entered = departed = SetDigest()
     connection.execute(text("SET LOCAL enable_hashagg = off"))  # it would have all hashes in memory; a sort spills
@@ -265,7 +280,7 @@ def _close(connection: Connection, seq: int, day: date, cutoff: datetime, *, tak
             changed=str(changed),
             entered=str(entered),
             departed=str(departed),
-            taken_over=taken_over,
+            taken_over=not owed,
         )
         .returning(*delta_window.c)
     ).one()

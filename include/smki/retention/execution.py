@@ -31,11 +31,11 @@ from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, func, select
 
 from smki.errors import RemovalRefusedError, SiteUnavailableError, SmkiError, TransportError
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import Lane, end_publication, list_publications, site_lock
 from smki.publish.readback import list_folder, remote_sha256
-from smki.publish.site import Site, open_sftp, site_errors
+from smki.publish.site import Site, folder_on, open_sftp, site_errors
 from smki.repository.database import session
 from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
 
@@ -120,11 +120,6 @@ def list_site(sftp: SFTPClient, site: Site, guide: UserGuide, offered: Sequence[
         if files is None and folder in in_ledger:
             raise _folder_missing(folder, site)
         yield from files or ()
-
-
-def folder_on(site: Site, obligation: Obligation) -> str:
-    """Where an obligation's files are, by the account that `site` logs in with."""
-    return posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/")))
 
 
 def list_files(sftp: SFTPClient, site: Site, folder: str, names: Collection[str]) -> list[SeenFile] | None:

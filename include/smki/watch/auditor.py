@@ -40,9 +40,10 @@ from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import list_publications
 from smki.publish.readback import read_file
-from smki.publish.site import Site, open_sftp
+from smki.publish.site import Site, folder_on, open_sftp
+from smki.publish.unknown_files import load_known
 from smki.repository.database import reading
-from smki.retention.execution import folder_on, list_files
+from smki.retention.execution import list_files
 from smki.retention.rules import SeenFile
 from smki.store.objects import Store
 from smki.verify.frame import read_single
@@ -76,7 +77,16 @@ from smki.watch.states import due_status
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
 _MAY_BE_UNDER_WAY = frozenset(
-    {Kind.TRUNCATED, Kind.ALTERED, Kind.UNEXPECTED, Kind.MISSING, Kind.LOST, Kind.READ_ERROR, Kind.NO_FILE}
+    {
+        Kind.TRUNCATED,
+        Kind.ALTERED,
+        Kind.LEDGER_BEHIND,
+        Kind.UNEXPECTED,
+        Kind.MISSING,
+        Kind.LOST,
+        Kind.READ_ERROR,
+        Kind.NO_FILE,
+    }
 )
 
 
@@ -240,7 +250,7 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> 
     waiting = waiting_gate_runs(engine, now - HISTORY)
     clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
     unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
-    wrong = find_wrong(guide, sight, offered, stands, now)
+    wrong = find_wrong(guide, sight, offered, stands, now, load_known(engine, sight.site))
     return [*find_held(waiting), *clocks, *unclaimed, *wrong]
 
 

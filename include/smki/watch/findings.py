@@ -14,6 +14,7 @@
 | altered | not the bytes that were published |
 | miscopied | ours, and the server did not copy into it what it was told to copy |
 | unread | nobody has read pages of it back for a day |
+| ledger behind | files there are newer than all that the ledger knows: it was restored from an older backup |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
 | chain broken | from the newest full extract a Party cannot get to today |
@@ -39,6 +40,7 @@ from smki.kinds.revocation.lodging import LodgedList
 from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
+from smki.publish.unknown_files import NONE_KNOWN, KnownNames, behind_rule, is_newer
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.facts import Clocks
 from smki.watch.states import DueStatus, State
@@ -65,6 +67,7 @@ class Kind(StrEnum):
     UNREADABLE = "unreadable"
     READ_ERROR = "read error"
     NO_FILE = "no file"
+    LEDGER_BEHIND = "ledger behind"
     UNEXPECTED = "unexpected"
     EXPIRED = "expired"
     CHAIN_BROKEN = "chain broken"
@@ -95,6 +98,7 @@ _NEXT_STEP = {
     Kind.UNREADABLE: "have the server's operator give everybody the right to read it (mode 644), and its folder (755).",
     Kind.READ_ERROR: "have the server's disk and log looked at; once it is mended, have what is lost published again.",
     Kind.NO_FILE: "have it moved away on the server, then have the file published again: its content is the same.",
+    Kind.LEDGER_BEHIND: "see `smki adopt --dry-run`, then adopt them; till then nothing with a date is published.",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",
@@ -151,11 +155,17 @@ class Sight:
 
 
 def find_wrong(
-    guide: UserGuide, sight: Sight, offered: Iterable[Publication], stands: Iterable[DueStatus], now: datetime
+    guide: UserGuide,
+    sight: Sight,
+    offered: Iterable[Publication],
+    stands: Iterable[DueStatus],
+    now: datetime,
+    known: KnownNames = NONE_KNOWN,
 ) -> list[Finding]:
     """All that is wrong on a site at `now` (UTC).
 
-    `offered` is what the ledger says the site offers; `stands` how every due file of the last weeks stands.
+    `offered` is what the ledger says the site offers, `known` what it knows of dated files, offered or not; `stands` is
+    how every due file of the last weeks stands.
     """
     # A publisher and a Party may see the same folder under different paths; names are the same.
     publications = {
@@ -164,11 +174,14 @@ def find_wrong(
         if _folder_of(guide, publication) not in sight.unlisted
     }
     seen = {posixpath.basename(file.path): file for file in sight.files}
+    newer = {name for name in seen if is_newer(guide, name, known, now)}
+    behind = [Finding(Kind.LEDGER_BEHIND, sight.site, "ledger", behind_rule(newer))] if newer else []
     return [
+        *behind,
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands, now),
         *_lost(sight.site, publications, seen),
-        *_wrong_files(guide, sight, publications, seen, now),
+        *_wrong_files(guide, sight, publications, {n: file for n, file in seen.items() if n not in newer}, now),
         *_expired(guide, sight.site, publications, seen, now),
         *_broken_chain(guide, sight, seen, now),
         *_near_next_update(guide, sight, now),

@@ -17,7 +17,7 @@ the event by which other DAGs learn of the publication.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class PublishOperator(BaseOperator):
         from smki.kinds.revocation.predecessor import follows
         from smki.obligations.catalogue import RevocationList
         from smki.publish.ledger import publish_artefact
+        from smki.publish.unknown_files import refuse_if_behind
         from smki.store.content import stored_content
         from smki_airflow.publishing.handover import artefact_from_json
         from smki_airflow.sites import open_site
@@ -61,6 +62,8 @@ class PublishOperator(BaseOperator):
         project, run = open_project(), run_of(context)
         artefact = artefact_from_json(self.artefact)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
+        if artefact.version is None:
+            refuse_if_behind(project.engine, open_site(self.site, "/"), project.guide, datetime.now(UTC))
         content = stored_content(project.store, artefact.name, artefact.sha256, artefact.manifest)
         publication = publish_artefact(
             project.engine,

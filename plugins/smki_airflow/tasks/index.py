@@ -27,6 +27,7 @@ def publish_index(site: str, params: Json | None = None) -> list[str]:
     """Returns the names of what was put on the site. Skipped where the index is switched off, or nobody signs it."""
     from smki.kinds.index import publishing
     from smki.kinds.index.signing import load_signer
+    from smki.publish.unknown_files import refuse_if_behind
     from smki_airflow.sites import open_site
 
     if (params or {}).get("dry_run"):
@@ -35,5 +36,6 @@ def publish_index(site: str, params: Json | None = None) -> list[str]:
     guide, signer = project.guide, load_signer(project.settings)
     if guide.index is None or signer is None:
         raise AirflowSkipException("no index: [index] in user_guide.toml switches it off, or SMKI_INDEX_KEY is not set")
+    refuse_if_behind(project.engine, open_site(site, "/"), guide, datetime.now(UTC))
     login = open_site(site, guide.index.folder)
     return publishing.publish_index(project.engine, project.store, login, guide, signer, datetime.now(UTC))

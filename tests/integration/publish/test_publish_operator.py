@@ -13,10 +13,12 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import Engine
 
-from builders import cleared, store_in
+from builders import cleared, cut_off, day, during, lodge_bodies, look_alikes, store_in
 from smki.certificates.set_digest import SetDigest
+from smki.errors import LedgerBehindError
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
+from smki.repository.windows import close_windows
 from smki_airflow.names import PUBLISHED, connection_id
 from smki_airflow.publishing.handover import artefact_as_json
 from smki_airflow.publishing.publish import PublishOperator
@@ -40,11 +42,17 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
         stated |= {"login": sshd.site.username, "extra": extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_{connection_id(name).upper()}", json.dumps(stated))
 
-    def run(site: str, content: bytes = b"one", run_id: str = "monday", version: int = 1) -> Events:
-        name = "SMKIKR_ORGANISATION_CRL.crl.gz"
+    def run(
+        site: str,
+        content: bytes = b"one",
+        run_id: str = "monday",
+        version: int | None = 1,
+        obligation: str = "crl",
+        name: str = "SMKIKR_ORGANISATION_CRL.crl.gz",
+    ) -> Events:
         sha256 = store_in(tmp_path).put_content("files", content)
         artefact = Artefact(
-            obligation="crl",
+            obligation=obligation,
             name=name,
             business_date=date(2026, 3, 1),
             window_seq=None,
@@ -108,3 +116,26 @@ def test_site_that_lagged_behind_makes_the_event_when_another_run_puts_it_right(
     publish("primary")
     assert publish("primary", run_id="tuesday") == []
     assert len(publish("dr", run_id="tuesday")) == 1
+
+
+def test_where_the_ledger_is_behind_the_site_lists_go_out_and_dated_files_do_not(
+    publish: Publish, repository: Engine, sshd: OpenSshServer
+) -> None:
+    lodge_bodies(repository, look_alikes(1), during(7))
+    close_windows(repository, day(8), cut_off)
+    deltas = [f"SMKIKR_DELT_{day(number)}.xml.gz" for number in (7, 8)]
+    unknown = sshd.root / "primary" / deltas[1]
+    unknown.parent.mkdir(parents=True)
+    unknown.write_bytes(b"published before the ledger was restored")
+
+    def publish_delta(site: str) -> None:
+        publish(site, version=None, obligation="delta", name=deltas[0])
+
+    with pytest.raises(LedgerBehindError) as error:
+        publish_delta("primary")
+    assert (error.value.item, deltas[1] in error.value.rule) == ("ledger of site primary", True)
+    publish_delta("dr")
+    publish("primary")
+    unknown.unlink()
+    publish_delta("primary")
+    assert sorted(path.name for path in unknown.parent.iterdir()) == [deltas[0], "SMKIKR_ORGANISATION_CRL.crl.gz"]

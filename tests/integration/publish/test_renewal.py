@@ -4,25 +4,34 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 
-from builders import SMALL_PAGES, change, cleared, cut_off, day, during, lodge_bodies, look_alikes, produced, store_in
+from builders import (
+    SMALL_PAGES,
+    change,
+    cleared,
+    cut_off,
+    day,
+    during,
+    lodge_bodies,
+    look_alikes,
+    produced,
+    store_in,
+    stored_artefact,
+)
 from integration.publish.recording import RecordingChannel, record
 from smki.certificates.model import Status
-from smki.certificates.set_digest import SetDigest
 from smki.obligations.catalogue import UserGuide
 from smki.publish import ledger
-from smki.publish.artefact import Artefact, Publication
+from smki.publish.artefact import Publication
 from smki.publish.ledger import publish_artefact
 from smki.publish.readings import find_reading, record_reading
 from smki.publish.site import SftpSession, Site, open_sftp
 from smki.repository.tables import publication
 from smki.repository.windows import close_windows
-from smki.store.manifest import put_manifest
 from smki.store.paged_file import PagedFile
 
 from .conftest import OpenSshServer
@@ -63,22 +72,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[RecordingChannel]:
 @pytest.fixture
 def publish(repository: Engine, sshd: OpenSshServer, tmp_path: Path) -> Publish:
     def run(paged: PagedFile) -> Publication:
-        manifest = paged.manifest
-        artefact = Artefact(
-            obligation=manifest.obligation,
-            name=manifest.name,
-            business_date=manifest.business_date,
-            window_seq=manifest.window_seq,
-            bytes=manifest.size,
-            sha256=paged.sha256(),
-            content_digest=manifest.content_digest,
-            xml_bytes=manifest.xml_bytes,
-            records=manifest.records,
-            set_digest=SetDigest(),
-            run="test",
-            verified_at=datetime(2026, 3, 1, tzinfo=UTC),
-            manifest=put_manifest(store_in(tmp_path), manifest),
-        )
+        artefact = stored_artefact(store_in(tmp_path), paged.manifest)
         cleared(repository, artefact)
         return publish_artefact(repository, sshd.site, artefact, paged, "test", lambda _done, _total: None)
 

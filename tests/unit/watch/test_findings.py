@@ -1,5 +1,6 @@
 """Each kind of finding from a small sight; and that nothing else is one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
+from smki.publish.unknown_files import KnownNames
 from smki.retention.rules import SeenFile
 from smki.watch.facts import Clocks
 from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
@@ -103,6 +105,24 @@ def test_other_octets_are_truncated_or_altered(ledger: Ledger, size: int, sha256
     due = ledger.due(DELTA)
     found = find_wrong(ledger.guide, seen((due.name, size, sha256)), [published(due)], [], due.publish_by)
     assert kinds(found) == {due.name: kind}
+
+
+def test_files_that_are_newer_than_the_ledger_are_one_finding(ledger: Ledger):
+    due, tomorrow = ledger.due(DELTA), ledger.due(DELTA, MONDAY + DAY)
+    full = ledger.due(FULL, MONDAY)
+    known = KnownNames(frozenset({due.name}), {ledger.guide.delta.key: MONDAY}, MONDAY - 7 * DAY)
+    sight = seen(*((name, 1, "aa") for name in (due.name, tomorrow.name, full.name, "notes.txt")))
+    (behind, *others) = find_wrong(ledger.guide, sight, [], [], tomorrow.publish_by, known)
+    assert (behind.kind, behind.item) == (Kind.LEDGER_BEHIND, "ledger")
+    assert full.name in behind.rule
+    assert tomorrow.name in behind.rule
+    assert kinds(others) | {"recovery chain": None} == {
+        due.name: Kind.UNEXPECTED,
+        "notes.txt": Kind.UNEXPECTED,
+        "recovery chain": None,
+    }
+    for older in (replace(known, first_day=None), replace(known, names=frozenset({tomorrow.name, full.name}))):
+        assert Kind.LEDGER_BEHIND not in kinds(find_wrong(ledger.guide, sight, [], [], NOW, older)).values()
 
 
 def test_foreign_files_are_unexpected_early_ones_early_and_parts_of_uploads_neither(ledger: Ledger):

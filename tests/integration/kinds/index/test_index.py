@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
 
-from builders import cleared, day, during, lodge_bodies, look_alikes, produced, store_in
+from builders import cleared, day, during, lodge_bodies, look_alikes, produced, store_in, stored_artefact
 from builders import cut_off as cut_off_of
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.index.publishing import publish_index
@@ -26,13 +26,11 @@ from smki.party.planning import Plan
 from smki.party.refusals import Refusal, SyncRefusedError
 from smki.party.signed_index import load_signers
 from smki.party.synchronising import Listener, Wish, synchronise
-from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.repository.windows import close_windows, find_window, in_use_digest
 from smki.retention.execution import look_at_site
 from smki.retention.rules import Action
 from smki.settings import INCLUDE, Settings
-from smki.store.manifest import put_manifest
 from smki.store.paged_file import PagedFile
 from smki_demo.generator.index_signer import make_signer
 
@@ -54,22 +52,8 @@ class Publisher:
     def publish(self, obligation: Obligation, business_date: date) -> None:
         close_windows(self.engine, business_date, cut_off_of)
         _, manifest = produced(self.engine, obligation, business_date, self.folder)
-        paged = PagedFile.stored(store_in(self.folder), manifest)
-        artefact = Artefact(
-            obligation=obligation.name,
-            name=manifest.name,
-            business_date=business_date,
-            window_seq=manifest.window_seq,
-            bytes=manifest.size,
-            sha256=paged.sha256(),
-            content_digest=manifest.content_digest,
-            xml_bytes=manifest.xml_bytes,
-            records=manifest.records,
-            set_digest=SetDigest(),
-            run="test",
-            verified_at=datetime.now(UTC),
-            manifest=put_manifest(paged.store, manifest),
-        )
+        store = store_in(self.folder)
+        artefact, paged = stored_artefact(store, manifest), PagedFile.stored(store, manifest)
         cleared(self.engine, artefact)
         publish_artefact(self.engine, self.sshd.site, artefact, paged, "test", lambda _done, _of: None)
 

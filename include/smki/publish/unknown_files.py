@@ -1,0 +1,126 @@
+"""Files of a site that are newer than all that the ledger knows of there: it was restored from a backup that is older.
+
+* Their certificates may be missing from the repository, and what it would publish now would contradict what Parties
+  have loaded. So nothing dated, and no index, is published on the site until a person has seen them: `smki adopt`
+  takes them over, or somebody moves them away.
+* A revocation list goes out all the same: it proves that it follows the one on the server (`kinds.revocation`). An
+  anchor file replaces only what the ledger knows (`recipe`).
+* A name is known once an artefact of it is recorded, which is before it is sent. So what a crash or another publisher
+  left is known, and what is found here was recorded in a ledger that is lost.
+* Newer means: of a day after that of the newest file that the ledger has of the obligation on the site, and not before
+  the first day that is owed. Its cut-off has come: one for a later day is somebody's mistake, and another finding.
+"""
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from paramiko import SFTPClient
+from sqlalchemy import Engine, func, select
+
+from smki.errors import LedgerBehindError
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.publish.readback import list_folder
+from smki.publish.site import Site, folder_on, open_sftp, site_errors
+from smki.repository.database import reading
+from smki.repository.tables import artefact, delta_window, publication
+
+_SHOWN = 7  # files that a rule names
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """What the ledger knows of dated files."""
+
+    names: frozenset[str]  # of recorded artefacts
+    newest: Mapping[tuple[str, str], date]  # of each obligation's files that were published on the site
+    first_day: date | None  # the first one that is owed; none while no window is closed
+
+
+NONE_KNOWN = KnownNames(frozenset(), {}, None)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownFile:
+    """A dated file on a site that is newer than the ledger."""
+
+    obligation: Obligation
+    business_date: date
+    path: str  # on the server
+    bytes: int
+    modified_at: datetime  # by the server's clock
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.path)
+
+
+def is_newer(guide: UserGuide, name: str, known: KnownNames, now: datetime) -> tuple[Obligation, date] | None:
+    """The obligation and the day of a file's name that the ledger does not know though it is newer; else none."""
+    obligation = guide.of_file(name)
+    day = obligation.day_of(name) if obligation else None
+    if obligation is None or day is None or name in known.names or known.first_day is None:
+        return None
+    newest = known.newest.get(obligation.key, known.first_day - timedelta(days=1))
+    return (obligation, day) if day > newest and obligation.cut_off.at(day) <= now else None
+
+
+def load_known(engine: Engine, site: str) -> KnownNames:
+    """What the ledger knows of the dated files of a site. Raises RepositoryUnavailableError."""
+    windows = delta_window.c
+    newest = (
+        select(artefact.c.obligation, artefact.c.subject, func.max(artefact.c.business_date))
+        .join_from(publication, artefact)
+        .where(publication.c.site == site, artefact.c.version.is_(None))
+        .group_by(artefact.c.obligation, artefact.c.subject)
+    )
+    with reading(engine) as connection:
+        names = connection.execute(select(artefact.c.name).distinct().where(artefact.c.version.is_(None))).scalars()
+        taken_over, first = connection.execute(
+            select(func.max(windows.business_date).filter(windows.taken_over), func.min(windows.business_date))
+        ).one()
+        return KnownNames(
+            frozenset(names),
+            {(obligation, subject): day for obligation, subject, day in connection.execute(newest)},
+            taken_over + timedelta(days=1) if taken_over else first,
+        )
+
+
+def find_unknown(engine: Engine, sftp: SFTPClient, site: Site, guide: UserGuide, now: datetime) -> list[UnknownFile]:
+    """The files of a site that are newer than the ledger at `now` (UTC), by day, each day's delta first.
+
+    `site.folder` is what the folders of the user guide are below. Raises SiteUnavailableError and the like,
+    RepositoryUnavailableError.
+    """
+    found = []
+    listed = {}
+    for folder in sorted({folder_on(site, one) for one in guide.all if not one.replaced_in_place}):
+        with site_errors(f"{folder} on site {site.name}"):
+            try:
+                listed[folder] = list_folder(sftp, folder)
+            except FileNotFoundError:
+                continue
+    known = load_known(engine, site.name)  # after the look: what is published meanwhile is known
+    for folder, entries in listed.items():
+        for entry in entries:
+            if not entry.odd and (newer := is_newer(guide, entry.name, known, now)):
+                path, modified_at = posixpath.join(folder, entry.name), datetime.fromtimestamp(entry.modified_at, UTC)
+                found.append(UnknownFile(*newer, path, entry.bytes, modified_at))
+    return sorted(found, key=lambda file: (file.business_date, file.obligation is not guide.delta, file.name))
+
+
+def refuse_if_behind(engine: Engine, site: Site, guide: UserGuide, now: datetime) -> None:
+    """Raises LedgerBehindError where the site has files that are newer than the ledger; else as `find_unknown`."""
+    with open_sftp(site) as sftp:
+        unknown = find_unknown(engine, sftp, site, guide, now)
+    if unknown:
+        raise LedgerBehindError(f"ledger of site {site.name}", behind_rule(file.name for file in unknown))
+
+
+def behind_rule(names: Iterable[str]) -> str:
+    """What is wrong, in words."""
+    listed = sorted(names)
+    shown = ", ".join(listed[:_SHOWN]) + (" …" if len(listed) > _SHOWN else "")
+    are = "is" if len(listed) == 1 else "are"
+    return f"{shown} {are} newer on the server than all that it knows: it was restored from an older backup."

@@ -1,0 +1,191 @@
+"""PostgreSQL is lost, and comes back as it was an hour ago: what it has forgotten stands on the server."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from builders import (
+    change,
+    cleared,
+    contents_of,
+    day,
+    during,
+    lodge_bodies,
+    produced,
+    state_as_of,
+    store_in,
+    stored_artefact,
+    trust_pki,
+)
+from smki.certificates.model import Status
+from smki.errors import LedgerBehindError
+from smki.obligations.catalogue import Obligation, UserGuide
+from smki.publish.ledger import Publication, publication_history, publish_artefact
+from smki.publish.unknown_files import refuse_if_behind
+from smki.repository.database import libpq_url
+from smki.repository.migrate import migrate
+from smki.repository.windows import close_windows, find_window, in_use_digest
+from smki.store.paged_file import PagedFile
+from smki_demo.generator.pki import Pki
+
+from ..cli.test_commands import as_json
+from ..publish.conftest import OpenSshServer
+from .conftest import Cluster
+
+KNOWN, LOST, NEXT = day(8), day(9), day(10)
+LOST_NAMES = [f"SMKIKR_DELT_{LOST}.xml.gz", f"SMKIKR_FULL_{LOST}.xml.gz"]
+
+
+@dataclass
+class Publisher:
+    """What publishes on a site, from a database that may be lost; and a Party that follows it."""
+
+    cluster: Cluster
+    engine: Engine
+    guide: UserGuide
+    sshd: OpenSshServer
+    folder: Path
+
+    def publish(self, obligation: Obligation, business_date: date) -> Publication:
+        """Closes the windows up to that day, produces its file and publishes it, as a run does."""
+        close_windows(self.engine, business_date, self.guide.delta.cut_off.at)
+        _, manifest = produced(self.engine, obligation, business_date, self.folder)
+        artefact = cleared(self.engine, stored_artefact(store_in(self.folder), manifest))
+        refuse_if_behind(self.engine, self.sshd.site, self.guide, datetime.now(UTC))
+        content = PagedFile.stored(store_in(self.folder), manifest)
+        return publish_artefact(self.engine, self.sshd.site, artefact, content, "test", lambda _done, _of: None)
+
+    def lose_everything_since(self, at: datetime) -> None:
+        self.engine.dispose()
+        self.cluster.lose_and_restore(at)
+        self.engine = self.cluster.engine()
+
+    def smki(self, *arguments: object, code: int = 0) -> Any:
+        site = self.sshd.site
+        login = json.dumps(
+            {
+                "host": site.host,
+                "port": site.port,
+                "login": site.username,
+                "extra": {"key_file": str(site.key_file), "host_key": site.host_key, "folder": site.folder},
+            }
+        )
+        environment = {
+            "SMKI_DATABASE_URL": libpq_url(self.engine),
+            "SMKI_STORE": str(self.folder / "store"),
+            "SMKI_VAR": str(self.folder / "var"),
+            "SMKI_SITES": site.name,
+            "SMKI_SITE_PRIMARY": login,
+            "SMKI_AUDIT_PRIMARY": login,
+            "SMKI_PARTY_KEY": str(site.key_file),
+            "SMKI_PARTY_HOST_KEY": site.host_key,
+        }
+        return as_json(environment, *arguments, code=code)
+
+    def findings(self) -> set[tuple[str, str]]:
+        (looked,) = self.smki("audit", code=1)
+        return {(finding["kind"], finding["item"]) for finding in looked["findings"]}
+
+    def sync(self) -> str:
+        """Where a Party's copy is now: its set digest."""
+        site = self.sshd.site
+        url = f"sftp://{site.username}@{site.host}:{site.port}{self.sshd.published}"
+        digest: str = self.smki("sync", url, "--into", self.folder / "copy.sqlite")["set_digest"]
+        return digest
+
+    def state(self, business_date: date) -> str:
+        return str(in_use_digest(self.engine, find_window(self.engine, business_date).seq))
+
+    def history(self, name: str) -> list[Publication]:
+        with self.engine.connect() as connection:
+            return publication_history(connection, self.sshd.site.name, name)
+
+
+@pytest.fixture
+def publisher(
+    cluster: Cluster, user_guide: UserGuide, sshd: OpenSshServer, pki: Pki, signed: list[bytes], tmp_path: Path
+) -> Publisher:
+    """With a full extract and a delta; of the certificates of the day after it, half are in the backup."""
+    engine = cluster.engine()
+    migrate(engine)
+    trust_pki(engine, pki)
+    made = Publisher(cluster, engine, user_guide, sshd, tmp_path)
+    lodge_bodies(engine, signed[:30], during(7))
+    made.publish(user_guide.full, day(7))
+    lodge_bodies(engine, signed[30:34], during(8), Status.PENDING)
+    made.publish(user_guide.delta, KNOWN)
+    lodge_bodies(engine, signed[34:38], during(9))
+    change(engine, signed[6:8], Status.NOT_IN_USE, during(9, 1))
+    cluster.back_up()
+    return made
+
+
+def go_on(publisher: Publisher, signed: Iterable[bytes]) -> None:
+    """What is done after the backup and forgotten with the loss."""
+    bodies = list(signed)
+    lodge_bodies(publisher.engine, bodies[38:42], during(9, 14), Status.PENDING)
+    change(publisher.engine, bodies[6:7], Status.IN_USE, during(9, 15))
+    change(publisher.engine, bodies[8:9], Status.REVOKED, during(9, 16))
+    change(publisher.engine, bodies[9:10], Status.NOT_IN_USE, during(9, 17))
+    change(publisher.engine, bodies[9:10], Status.IN_USE, during(9, 18))
+    publisher.publish(publisher.guide.delta, LOST)
+    publisher.publish(publisher.guide.full, LOST)
+
+
+def test_files_that_the_restored_ledger_does_not_know_are_adopted_and_publishing_goes_on(
+    publisher: Publisher, signed: list[bytes]
+) -> None:
+    at = publisher.cluster.now()
+    go_on(publisher, signed)
+    state, bodies = publisher.state(LOST), state_as_of(publisher.engine, 9)
+    published = {path.name: path.read_bytes() for path in publisher.sshd.published.iterdir()}
+    assert publisher.sync() == state
+    publisher.lose_everything_since(at)
+
+    with pytest.raises(LedgerBehindError, match=LOST_NAMES[0]):
+        publisher.publish(publisher.guide.delta, KNOWN)
+    assert ("ledger behind", "ledger") in publisher.findings()
+    asked = publisher.smki("adopt", "--dry-run")
+    assert [one["file"] for one in asked] == LOST_NAMES
+    assert {one["outcome"] for one in asked} == {"not known to the ledger"}
+    assert publisher.history(LOST_NAMES[0]) == []
+
+    adopted = publisher.smki("adopt")
+    assert [(one["outcome"], one["lodged"]) for one in adopted] == [("adopted", 4), ("adopted", 0)]
+    assert (publisher.state(LOST), state_as_of(publisher.engine, 9)) == (state, bodies)
+    (known,) = publisher.history(LOST_NAMES[0])
+    assert known.published_at < datetime.now(UTC)
+    assert publisher.smki("adopt") == []
+    assert ("ledger behind", "ledger") not in publisher.findings()
+
+    assert publisher.publish(publisher.guide.delta, LOST).published_at == known.published_at, "it finds it published"
+    change(publisher.engine, signed[10:11], Status.REVOKED, during(10))
+    publisher.publish(publisher.guide.delta, NEXT)
+    assert published.items() <= {path.name: path.read_bytes() for path in publisher.sshd.published.iterdir()}.items()
+    assert contents_of(publisher.sshd.published / f"SMKIKR_DELT_{NEXT}.xml.gz") == {signed[10]: "R"}
+    assert publisher.sync() == publisher.state(NEXT)
+
+
+def test_file_of_another_repository_is_left_and_once_it_is_moved_away_the_day_is_published(
+    publisher: Publisher, signed: list[bytes]
+) -> None:
+    at = publisher.cluster.now()
+    go_on(publisher, signed)
+    publisher.lose_everything_since(at)
+    lodge_bodies(publisher.engine, signed[42:43], during(9, 20))  # before anybody has looked
+    left, after = publisher.smki("adopt", code=1)
+    assert (left["outcome"], left["error"], after["outcome"]) == ("left", "AdoptionError", "left")
+    assert LOST_NAMES[0] in after["rule"]
+    assert "1 certificates that changed before its cut-off are not in it" in left["rule"]
+    assert state_as_of(publisher.engine, 9) == state_as_of(publisher.engine, 8), "nothing of it was lodged"
+
+    for name in LOST_NAMES:
+        (publisher.sshd.published / name).rename(publisher.folder / f"kept-{name}")
+    publisher.publish(publisher.guide.delta, LOST)
+    assert publisher.smki("adopt") == []
