@@ -21,7 +21,7 @@ from datetime import datetime
 from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, select
 
-from smki.errors import PlanError
+from smki.errors import MissingObjectError, PlanError
 from smki.kinds.index.document import ListFacts, PageTable, index_bytes, index_of, page_table
 from smki.kinds.index.signing import Signer
 from smki.obligations.catalogue import FullExtract, Index, UserGuide
@@ -45,8 +45,8 @@ def publish_index(
 ) -> list[str]:
     """Publishes the index of a site, whose folder is the index's; returns the names of what was put there.
 
-    Raises PlanError where the index is switched off, what `open_sftp` and `publish_file` raise, MissingObjectError,
-    StoreError, RepositoryUnavailableError.
+    Raises PlanError where the index is switched off, what `open_sftp` and `publish_file` raise, StoreError,
+    RepositoryUnavailableError.
     """
     if (index := guide.index) is None:
         raise PlanError("index", "[index] in user_guide.toml switches it off.")
@@ -66,14 +66,19 @@ def publish_index(
 
 
 def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Publication]) -> dict[str, PageTable]:
-    """Of each full extract that has pages, by its name."""
+    """Of each full extract whose pages the store knows, by its name."""
     tables = {}
     for publication in offered:
         published = publication.artefact
         obligation = guide.find(published.obligation, published.subject)
         if obligation is None or not isinstance(obligation.kind, FullExtract) or not published.manifest:
             continue
-        content = page_table(published.name, get_manifest(store, published.manifest))
+        try:
+            manifest = get_manifest(store, published.manifest)
+        except MissingObjectError as error:  # the store was lost: Parties load that file as a whole
+            log.warning("no page table name=%s error=%s", published.name, error)
+            continue
+        content = page_table(published.name, manifest)
         name = index.page_table(published.name)
         tables[published.name] = PageTable(name, content, hashlib.sha256(content).hexdigest())
     return tables

@@ -179,3 +179,14 @@ def check_pages(content: bytes, table: bytes, stated: dict[str, Any]) -> None:
     digest.update(hashlib.sha256(facts["tail"].encode()).digest())
     assert digest.hexdigest() == stated["content_digest"]
     assert gzip.decompress(content) == xml + facts["tail"].encode()
+
+
+def test_index_is_published_without_the_page_table_that_a_lost_store_had(publisher: Publisher) -> None:
+    publisher.publish_index()
+    store = store_in(publisher.folder)
+    store.remove([one.key for one in store.list_objects("manifests")])
+    assert publisher.publish_index() == ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"]
+    published = publisher.sshd.published
+    (full,) = json.loads((published / "SMKIKR_INDEX.json").read_bytes())["files"]
+    assert (full["name"], full.get("pages")) == (FULL, None)
+    assert not (published / f"SMKIKR_FULL_{day(7)}.pages").exists()
