@@ -14,12 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import cms
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 
+from smki.certificates.detached_signatures import is_signed
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError
 from smki.party.planning import OfferedFile, TableFile
@@ -53,7 +50,7 @@ def load_signers(files: Sequence[Path]) -> list[x509.Certificate]:
 
 def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certificate]) -> SignedIndex:
     """The index that one of the pinned certificates signed. Raises SyncRefusedError."""
-    if not _is_signed(content, signature, signers):
+    if not is_signed(content, signature, signers):
         rule = f"none of the {len(signers)} pinned certificates has signed it (SHA-256 {_sha256(content)})."
         raise SyncRefusedError(Refusal.SIGNATURE, INDEX, rule)
     try:
@@ -72,36 +69,6 @@ def _extract(stated: Mapping[str, Any]) -> OfferedFile | None:
     state = SetDigest.parse(stated["state"]) if "state" in stated else None
     pages = TableFile(**stated["pages"]) if "pages" in stated else None
     return OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
-
-
-def _is_signed(content: bytes, signature: bytes, signers: Sequence[x509.Certificate]) -> bool:
-    try:
-        signed = cms.ContentInfo.load(signature, strict=True)
-        if signed["content_type"].native != "signed_data":
-            return False
-        return any(_verifies(content, info, signer) for info in signed["content"]["signer_infos"] for signer in signers)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return False
-
-
-def _verifies(content: bytes, info: cms.SignerInfo, signer: x509.Certificate) -> bool:
-    """Whether a signer's part of the signature is that certificate's (RFC 5652, 5.4)."""
-    attributes = {one["type"].native: one["values"].native for one in info["signed_attrs"]}
-    if attributes.get("content_type") != ["data"] or info["digest_algorithm"]["algorithm"].native != "sha256":
-        return False
-    if attributes.get("message_digest") != [hashlib.sha256(content).digest()]:
-        return False
-    signed, value, key = info["signed_attrs"].untag().dump(), info["signature"].native, signer.public_key()
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(value, signed, ec.ECDSA(SHA256()))
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(value, signed, padding.PKCS1v15(), SHA256())
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _sha256(content: bytes) -> str:

@@ -257,6 +257,12 @@ def list_publications(connection: Connection, site: str) -> list[Publication]:
     return _publications(connection, publication_table.c.site == site, publication_table.c.ended_at.is_(None))
 
 
+def list_ended_since(connection: Connection, site: str, since: datetime) -> set[str]:
+    """Names of what was replaced or removed on the site after `since` (UTC)."""
+    ledger = publication_table.c
+    return set(connection.scalars(select(ledger.name).where(ledger.site == site, ledger.ended_at > since)))
+
+
 def publication_history(connection: Connection, site: str, name: str) -> list[Publication]:
     """All that ever had this name on the site, oldest first; only the last one may still be offered."""
     return _publications(connection, publication_table.c.site == site, publication_table.c.name == name)

@@ -72,6 +72,7 @@ MAY: dict[str, dict[str, _May]] = {
                 *("ended_at", "ended_by", "end_reason"),
             ),
         ),
+        "index_signer": _May(insert=True, update=("certificate", "stated_at")),
         "gate_run": _ADDS,
         "gate_decision": _ADDS,
         # what the watch knows

@@ -212,6 +212,14 @@ publication = Table(
     Index("publication_offered_key", "site", "name", unique=True, postgresql_where=text("ended_at IS NULL")),
 )
 
+index_signer = Table(
+    "index_signer",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("certificate", LargeBinary, nullable=False, comment="DER"),
+    _when("stated_at", nullable=False, server_default=_NOW),
+)
+
 page_reading = Table(
     "page_reading",
     metadata,

@@ -3,7 +3,8 @@
 1. Log in with a Party's read-only account and list the obligations' folders. One that cannot be listed is a finding.
 2. Open every file that the ledger offers: one that a Party cannot read, for whatever reason, is a finding, and hides
    none of the others. What is no file is not opened.
-3. Read what revocation lists and anchor files say themselves; nothing that is longer than what was published.
+3. Read what revocation lists and anchor files say themselves; nothing that is longer than what was published. Read the
+   signed index, by the certificate that the ledger has for it.
 4. Read back (`read_back`): what is new, has changed or was wrong, and of the rest some, so that each file is read again
    in its turn; of files of pages no more than a number of bytes a day. On a slow line the rest is left to the next
    look: everything that the listing tells is still told.
@@ -34,11 +35,12 @@ from smki.errors import ConfigurationError, DataError, SiteLoginError, SiteUnava
 from smki.gate.ledger import waiting_gate_runs
 from smki.kinds.anchors.files import own_certificates, read_region
 from smki.kinds.anchors.production import REGION_OF
+from smki.kinds.index.ledger import find_signer
 from smki.kinds.revocation.file import lists_without_obligation
 from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.publish.artefact import Publication
-from smki.publish.ledger import list_publications
+from smki.publish.ledger import list_ended_since, list_publications
 from smki.publish.readback import read_file
 from smki.publish.site import Site, folder_on, open_sftp
 from smki.publish.unknown_files import load_known
@@ -53,11 +55,14 @@ from smki.watch.findings import (
     Finding,
     Kind,
     Obstacle,
+    SeenIndex,
     Sight,
     find_held,
     find_lists_without_obligation,
     find_wrong,
     find_wrong_clocks,
+    find_wrong_index,
+    index_grace,
 )
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
@@ -72,6 +77,7 @@ from smki.watch.read_back import (
     load_read_back,
     read_back,
 )
+from smki.watch.site_index import look_at_index
 from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
@@ -86,6 +92,7 @@ _MAY_BE_UNDER_WAY = frozenset(
         Kind.LOST,
         Kind.READ_ERROR,
         Kind.NO_FILE,
+        Kind.INDEX,
     }
 )
 
@@ -190,6 +197,7 @@ class _Look:
                 if file.path not in obstacles
             ]
             next_updates, unequal = _read_small_files(session, self._guide, offered)
+            index = self._look_at_index(session)
             odd = [one.file for one in offered if not one.has_its_length]
             foreign = frozenset(file.path for file in odd if not _begins_as_ours(session, file))
             self._read_back(session, [one for one in offered if one.file.path not in obstacles])
@@ -206,6 +214,7 @@ class _Look:
             unlisted,
             foreign,
             self.read.pages_of(offered),
+            index,
         )
         self._failed = frozenset(obstacles)
         return _find_all(self._engine, self._guide, self.sight, self._now)
@@ -226,6 +235,13 @@ class _Look:
                 listed += [file for file in files if not posixpath.basename(file.path).startswith(".")]
         of_guide = {one.folder: obstacles.get(folder_on(self._site, one)) for one in self._guide.all}
         return listed, {folder: obstacle for folder, obstacle in of_guide.items() if obstacle is not None}
+
+    def _look_at_index(self, session: PartySession) -> SeenIndex | None:
+        if (index := self._guide.index) is None:
+            return None
+        signer = find_signer(self._engine, self._site.name)
+        folder = posixpath.join(self._site.folder, index.folder.lstrip("/"))
+        return None if signer is None else look_at_index(session, folder, index, signer)
 
     def _read_back(self, session: PartySession, files: Sequence[OfferedFile]) -> None:
         def remember(read: Audited | PagesRead) -> None:
@@ -251,7 +267,10 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> 
     clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
     unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
     wrong = find_wrong(guide, sight, offered, stands, now, load_known(engine, sight.site))
-    return [*find_held(waiting), *clocks, *unclaimed, *wrong]
+    with reading(engine) as connection:
+        ended = list_ended_since(connection, sight.site, now - index_grace(guide))
+    index = find_wrong_index(guide, sight, offered, ended, now)
+    return [*find_held(waiting), *clocks, *unclaimed, *wrong, *index]
 
 
 def _try_to_open(session: PartySession, file: SeenFile) -> None:

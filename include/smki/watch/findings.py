@@ -20,6 +20,7 @@
 | chain broken | from the newest full extract a Party cannot get to today |
 | next update | a revocation list nears its nextUpdate, or is past it, and none follows |
 | list without obligation | lists of this issuer are lodged, and no section of user_guide.toml publishes them |
+| index | what a Party finds as the site's signed index is not what the site offers, or not signed |
 | anchors unequal | the two regions' files differ elsewhere than in the WAN provider slot |
 | clocks | two clocks differ, or events of the future wait: they are in no file until their time comes |
 | unreachable | the site cannot be looked at as a Party |
@@ -29,7 +30,7 @@ is no finding: how late it was stays with its publication.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -74,6 +75,7 @@ class Kind(StrEnum):
     NEXT_UPDATE = "next update"
     LIST_WITHOUT_OBLIGATION = "list without obligation"
     ANCHORS_UNEQUAL = "anchors unequal"
+    INDEX = "index"
     CLOCKS = "clocks"
     UNREACHABLE = "unreachable"
 
@@ -105,6 +107,7 @@ _NEXT_STEP = {
     Kind.NEXT_UPDATE: "have its issuer issue the next list and lodge it; it is published at once.",
     Kind.LIST_WITHOUT_OBLIGATION: 'give its issuer a section in user_guide.toml, with issuer = "CN=…".',
     Kind.ANCHORS_UNEQUAL: "trigger the DAG smki_anchor_slots; `smki anchors state` shows which file is not of the set.",
+    Kind.INDEX: "publish it: `smki index publish`; see why the task `publish_index_SITE` did not.",
     Kind.CLOCKS: "have the clocks set; what was recorded ahead of time goes into the delta of that day.",
     Kind.UNREACHABLE: "try the login by hand; see whether server, network and the Party's key are as they were.",
 }
@@ -140,6 +143,14 @@ class Obstacle(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class SeenIndex:
+    """What a Party finds as the site's signed index."""
+
+    rule: str = ""  # what is wrong with it in itself
+    files: Mapping[str, str] = field(default_factory=dict)  # name that it states → SHA-256, hex
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """What a Party sees on a site."""
 
@@ -152,6 +163,7 @@ class Sight:
     unlisted: Mapping[str, Obstacle] = field(default_factory=dict)  # folder of the user guide → why nobody can list it
     foreign: frozenset[str] = frozenset()  # paths of .gz files that do not begin as ours of that name do
     pages: Mapping[str, PageReading] = field(default_factory=dict)  # path → what is known of its pages as it stands
+    index: SeenIndex | None = None  # none: no index was ever published there
 
 
 def find_wrong(
@@ -187,6 +199,32 @@ def find_wrong(
         *_near_next_update(guide, sight, now),
         *_unequal_anchors(guide, sight, publications, now),
     ]
+
+
+def find_wrong_index(
+    guide: UserGuide, sight: Sight, offered: Iterable[Publication], ended: Collection[str], now: datetime
+) -> Iterator[Finding]:
+    """Whether a Party finds the signed index of what a site offers at `now` (UTC).
+
+    It follows each publication and each removal: what is younger than `index_grace` may be missing in it. `ended` are
+    the names of what was replaced or removed since then.
+    """
+    if guide.index is None or sight.index is None or guide.index.folder in sight.unlisted:
+        return
+    rule = sight.index.rule
+    if not rule:
+        ours = [one for one in offered if guide.find(one.artefact.obligation, one.artefact.subject)]
+        moving = {one.name for one in ours if one.published_at > now - index_grace(guide)}.union(ended)
+        right = {one.name: one.artefact.sha256 for one in ours}
+        if other := sorted({name for name, _ in right.items() ^ sight.index.files.items()} - moving):
+            rule = f"it states other files than are offered: {', '.join(other[:_SHOWN])}{' …' * (len(other) > _SHOWN)}."
+    if rule:
+        yield Finding(Kind.INDEX, sight.site, guide.index.file, rule)
+
+
+def index_grace(guide: UserGuide) -> timedelta:
+    """How long after a publication or a removal the index may lack it."""
+    return 2 * guide.audit_every
 
 
 def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:

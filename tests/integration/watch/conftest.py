@@ -15,12 +15,15 @@ from sqlalchemy import Engine, update
 
 from builders import cleared, lodge_bodies, look_alikes, store_in
 from smki.certificates.set_digest import SetDigest
+from smki.kinds.index.publishing import publish_index
+from smki.kinds.index.signing import load_signer
 from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import page_reading, publication
 from smki.repository.windows import close_windows
+from smki.settings import Settings
 from smki.store.content import Content, SmallFile
 from smki.store.gzip_writer import write_single
 from smki.store.objects import Store
@@ -28,6 +31,7 @@ from smki.watch import auditor
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind
 from smki_demo import mail_server
+from smki_demo.generator.index_signer import make_signer
 
 from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa: F401  # fixtures
 
@@ -110,6 +114,13 @@ class World:
             connection.execute(
                 update(page_reading).where(page_reading.c.publication_id == published).values(since=at, read_at=at)
             )
+
+    def publish_index(self) -> None:
+        """Publishes what the ledger offers as the signed index."""
+        stated = make_signer(self.folder)
+        signer = load_signer(Settings.from_environment(stated))
+        assert signer is not None
+        publish_index(self.engine, self.store, self.site, self.guide, signer, datetime.now(UTC))
 
     def audit(self, now: datetime = NOON, site: Site | None = None, *, record: bool = True) -> Audit:
         return audit_site(

@@ -3,7 +3,7 @@
 In the site's lane of what is replaced in place, so that one index is made at a time. An extract that is published or
 removed meanwhile has an index of its own, which is made after it.
 
-1. Read the ledger, and make the index of what the site offers.
+1. Read the ledger, make the index of what the site offers, and record who signs it: the auditor asks for it from then.
 2. Put the page tables of full extracts there that the site lacks.
 3. Put the index, then its signature, in the place of those before.
    → between the two the signature is not of the index; whoever reads that reads both again
@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, select
 
 from smki.errors import MissingObjectError, PlanError
 from smki.kinds.index.document import ListFacts, PageTable, index_bytes, index_of, page_table
+from smki.kinds.index.ledger import record_signer
 from smki.kinds.index.signing import Signer
 from smki.obligations.catalogue import FullExtract, Index, UserGuide
 from smki.publish.artefact import Publication
@@ -54,6 +55,7 @@ def publish_index(
         with connection.begin():
             offered = list_publications(connection, site.name)
             lists = _list_facts(connection, guide, offered)
+            record_signer(connection, site.name, signer.certificate)
         tables = _page_tables(store, guide, index, offered)
         content = index_bytes(index_of(guide, offered, list_windows(engine), lists, tables, now))
         files = [SmallFile(table.name, table.content) for table in tables.values()]
