@@ -200,13 +200,18 @@ class Index:
         """Name of the file that signs it."""
         return f"{self.file}.p7s"
 
+    @property
+    def page(self) -> str:
+        """Name of the file that says the same for people to read."""
+        return f"{self.file.removesuffix('.json')}.html"
+
     def page_table(self, extract: str) -> str:
         """Name of the file that says which pages a full extract has."""
         return f"{extract.removesuffix('.xml.gz')}.pages"
 
     def names(self, offered: Iterable[str]) -> set[str]:
         """All that may stand on a server because of it, where these files are offered."""
-        return {self.file, self.signature, *map(self.page_table, offered)}
+        return {self.file, self.signature, self.page, *map(self.page_table, offered)}
 
 
 @dataclass(frozen=True, slots=True)

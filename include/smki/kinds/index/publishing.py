@@ -5,7 +5,7 @@ removed meanwhile has an index of its own, which is made after it.
 
 1. Read the ledger, make the index of what the site offers, and record who signs it: the auditor asks for it from then.
 2. Put the page tables of full extracts there that the site lacks.
-3. Put the index, then its signature, in the place of those before.
+3. Put the index, then its signature, then the page for people, in the place of those before.
    → between the two the signature is not of the index; whoever reads that reads both again
 4. Remove the page tables of full extracts that are offered no more.
 
@@ -25,6 +25,7 @@ from smki.errors import MissingObjectError, PlanError
 from smki.kinds.index.document import ListFacts, PageTable, index_bytes, index_of, page_table
 from smki.kinds.index.ledger import record_signer
 from smki.kinds.index.signing import Signer
+from smki.kinds.index.status_page import render_status_page
 from smki.obligations.catalogue import FullExtract, Index, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import Lane, list_publications, site_lock
@@ -57,9 +58,11 @@ def publish_index(
             lists = _list_facts(connection, guide, offered)
             record_signer(connection, site.name, signer.certificate)
         tables = _page_tables(store, guide, index, offered)
-        content = index_bytes(index_of(guide, offered, list_windows(engine), lists, tables, now))
+        stated = index_of(guide, offered, list_windows(engine), lists, tables, now)
+        content = index_bytes(stated)
         files = [SmallFile(table.name, table.content) for table in tables.values()]
         files += [SmallFile(index.file, content), SmallFile(index.signature, signer.sign(content))]
+        files += [SmallFile(index.page, render_status_page(stated, index))]
         with open_sftp(site) as sftp:
             put = [file.name for file in files if _put(sftp, site, file)]
             _remove_tables(sftp, site, guide, index, {table.name for table in tables.values()})

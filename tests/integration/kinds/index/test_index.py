@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from lxml import html
 from sqlalchemy import Engine
 
 from builders import cleared, day, during, lodge_bodies, look_alikes, produced, store_in, stored_artefact
@@ -20,6 +21,7 @@ from builders import cut_off as cut_off_of
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
+from smki.kinds.revocation.file import newest_list, write_revocation_file
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.party.copy import LocalCopy
 from smki.party.planning import Plan
@@ -31,8 +33,11 @@ from smki.repository.windows import close_windows, find_window, in_use_digest
 from smki.retention.execution import look_at_site
 from smki.retention.rules import Action
 from smki.settings import INCLUDE, Settings
+from smki.store.content import SmallFile
 from smki.store.paged_file import PagedFile
 from smki_demo.generator.index_signer import make_signer
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import issue_lists
 
 from ...publish.conftest import OpenSshServer
 
@@ -56,6 +61,14 @@ class Publisher:
         artefact, paged = stored_artefact(store, manifest), PagedFile.stored(store, manifest)
         cleared(self.engine, artefact)
         publish_artefact(self.engine, self.sshd.site, artefact, paged, "test", lambda _done, _of: None)
+
+    def publish_list(self, obligation: Obligation) -> None:
+        lodged = newest_list(self.engine, obligation)
+        assert lodged is not None
+        artefact = write_revocation_file(obligation, lodged, self.folder, datetime.now(UTC), "test")
+        content = SmallFile(artefact.name, (self.folder / artefact.name).read_bytes())
+        cleared(self.engine, artefact)
+        publish_artefact(self.engine, self.sshd.site, artefact, content, "test", lambda _done, _of: None)
 
     def publish_index(self) -> list[str]:
         stated = {
@@ -85,7 +98,8 @@ def test_index_states_what_a_site_offers(publisher: Publisher) -> None:
     lodge_bodies(publisher.engine, BODIES[390:], during(8))
     publisher.publish(publisher.guide.delta, day(8))
     table, published = f"SMKIKR_FULL_{day(7)}.pages", publisher.sshd.published
-    assert publisher.publish_index() == [table, "SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"]
+    replaced = ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s", "SMKIKR_INDEX.html"]
+    assert publisher.publish_index() == [table, *replaced]
 
     index = json.loads((published / "SMKIKR_INDEX.json").read_bytes())
     Draft202012Validator(json.loads((INCLUDE / "schema" / "index-1.json").read_bytes())).validate(index)
@@ -102,12 +116,48 @@ def test_index_states_what_a_site_offers(publisher: Publisher) -> None:
     pinned = ["-certfile", publisher.folder / "signer.pem", "-nointern", "-noverify"]
     subprocess.run([*verify, "-content", "SMKIKR_INDEX.json", *pinned], cwd=published, check=True, capture_output=True)
 
-    assert publisher.publish_index() == ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"], "a table is written once"
+    assert publisher.publish_index() == replaced, "a table is written once"
     (published / f"SMKIKR_FULL_{day(0)}.pages").write_bytes(b"of a full extract that is gone")
     publisher.publish_index()
     assert not (published / f"SMKIKR_FULL_{day(0)}.pages").exists()
     plans = look_at_site(publisher.engine, publisher.sshd.site, publisher.guide).plans
     assert {plan.action for plan in plans if plan.name not in stated} == {Action.KEEP}
+
+
+def test_status_page_says_what_the_index_says(publisher: Publisher, pki: Pki) -> None:
+    lodge_bodies(publisher.engine, [*BODIES[390:], *pki.ca_certificates()], during(8))
+    publisher.publish(publisher.guide.delta, day(8))
+    issue_lists(publisher.engine, pki, datetime.now(UTC))
+    publisher.publish_list(publisher.guide.obligation("crl"))
+    publisher.publish_index()
+    index = json.loads((publisher.sshd.published / "SMKIKR_INDEX.json").read_bytes())
+    page = html.fromstring((publisher.sshd.published / "SMKIKR_INDEX.html").read_bytes())
+
+    def values(within: Any) -> set[str]:
+        """Instants and numbers, exactly, and texts."""
+        return {*within.xpath(".//time/@datetime"), *within.xpath(".//data/@value"), *within.xpath("td/text()")}
+
+    def rows(section: str) -> dict[str, Any]:
+        return {row.xpath("string(th/code)"): row for row in page.xpath(f"//section[@id='{section}']//tbody/tr")}
+
+    of_extract = ("bytes", "records", "window", "cut_off", "published_at")
+    of_list = ("bytes", "number", "this_update", "next_update", "published_at")
+    extracts, lists, due = rows("extracts"), rows("lists"), rows("next")
+    for one in index["files"]:
+        row, stated = (extracts, of_extract) if "window" in one else (lists, of_list)
+        assert values(row[one["name"]]) == {str(one[key]) for key in stated}
+    assert {*extracts, *lists} == {one["name"] for one in index["files"]}
+    assert len(lists) == 1
+    assert {name: next(iter(row.xpath(".//time/@datetime"))) for name, row in due.items()} == {
+        one["file"]: one["publish_by"] for one in index["next"]
+    }
+    assert {name for name, row in extracts.items() if row.find_class("tag")} == {FULL, DELTA}
+    (way,) = page.xpath("//section[@id='way']")
+    assert way.xpath(".//code/text()")[:2] == [FULL, DELTA]
+    assert str(publisher.state(day(8))) in way.text_content()
+    assert str(sum(one["bytes"] for one in index["files"] if "window" in one)) in values(way)
+    assert index["written_at"] in values(page.find(".//header"))
+    assert page.xpath("//script | //link | //img | //@src") == [], "it needs nothing else"
 
 
 def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Publisher) -> None:
