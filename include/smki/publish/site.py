@@ -31,7 +31,7 @@ from smki.errors import (
     TransportError,
     UploadDamagedError,
 )
-from smki.obligations.catalogue import Obligation
+from smki.obligations.catalogue import Index, Obligation
 
 log = logging.getLogger(__name__)
 _MOST_HOST_KEYS = 2
@@ -75,9 +75,9 @@ class Site:
         return [(kind, base64.b64decode(blob, validate=True)) for kind, blob, *_ in stated]
 
 
-def folder_on(site: Site, obligation: Obligation) -> str:
-    """Where an obligation's files are, by the account that `site` logs in with."""
-    return posixpath.normpath(posixpath.join(site.folder, obligation.folder.lstrip("/")))
+def folder_on(site: Site, one: Obligation | Index) -> str:
+    """Where an obligation's files are, or the index, by the account that `site` logs in with."""
+    return posixpath.normpath(posixpath.join(site.folder, one.folder.lstrip("/")))
 
 
 class SftpSession(SFTPClient):

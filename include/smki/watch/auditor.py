@@ -240,8 +240,7 @@ class _Look:
         if (index := self._guide.index) is None:
             return None
         signer = find_signer(self._engine, self._site.name)
-        folder = posixpath.join(self._site.folder, index.folder.lstrip("/"))
-        return None if signer is None else look_at_index(session, folder, index, signer)
+        return None if signer is None else look_at_index(session, folder_on(self._site, index), index, signer)
 
     def _read_back(self, session: PartySession, files: Sequence[OfferedFile]) -> None:
         def remember(read: Audited | PagesRead) -> None:
@@ -267,10 +266,11 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> 
     clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
     unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
     wrong = find_wrong(guide, sight, offered, stands, now, load_known(engine, sight.site))
-    with reading(engine) as connection:
-        ended = list_ended_since(connection, sight.site, now - index_grace(guide))
-    index = find_wrong_index(guide, sight, offered, ended, now)
-    return [*find_held(waiting), *clocks, *unclaimed, *wrong, *index]
+    if not any(one.kind is Kind.LEDGER_BEHIND for one in wrong):  # what the index states is in such a ledger no more
+        with reading(engine) as connection:
+            ended = list_ended_since(connection, sight.site, now - index_grace(guide))
+        wrong += find_wrong_index(guide, sight, offered, ended, now)
+    return [*find_held(waiting), *clocks, *unclaimed, *wrong]
 
 
 def _try_to_open(session: PartySession, file: SeenFile) -> None:
