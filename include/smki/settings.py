@@ -13,6 +13,7 @@
 | SMKI_AUDIT_NAME | the same for the auditor, with a Party's account | AIRFLOW_CONN_SMKI_AUDIT_NAME |
 | SMKI_INDEX_KEY, SMKI_INDEX_CERTIFICATE | who signs the index (`kinds.index.signing`): PEM files | none: no index |
 | SMKI_AUDIT_BYTES_A_DAY | how much of extracts the auditor reads back on each site | 20000000000 |
+| SMKI_KEEP_RUNS_DAYS | how long Airflow keeps its records and logs of runs, in days | 30 |
 | SMKI_SMTP_URL | the mail server that `smki audit` tells people by (`watch.mail`) | none |
 | SMKI_AIRFLOW_URL | where Airflow's UI is, for the links in those messages; inside Airflow its own `base_url` | none |
 | SMKI_RUNBOOK_URL | where people read docs/runbook.md, for the links in all messages | its path |
@@ -42,6 +43,7 @@ class Settings:
     annex_b_xsd: Path
     sites: tuple[str, ...]
     audit_bytes_a_day: int  # of extracts, on each site
+    keep_runs_days: int  # in Airflow
     runbook: str  # where people read docs/runbook.md; empty: in the project
     index_key: Path | None  # private key that signs the index
     index_certificate: Path | None  # of that key
@@ -64,17 +66,18 @@ class Settings:
             anchor_slots=Path(environment.get("SMKI_ANCHOR_SLOTS") or config / "anchor_slots.toml"),
             annex_b_xsd=Path(environment.get("SMKI_ANNEX_B_XSD") or INCLUDE / "schema" / "annex_b.xsd"),
             sites=tuple(name.strip() for name in environment.get("SMKI_SITES", "primary").split(",") if name.strip()),
-            audit_bytes_a_day=_bytes(environment, "SMKI_AUDIT_BYTES_A_DAY", 20_000_000_000),
+            audit_bytes_a_day=_number(environment, "SMKI_AUDIT_BYTES_A_DAY", "bytes", 20_000_000_000),
+            keep_runs_days=_number(environment, "SMKI_KEEP_RUNS_DAYS", "days", 30),
             runbook=environment.get("SMKI_RUNBOOK_URL", ""),
             index_key=_file(environment, "SMKI_INDEX_KEY"),
             index_certificate=_file(environment, "SMKI_INDEX_CERTIFICATE"),
         )
 
 
-def _bytes(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, unit: str, default: int) -> int:
     text = environment.get(name) or str(default)
     if not text.isascii() or not text.isdigit():
-        raise ConfigurationError(name, f"it has to be a number of bytes in digits, not {text!r}.")
+        raise ConfigurationError(name, f"it has to be a number of {unit} in digits, not {text!r}.")
     return int(text)
 
 

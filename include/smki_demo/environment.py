@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from smki.settings import PROJECT
-from smki_airflow.names import SITE, SMTP
+from smki_airflow.names import METADATA, SITE, SMTP
 
 USERS = {"admin": "admin", "viewer": "viewer"}  # user → role of Airflow's simple auth manager
 
@@ -34,6 +34,7 @@ def airflow_environment(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url,
+        f"AIRFLOW_CONN_{METADATA.upper()}": metadata_url.replace("+psycopg2", ""),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",

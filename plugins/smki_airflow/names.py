@@ -2,10 +2,12 @@
 
 RETENTION = "smki_retention"
 AUDITOR = "smki_auditor"
+HOUSEKEEPING = "smki_housekeeping"
 JUDGE, RELEASE, PUBLISH = "judge", "release", "publish"  # the tasks that end every publishing DAG; `publish_SITE`
 PUBLISHED = "smki_published"  # the alias by which a publication becomes an event of `smki://OBLIGATION`
 SITE = "smki_site"  # connection type of an SFTP server that is published to
 SMTP, WEBHOOK = "smki_smtp", "smki_webhook"  # connections; whichever exists is what people are told by
+METADATA = "smki_metadata"  # connection; Airflow's own database, for housekeeping alone
 BOARD_VIEW = {  # how Airflow's navigation leads to the board
     "name": "SMKI",
     "href": "/smki/board",

@@ -99,6 +99,7 @@ USED = {
 
 # Where production and demo differ on purpose. Every other variable of Airflow is set in both.
 ONLY_IN_DEMO = {
+    "AIRFLOW_CONN_SMKI_METADATA": "production gives it to those who run tasks, the workers",
     "SMKI_ANCHOR_SLOTS": "production's stands beside user_guide.toml; the demo's is written for its own certificates",
     "AIRFLOW__CORE__PARALLELISM": "the demo's LocalExecutor forks that many processes at start",
     "AIRFLOW__CORE__TEST_CONNECTION": "production's API server has no key of a site, and should open no connections",
@@ -108,6 +109,7 @@ ONLY_IN_DEMO = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "production has FAB's users and roles",
 }
 ONLY_IN_COMPOSE = {
+    "SMKI_KEEP_RUNS_DAYS": "the demo does not last that long",
     "SMKI_RUNBOOK_URL": "the demo's board has the runbook",
     "AIRFLOW__CORE__AUTH_MANAGER": "the demo has the simple one, which is Airflow's default",
     "AIRFLOW__CELERY__BROKER_URL": "the demo runs tasks without Celery",
@@ -205,6 +207,7 @@ def test_every_variable_of_dotenv_example_is_explained() -> None:
 
 def test_variables_are_required_unless_a_default_is_harmless(references: set[tuple[str, str]]) -> None:
     optional = {
+        "SMKI_KEEP_RUNS_DAYS",
         "SMKI_SITES",
         "SMKI_STORE",
         "SMKI_RUNBOOK_URL",
@@ -263,7 +266,10 @@ def test_connections_of_the_site_have_the_shape_of_the_demo(compose: Compose, co
 
 def test_all_airflow_services_have_one_environment(compose: Compose) -> None:
     common = _environment(compose)
-    added = {"init": {"ADMIN_USER", "ADMIN_EMAIL", "ADMIN_PASSWORD"}, "worker": {"DUMB_INIT_SETSID"}}
+    added = {
+        "init": {"ADMIN_USER", "ADMIN_EMAIL", "ADMIN_PASSWORD"},
+        "worker": {"DUMB_INIT_SETSID", "AIRFLOW_CONN_SMKI_METADATA"},
+    }
     for name in AIRFLOW_SERVICES:
         environment = compose["services"][name]["environment"]
         login = {"init": "smki", "api-server": "smki_pages"}.get(name, "smki_tasks")
