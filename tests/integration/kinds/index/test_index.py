@@ -235,7 +235,7 @@ def test_index_is_published_without_the_page_table_that_a_lost_store_had(publish
     publisher.publish_index()
     store = store_in(publisher.folder)
     store.remove([one.key for one in store.list_objects("manifests")])
-    assert publisher.publish_index() == ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s"]
+    assert publisher.publish_index() == ["SMKIKR_INDEX.json", "SMKIKR_INDEX.json.p7s", "SMKIKR_INDEX.html"]
     published = publisher.sshd.published
     (full,) = json.loads((published / "SMKIKR_INDEX.json").read_bytes())["files"]
     assert (full["name"], full.get("pages")) == (FULL, None)
