@@ -122,5 +122,6 @@ def behind_rule(names: Iterable[str]) -> str:
     """What is wrong, in words."""
     listed = sorted(names)
     shown = ", ".join(listed[:_SHOWN]) + (" …" if len(listed) > _SHOWN else "")
-    are = "is" if len(listed) == 1 else "are"
-    return f"{shown} {are} newer on the server than all that it knows: it was restored from an older backup."
+    verb, they = ("is", "it is") if len(listed) == 1 else ("are", "they are")
+    cause = f"it was restored from an older backup, or {they} somebody else's."
+    return f"{shown} {verb} newer on the server than all that it knows: {cause}"
