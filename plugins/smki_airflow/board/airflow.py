@@ -8,6 +8,8 @@ Airflow promises nothing of these, so each of its upgrades has to prove them aga
   fail. test_actions.py and test_browser.py notice.
 * The tables `dag_run`, `task_instance`, `backfill` and `dag`. Changed: stages and durations of runs are missing or
   wrong. The same tests notice.
+* The table `slot_pool`, and how a connection is found. Changed: the board says that something is missing which is not,
+  or the other way round. tests/integration/board/test_setup.py notices.
 * `dag_run` and its types once more, where a deadline is set. Changed: no deadline alert comes.
   tests/unit/dags/test_deadlines.py and tests/integration/airflow/watch notice.
 
@@ -30,10 +32,12 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
 from airflow.models.backfill import Backfill, ReprocessBehavior
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.models.pool import Pool
 from airflow.models.taskinstance import TaskInstance
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from airflow.utils.types import DagRunType
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -145,6 +149,20 @@ def tasks_of(session: Session, dag_id: str, run_ids: Sequence[str]) -> list[Task
 def is_paused(session: Session, dag_id: str) -> bool | None:
     """None for a DAG that Airflow does not know."""
     return session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id, ~DagModel.is_stale))
+
+
+def usable_pools(session: Session) -> frozenset[str]:
+    """Names of the pools that have a slot."""
+    return frozenset(name for name in session.scalars(select(Pool.pool).where(Pool.slots != 0)) if name)
+
+
+def has_connection(conn_id: str) -> bool:
+    """Whether this process finds it, wherever Airflow looks: environment, secrets backend, its database."""
+    try:
+        Connection.get_connection_from_secrets(conn_id)
+    except AirflowNotFoundException:
+        return False
+    return True
 
 
 def find_active_backfill(session: Session, dag_id: str) -> int | None:

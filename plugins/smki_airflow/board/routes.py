@@ -41,6 +41,7 @@ from smki_airflow.board.airflow import ActionRefusedError, Session, SessionOfReq
 from smki_airflow.board.rendering import page
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.board.runs import durations, runs_of
+from smki_airflow.board.setup import list_lacks
 from smki_airflow.board.trends import Trend, trends
 from smki_airflow.board.view import Day, calendar, day_item, first_day, headline, mood
 from smki_airflow.links import links_on_server, login_path
@@ -155,6 +156,7 @@ def board(
         report=found,
         headline=headline(found),
         mood=mood(found),
+        lacks=list_lacks(session, guide, project.settings.sites),
         calendar=calendar(guide, facts, found.about_published, now, expected_at),
         trends=_trends(session, project),
         day=shown,
@@ -276,11 +278,13 @@ def trigger(dag_id: str, request: Request, session: SessionOfRequest, user: Edit
 
 
 @api.get("/status")
-def status(_user: Reader) -> JSONResponse:
+def status(_user: Reader, session: SessionOfRequest) -> JSONResponse:
     """How every obligation stands, for other systems: docs/status-api.md."""
     project = open_project_of_server()
     report = status_report(project.engine, project.guide, project.settings.sites, datetime.now(UTC))
-    return JSONResponse(report.as_json(), headers=_NOT_KEPT)
+    lacks = list_lacks(session, project.guide, project.settings.sites)
+    stated = report.as_json() | {"airflow": [lack.as_json() for lack in lacks]}
+    return JSONResponse(stated, headers=_NOT_KEPT)
 
 
 router.include_router(pages)

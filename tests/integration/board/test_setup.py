@@ -1,0 +1,86 @@
+"""What the board says of Airflow's pools, DAGs and connections, as Airflow's own database has them."""
+
+from collections.abc import Iterator
+
+import pytest
+from airflow import settings as airflow_settings
+from airflow.models.connection import Connection
+from airflow.models.dag import DagModel
+from airflow.models.pool import Pool
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from smki.obligations.catalogue import UserGuide
+from smki_airflow.names import AUDITOR, RETENTION, SMTP, WEBHOOK, lane_pool
+
+from .conftest import Browser
+
+LANES = [lane_pool("primary", in_place=in_place) for in_place in (False, True)]
+
+
+@pytest.fixture
+def airflow(metadata: None) -> Iterator[Session]:  # noqa: ARG001  # has to be there
+    """Airflow's database with all that is needed."""
+    with airflow_settings.Session() as session:
+        session.add_all(Pool(pool=lane, slots=1, include_deferred=False) for lane in LANES)
+        session.add(Connection(conn_id=SMTP, conn_type="smtp", host="mail.example.org"))
+        session.commit()
+        yield session
+        session.rollback()
+        session.execute(delete(Pool).where(Pool.pool.in_(LANES)))
+        session.execute(delete(Connection).where(Connection.conn_id.in_([SMTP, WEBHOOK])))
+        session.execute(update(DagModel).values(is_paused=False, is_stale=False))
+        session.commit()
+
+
+def lacking(browser: Browser) -> list[str]:
+    """Items of the JSON; each has its line on the page, above the table, with what to do."""
+    viewer = browser("VIEWER")
+    stated = viewer.get("/smki/api/status").json()["airflow"]
+    above, table, _ = viewer.get("/smki/board").text.partition("<table")
+    assert table
+    assert above.count("<li>") == len(stated)
+    for one in stated:
+        assert f"<li><b>{one['item']}</b> {one['rule']} {one['next_step']}</li>" in above
+    return [one["item"] for one in stated]
+
+
+def test_nothing_is_said_where_nothing_is_lacking(browser: Browser, airflow: Session) -> None:  # noqa: ARG001
+    assert lacking(browser) == []
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_lane_without_a_pool_or_without_a_slot_is_named(browser: Browser, airflow: Session, lane: str) -> None:
+    airflow.execute(update(Pool).where(Pool.pool == lane).values(slots=0))
+    airflow.commit()
+    assert lacking(browser) == [f"Pool {lane}"]
+    airflow.execute(delete(Pool).where(Pool.pool == lane))
+    airflow.commit()
+    assert lacking(browser) == [f"Pool {lane}"]
+
+
+def test_lanes_of_every_site_are_needed(
+    browser: Browser,
+    airflow: Session,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SMKI_SITES", "primary,dr")
+    assert lacking(browser) == ["Pool smki_dated_dr", "Pool smki_in_place_dr"]
+
+
+def test_a_dag_that_is_paused_or_gone_is_named(browser: Browser, airflow: Session, user_guide: UserGuide) -> None:
+    wanted = [*user_guide.dags, RETENTION, AUDITOR]
+    for change in ({"is_paused": True}, {"is_paused": False, "is_stale": True}):
+        airflow.execute(update(DagModel).values(**change))
+        airflow.commit()
+        assert lacking(browser) == [f"DAG {dag_id}" for dag_id in wanted]
+
+
+def test_one_channel_is_enough_and_none_is_said(
+    browser: Browser, airflow: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow.execute(delete(Connection))
+    airflow.commit()
+    assert lacking(browser) == [f"Connections {SMTP} and {WEBHOOK}"]
+    monkeypatch.setenv(f"AIRFLOW_CONN_{WEBHOOK.upper()}", '{"conn_type": "http", "host": "https://hooks.example.org"}')
+    assert lacking(browser) == []
