@@ -25,6 +25,7 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
 
 from smki_airflow.names import PUBLISHED, published_uri
 from smki_airflow.run import Json, open_project, run_of
+from smki_airflow.signals.metrics import measure_margin, measure_publication
 
 if TYPE_CHECKING:
     from smki.publish.artefact import Publication
@@ -56,6 +57,7 @@ class PublishOperator(BaseOperator):
         from smki.publish.ledger import publish_artefact
         from smki.publish.unknown_files import refuse_if_behind
         from smki.store.content import stored_content
+        from smki.watch.facts import past_files
         from smki_airflow.publishing.handover import artefact_from_json
         from smki_airflow.sites import open_site
 
@@ -74,7 +76,10 @@ class PublishOperator(BaseOperator):
             _log_progress(artefact.name, self.site),
             partial(follows, project.engine, content) if isinstance(obligation.kind, RevocationList) else None,
         )
+        if publication.run == run.label:
+            measure_publication(publication)
         if publication.run == run.label and _completes(project, publication):
+            measure_margin(obligation, past_files(project.engine, obligation, 1)[0].margin)
             asset = Asset(published_uri(artefact.obligation, artefact.subject))
             context["outlet_events"][_PUBLISHED].add(asset, _event(publication))
         return {

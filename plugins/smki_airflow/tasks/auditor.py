@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import task
 
 from smki_airflow.run import Json, open_project
+from smki_airflow.signals.metrics import measure_findings, measure_lists
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ def audit_sites(sites: Sequence[str]) -> None:
 )
 def audit(site: str, params: Json | None = None) -> Json:
     """Returns how many files there are, were read back and have findings, and how many messages went out."""
+    from smki.kinds.revocation.file import ages_of_lists
     from smki.watch.auditor import audit_site
+    from smki.watch.findings_ledger import list_open_findings
     from smki_airflow.signals.telling import tell_people
     from smki_airflow.sites import open_audited_site
 
@@ -44,7 +47,11 @@ def audit(site: str, params: Json | None = None) -> Json:
         bytes_a_day=project.settings.audit_bytes_a_day,
         record=not dry_run,
     )
-    told = 0 if dry_run else tell_people(project.engine, project.guide, now)
+    told = 0
+    if not dry_run:
+        told = tell_people(project.engine, project.guide, now)
+        measure_findings(list_open_findings(project.engine))
+        measure_lists(ages_of_lists(project.engine, project.guide, now))
     counts = {"files": audit.files, "read_back": audit.hashed, "pages": audit.pages}
     counts |= {"findings": len(audit.findings), "told": told}
     log.info("audited site=%s %s", site, " ".join(f"{name}={count}" for name, count in counts.items()))

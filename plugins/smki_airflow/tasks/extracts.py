@@ -26,6 +26,7 @@ from smki_airflow.publishing.gate import GateOperator, gate_source
 from smki_airflow.publishing.handover import Judged, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
+from smki_airflow.signals.metrics import measure_pages
 
 if TYPE_CHECKING:
     from smki.gate.judging_process import Judge
@@ -149,6 +150,7 @@ def assemble(rendered: list[Json]) -> list[Json]:
         manifest.taken_over,
         manifest.predecessor or "none",
     )
+    measure_pages(manifest)
     marks = stored_marks(store, manifest, project.settings.annex_b_xsd)
     return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(marks))]
 

@@ -15,6 +15,7 @@ import pytest
 import requests
 from sqlalchemy import Engine
 
+from otlp import Collector
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.settings import INCLUDE
@@ -31,7 +32,14 @@ RUNS_S = 240
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def collector() -> Iterator[Collector]:
+    """What the stack sends its metrics to."""
+    with Collector() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def stack(collector: Collector) -> Iterator[Stack]:
     with (
         tempfile.TemporaryDirectory(prefix="smki stack ") as folder,  # a space, as clones have them
         running_stack(Path(folder)) as running,
@@ -44,6 +52,7 @@ def stack() -> Iterator[Stack]:
         config = Path(folder) / "config"  # its own, so that a test may narrow the gate's bounds
         shutil.copytree(INCLUDE / "config", config)
         running.environment["SMKI_CONFIG"] = str(config)
+        running.environment |= collector.environment
         start_airflow(running)
         wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)
         yield running

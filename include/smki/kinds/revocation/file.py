@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -113,3 +113,14 @@ def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> 
         newest = newest_lists(connection)
     leads = {lodged.id: kind.next_update_warning for _, kind in guide.lists() for lodged in _candidates(kind, newest)}
     return [lodged for lodged in newest if lodged.id in leads and lodged.ends_within(leads[lodged.id], now)]
+
+
+def ages_of_lists(engine: Engine, guide: UserGuide, now: datetime) -> list[tuple[Obligation, timedelta]]:
+    """How long before `now` (UTC) each obligation's newest list was issued (thisUpdate); without those that have none.
+
+    Raises RepositoryUnavailableError.
+    """
+    with reading(engine) as connection:
+        newest = newest_lists(connection)
+    found = [(obligation, _candidates(kind, newest)) for obligation, kind in guide.lists()]
+    return [(obligation, now - lists[0].this_update) for obligation, lists in found if len(lists) == 1]
