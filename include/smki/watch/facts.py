@@ -1,6 +1,6 @@
 """What the ledger and the repository say of the due files: one read, so that states are computed from one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -67,6 +67,7 @@ class Facts:
     begins: dict[tuple[str, str], datetime]  # by obligation; of files replaced in place: since when there are any
     _offered: dict[Key, list[Offered]] = field(default_factory=dict)  # oldest first
     _judged: dict[Key, list[GateVerdict]] = field(default_factory=dict)  # oldest first
+    full_days: tuple[date, ...] = ()  # of the full extracts that every site was given, ascending
 
     def offered(self, obligation: Obligation, day: date) -> list[Offered]:
         """What was published under the name of that day's file, oldest first."""
@@ -85,6 +86,17 @@ class Facts:
         else:
             return None
         return day if day is None or obligation.cut_off.falls_on(day) else obligation.cut_off.next_day(day)
+
+
+def full_days(full: Obligation, sites: Collection[str], offered: Mapping[Key, Sequence[Offered]]) -> tuple[date, ...]:
+    """The days of an obligation's files that every site was given, ascending."""
+    return tuple(
+        sorted(
+            day
+            for (subject, name), there in offered.items()
+            if subject == full.subject and (day := full.day_of(name)) and {one.site for one in there}.issuperset(sites)
+        )
+    )
 
 
 def first_day_after(begun: datetime, cut_off: CutOff) -> date:
@@ -189,9 +201,9 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         judged.setdefault((subject, row[1]), []).append(
             GateVerdict(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
         )
-    return Facts(
-        tuple(sites), windows or (oldest and first_day_after(oldest, guide.delta.cut_off)), begins, offered, judged
-    )
+    first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
+    every = tuple(sites)
+    return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))
 
 
 @dataclass(frozen=True, slots=True)

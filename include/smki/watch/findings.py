@@ -38,7 +38,7 @@ from typing import NamedTuple
 
 from smki.gate.ledger import GateRun
 from smki.kinds.revocation.lodging import LodgedList
-from smki.obligations.catalogue import AnchorPart, Obligation, RevocationList, UserGuide
+from smki.obligations.catalogue import AnchorPart, DeltaExtract, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
 from smki.publish.unknown_files import NONE_KNOWN, KnownNames, behind_rule, is_newer
@@ -264,7 +264,7 @@ def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) 
     The auditor and Airflow's deadline alerts both use it, so that what both see is one finding.
     """
     for one in stands:
-        if one.state in (State.NOTHING, State.DUE) or site not in one.missing_sites:
+        if one.state in (State.NOTHING, State.DUE, State.CORRECTED) or site not in one.missing_sites:
             continue
         due, is_late = one.due, now >= one.due.publish_by
         if not is_late and one.state is State.HELD and now < due.warn_at:
@@ -272,12 +272,16 @@ def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) 
         rule = f"it {'was' if is_late else 'is'} due at {due.publish_by:%Y-%m-%d %H:%M} UTC and is not there"
         if not is_late and one.expected_at is not None and one.expected_at > due.publish_by:
             rule += f"; it is expected at {one.expected_at:%H:%M} UTC"
-        held = " The gate holds it: a person has to decide." if one.state is State.HELD else ""
+        gate = ""
+        if one.state is State.HELD:
+            gate = " The gate holds it: a person has to decide."
+        elif one.refused and isinstance(due.obligation.kind, DeltaExtract):
+            gate = " The gate refused it: if that stays so, a full extract of the next day takes its place."
         yield Finding(
             Kind.MISSING if is_late else Kind.AT_RISK,
             site,
             due.label,
-            f"{rule}.{held}",
+            f"{rule}.{gate}",
             due.obligation.name,
             due.business_date,
             due.obligation.subject,

@@ -4,6 +4,8 @@
 * HELD: the gate held it and nobody has decided yet, whatever the time is.
 * DUE: not there, and its warning time has not come. AT_RISK: its warning time has come, or the forecast ends after
   publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
+* CORRECTED: a delta that the gate failed or a person rejected, in whose place every site was given a full extract of a
+  later day: Parties go on from that one. Should the delta be published after all, it is MET_LATE.
 * NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
 
 A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
@@ -17,7 +19,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from smki.gate.model import Verdict
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due import Due, DueKey, list_due
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.words import span
@@ -31,6 +33,7 @@ class State(StrEnum):
     AT_RISK = "at risk"
     LATE = "late"
     MISSED = "missed"
+    CORRECTED = "corrected"
     NOTHING = "nothing to publish"
 
 
@@ -46,6 +49,12 @@ class DueStatus:
     offered: Offered | None = None  # on one of the sites
     judged: GateVerdict | None = None  # the newest gate run over it
     expected_at: datetime | None = None  # UTC; when the forecast has it published
+    corrected_by: date | None = None  # the day of the full extract that takes its place
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate failed it, or a person rejected it, and nothing has cleared it since."""
+        return self.judged is not None and not self.judged.cleared and self.state is not State.HELD
 
     @property
     def margin(self) -> timedelta | None:
@@ -65,6 +74,7 @@ class DueStatus:
             State.MISSED: f"missed: was due {by}",
             State.MET_LATE: f"met, late by {span(-(self.margin or timedelta()))}",
             State.HELD: f"held by the gate: due {by}",
+            State.CORRECTED: f"corrected by the full extract of {self.corrected_by}: was due {by}",
         }
         return words.get(self.state, str(self.state))
 
@@ -97,8 +107,17 @@ def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | No
     since = max((at for _, at in by_site.values()), default=None)
     published_at = None if missing else since
     state = _state(due, facts, judged, published_at, now, expected_at)
+    corrected_by = _corrected_by(due, facts, judged)
+    if corrected_by is not None and state not in (State.MET, State.MET_LATE, State.NOTHING, State.HELD):
+        state = State.CORRECTED
     offered = next((one for one, _ in by_site.values()), None)
-    return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at)
+    return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at, corrected_by)
+
+
+def _corrected_by(due: Due, facts: Facts, judged: GateVerdict | None) -> date | None:
+    if not isinstance(due.obligation.kind, DeltaExtract) or judged is None or judged.cleared:
+        return None
+    return next((day for day in facts.full_days if day > due.business_date), None)
 
 
 def _state(

@@ -23,6 +23,7 @@ LOOK = {
     State.AT_RISK: "at-risk",
     State.LATE: "late",
     State.MISSED: "missed",
+    State.CORRECTED: "corrected",
     State.NOTHING: "nothing",
 }
 

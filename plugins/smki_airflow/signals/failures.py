@@ -25,7 +25,8 @@ _OTHERWISE: dict[type[SmkiError], str] = {
     AnchorConfigurationError: "mend the cause: the DAG then runs by itself.",
     AnchorSlotError: "mend the cause: the DAG then runs by itself.",
     GateRefusedError: "put right what the gate report names, then clear the run from its first task on.",
-    GateRejectedError: "to be asked again, clear the run from `judge` on.",
+    GateRejectedError: "to be asked again, clear the run from `judge` on; a delta that stays rejected: "
+    "docs/runbook.md#correction.",
     PlanError: "clear the run from its first task on.",
 }
 

@@ -171,9 +171,11 @@ class DagRun:
         wait_until(lambda: self.state not in ("success", "failed"), 30)
 
 
-def trigger(stack: Stack, dag_id: str, cut_off: datetime | None = None) -> DagRun:
-    """A run that a person begins, of the day with this cut-off."""
-    begun = stack.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": cut_off and cut_off.isoformat()})
+def trigger(stack: Stack, dag_id: str, cut_off: datetime | None = None, *, any_day: date | None = None) -> DagRun:
+    """A run that a person begins, of the day with this cut-off, or of any day without one."""
+    conf = {"any_day": any_day.isoformat()} if any_day else {}
+    asked = {"logical_date": cut_off and cut_off.isoformat(), "conf": conf}
+    begun = stack.api.post(f"dags/{dag_id}/dagRuns", asked)
     return DagRun(stack, dag_id, begun["dag_run_id"])
 
 

@@ -20,7 +20,7 @@ from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki_demo.stack import Stack
 
-from .conftest import END, DagRun, backfill, ended_runs, run_of, wait_until
+from .conftest import END, DagRun, backfill, ended_runs, run_of, trigger, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -158,9 +158,7 @@ def test_a_full_extract_of_any_day_is_published_for_recovery(
 ):
     day = sunday + 2 * DAY
     assert not user_guide.full.cut_off.falls_on(day)
-    body = {"logical_date": None, "conf": {"any_day": day.isoformat()}}
-    run = DagRun(stack, FULL_EXTRACT, stack.api.post(f"dags/{FULL_EXTRACT}/dagRuns", body)["dag_run_id"])
-    assert run.ends() == "success"
+    assert trigger(stack, FULL_EXTRACT, any_day=day).ends() == "success"
     name = user_guide.full.file_name(day)
     assert (stack.var / "sftp" / name).exists()
     assert _published_content(engine, name) == _content_in_time(engine, user_guide, tmp_path, name)

@@ -15,7 +15,7 @@ import pytest
 import requests
 from sqlalchemy import Engine, select, text, update
 
-from builders import DAILY_DELTA
+from builders import DAILY_DELTA, FULL_EXTRACT
 from smki.errors import GateRefusedError
 from smki.gate.ledger import GateRun, list_gate_runs
 from smki.gate.model import Verdict
@@ -29,6 +29,10 @@ from smki.repository.windows import close_windows
 from smki.store.manifest import get_manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
+from smki.watch.due import Due
+from smki.watch.facts import load_facts
+from smki.watch.findings import find_late_or_at_risk
+from smki.watch.states import DueStatus, State, due_status
 from smki_demo.mail_server import read_messages, text_of
 from smki_demo.stack import Stack
 
@@ -70,6 +74,10 @@ def newest_gate_run(engine: Engine, name: str) -> GateRun:
 
 def on_the_server(stack: Stack, name: str) -> bool:
     return (stack.var / "sftp" / name).exists()
+
+
+def stands(engine: Engine, guide: UserGuide, day: date) -> DueStatus:
+    return due_status(Due(guide.delta, day), load_facts(engine, guide, ["primary"], day), datetime.now(UTC))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -184,12 +192,18 @@ def test_rejected_file_fails_its_run_with_the_reason_and_leaves_the_server(
 
     run.clear()
     assert run.ends() == "failed", "a decision stands while the judgement does"
+    full_of_the_next_day = trigger(stack, FULL_EXTRACT, any_day=REJECTED + DAY)
+    assert full_of_the_next_day.ends() == "success"
+    corrected = stands(engine, user_guide, REJECTED)
+    assert (corrected.state, corrected.corrected_by) == (State.CORRECTED, REJECTED + DAY)
+    assert list(find_late_or_at_risk("primary", [corrected], datetime.now(UTC))) == []
     with one_day_of_silence_is_unusual(stack):
         run.clear(only_failed=False, task_ids=["judge"], include_downstream=True)
         run.wait_until_asking()
     run.answer("Approve", REASON)
     assert run.ends() == "success"
     assert on_the_server(stack, name)
+    assert stands(engine, user_guide, REJECTED).state in (State.MET, State.MET_LATE)
 
 
 def test_question_that_nobody_answers_ends_the_run_and_decides_nothing(

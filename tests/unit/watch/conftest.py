@@ -11,7 +11,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due
-from smki.watch.facts import Facts, GateVerdict, Key, Offered
+from smki.watch.facts import Facts, GateVerdict, Key, Offered, full_days
 from smki.watch.findings import Sight
 
 SUNDAY = date(2026, 3, 1)
@@ -53,7 +53,8 @@ class Ledger:
         self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:
-        return Facts(self.sites, self.first_day, self.begins, self.offered, self.judged)
+        fulls = full_days(self.guide.full, self.sites, self.offered)
+        return Facts(self.sites, self.first_day, self.begins, self.offered, self.judged, fulls)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
+from smki.watch.findings import find_late_or_at_risk
 from smki.watch.states import State, due_status, list_due_statuses
 from smki.words import span
 
@@ -78,6 +79,30 @@ def test_hold_is_held_until_a_person_decides_whatever_the_time_is(ledger: Ledger
     due = ledger.due("delta")
     ledger.judge(due, due.cut_off + HOUR, Verdict.HOLD, released=released)
     assert state(ledger, due.publish_by + HOUR) is expected
+
+
+@pytest.mark.parametrize(("verdict", "released"), [(Verdict.FAIL, None), (Verdict.HOLD, False)])
+def test_delta_that_was_refused_is_corrected_by_a_full_extract_of_a_later_day_on_every_site(
+    ledger: Ledger, verdict, released
+):
+    ledger.sites = ("primary", "dr")
+    due, same_day, later = ledger.due("delta", SUNDAY), ledger.due("full", SUNDAY), ledger.due("full", SUNDAY + 7 * DAY)
+    now = later.publish_by
+    ledger.judge(due, due.cut_off + HOUR, verdict, released=released)
+    for site in ledger.sites:
+        ledger.publish(same_day, same_day.cut_off + HOUR, site)
+    ledger.publish(later, later.cut_off + HOUR, "primary")
+    assert due_status(due, ledger.facts(), now).state is State.MISSED, "one site lacks it"
+    ledger.publish(later, later.cut_off + HOUR, "dr")
+    found = due_status(due, ledger.facts(), now)
+    assert (found.state, found.corrected_by) == (State.CORRECTED, later.business_date)
+    assert list(find_late_or_at_risk("primary", [found], now)) == []
+    assert state(ledger, now) is State.MISSED, "of Monday's nobody refused anything"
+    ledger.judge(due, now)
+    assert due_status(due, ledger.facts(), now).state is State.MISSED, "it may be published now"
+    for site in ledger.sites:
+        ledger.publish(due, now, site)
+    assert due_status(due, ledger.facts(), now).state is State.MET_LATE
 
 
 def test_file_that_is_replaced_in_place_is_met_by_the_days_look_at_what_every_site_offers(ledger: Ledger):

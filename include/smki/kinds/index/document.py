@@ -4,6 +4,7 @@
 * Of a full extract or a delta also its window, cut-off, and the set digest of what is in use after it: the state that a
   copy has to have.
 * The chain: the newest full extract and the deltas after it, without a hole, as far as they lead.
+* Corrections: of each delta that is missing between others, the full extract that Parties go on from.
 * Of a revocation list its number and times. What is due next, and when.
 
 VERSION rises when a field goes or changes its meaning, not when one is added; the schema is
@@ -13,7 +14,7 @@ VERSION rises when a field goes or changes its meaning, not when one is added; t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from smki.certificates.set_digest import SetDigest
@@ -94,6 +95,7 @@ def index_of(
         "written_at": _instant(now),
         "files": files,
         "chain": _chain(guide, offered),
+        "corrections": _corrections(guide, offered),
         "next": [_next(one, now) for one in guide.all],
     }
 
@@ -132,16 +134,38 @@ def _states(windows: Sequence[Window]) -> dict[int, SetDigest]:
     return states
 
 
+def _names(obligation: Obligation, offered: Sequence[Publication]) -> dict[date, str]:
+    """By business date."""
+    return {
+        one.artefact.business_date: one.name
+        for one in offered
+        if (one.artefact.obligation, one.artefact.subject) == obligation.key
+    }
+
+
+def _corrections(guide: UserGuide, offered: Sequence[Publication]) -> list[dict[str, str | None]]:
+    """Deltas that are not there between others, and what takes the place of each: a full extract of that day or later.
+
+    A copy of the day before goes on from that one; where there is none yet, it cannot go on.
+    """
+    fulls, deltas = _names(guide.full, offered), _names(guide.delta, offered)
+    if not deltas:
+        return []
+    first, last = min(deltas), max([*deltas, *fulls])
+    missing = [day for ahead in range((last - first).days) if (day := first + ahead * _DAY) not in deltas]
+    return [
+        {
+            "missing": guide.delta.file_name(day),
+            "business_date": day.isoformat(),
+            "by": next((fulls[of] for of in sorted(fulls) if of >= day), None),
+        }
+        for day in missing
+    ]
+
+
 def _chain(guide: UserGuide, offered: Sequence[Publication]) -> dict[str, Any] | None:
     """What a Party loads to get from nothing to the newest state; None while there is no full extract."""
-    fulls, deltas = (
-        {
-            one.artefact.business_date: one.name
-            for one in offered
-            if (one.artefact.obligation, one.artefact.subject) == obligation.key
-        }
-        for obligation in (guide.full, guide.delta)
-    )
+    fulls, deltas = _names(guide.full, offered), _names(guide.delta, offered)
     if not fulls:
         return None
     day, names = max(fulls), []

@@ -210,6 +210,50 @@ def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Pub
     assert state() == publisher.state(day(14))
 
 
+def test_copy_goes_on_by_a_later_full_extract_where_a_delta_will_not_come(publisher: Publisher) -> None:
+    published, guide, copy = publisher.sshd.published, publisher.guide, publisher.folder / "copy.sqlite"
+    signers = load_signers([publisher.folder / "signer.pem"])
+    plans: list[Plan] = []
+
+    def sync() -> list[str]:
+        return [one.name for one in synchronise(publisher.sshd.site, copy, Wish(signers), Listener(plans.append))]
+
+    def corrections() -> list[dict[str, str | None]]:
+        publisher.publish_index()
+        index = json.loads((published / "SMKIKR_INDEX.json").read_bytes())
+        Draft202012Validator(json.loads((INCLUDE / "schema" / "index-1.json").read_bytes())).validate(index)
+        page = html.fromstring((published / "SMKIKR_INDEX.html").read_bytes()).text_content()
+        for one in index["corrections"]:
+            assert f"{one['missing']} is not offered." in page
+        found: list[dict[str, str | None]] = index["corrections"]
+        return found
+
+    lodge_bodies(publisher.engine, BODIES[390:392], during(8))
+    publisher.publish(guide.delta, day(8))
+    assert corrections() == []
+    assert sync() == [FULL, DELTA]
+    lodge_bodies(publisher.engine, BODIES[392:394], during(9))  # whose delta a person rejects
+    lodge_bodies(publisher.engine, BODIES[394:396], during(10))
+    publisher.publish(guide.delta, day(10))
+    missing = {"missing": f"SMKIKR_DELT_{day(9)}.xml.gz", "business_date": str(day(9))}
+    assert corrections() == [missing | {"by": None}]
+    with pytest.raises(SyncRefusedError) as stopped:
+        sync()
+    assert (stopped.value.refusal, plans[-1].reaches, plans[-1].missing) == (Refusal.HOLE, day(8), day(9))
+
+    full = f"SMKIKR_FULL_{day(10)}.xml.gz"
+    publisher.publish(guide.full, day(10))
+    assert corrections() == [missing | {"by": full}]
+    lodge_bodies(publisher.engine, BODIES[396:], during(11))
+    publisher.publish(guide.delta, day(11))
+    publisher.publish_index()
+    assert sync() == [full, f"SMKIKR_DELT_{day(11)}.xml.gz"]
+    assert plans[-1].by_pages is not None
+    with LocalCopy(copy, read_only=True) as opened:
+        opened.check()
+        assert opened.in_use == publisher.state(day(11))
+
+
 def check_pages(content: bytes, table: bytes, stated: dict[str, Any]) -> None:
     """A Party cuts a file by its table, inflates each page alone, and finds the SHA-256 that the table states."""
     first, _, rows = table.partition(b"\n")
