@@ -21,7 +21,7 @@ class Refusal(Enum):
     HOLE = (
         "S03",
         "a delta is missing",
-        "ask the operator for the missing day; the next full extract closes the gap, too.",
+        "wait: the next run takes the delta if it comes late, or else a later full extract.",
     )
     CHANGED = (
         "S04",
