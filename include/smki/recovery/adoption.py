@@ -22,7 +22,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -31,7 +31,7 @@ from sqlalchemy import Engine
 
 from smki.annex_b.gzip_reader import GzipReader
 from smki.errors import AdoptionError, DocumentRefusedError, SmkiError, TakeOverError, WindowError
-from smki.kinds.extracts.agreement import check_agreement
+from smki.kinds.extracts.agreement import check_agreement, extract_artefact
 from smki.kinds.extracts.production import plan_in_store, produce
 from smki.obligations.catalogue import DeltaExtract, FullExtract, UserGuide
 from smki.processes import Progress
@@ -155,22 +155,10 @@ class Adoption:
                 f"{verification.records:,} certificates with set digest {verification.set_digest}."
             )
             raise AdoptionError(file.name, rule)
-        return Artefact(
-            obligation=file.obligation.name,
-            name=file.name,
-            business_date=file.business_date,
-            window_seq=manifest.window_seq,
-            bytes=file.bytes,
-            sha256=sha256,
-            content_digest=manifest.content_digest,
-            xml_bytes=verification.xml_bytes,
-            records=verification.records,
-            set_digest=verification.set_digest,
-            run=self.run,
-            verified_at=datetime.now(UTC),
-            subject=file.obligation.subject,
-            manifest=of_manifest if sha256 == verification.sha256 else "",
-        )
+        ours_is = extract_artefact(file.obligation, of_manifest, manifest, verification, self.run, datetime.now(UTC))
+        if sha256 == verification.sha256:
+            return ours_is
+        return replace(ours_is, bytes=file.bytes, sha256=sha256, manifest="")  # compressed otherwise
 
 
 def _fetch(site: Site, file: UnknownFile, local: Path, progress: Progress) -> None:

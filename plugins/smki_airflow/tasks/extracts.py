@@ -198,9 +198,9 @@ class ExtractGate(GateOperator):
         self.sha256 = sha256
 
     def judge(self, run: Run, judge: "Judge") -> list[Judged]:
+        from smki.kinds.extracts.agreement import extract_artefact
         from smki.kinds.extracts.evidence import extract_evidence
         from smki.kinds.extracts.reading import read_stored
-        from smki.publish.artefact import Artefact
         from smki.store.manifest import get_manifest
         from smki.store.paged_file import PagedFile
         from smki.verify.figures import SegmentFigures
@@ -216,22 +216,8 @@ class ExtractGate(GateOperator):
         obligation = project.guide.obligation(manifest.obligation)
         evidence = extract_evidence(gate_source(project), obligation, manifest.business_date, read)
         judgement = judge(evidence, run.label, datetime.now(UTC))
-        artefact = Artefact(
-            obligation=manifest.obligation,
-            name=manifest.name,
-            business_date=manifest.business_date,
-            window_seq=manifest.window_seq,
-            bytes=verification.bytes,
-            sha256=verification.sha256,
-            content_digest=manifest.content_digest,
-            xml_bytes=verification.xml_bytes,
-            records=verification.records,
-            set_digest=verification.set_digest,
-            run=run.label,
-            verified_at=judgement.judged_at,
-            manifest=of_manifest,
-        )
-        return [Judged(judgement, artefact)]
+        at = judgement.judged_at
+        return [Judged(judgement, extract_artefact(obligation, of_manifest, manifest, verification, run.label, at))]
 
 
 @task

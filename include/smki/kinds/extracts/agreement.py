@@ -7,13 +7,14 @@
 The windows' digests were taken from the bodies when the windows were closed; the file's were taken from its own bytes.
 """
 
-from datetime import date
+from datetime import date, datetime
 from typing import assert_never
 
 from sqlalchemy import Engine
 
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import DeltaExtract, FullExtract, is_recovery_start
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation, is_recovery_start
+from smki.publish.artefact import Artefact
 from smki.repository.holdings import digests_of_statuses
 from smki.repository.windows import find_window, in_use_digest
 from smki.store.manifest import Manifest
@@ -48,3 +49,30 @@ def check_agreement(
             f"it holds {verification.records} certificates with set digest {verification.set_digest} and those "
             f"{what} window {manifest.window_seq} are {expected}.",
         )
+
+
+def extract_artefact(
+    obligation: Obligation,
+    of_manifest: str,
+    manifest: Manifest,
+    verification: Verification,
+    run: str,
+    verified_at: datetime,
+) -> Artefact:
+    """What is published of an extract that was verified; `of_manifest` is the SHA-256 (hex) of its manifest."""
+    return Artefact(
+        obligation=obligation.name,
+        name=manifest.name,
+        business_date=manifest.business_date,
+        window_seq=manifest.window_seq,
+        bytes=verification.bytes,
+        sha256=verification.sha256,
+        content_digest=manifest.content_digest,
+        xml_bytes=verification.xml_bytes,
+        records=verification.records,
+        set_digest=verification.set_digest,
+        run=run,
+        verified_at=verified_at,
+        subject=obligation.subject,
+        manifest=of_manifest,
+    )
