@@ -148,6 +148,7 @@ class SeenIndex:
 
     rule: str = ""  # what is wrong with it in itself
     files: Mapping[str, str] = field(default_factory=dict)  # name that it states → SHA-256, hex
+    tables: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # full extract → its page table, bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,11 @@ def find_wrong_index(
         right = {one.name: one.artefact.sha256 for one in ours}
         if other := sorted({name for name, _ in right.items() ^ sight.index.files.items()} - moving):
             rule = f"it states other files than are offered: {', '.join(other[:_SHOWN])}{' …' * (len(other) > _SHOWN)}."
+        else:
+            sizes = {posixpath.basename(file.path): file.bytes for file in sight.files}
+            tables = [table for name, table in sight.index.tables.items() if name not in moving]
+            if wrong := sorted(name for name, size in tables if sizes.get(name) != size):
+                rule = f"page tables that it states are not there as stated: {', '.join(wrong[:_SHOWN])}."
     if rule:
         yield Finding(Kind.INDEX, sight.site, guide.index.file, rule)
 

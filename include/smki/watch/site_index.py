@@ -34,7 +34,11 @@ def look_at_index(session: PartySession, folder: str, index: Index, signer: x509
         )
     try:
         stated = json.loads(content)
-        return SeenIndex(files={one["name"]: one["sha256"] for one in stated["files"]})
+        files = stated["files"]
+        return SeenIndex(
+            files={one["name"]: one["sha256"] for one in files},
+            tables={one["name"]: (one["pages"]["name"], one["pages"]["bytes"]) for one in files if "pages" in one},
+        )
     except (ValueError, KeyError, TypeError) as error:
         return SeenIndex(f"it is signed, and no index ({type(error).__name__}: {error}).")
 

@@ -30,6 +30,7 @@ from smki.store.objects import Store
 from smki.watch import auditor
 from smki.watch.auditor import Audit, audit_site
 from smki.watch.findings import Kind
+from smki.watch.findings_ledger import list_open_findings
 from smki_demo import mail_server
 from smki_demo.generator.index_signer import make_signer
 
@@ -38,6 +39,7 @@ from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).date()
 NOON = datetime.combine(TODAY, time(12), UTC)  # after every publish-by of the day
+LATER = NOON + timedelta(minutes=10)
 
 
 @dataclass
@@ -135,6 +137,29 @@ class World:
 
     def kinds(self, now: datetime = NOON) -> set[tuple[Kind, str]]:
         return {(finding.kind, finding.item) for finding in self.audit(now).findings}
+
+
+def changed(world: World, at: datetime = LATER) -> tuple[list[Kind], list[Kind]]:
+    """Kinds of what opened and of what closed in one more look."""
+    reconciled = world.audit(at).reconciled
+    assert reconciled is not None
+    return [known.finding.kind for known in reconciled.opened], [known.finding.kind for known in reconciled.closed]
+
+
+def assert_opens_and_closes_once(world: World, kind: Kind, item: str) -> None:
+    """It is seen, opens once however often it is seen, and does not close meanwhile."""
+    assert (kind, item) in world.kinds()
+    assert changed(world) == ([], [])
+    known = [one for one in list_open_findings(world.engine) if one.finding.kind is kind]
+    assert [one.finding.item for one in known] == [item]
+    assert (known[0].first_seen, known[0].last_seen) == (NOON, LATER)
+    assert known[0].finding.next_step.endswith(f"(docs/runbook.md#{str(kind).replace(' ', '-')})")
+
+
+def assert_closes(world: World, *kinds: Kind) -> None:
+    opened, closed = changed(world, LATER + timedelta(minutes=10))
+    assert (opened, sorted(closed)) == ([], sorted(kinds))
+    assert list_open_findings(world.engine) == []
 
 
 @pytest.fixture

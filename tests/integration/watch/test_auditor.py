@@ -18,51 +18,34 @@ from smki.errors import ConfigurationError, RepositoryUnavailableError
 from smki.kinds.anchors.production import load_anchor_set, produce_set
 from smki.kinds.anchors.set_ledger import record_set
 from smki.kinds.anchors.slots import Region
-from smki.kinds.index.signing import load_signer
 from smki.kinds.revocation.lodging import lodge_revocation_lists
 from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
-from smki.settings import Settings
 from smki.watch import auditor, read_back
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_open_findings
 from smki_demo import sftp_server
 from smki_demo.generator.anchor_slots import write_anchor_slots
-from smki_demo.generator.index_signer import make_signer
 from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import revocation_list
 
 from ..publish.conftest import FaultyServer
-from .conftest import DAY, NOON, TODAY, World, in_the_background
+from .conftest import (
+    DAY,
+    LATER,
+    NOON,
+    TODAY,
+    World,
+    assert_closes,
+    assert_opens_and_closes_once,
+    changed,
+    in_the_background,
+)
 
 DELTA, FULL, CRL = "delta", "full", "crl"
-LATER = NOON + timedelta(minutes=10)
-
-
-def changed(world: World, at: datetime = LATER) -> tuple[list[Kind], list[Kind]]:
-    """Kinds of what opened and of what closed in one more look."""
-    reconciled = world.audit(at).reconciled
-    assert reconciled is not None
-    return [known.finding.kind for known in reconciled.opened], [known.finding.kind for known in reconciled.closed]
-
-
-def assert_opens_and_closes_once(world: World, kind: Kind, item: str) -> None:
-    """It is seen, opens once however often it is seen, and does not close meanwhile."""
-    assert (kind, item) in world.kinds()
-    assert changed(world) == ([], [])
-    known = [one for one in list_open_findings(world.engine) if one.finding.kind is kind]
-    assert [one.finding.item for one in known] == [item]
-    assert (known[0].first_seen, known[0].last_seen) == (NOON, LATER)
-    assert known[0].finding.next_step.endswith(f"(docs/runbook.md#{str(kind).replace(' ', '-')})")
-
-
-def assert_closes(world: World, *kinds: Kind) -> None:
-    opened, closed = changed(world, LATER + timedelta(minutes=10))
-    assert (opened, sorted(closed)) == ([], sorted(kinds))
-    assert list_open_findings(world.engine) == []
 
 
 def files_read(world: World) -> int:
@@ -441,66 +424,6 @@ def test_list_of_an_issuer_without_an_obligation_is_a_finding_until_it_has_one(w
     lodge(second)
     unclaimed = [item for kind, item in world.kinds() if kind is Kind.LIST_WITHOUT_OBLIGATION]
     assert sorted(item.split(", ")[0] for item in unclaimed) == ["CRL of Common Name: OCA1", "CRL of Common Name: OCA2"]
-
-
-@pytest.mark.parametrize("damage", ["gone", "signature gone", "altered", "other signer", "folder"])
-def test_index_that_no_party_believes_is_a_finding_until_it_is_published_again(world: World, damage: str):
-    world.publish_index()
-    assert world.kinds() == set()
-    assert world.guide.index is not None
-    index, signature = (world.sshd.published / name for name in (world.guide.index.file, world.guide.index.signature))
-    match damage:
-        case "gone":
-            index.unlink()
-        case "signature gone":
-            signature.unlink()
-        case "altered":
-            index.write_bytes(index.read_bytes().replace(b'"bytes": ', b'"bytes": 1'))
-        case "other signer":
-            signer = load_signer(Settings.from_environment(make_signer(world.folder, "other")))
-            assert signer is not None
-            signature.write_bytes(signer.sign(index.read_bytes()))
-        case "folder":
-            index.unlink()
-            index.mkdir()
-    assert world.kinds() == {(Kind.INDEX, index.name)}
-    assert_opens_and_closes_once(world, Kind.INDEX, index.name)
-    if damage == "folder":
-        index.rmdir()
-    world.publish_index()
-    assert_closes(world, Kind.INDEX)
-
-
-def test_index_that_is_replaced_while_it_is_looked_at_is_no_finding(world: World, monkeypatch: pytest.MonkeyPatch):
-    world.publish_index()
-    index = world.sshd.published / "SMKIKR_INDEX.json"
-    content = index.read_bytes()
-    index.write_bytes(content + b" ")
-    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: index.write_bytes(content))
-    assert world.audit().findings == ()
-
-
-def test_index_that_does_not_follow_a_publication_within_two_looks_is_a_finding(world: World):
-    world.publish_index()
-    late = world.publish(DELTA, TODAY - 7 * DAY, at=NOON)
-    assert world.kinds(NOON + timedelta(minutes=19)) == set()
-    assert world.kinds(NOON + timedelta(minutes=21)) == {(Kind.INDEX, "SMKIKR_INDEX.json")}
-    (finding,) = world.audit(NOON + timedelta(minutes=31)).findings
-    assert late.name in finding.rule
-    world.publish_index()
-    assert_closes(world, Kind.INDEX)
-
-
-def test_index_that_does_not_follow_a_removal_within_two_looks_is_a_finding(world: World):
-    world.publish(DELTA, TODAY - 9 * DAY, at=datetime.combine(TODAY - 9 * DAY, time(1), UTC))
-    world.publish_index()
-    apply_retention(world.engine, world.site, world.guide, "test")
-    removed_at = datetime.now(UTC)
-    of_index = (Kind.INDEX, "SMKIKR_INDEX.json")
-    assert of_index not in world.kinds(removed_at + timedelta(minutes=19))
-    assert of_index in world.kinds(removed_at + timedelta(minutes=21))
-    world.publish_index()
-    assert of_index not in world.kinds(removed_at + timedelta(minutes=31))
 
 
 def test_events_of_the_future_are_told(world: World):

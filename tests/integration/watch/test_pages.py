@@ -252,3 +252,19 @@ def test_files_that_were_published_before_pages_were_remembered_are_read(world: 
     extracts.damage(extracts.first, 4)
     assert extracts.findings() == [(Kind.ALTERED, extracts.first.name)]
     assert extracts.reading(extracts.second).is_whole
+
+
+def test_page_table_that_the_signed_index_states_has_to_be_there(extracts: Extracts) -> None:
+    world, index = extracts.world, (Kind.INDEX, "SMKIKR_INDEX.json")
+    world.publish_index()
+    assert index not in world.kinds()
+    table = min(world.sshd.published.glob("*.pages"))
+    content = table.read_bytes()
+    table.write_bytes(content[:-48])
+    assert index in world.kinds()
+    table.unlink()
+    (finding,) = [one for one in world.audit().findings if one.kind is Kind.INDEX]
+    assert table.name in finding.rule
+    world.publish_index()
+    assert table.read_bytes() == content
+    assert index not in world.kinds()
