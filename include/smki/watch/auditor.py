@@ -10,7 +10,8 @@
    look: everything that the listing tells is still told.
 5. Read the ledger, and compare. What looks wrong and may be on its way is looked at a second time a moment later:
    between a publisher's rename and its record in the ledger a right file looks wrong. So is a site that did not answer
-   to the end: a connection is lost now and then.
+   to the end: a connection is lost now and then. A file at which the server falls silent twice is a finding, and left
+   alone: what else lies there is looked at.
 6. Record: findings open and close once.
 
 A site that cannot be looked at is a finding, too, and closes none of the others. One look at a time is at work on a
@@ -21,7 +22,9 @@ import logging
 import posixpath
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -82,6 +85,7 @@ from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
+_SILENT_TIMES = 2
 _MAY_BE_UNDER_WAY = frozenset(
     {
         Kind.TRUNCATED,
@@ -175,6 +179,7 @@ class _Look:
         self.read = ReadBack({}, {})
         self.sight: Sight | None = None  # of the last session that went through
         self._failed: frozenset[str] = frozenset()  # paths of what it could not read back
+        self._unanswered = Counter[str]()  # by path, how often the server fell silent there
 
     def find_all(self) -> list[Finding]:
         """All that is wrong on the site, by one more session, and what is wrong on no single one.
@@ -184,12 +189,15 @@ class _Look:
         publications = {one.name: one for one in _list_offered(self._engine, self._site.name)}
         if self.sight is None:  # what a session has read that did not go through is known, too
             self.read = load_read_back(self._engine, self._site.name)
-        with open_sftp(self._site) as sftp:
-            session = PartySession(sftp, self._now)
+        with open_sftp(self._site) as sftp, self._in_session(sftp) as session:
             obstacles = session.obstacles
             listed, unlisted = self._list(sftp, publications)
             ours = [file for file in listed if posixpath.basename(file.path) in publications]
             for file in ours:
+                if self._unanswered[file.path] >= _SILENT_TIMES:
+                    rule = "a Party cannot read it: the server gives no answer."
+                    obstacles[file.path] = Obstacle(Kind.READ_ERROR, rule)
+                    continue
                 _try_to_open(session, file)
             offered = [
                 OfferedFile(file, publications[posixpath.basename(file.path)])
@@ -218,6 +226,14 @@ class _Look:
         )
         self._failed = frozenset(obstacles)
         return _find_all(self._engine, self._guide, self.sight, self._now)
+
+    @contextmanager
+    def _in_session(self, sftp: SFTPClient) -> Iterator[PartySession]:
+        session = PartySession(sftp, self._now)
+        try:
+            yield session
+        finally:
+            self._unanswered.update([session.unanswered] if session.unanswered else [])
 
     def _list(self, sftp: SFTPClient, names: Collection[str]) -> tuple[list[SeenFile], dict[str, Obstacle]]:
         """What the folders hold, uploads under way apart; and which folders of the user guide cannot be listed."""

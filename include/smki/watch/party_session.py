@@ -31,6 +31,7 @@ class PartySession:
     now: datetime  # UTC
     obstacles: dict[str, Obstacle | None] = field(default_factory=dict)  # by path; none: removed since it was listed
     until: float = math.inf  # when reading back ends
+    unanswered: str = ""  # path of the file at which the server fell silent
 
     @contextmanager
     def each_file(self, path: str) -> Iterator[None]:
@@ -38,7 +39,9 @@ class PartySession:
         try:
             with site_errors(path):
                 yield
-        except SiteUnavailableError:
+        except SiteUnavailableError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self.unanswered = path
             raise
         except UploadDamagedError:
             self.obstacles[path] = None

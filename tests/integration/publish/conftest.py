@@ -187,6 +187,7 @@ class Faults:
     lie_about: set[str] = field(default_factory=set)  # names of files of which reading, and copying, gives a wrong byte
     refuse_read_of: set[str] = field(default_factory=set)  # names of files that cannot be read, nor copied from
     refuse_open_of: set[str] = field(default_factory=set)  # names of files that cannot be opened
+    silent_at: set[str] = field(default_factory=set)  # names of files of which no reading is ever answered
     short_reads: bool = False  # reading gives half of what was asked for
     drop_at: int | None = None  # the connection breaks before the write at this offset or beyond; once
     drop_after_rename: bool = False  # the connection breaks before the rename is answered; once
@@ -239,6 +240,8 @@ class _FaultySession(asyncssh.SFTPServer):
         name = os.fsdecode(getattr(file_obj, "name", b"")).rpartition("/")[2]
         if name in self._faults.refuse_read_of:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if name in self._faults.silent_at:
+            return asyncio.get_running_loop().create_future()
         data = super().read(file_obj, offset, max(1, size // 2) if self._faults.short_reads else size)
         assert isinstance(data, bytes)
         wrong = self._faults.flip_read or name in self._faults.lie_about

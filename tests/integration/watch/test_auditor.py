@@ -410,6 +410,22 @@ def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
     assert len(read[:7]) == len(set(read[:7])), "and none twice before"
 
 
+def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
+    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+):
+    silent, gone = world.on_server(DELTA).name, world.on_server(DELTA, TODAY - 2 * DAY).name
+    copytree(world.sshd.published, faulty.published)
+    (faulty.published / gone).unlink()
+    faulty.faults.silent_at = {silent}
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
+    site = replace(faulty.site, answer_timeout_s=1)
+    broken = {(Kind.LOST, gone), (Kind.CHAIN_BROKEN, "recovery chain")}
+    found = world.audit(site=site).findings
+    assert {(one.kind, one.item) for one in found} == broken | {(Kind.READ_ERROR, silent)}
+    faulty.faults.silent_at.clear()
+    assert {(one.kind, one.item) for one in world.audit(LATER, site).findings} == broken
+
+
 def test_list_of_an_issuer_without_an_obligation_is_a_finding_until_it_has_one(world: World, pki: Pki):
     second = pki.root_oca.issuing("OCA2", datetime(2020, 1, 1, tzinfo=UTC))
     lodge_bodies(world.engine, [*pki.ca_certificates(), second.der])
