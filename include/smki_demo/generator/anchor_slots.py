@@ -5,6 +5,7 @@ control broker's as a placeholder in the network operator's, "WAN NORTH" and "WA
 """
 
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, select
@@ -29,6 +30,7 @@ def write_anchor_slots(engine: Engine, path: Path) -> int:
     lines = [
         "# Made by `smki-demo generate anchor-slots` for a made-up repository.",
         'revision = "generated"',
+        f"dated = {datetime.now(UTC).date()}",
         "",
         "[base]",
     ]

@@ -14,6 +14,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -87,8 +88,8 @@ def read_anchor_configuration(stated: Mapping[str, Any], name: str) -> AnchorCon
         DeviceType(key, device.name, device.title, tuple(slot for slot in Slot if slot in device.slots))
         for key, device in read.device.items()
     )
-    digest = _digest(read.revision, base, regional, devices)
-    return AnchorConfiguration(read.revision, base, regional, devices, digest)
+    digest = _digest(read.revision, read.dated, base, regional, devices)
+    return AnchorConfiguration(read.revision, read.dated, base, regional, devices, digest)
 
 
 def _check_text(text: str) -> str:
@@ -150,6 +151,7 @@ class _Device(_Table):
 class _File(_Table):
     placeholder: bool = False
     revision: Text
+    dated: date | None = None
     base: Annotated[dict[str, References], Field(min_length=1)]
     region: _Regions
     device: Annotated[dict[str, _Device], Field(min_length=1)]
@@ -255,6 +257,7 @@ def _references(stated: Iterable[_Reference]) -> tuple[Reference, ...]:
 
 def _digest(
     revision: str,
+    dated: date | None,
     base: Mapping[Slot, tuple[Reference, ...]],
     regional: Mapping[Region, tuple[Reference, ...]],
     devices: tuple[DeviceType, ...],
@@ -262,10 +265,12 @@ def _digest(
     def listed(references: tuple[Reference, ...]) -> list[tuple[str, str, bool]]:
         return [(one.issuer, one.serial_number.hex(), one.placeholder) for one in references]
 
-    meaning = {
+    meaning: dict[str, object] = {
         "revision": revision,
         "base": {slot: listed(references) for slot, references in base.items()},
         "region": {region: listed(references) for region, references in regional.items()},
         "device": [(device.key, device.name, device.title, device.slots) for device in devices],
     }
+    if dated is not None:
+        meaning["dated"] = dated.isoformat()
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,8 @@
 
 It is made twice: as an HTML page that needs nothing else (`document.html`), and as a table for machines: CSV (RFC 4180,
 UTF-8), a row a type of Device, slot, region and certificate. The bytes of both depend on configuration and certificates
-alone; the page states the configuration's digest and the two files' content digests instead of a time.
+alone; the page states the configuration's date and digest and the two files' content digests instead of a time. The
+SHA-256 of what one downloads is in the signed index: it differs with the processor that has compressed a file.
 """
 
 import csv
@@ -55,8 +56,8 @@ class _Card:
     regions: str
 
 
-def render_document(anchor_set: AnchorSet, files: Mapping[Region, DescribedFile]) -> bytes:
-    """The HTML page."""
+def render_document(anchor_set: AnchorSet, files: Mapping[Region, DescribedFile], table: str, index: str = "") -> bytes:
+    """The HTML page; `table` is the name of the CSV, `index` that of the signed index where there is one."""
     configuration = anchor_set.configuration
     cards = [_card(anchor_set, one, number) for number, one in enumerate(anchor_set.certificates(), start=1)]
     page = render_page(
@@ -74,6 +75,8 @@ def render_document(anchor_set: AnchorSet, files: Mapping[Region, DescribedFile]
             for region in Region
         },
         files=files,
+        table=table,
+        index=index,
     )
     return page.encode("utf-8")
 
@@ -113,6 +116,7 @@ COLUMNS = (
     "sha256",
     "configuration_revision",
     "configuration_sha256",
+    "configuration_date",
 )
 
 
@@ -144,6 +148,7 @@ def render_table(anchor_set: AnchorSet) -> bytes:
                 certificate.sha256,
                 configuration.revision,
                 configuration.digest,
+                configuration.dated or "",
             )
         )
     return text.getvalue().encode("utf-8")

@@ -73,7 +73,9 @@ def render_set(anchor_set: AnchorSet, guide: UserGuide) -> dict[AnchorPart, byte
         for part, region in REGION_OF.items()
     }
     return xml | {
-        AnchorPart.DOCUMENT: render_document(anchor_set, described),
+        AnchorPart.DOCUMENT: render_document(
+            anchor_set, described, files[AnchorPart.TABLE].file, guide.index.file if guide.index else ""
+        ),
         AnchorPart.TABLE: render_table(anchor_set),
     }
 

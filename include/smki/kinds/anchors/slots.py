@@ -12,7 +12,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from smki.certificates.model import CertificateClass, Role, Status, Usage, eui64_text
@@ -132,6 +132,7 @@ class AnchorConfiguration:
     """anchor_slots.toml as typed values. Its digest does not depend on comments and layout."""
 
     revision: str  # the operator's own name for this state of it
+    dated: date | None  # since when it is this; a newer revision has a later date
     base: Mapping[Slot, tuple[Reference, ...]]  # never REGIONAL_SLOT
     regional: Mapping[Region, tuple[Reference, ...]]  # what each region has in REGIONAL_SLOT
     devices: tuple[DeviceType, ...]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from lxml import html
@@ -17,9 +18,12 @@ FILES = {
 }
 
 
+TABLE, INDEX = "SLOTS.csv", "INDEX.json"
+
+
 @pytest.fixture
 def page(anchor_set: AnchorSet) -> html.HtmlElement:
-    return html.document_fromstring(render_document(anchor_set, FILES))
+    return html.document_fromstring(render_document(anchor_set, FILES, TABLE, INDEX))
 
 
 def text(element: html.HtmlElement) -> str:
@@ -65,6 +69,15 @@ def test_document_names_both_files_and_the_configuration_they_are_made_from(page
         assert file.name in said
         assert file.content_digest in said
     assert anchor_set.configuration.digest in said
+    assert {TABLE, INDEX} <= set(page.xpath("//section[@id='files']//code/text()"))
+
+
+def test_document_and_table_state_the_date_of_the_configuration_where_it_has_one(anchor_set: AnchorSet):
+    dated = AnchorSet(replace(anchor_set.configuration, dated=date(2026, 3, 1)), anchor_set.placed)
+    (stated,) = html.document_fromstring(render_document(dated, FILES, TABLE)).xpath("//header//time/@datetime")
+    assert stated == "2026-03-01"
+    rows = csv.DictReader(io.StringIO(render_table(dated).decode("utf-8"), newline=""))
+    assert {row["configuration_date"] for row in rows} == {"2026-03-01"}
 
 
 def test_document_needs_nothing_from_elsewhere(page):
@@ -83,7 +96,7 @@ def test_document_escapes_what_certificates_and_configuration_say(anchor_set: An
     )
     devices = tuple(replace(device, name=evil, title=evil) for device in anchor_set.configuration.devices)
     configuration = replace(anchor_set.configuration, revision=evil, devices=devices)
-    content = render_document(AnchorSet(configuration, placed), FILES)
+    content = render_document(AnchorSet(configuration, placed), FILES, TABLE, INDEX)
     page = html.document_fromstring(content)
     assert not page.xpath("//script")
     assert evil in text(page)
@@ -93,15 +106,15 @@ def test_document_escapes_what_certificates_and_configuration_say(anchor_set: An
 
 def test_bytes_of_document_and_table_do_not_change_without_a_new_version(anchor_set: AnchorSet):
     """Their digests are published: where this fails on purpose, every site is sent the set again."""
-    page, table = render_document(anchor_set, FILES), render_table(anchor_set)
+    page, table = render_document(anchor_set, FILES, TABLE, INDEX), render_table(anchor_set)
     assert [hashlib.sha256(content).hexdigest() for content in (page, table)] == [
-        "81ee290fbd297e3005501c40864218c06a23d33a182ea195dce86353f51a94c1",
-        "25767970f9cb9149908bced463faec133a1aa792f3564e96f4eadf4b3e712900",
+        "51117040066a17a7ebaa946020a24e66540fbe43b9cbfd10f533a39004924b82",
+        "52e781cb4166d730207248e38ad431b27161d7c884ddeeca74e8aa495deedb3e",
     ]
 
 
 def test_document_and_table_are_the_same_each_time(anchor_set: AnchorSet):
-    assert render_document(anchor_set, FILES) == render_document(anchor_set, FILES)
+    assert render_document(anchor_set, FILES, TABLE, INDEX) == render_document(anchor_set, FILES, TABLE, INDEX)
     assert render_table(anchor_set) == render_table(anchor_set)
 
 
