@@ -45,7 +45,8 @@ def lacking(browser: Browser) -> list[str]:
     return [one["item"] for one in stated]
 
 
-def test_nothing_is_said_where_nothing_is_lacking(browser: Browser, airflow: Session) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("airflow")
+def test_nothing_is_said_where_nothing_is_lacking(browser: Browser) -> None:
     assert lacking(browser) == []
 
 
@@ -59,11 +60,8 @@ def test_a_lane_without_a_pool_or_without_a_slot_is_named(browser: Browser, airf
     assert lacking(browser) == [f"Pool {lane}"]
 
 
-def test_lanes_of_every_site_are_needed(
-    browser: Browser,
-    airflow: Session,  # noqa: ARG001
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("airflow")
+def test_lanes_of_every_site_are_needed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMKI_SITES", "primary,dr")
     assert lacking(browser) == ["Pool smki_dated_dr", "Pool smki_in_place_dr"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from builders import cut_off, day, during, lodge_bodies, look_alikes, name, produced, self_made, trust
+from builders import cut_off, day, during, lodge_bodies, look_alikes, produced, trust
+from made_certificates import name, self_made
 from smki.certificates.model import CertificateClass
 from smki.gate.ledger import list_gate_runs, record_judgement
 from smki.gate.model import Judgement

@@ -9,8 +9,9 @@ from itertools import accumulate
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from builders import XSD, assembled, self_made, store_in
-from builders import name as named
+from builders import XSD, assembled, store_in
+from made_certificates import name as named
+from made_certificates import self_made
 from smki.annex_b.reading import pybase64
 from smki.annex_b.version import V1
 from smki.kinds.extracts.plan import ExtractPlan, plan_extract

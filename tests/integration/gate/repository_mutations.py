@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from builders import change, cut_off, day, during, lodge_bodies, look_alikes, self_made, store_in
-from builders import name as made_name
+from builders import change, cut_off, day, during, lodge_bodies, look_alikes, store_in
+from made_certificates import name as made_name
+from made_certificates import self_made
 from smki.certificates.model import Status
 from smki.gate.model import Verdict
 from smki.kinds.extracts.plan import ExtractPlan

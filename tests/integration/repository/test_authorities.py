@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, select, text
 
-from builders import Nameless, have_not, lodge_bodies, look_alikes, name, self_made, trust, with_serial
+from builders import Nameless, have_not, lodge_bodies, look_alikes, trust
+from made_certificates import name, self_made, with_serial
 from smki.certificates.model import CertificateClass, Status, Usage
 from smki.errors import CertificateRefusedError, StatementRefusedError, UnknownIssuerError
 from smki.repository.authorities import (

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy import Engine, Row, func, select
 
-from builders import have_not, lodge_bodies, look_alikes, name, reference, self_made, with_null_parameters, with_serial
+from builders import have_not, lodge_bodies, look_alikes, reference
+from made_certificates import name, self_made, with_null_parameters, with_serial
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError, RepositoryUnavailableError
 from smki.repository.database import open_engine

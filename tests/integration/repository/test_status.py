@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from builders import change, lodge_bodies, look_alikes, name, reference, self_made, trust, with_serial
+from builders import change, lodge_bodies, look_alikes, reference, trust
+from made_certificates import name, self_made, with_serial
 from smki.certificates.model import CertificateClass, Status
 from smki.errors import TransitionRefusedError, UnknownCertificateError
 from smki.repository.status import CertificateReference, StatusChange, expire, set_statuses

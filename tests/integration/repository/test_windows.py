@@ -8,19 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, text
 
-from builders import (
-    change,
-    cut_off,
-    day,
-    during,
-    in_use,
-    lodge_bodies,
-    look_alikes,
-    name,
-    self_made,
-    state_as_of,
-)
+from builders import change, cut_off, day, during, in_use, lodge_bodies, look_alikes, state_as_of
 from conftest import NewRepository
+from made_certificates import name, self_made
 from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import EarlyWindowError, NotOwedError, WindowError

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from builders import look_alikes, with_not_before, with_null_parameters, with_serial
+from builders import look_alikes
+from made_certificates import with_not_before, with_null_parameters, with_serial
 from smki.certificates.batch_reading import REFUSED, BatchReader
 from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError

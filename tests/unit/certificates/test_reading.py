@@ -7,7 +7,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builders import look_alikes, name, self_made, with_not_after, with_not_before, with_null_parameters, with_serial
+from builders import look_alikes
+from made_certificates import name, self_made, with_not_after, with_not_before, with_null_parameters, with_serial
 from smki.certificates.model import CertificateClass, CertificateFields, Usage, eui64_text
 from smki.certificates.reading import holds_armoured_key, is_private_key, read_certificate
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError

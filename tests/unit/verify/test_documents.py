@@ -11,18 +11,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from builders import (
-    XML_NAME,
-    XSD,
-    assembled,
-    document,
-    look_alikes,
-    name,
-    record_of,
-    rendered,
-    self_made,
-    zipped,
-)
+from builders import XML_NAME, XSD, assembled, document, look_alikes, record_of, rendered, zipped
+from made_certificates import name, self_made
 from smki.annex_b.reading import pybase64
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError, VerificationError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import XML_NAME, XSD, look_alikes, rendered, with_not_after
+from builders import XML_NAME, XSD, look_alikes, rendered
+from made_certificates import with_not_after
 from smki.annex_b.version import V1
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest

@@ -4,7 +4,8 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from builders import look_alikes, with_serial
+from builders import look_alikes
+from made_certificates import with_serial
 from smki.certificates.batch_reading import BatchReader
 from smki.verify.record_check import _keys
 from smki_demo.generator.pki import Pki

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from builders import XML_NAME, XSD, columns_of, document, look_alikes, name, record_of, rendered, self_made
+from builders import XML_NAME, XSD, columns_of, document, look_alikes, record_of, rendered
+from made_certificates import name, self_made
 from smki.annex_b.reading import pybase64
 from smki.annex_b.version import V1, Field
 from smki.errors import VerificationError

@@ -25,11 +25,10 @@ from builders import (
     records_of,
     state_as_of,
     store_in,
-    with_null_parameters,
-    with_serial,
     written,
 )
 from conftest import Program
+from made_certificates import with_null_parameters, with_serial
 from smki.annex_b.version import V1
 from smki.certificates.model import Status
 from smki.errors import PlanError, RepositoryUnavailableError, WindowError

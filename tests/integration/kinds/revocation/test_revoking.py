@@ -7,7 +7,8 @@ import pytest
 from cryptography import x509
 from sqlalchemy import Engine, func, select, text, update
 
-from builders import change, contents_of, cut_off, day, during, lodge_bodies, produced, reference, self_made
+from builders import change, contents_of, cut_off, day, during, lodge_bodies, produced, reference
+from made_certificates import self_made
 from smki.certificates.model import Status
 from smki.kinds.revocation.lodging import (
     lodge_revocation_lists,

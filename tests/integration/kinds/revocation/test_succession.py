@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from builders import lodge_bodies, name, reference, self_made
+from builders import lodge_bodies, reference
+from made_certificates import name, self_made
 from smki.certificates.model import ListKind
 from smki.kinds.revocation.lodging import (
     all_lists,
