@@ -3,6 +3,8 @@
 * Their certificates may be missing from the repository, and what it would publish now would contradict what Parties
   have loaded. So nothing dated, and no index, is published on the site until a person has seen them: `smki adopt`
   takes them over, or somebody moves them away.
+* Nor is the window of such a day closed: it would hold what the repository has now, for ever, and the lost file would
+  contradict it. A site that does not answer keeps nobody from closing; what it has is found before it is sent anything.
 * A revocation list goes out all the same: it proves that it follows the one on the server (`kinds.revocation`). An
   anchor file replaces only what the ledger knows (`recipe`).
 * A name is known once an artefact of it is recorded, which is before it is sent. So what a crash or another publisher
@@ -11,21 +13,23 @@
   the first day that is owed. Its cut-off has come: one for a later day is somebody's mistake, and another finding.
 """
 
+import logging
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from paramiko import SFTPClient
 from sqlalchemy import Engine, func, select
 
-from smki.errors import LedgerBehindError
+from smki.errors import ConfigurationError, LedgerBehindError, TransportError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.readback import list_folder
 from smki.publish.site import Site, folder_on, open_sftp, site_errors
 from smki.repository.database import reading
 from smki.repository.tables import artefact, delta_window, publication
 
+log = logging.getLogger(__name__)
 _SHOWN = 7  # files that a rule names
 
 
@@ -116,6 +120,30 @@ def refuse_if_behind(engine: Engine, site: Site, guide: UserGuide, now: datetime
         unknown = find_unknown(engine, sftp, site, guide, now)
     if unknown:
         raise LedgerBehindError(f"ledger of site {site.name}", behind_rule(file.name for file in unknown))
+
+
+def refuse_to_close(
+    engine: Engine, sites: Iterable[str], login: Callable[[str], Site], guide: UserGuide, to: date, now: datetime
+) -> None:
+    """Raises LedgerBehindError where a site has a file of a day up to `to` whose window is not closed yet.
+
+    `login` gives the site of a name, with what the folders of the user guide are below. Raises
+    RepositoryUnavailableError.
+    """
+    with reading(engine) as connection:
+        closed = connection.execute(select(func.max(delta_window.c.business_date))).scalar_one()
+    if closed is None or closed >= to:
+        return
+    for name in sites:
+        try:
+            site = login(name)
+            with open_sftp(site) as sftp:
+                unknown = find_unknown(engine, sftp, site, guide, now)
+        except (TransportError, ConfigurationError) as error:
+            log.warning("site is not looked at before a window closes site=%s error=%s", name, error)
+            continue
+        if ahead := [file.name for file in unknown if file.business_date > closed]:
+            raise LedgerBehindError(f"ledger of site {name}", behind_rule(ahead))
 
 
 def behind_rule(names: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """An extract's run, full or delta, as `extract_run` wires it. Each task says what it did in one log line.
 
-1. `close_window`: the window of the run's day, and those before it that are still open.
+1. `close_window`: the window of the run's day, and those before it that are still open; not where a site has files that
+   are newer than the ledger.
 2. `plan`: which pages are taken over from the extract before, and which are rendered, in segments; one task of the next
    step takes a share of them.
 3. `render`, mapped: segments from the repository into the store.
@@ -16,6 +17,7 @@ SHA-256. So any worker may do any step, and a step that is repeated finds what i
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
@@ -54,10 +56,14 @@ def extract_run(obligation: str) -> None:
 @task
 def close_window() -> int:
     """Returns how many windows it closed. Skipped, with the whole run, on a day before anything was lodged."""
+    from smki.publish.unknown_files import refuse_to_close
     from smki.repository.windows import close_windows
+    from smki_airflow.sites import open_site
 
     project, run = open_project(), current_run()
     day = run.business_date
+    sites, login = project.settings.sites, partial(open_site, folder="/")
+    refuse_to_close(project.engine, sites, login, project.guide, day, datetime.now(UTC))
     try:
         closed = close_windows(project.engine, day, project.guide.delta.cut_off.at)
     except NotOwedError as error:

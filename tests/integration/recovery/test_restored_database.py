@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from smki.certificates.model import Status
 from smki.errors import LedgerBehindError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.ledger import Publication, publication_history, publish_artefact
-from smki.publish.unknown_files import refuse_if_behind
+from smki.publish.unknown_files import refuse_if_behind, refuse_to_close
 from smki.repository.database import libpq_url
 from smki.repository.migrate import migrate
 from smki.repository.windows import close_windows, find_window, in_use_digest
@@ -151,6 +152,12 @@ def test_files_that_the_restored_ledger_does_not_know_are_adopted_and_publishing
     with pytest.raises(LedgerBehindError, match=LOST_NAMES[0]):
         publisher.publish(publisher.guide.delta, KNOWN)
     assert ("ledger behind", "ledger") in publisher.findings()
+    site = publisher.sshd.site
+    sites = {"down": replace(site, port=1), site.name: site}
+    close = partial(refuse_to_close, publisher.engine, sites, sites.__getitem__, publisher.guide, now=datetime.now(UTC))
+    close(KNOWN)  # it is closed already
+    with pytest.raises(LedgerBehindError, match=LOST_NAMES[1]):
+        close(LOST)
     asked = publisher.smki("adopt", "--dry-run")
     assert [one["file"] for one in asked] == LOST_NAMES
     assert {one["outcome"] for one in asked} == {"not known to the ledger"}
