@@ -194,22 +194,23 @@ class LocalCopy:
         return applied
 
     def check(self) -> None:
-        """Reads all of it: whether SQLite finds it whole, and what is in use is what the state says.
+        """Reads all of it: whether SQLite finds it and its indexes whole, and each body has the SHA-256 that was noted.
 
-        Raises SyncRefusedError.
+        And whether what is in use is what the state says. Raises SyncRefusedError.
         """
         with self._errors():
-            (found,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
-                raise SyncRefusedError(Refusal.COPY_DAMAGED, str(self.path), f"SQLite finds it damaged ({found}).")
+                raise _damaged(self.path, f"SQLite finds it damaged ({' '.join(found.split())}).")
             in_use = SetDigest()
-            rows = self.connection.execute("SELECT body FROM certificate WHERE status = 'I'")
+            rows = self.connection.execute("SELECT id, status, sha256, body FROM certificate")
             while some := rows.fetchmany(10_000):
-                in_use += SetDigest.of(body for (body,) in some)
+                for number, _, noted, body in some:
+                    if not isinstance(body, bytes) or hashlib.sha256(body).digest() != noted:
+                        raise _damaged(self.path, f"certificate {number} in it has another SHA-256 than was noted.")
+                in_use += SetDigest.of_hashes(noted for _, status, noted, _ in some if status == Status.IN_USE)
         if in_use != self.in_use:
-            raise SyncRefusedError(
-                Refusal.COPY_DAMAGED, str(self.path), f"{in_use} is in use in it, and its state says {self.in_use}."
-            )
+            raise _damaged(self.path, f"{in_use} is in use in it, and its state says {self.in_use}.")
 
     def _prepare(self, *, read_only: bool) -> None:
         connection = self.connection
@@ -381,7 +382,11 @@ class LocalCopy:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"it is none ({error}).") from error
-            raise SyncRefusedError(Refusal.COPY_DAMAGED, str(self.path), f"SQLite says: {error}.") from error
+            raise _damaged(self.path, f"SQLite says: {error}.") from error
+
+
+def _damaged(path: Path, rule: str) -> SyncRefusedError:
+    return SyncRefusedError(Refusal.COPY_DAMAGED, str(path), rule)
 
 
 _NEXT_STEP = "make room, or have the disk looked at, then try again."

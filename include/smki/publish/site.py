@@ -214,11 +214,11 @@ def _offer_key(transport: Transport, site: Site, key: paramiko.PKey, item: str) 
 def _private_key(site: Site) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(site.key_file)
-    except (OSError, ValueError, SSHException, UnknownKeyType) as error:
+    except (OSError, ValueError, TypeError, SSHException, UnknownKeyType) as error:  # TypeError: it has a passphrase
         raise ConfigurationError(
             f"site {site.name}, key file {site.key_file}",
             f"it has to hold a private key without a passphrase ({type(error).__name__}: {error}).",
-            next_step="put the key into place, readable for the account that the publisher runs as.",
+            next_step="put the key into place, readable for the account that this runs as.",
         ) from error
 
 

@@ -91,6 +91,13 @@ def test_server_that_never_answers_is_unavailable_after_the_timeout(sshd, silent
     assert time.monotonic() - begun < 5
 
 
+def test_key_with_a_passphrase_is_a_clear_error(sshd, tmp_path):
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "locked", passphrase=tmp_path.name)
+    with pytest.raises(ConfigurationError, match="private key without a passphrase"):
+        log_in(replace(sshd.site, key_file=tmp_path / "locked"))
+
+
 def test_missing_key_file_is_a_clear_error(sshd, tmp_path):
     with pytest.raises(ConfigurationError, match="key file"):
         log_in(replace(sshd.site, key_file=tmp_path / "missing"))

@@ -158,7 +158,27 @@ def test_other_files_are_never_taken_for_a_copy(tmp_path: Path):
 
 def test_check_finds_a_row_that_somebody_changed(copy: LocalCopy, tmp_path: Path):
     apply(copy, full(tmp_path, day(7), BODIES))
-    copy.connection.execute("UPDATE certificate SET status = 'I', body = ? WHERE id = 3", (BODIES[0],))
-    with pytest.raises(SyncRefusedError) as raised:
+    copy.connection.execute("UPDATE certificate SET status = 'R' WHERE id IN (3, 4)")
+    with pytest.raises(SyncRefusedError, match="its state says") as raised:
+        copy.check()
+    assert raised.value.refusal is Refusal.COPY_DAMAGED
+    copy.connection.execute("UPDATE certificate SET body = ? WHERE id = 3", (BODIES[0],))
+    with pytest.raises(SyncRefusedError, match="certificate 3 in it has another SHA-256"):
+        copy.check()
+
+
+def test_check_finds_an_index_that_lacks_a_row(copy: LocalCopy, tmp_path: Path):
+    apply(copy, full(tmp_path, day(7), BODIES))
+    copy.check()
+    connection = copy.connection
+    connection.execute("PRAGMA writable_schema = ON")
+    index = ("certificate_sha256",)
+    connection.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE 0' WHERE name = ?", index)
+    connection.execute("PRAGMA writable_schema = RESET")
+    connection.execute("REINDEX certificate_sha256")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE 0', '') WHERE name = ?", index)
+    connection.execute("PRAGMA writable_schema = RESET")
+    with pytest.raises(SyncRefusedError, match="SQLite finds it damaged") as raised:
         copy.check()
     assert raised.value.refusal is Refusal.COPY_DAMAGED
