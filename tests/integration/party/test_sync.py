@@ -88,8 +88,8 @@ def test_certificates_are_found_by_any_spelling(party: Party) -> None:
         ("--sha1", hashlib.sha1(BODIES[0], usedforsecurity=False).hexdigest()),
         ("--serial", serial.hex(":")),
         ("--serial", int.from_bytes(serial), "--decimal"),
-        ("--eui64", fields.eui64.hex("-").upper(), "--status", "R"),
-        ("--eui64", fields.eui64.hex(), "--usage", fields.usage),
+        ("--eui64", fields.eui64.hex("-").upper(), "--status", "r"),
+        ("--eui64", fields.eui64.hex(), "--usage", str(fields.usage).lower()),
     ):
         answer = party.find(*options, "--chain")
         (found,) = [one for one in answer["found"] if one["sha256"] == sha256]
