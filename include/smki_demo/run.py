@@ -23,7 +23,6 @@ from smki.errors import SmkiError, VerificationError
 from smki.kinds.revocation.file import lists_without_successor
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.party.reading_back import OfferedFile, check_against_repository, fetch_current_files, fetch_extracts
 from smki.publish.ledger import list_publications
 from smki.publish.site import Site
 from smki.repository.database import open_engine
@@ -35,6 +34,7 @@ from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
 from smki_demo.party import follow, sync_command
+from smki_demo.reading_back import OfferedFile, check_against_repository, fetch_current_files, fetch_extracts
 from smki_demo.sftp_server import HOST, PARTY
 from smki_demo.stack import PRIMARY, Stack, running_stack, start_airflow, write_terminal
 

@@ -305,16 +305,15 @@ def audit(url: str, site: dict[str, Any], folder: str) -> int:
     return audit_site(open_engine(url), _store(folder), _site(site), guide, datetime.now(UTC), bytes_a_day=most).pages
 
 
-def copy(url: str, site: dict[str, Any], folder: str) -> list[int]:
-    """Fetches a site's extracts as a Party does and makes its copies; how many certificates are in use in each."""
-    from smki.obligations.user_guide import load_user_guide
-    from smki.party.reading_back import check_against_repository, fetch_extracts
-    from smki.repository.database import open_engine
+def copy(site: dict[str, Any], folder: str) -> str:
+    """Makes a Party's copy of what a site offers, as `smki sync` does; the set digest of what is in use in it."""
+    from smki.party.copy import LocalCopy
+    from smki.party.synchronising import Wish, synchronise
 
-    settings = Settings.from_environment()
-    guide = load_user_guide(settings.config)
-    offered = fetch_extracts(_site(site), guide, settings.annex_b_xsd, Path(folder) / "fetched")
-    return [chain[-1].in_use for chain in check_against_repository(open_engine(url), guide, offered)]
+    path = Path(folder) / "copy.sqlite"
+    synchronise(_site(site), path, Wish())
+    with LocalCopy(path, read_only=True) as made:
+        return str(made.in_use)
 
 
 def _site(stated: dict[str, Any]) -> "Site":

@@ -91,14 +91,15 @@ def _take_steps_on_a_site(
     manifests: dict[str, str],
     measurements: Measurements,
 ) -> None:
-    common = {"url": repository.url, "site": json.loads(json.dumps(asdict(server.site), default=str)), "folder": folder}
+    party = {"site": json.loads(json.dumps(asdict(server.site), default=str)), "folder": folder}
+    common = party | {"url": repository.url}
     for obligation, manifest in manifests.items():
         publishing = action("measured", "publish_stored", **common, manifest=manifest, obligation=obligation)
         measurements.take(Thing(_name(f"publish {obligation}", count), publishing))
     auditing = action("measured", "audit", **common)
     measurements.take(Thing(_name("audit", count), auditing, _has_read_pages))
-    copying = action("measured", "copy", **common)
-    measurements.take(Thing(_name("a Party's copy", count), copying, _is([repository.in_use.count])))
+    copying = action("measured", "copy", **party)
+    measurements.take(Thing(_name("a Party's copy", count), copying, _is(str(repository.in_use))))
 
 
 def _is(expected: object) -> Any:

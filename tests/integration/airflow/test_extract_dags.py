@@ -11,13 +11,13 @@ from builders import DAILY_DELTA, FULL_EXTRACT, produced
 from smki.certificates.model import Status
 from smki.errors import PublicationRefusedError
 from smki.obligations.catalogue import UserGuide
-from smki.party.reading_back import check_against_repository, fetch_extracts
 from smki.publish.ledger import find_publication
 from smki.publish.site import Site
 from smki.repository.status import CertificateReference, StatusChange, set_statuses
 from smki.repository.tables import certificate
 from smki.repository.windows import close_windows
 from smki.settings import Settings
+from smki_demo.reading_back import check_against_repository, fetch_extracts
 from smki_demo.stack import Stack
 
 from .conftest import END, DagRun, backfill, ended_runs, run_of, trigger, wait_until

@@ -15,7 +15,6 @@ from smki.certificates.set_digest import SetDigest
 from smki.gate.ledger import record_judgement
 from smki.gate.model import Judgement
 from smki.obligations.catalogue import UserGuide
-from smki.party.reading_back import CheckedState, check_against_repository, fetch_extracts
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
@@ -23,6 +22,7 @@ from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.store.content import stored_content
 from smki.store.objects import Store
+from smki_demo.reading_back import CheckedState, check_against_repository, fetch_extracts
 
 from ..cli.test_commands import as_json
 from .conftest import OpenSshServer

@@ -21,9 +21,9 @@ from conftest import Program
 from integration.airflow.conftest import END, DagRun, backfill, wait_until
 from object_storage import s3_server
 from smki.obligations.catalogue import UserGuide
-from smki.party.reading_back import check_against_repository, fetch_extracts
 from smki.repository.database import open_engine
 from smki_demo.generator.filling import fill_with_history, open_pki
+from smki_demo.reading_back import check_against_repository, fetch_extracts
 from smki_demo.sftp_server import HOST
 from smki_demo.stack import Stack, running_stack, start_airflow
 

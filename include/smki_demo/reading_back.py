@@ -13,11 +13,11 @@ from smki.annex_b.gzip_reader import read_gzip
 from smki.annex_b.reading import Record, read_records
 from smki.errors import VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.party.synchronised_copy import SynchronisedCopy, deltas_after
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.windows import find_window, in_use_digest
 from smki.verify.frame import read_single
 from smki.verify.verification import Verification, verify_file
+from smki_demo.synchronised_copy import SynchronisedCopy, deltas_after
 
 
 @dataclass(frozen=True, slots=True)
