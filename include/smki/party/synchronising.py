@@ -124,14 +124,17 @@ def _plan(site: Site, path: Path, wish: Wish) -> tuple[Plan, Changed | None, dat
     """The plan, the pages that the copy lacks of a full extract in it, and when the index was written (UTC)."""
     index = fetch_index(site, wish.signers) if wish.signers else None
     offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
-    offered = [file for file in offered if wish.until is None or file.day <= wish.until]
+    until = wish.until or date.max
     if wish.anew or not path.exists():
-        return (*_by_pages(site, plan_sync(CopyState(), offered), {}), index_at)
+        wanted = [file for file in offered if file.day <= until]
+        return (*_by_pages(site, plan_sync(CopyState(), wanted), {}), index_at)
     with LocalCopy(path, read_only=True) as copy:
         if index_at and copy.index_at and index_at < copy.index_at:
             rule = f"it was written at {index_at:%Y-%m-%d %H:%M:%S} UTC, that one at {copy.index_at:%Y-%m-%d %H:%M:%S}."
             raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
-        return (*_by_pages(site, plan_sync(copy.state, offered), copy.pages()), index_at)
+        until = max(until, copy.state.day or date.min)  # a copy that is newer stays as it is
+        wanted = [file for file in offered if file.day <= until]
+        return (*_by_pages(site, plan_sync(copy.state, wanted), copy.pages()), index_at)
 
 
 def _by_pages(site: Site, chosen: Plan, known: Mapping[int, bytes]) -> tuple[Plan, Changed | None]:

@@ -75,6 +75,7 @@ def test_copy_follows_day_by_day(party: Party) -> None:
     third = party.sync()
     assert [one["name"] for one in third["applied"]] == [f"SMKIKR_DELT_{day(9)}.xml.gz"]
     assert third["in_use"] == 21
+    assert party.sync("--until", day(8))["applied"] == [], "a copy that is newer stays as it is"
     assert [path.name for path in (party.folder / "copy.sqlite.fetched").iterdir()] == ["lock"]
 
 
