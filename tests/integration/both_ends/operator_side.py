@@ -62,6 +62,7 @@ class Day(NamedTuple):
     from_scratch: bool
     faults: Faults  # of one of the files, or of the index
     index_after: int | None  # hours by the operator's clock; none: it is not published
+    parties: str  # that synchronise at its end: s, who goes by the signed index, and u, who goes by names
 
 
 DAYS = st.builds(
@@ -77,6 +78,7 @@ DAYS = st.builds(
     from_scratch=st.booleans(),
     faults=FAULTS,
     index_after=st.sampled_from([24, 24, 1, -5, None]),
+    parties=st.sampled_from(["su", "s", "u", ""]),
 )
 
 
@@ -153,6 +155,11 @@ class Operator(RuleBasedStateMachine):
             if one.index_after is not None:
                 self.publish_index(one.index_after, one.faults)
             self.agree()
+            self.end_day(one)
+
+    def end_day(self, one: Day) -> None:
+        """What Parties do."""
+        raise NotImplementedError
 
     def _keep_backups(self) -> None:
         if self.model.closed:  # without a window nothing is owed, and a ledger that owes nothing is behind no server

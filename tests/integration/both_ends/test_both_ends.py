@@ -39,7 +39,7 @@ from smki_demo.generator.index_signer import make_signer
 from smki_demo.generator.pki import ORGANISATION_VALIDITY, Pki
 
 from ..publish.conftest import Faults, FaultyServer, faulty  # noqa: F401  # fixture
-from .operator_side import DAYS, FAULTS, NEVER, Day, Operator, dated, number_in, number_of
+from .operator_side import FAULTS, NEVER, Day, Operator, dated, number_in, number_of
 from .parties import Outcome, Party, foretell
 from .publisher import Publisher, empty_backup
 
@@ -64,33 +64,30 @@ class BothEnds(Operator):
         self._sync(party, faults)
         party.keep()
 
-    @precondition(lambda self: self.published)
-    @rule(is_signed=st.booleans(), days=st.lists(DAYS, min_size=2, max_size=3))
-    def follow(self, is_signed: bool, days: list[Day]) -> None:
-        """A Party brings its copy to the newest state each day."""
-        party = self.signed if is_signed else self.unsigned
-        for one in days:
-            self.live([one])
-            self._sync(party, Faults())
+    def end_day(self, one: Day) -> None:
+        """A Party brings its copy to the newest state, or is refused and waits."""
+        for party in [self.signed] * ("s" in one.parties) + [self.unsigned] * ("u" in one.parties):
+            self._try(party, Faults())
             party.keep()
 
     def _sync(self, party: Party, faults: Faults, *, anew: bool = False, ways: int = 0) -> None:
         """Where nothing breaks on the way it ends at the newest state, by the way out of each refusal."""
-        expected, is_well = self._foretell(party, anew=anew), faults == Faults()
-        outcome = self._outcome(party, faults, anew=anew)
-        self._check(party)
-        if not is_well:
+        outcome = self._try(party, faults, anew=anew)
+        if faults != Faults() or (outcome and outcome.refusal is None):
             return
-        if outcome is None:
-            assert self._is_something_lost(party)
-        else:
-            assert outcome == expected
-            if outcome.refusal is None:
-                return
         assert ways < _MOST_WAYS
         refusal = outcome and outcome.refusal
         self._take_way_out(refusal)
         self._sync(party, Faults(), anew=refusal is Refusal.OLD_INDEX, ways=ways + 1)
+
+    def _try(self, party: Party, faults: Faults, *, anew: bool = False) -> Outcome | None:
+        """None: something broke on the way, or the index states what is not there."""
+        expected = self._foretell(party, anew=anew)
+        outcome = self._outcome(party, faults, anew=anew)
+        self._check(party)
+        if faults == Faults():
+            assert outcome == expected if outcome else self._is_something_lost(party)
+        return outcome
 
     def _outcome(self, party: Party, faults: Faults, *, anew: bool) -> Outcome | None:
         """None: something broke on the way."""
