@@ -44,7 +44,7 @@ def airflow_environment(
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
-        "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": "smki_demo.preload",
+        "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": "smki_airflow.preload",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from sqlalchemy import Engine
 
 from builders import DAILY_DELTA, FULL_EXTRACT, XSD
@@ -22,6 +23,7 @@ from integration.airflow.conftest import END, DagRun, backfill, wait_until
 from object_storage import s3_server
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import open_engine
+from smki.settings import PROJECT
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.reading_back import check_against_repository, fetch_extracts
 from smki_demo.sftp_server import HOST
@@ -30,6 +32,8 @@ from smki_demo.stack import Stack, running_stack, start_airflow
 pytestmark = pytest.mark.stack
 
 DAY = timedelta(days=1)
+COMPOSE = PROJECT / "docker-compose.yml"
+PRELOAD = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 LOST_S = 10  # after which a worker that says nothing is taken for dead
 
 
@@ -58,6 +62,7 @@ class Workers:
                 "TMPDIR": str(own / "tmp"),
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(own / "logs"),
                 "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+                PRELOAD: yaml.safe_load(COMPOSE.read_text())["services"]["worker"]["environment"][PRELOAD],
             },
         )
 
@@ -149,7 +154,9 @@ def test_two_workers_that_share_no_folder_publish_deltas_and_a_full_extract(
     (chain,) = check_against_repository(engine, user_guide, offered)
     assert [state.business_date for state in chain] == [sunday + n * DAY for n in range((END - sunday).days + 1)]
     assert not (stack.var / "store").exists()
-    for name in workers.running:
+    for name, process in workers.running.items():
+        loaded = psutil.Process(process.pid).memory_maps()
+        assert any("pandas" in mapped.path for mapped in loaded), "each task loads Great Expectations"
         assert {path.name for path in (stack.var / name).iterdir()} <= {"logs", "tmp"}, "it lies on one machine only"
 
 

@@ -268,7 +268,7 @@ def test_all_airflow_services_have_one_environment(compose: Compose) -> None:
     common = _environment(compose)
     added = {
         "init": {"ADMIN_USER", "ADMIN_EMAIL", "ADMIN_PASSWORD"},
-        "worker": {"DUMB_INIT_SETSID", "AIRFLOW_CONN_SMKI_METADATA"},
+        "worker": {"DUMB_INIT_SETSID", "AIRFLOW_CONN_SMKI_METADATA", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"},
     }
     for name in AIRFLOW_SERVICES:
         environment = compose["services"][name]["environment"]
