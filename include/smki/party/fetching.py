@@ -31,28 +31,38 @@ def fetch_index(site: Site, signers: Sequence[x509.Certificate]) -> SignedIndex:
     """
     for pause in _PAUSES_S:
         try:
-            return read_index(_read_small(site, INDEX), _read_small(site, SIGNATURE), signers)
+            return read_index(_read_signed(site, INDEX), _read_signed(site, SIGNATURE), signers)
         except SyncRefusedError as error:
             if error.refusal is not Refusal.SIGNATURE:
                 raise
         time.sleep(pause)
-    return read_index(_read_small(site, INDEX), _read_small(site, SIGNATURE), signers)
+    return read_index(_read_signed(site, INDEX), _read_signed(site, SIGNATURE), signers)
 
 
-def _read_small(site: Site, name: str) -> bytes:
-    """A small file of the site. Raises SyncRefusedError where there is none."""
+def _read_signed(site: Site, name: str) -> bytes:
+    """The index, or its signature. Raises SyncRefusedError where there is none."""
+    if (content := _read_small(site, name)) is None:
+        raise SyncRefusedError(Refusal.SIGNATURE, name, "a signer is pinned, and the server has no such file.")
+    return content
+
+
+def _read_small(site: Site, name: str) -> bytes | None:
+    """A small file of the site; None where there is none."""
     with open_sftp(site) as sftp, site_errors(f"{name} on site {site.name}"):
         try:
             with sftp.open(posixpath.join(site.folder, name), "rb") as remote:
                 return remote.read(_MOST_SMALL)
         except FileNotFoundError:
-            rule = "a signer is pinned, and the server has no such file."
-            raise SyncRefusedError(Refusal.SIGNATURE, name, rule) from None
+            return None
 
 
 def fetch_table(site: Site, file: OfferedFile) -> PageTable | None:
-    """The page table of a full extract, where the index states one. Raises SyncRefusedError, SiteUnavailableError."""
-    return read_table(_read_small(site, file.pages.name), file) if file.pages else None
+    """The page table of a full extract; None where the index states none, or it is gone: the file is fetched whole.
+
+    Raises SyncRefusedError, SiteUnavailableError and the like.
+    """
+    content = _read_small(site, file.pages.name) if file.pages else None
+    return None if content is None else read_table(content, file)
 
 
 def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, progress: Progress) -> Path:

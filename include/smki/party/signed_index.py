@@ -41,10 +41,10 @@ def load_signers(files: Sequence[Path]) -> list[x509.Certificate]:
     for file in files:
         try:
             signers += x509.load_pem_x509_certificates(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"--signer {file}", f"it has to hold certificates as PEM ({type(error).__name__})."
-            ) from error
+        except OSError as error:
+            raise ConfigurationError(f"--signer {file}", f"it cannot be read ({error.strerror}).") from error
+        except ValueError as error:
+            raise ConfigurationError(f"--signer {file}", "it has to hold certificates as PEM.") from error
     return signers
 
 

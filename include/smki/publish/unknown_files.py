@@ -11,6 +11,7 @@
   left is known, and what is found here was recorded in a ledger that is lost.
 * Newer means: of a day after that of the newest file that the ledger has of the obligation on the site, and not before
   the first day that is owed. Its cut-off has come: one for a later day is somebody's mistake, and another finding.
+  For a ledger without a window all are newer: it may be one that is lost whole.
 """
 
 import logging
@@ -39,10 +40,10 @@ class KnownNames:
 
     names: frozenset[str]  # of recorded artefacts
     newest: Mapping[tuple[str, str], date]  # of each obligation's files that were published on the site
-    first_day: date | None  # the first one that is owed; none while no window is closed
+    first_day: date  # the first one that is owed, or the first of all while no window is closed
 
 
-NONE_KNOWN = KnownNames(frozenset(), {}, None)
+NOT_ASKED = KnownNames(frozenset(), {}, date.max)  # nothing is newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def is_newer(guide: UserGuide, name: str, known: KnownNames, now: datetime) -> t
     """The obligation and the day of a file's name that the ledger does not know though it is newer; else none."""
     obligation = guide.of_file(name)
     day = obligation.day_of(name) if obligation else None
-    if obligation is None or day is None or name in known.names or known.first_day is None:
+    if obligation is None or day is None or name in known.names or obligation.cut_off.at(day) > now:
         return None
-    newest = known.newest.get(obligation.key, known.first_day - timedelta(days=1))
-    return (obligation, day) if day > newest and obligation.cut_off.at(day) <= now else None
+    newest = known.newest.get(obligation.key)
+    return (obligation, day) if (day >= known.first_day if newest is None else day > newest) else None
 
 
 def load_known(engine: Engine, site: str) -> KnownNames:
@@ -87,7 +88,7 @@ def load_known(engine: Engine, site: str) -> KnownNames:
         return KnownNames(
             frozenset(names),
             {(obligation, subject): day for obligation, subject, day in connection.execute(newest)},
-            taken_over + timedelta(days=1) if taken_over else first,
+            taken_over + timedelta(days=1) if taken_over else first or date.min,
         )
 
 
@@ -132,7 +133,7 @@ def refuse_to_close(
     """
     with reading(engine) as connection:
         closed = connection.execute(select(func.max(delta_window.c.business_date))).scalar_one()
-    if closed is None or closed >= to:
+    if closed is not None and closed >= to:
         return
     for name in sites:
         try:
@@ -142,7 +143,7 @@ def refuse_to_close(
         except (TransportError, ConfigurationError) as error:
             log.warning("site is not looked at before a window closes site=%s error=%s", name, error)
             continue
-        if ahead := [file.name for file in unknown if file.business_date > closed]:
+        if ahead := [file.name for file in unknown if closed is None or file.business_date > closed]:
             raise LedgerBehindError(f"ledger of site {name}", behind_rule(ahead))
 
 

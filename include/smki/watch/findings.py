@@ -41,7 +41,7 @@ from smki.kinds.revocation.lodging import LodgedList
 from smki.obligations.catalogue import AnchorPart, DeltaExtract, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
-from smki.publish.unknown_files import NONE_KNOWN, KnownNames, behind_rule, is_newer
+from smki.publish.unknown_files import NOT_ASKED, KnownNames, behind_rule, is_newer
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.facts import Clocks
 from smki.watch.states import DueStatus, State
@@ -173,7 +173,7 @@ def find_wrong(
     offered: Iterable[Publication],
     stands: Iterable[DueStatus],
     now: datetime,
-    known: KnownNames = NONE_KNOWN,
+    known: KnownNames = NOT_ASKED,
 ) -> list[Finding]:
     """All that is wrong on a site at `now` (UTC).
 

@@ -196,3 +196,26 @@ def test_file_of_another_repository_is_left_and_once_it_is_moved_away_the_day_is
         (publisher.sshd.published / name).rename(publisher.folder / f"kept-{name}")
     publisher.publish(publisher.guide.delta, LOST)
     assert publisher.smki("adopt") == []
+
+
+def test_repository_that_was_lost_whole_publishes_nothing_until_it_is_rebuilt(
+    publisher: Publisher, repository: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    names = [f"SMKIKR_FULL_{day(7)}.xml.gz", f"SMKIKR_DELT_{KNOWN}.xml.gz"]
+    publisher.engine = repository
+    trust_pki(repository, pki)
+    site = publisher.sshd.site
+    look = partial(refuse_if_behind, repository, site, publisher.guide, datetime.now(UTC))
+    close = partial(refuse_to_close, repository, [site.name], lambda _: site, publisher.guide, now=datetime.now(UTC))
+    for refused in (look, partial(close, LOST)):
+        with pytest.raises(LedgerBehindError, match=f"{names[1]}, {names[0]} are newer"):
+            refused()
+    assert ("ledger behind", "ledger") in publisher.findings()
+    assert {one["outcome"] for one in publisher.smki("adopt", code=1)} == {"left"}
+
+    publisher.smki("takeover", *(publisher.sshd.published / name for name in names))
+    look()
+    close(LOST)
+    lodge_bodies(repository, signed[40:42], during(9))
+    publisher.publish(publisher.guide.delta, LOST)
+    assert publisher.sync() == publisher.state(LOST)

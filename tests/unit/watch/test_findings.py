@@ -1,14 +1,14 @@
 """Each kind of finding from a small sight; and that nothing else is one."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from smki.gate.ledger import GateRun
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
-from smki.publish.unknown_files import KnownNames
+from smki.publish.unknown_files import NOT_ASKED, KnownNames
 from smki.retention.rules import SeenFile
 from smki.watch.facts import Clocks
 from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
@@ -121,7 +121,9 @@ def test_files_that_are_newer_than_the_ledger_are_one_finding(ledger: Ledger):
         "notes.txt": Kind.UNEXPECTED,
         "recovery chain": None,
     }
-    for older in (replace(known, first_day=None), replace(known, names=frozenset({tomorrow.name, full.name}))):
+    lost_whole = KnownNames(frozenset(), {}, date.min)
+    assert Kind.LEDGER_BEHIND in kinds(find_wrong(ledger.guide, sight, [], [], NOW, lost_whole)).values()
+    for older in (NOT_ASKED, replace(known, names=frozenset({tomorrow.name, full.name}))):
         assert Kind.LEDGER_BEHIND not in kinds(find_wrong(ledger.guide, sight, [], [], NOW, older)).values()
 
 

@@ -201,6 +201,11 @@ def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Pub
     assert plans[-1].by_pages is not None
     assert plans[-1].by_pages < plans[-1].files[0].bytes / 3, "the last page of four"
 
+    (published / f"SMKIKR_FULL_{day(14)}.pages").unlink()
+    copy.unlink()
+    assert sync() == [f"SMKIKR_FULL_{day(14)}.xml.gz"], "whole"
+    assert state() == publisher.state(day(14))
+
     assert refusal(signers[:1]) is Refusal.SIGNATURE
     for name, content in old.items():
         (published / name).write_bytes(content)
