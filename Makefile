@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := var/venv
 RUN := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo check test lint bench chaos format lock venv clean
+.PHONY: help demo check test lint bench chaos histories format lock venv clean
 
 help:           ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -29,6 +29,10 @@ bench: $(VENV)/checks  ## Measurements against peers in the same run (N=1000000)
 
 chaos: $(VENV)/checks  ## Faults in each step of a run, under Airflow's scheduler (ONLY='publish_*', PART=1/10)
 	@cd tests && ../$(RUN) -m chaos --only '$(or $(ONLY),*)' --part $(or $(PART),1/1)
+
+histories: $(VENV)/checks  ## The properties over whole histories, at length: both ends, and renewal (N=1000)
+	@HISTORIES=$(or $(N),1000) $(RUN) -m pytest -n 2 tests/integration/both_ends \
+	  tests/integration/kinds/extracts/test_renewal.py::test_renewed_extract_is_the_one_made_from_scratch
 
 format: $(VENV)/checks  ## Format and sort imports
 	@$(RUN) -m ruff check --select I --fix-only -q .

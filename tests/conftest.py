@@ -44,6 +44,14 @@ settings.register_profile("smki", deadline=None, suppress_health_check=_SUPPRESS
 settings.register_profile("quick", settings.get_profile("smki"), max_examples=10)
 settings.load_profile("smki")
 
+HISTORIES = os.environ.get("HISTORIES")  # `make histories`: how many examples a property over histories has
+
+
+def histories(usual: int) -> int:
+    """How many examples a property over histories has: some in each run of the tests, many once."""
+    return int(HISTORIES or usual)
+
+
 NewRepository = Callable[[], Engine]
 Program = Callable[[str], str]
 

@@ -26,6 +26,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from sqlalchemy import Engine
 
 from builders import cut_off, day, during
+from conftest import HISTORIES, histories
 from smki.certificates.detached_signatures import is_signed
 from smki.certificates.model import Usage
 from smki.errors import TransportError
@@ -182,4 +183,7 @@ def test_parties_get_to_the_repository_whatever_happens(publisher: Publisher, pk
     def machine() -> BothEnds:
         return BothEnds(publisher, pool, tmp_path / "parties")
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=6, derandomize=True))
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=histories(10), stateful_step_count=6, derandomize=not HISTORIES),
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, store_in, written
-from conftest import NewRepository
+from conftest import NewRepository, histories
 from integration.kinds.extracts.histories import STEPS, WINDOWS, Step, live_through
 from smki.annex_b.version import V1
 from smki.certificates.model import Status
@@ -43,7 +43,7 @@ def renewed(engine: Engine, terms: Obligation, window: int, store: Store, predec
     return produce(libpq_url(engine), plan, store)[1]
 
 
-@settings(max_examples=10)
+@settings(max_examples=histories(10))
 @given(steps=STEPS, chain=st.lists(st.integers(1, WINDOWS), min_size=2, max_size=4, unique=True).map(sorted))
 def test_renewed_extract_is_the_one_made_from_scratch(
     new_repository: NewRepository, user_guide: UserGuide, steps: list[Step], chain: list[int]
