@@ -3,6 +3,11 @@
 from datetime import timedelta
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, whose plural ends in s."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def span(length: timedelta) -> str:
     """A length of time: the two largest units."""
     minutes = max(0, round(length.total_seconds() / 60))

@@ -28,6 +28,7 @@ from smki.publish.site import Site
 from smki.repository.database import open_engine
 from smki.repository.tables import certificate, revocation_list
 from smki.settings import Settings
+from smki.words import counted
 from smki_airflow.names import BOARD_VIEW
 from smki_demo import publishing
 from smki_demo.generator.anchor_slots import write_anchor_slots
@@ -153,7 +154,7 @@ def _read_back(stack: Stack, engine: Engine, settings: Settings) -> None:
     console.print(_files_table(engine, received, wide=console.width >= 140))
     for chain in chains:
         console.print(
-            f"[green]✓[/] {chain[0].name} and {len(chain) - 1} deltas after it are the repository of "
+            f"[green]✓[/] {chain[0].name} and {counted(len(chain) - 1, 'delta')} after it are the repository of "
             f"{chain[-1].business_date}: {chain[-1].in_use:,} in use",
             soft_wrap=True,
         )

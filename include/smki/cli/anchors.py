@@ -14,6 +14,7 @@ from smki.kinds.anchors.set_ledger import SetState, set_state
 from smki.repository.project import open_project
 from smki.store.local_files import checked_first
 from smki.verify.verification import verify_file
+from smki.words import counted
 
 app = typer.Typer(no_args_is_help=True, help="Certificates for Device anchor slots, by region, and their document.")
 
@@ -43,7 +44,9 @@ def check(as_json: AsJson = False, wide: Wide = False) -> None:
         for problem in problems:
             place, rule, next_step = map(escape, (problem.place, problem.rule, problem.next_step))
             print_lines(f"[bold red]✗[/] {place}\n  {rule}\n  [bold]Next:[/] {next_step}", err)
-        out.print(f"{len(results)} places, {len(problems)} problems in {configuration}", soft_wrap=True)
+        out.print(
+            f"{counted(len(results), 'place')}, {counted(len(problems), 'problem')} in {configuration}", soft_wrap=True
+        )
     if not all(result.fits for result in results):
         raise typer.Exit(1)
 

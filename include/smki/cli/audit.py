@@ -18,6 +18,7 @@ from smki.watch.findings_ledger import KnownFinding
 from smki.watch.links import Links
 from smki.watch.mail import Mailer
 from smki.watch.telling import tell
+from smki.words import counted
 
 
 def audit(
@@ -89,8 +90,8 @@ def print_finding(finding: Finding, since: str = "") -> None:
 def _print(audit: Audit) -> None:
     wrong = _open_findings(audit)
     out.print(
-        f"site {audit.site}: {audit.files} files, {audit.hashed} of them read back whole, {audit.pages:,} pages of "
-        f"others, {len(wrong)} findings",
+        f"site {audit.site}: {counted(audit.files, 'file')}, {audit.hashed} of them read back whole, "
+        f"{counted(audit.pages, 'page')} of others, {counted(len(wrong), 'finding')}",
         style="bold",
         highlight=False,
     )

@@ -32,6 +32,7 @@ from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 from smki.repository.tables import body_hash, rejected_lodgement, revocation_list
 from smki.repository.takeover import take_over
+from smki.words import counted
 
 certificate_app = typer.Typer(no_args_is_help=True, help="Change the status of lodged certificates.")
 windows_app = typer.Typer(no_args_is_help=True, help="Close and list delta windows.")
@@ -118,7 +119,9 @@ def takeover(
     with if_interrupted(left), progress_bar("taking over") as progress:
         for one in take_over(project.engine, project.guide, full, deltas or [], lambda _, done: progress(done, None)):
             if not as_json:
-                print_lines(f"{escape(one.name)}: window {one.window.seq}, {one.window.changed.count:,} certificates")
+                print_lines(
+                    f"{escape(one.name)}: window {one.window.seq}, {counted(one.window.changed.count, 'certificate')}"
+                )
             taken_over.append(one)
     facts = {
         "windows": len(taken_over),

@@ -8,7 +8,7 @@ from smki.cli.audit import print_finding
 from smki.cli.terminal import AsJson, Wide, out, print_json, print_lines, print_table
 from smki.repository.project import open_project
 from smki.watch.status_report import Chain, StatusReport, status_report
-from smki.words import span
+from smki.words import counted, span
 
 BEFORE_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False}  # so that `status set` is answered
 
@@ -63,4 +63,4 @@ def _chain_in_words(chain: Chain) -> str:
     if chain.holes:
         days = ", ".join(str(link.status.due.business_date) for link in chain.holes)
         return f"recovery: after {chain.full.name} the deltas of {days} are not on every site"
-    return f"recovery: {chain.full.name} and {len(chain.links)} deltas after it"
+    return f"recovery: {chain.full.name} and {counted(len(chain.links), 'delta')} after it"

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 
 from smki.certificates.set_digest import SetDigest
 from smki.party.refusals import Refusal, SyncRefusedError
+from smki.words import counted
 
 # Appendix O 2.3.3 (a), (b)
 _EXTRACT = re.compile(r"SMKIKR_(FULL|DELT)_(\d{4}-\d\d-\d\d)\.xml\.gz")
@@ -89,7 +90,7 @@ class Plan:
         deltas = sum(not file.is_full for file in self.files)
         how = "whole" if self.by_pages is None else "by changed pages"
         parts = [f"{file.name} {how}" for file in self.files if file.is_full]
-        parts += [f"{deltas} delta{'s' if deltas > 1 else ''}"] if deltas else []
+        parts += [counted(deltas, "delta")] if deltas else []
         return f"{' and '.join(parts)}, {self.bytes:,} bytes, to the state of {self.reaches}"
 
 
