@@ -275,7 +275,10 @@ class LocalCopy:
 
     def _apply_delta(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
         connection, records, in_use = self.connection, 0, self.in_use
+        connection.execute("CREATE TEMP TABLE seen (sha256 BLOB PRIMARY KEY) WITHOUT ROWID")
         for batch in batches:
+            with _no_repetition(name):
+                connection.executemany("INSERT INTO seen VALUES (?)", ((sha256,) for sha256 in batch.hashes))
             if unknown := set(batch.statuses) - _STATUSES:
                 raise SyncRefusedError(Refusal.CONTENT, name, f"a record in it has status {min(unknown)!r}.")
             new, changed, entered, departed = [], [], [], []
@@ -298,6 +301,7 @@ class LocalCopy:
             connection.executemany("UPDATE certificate SET status = ?, manufacturing = ? WHERE id = ?", changed)
             records += len(batch.bodies)
             in_use = in_use + SetDigest.of_hashes(entered) - SetDigest.of_hashes(departed)
+        connection.execute("DROP TABLE seen")
         return records, in_use
 
     def _insert(self, name: str, batch: Batch, rows: Iterable[int]) -> None:

@@ -113,9 +113,13 @@ def test_status_that_nobody_knows_is_refused(copy: LocalCopy, tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["FULL", "DELT"])
-def test_certificate_that_stands_in_a_file_twice_is_refused(copy: LocalCopy, tmp_path: Path, kind: str):
-    xml = document([record_of(BODIES[0])] * 2)
-    assert refused(copy, zipped(tmp_path, xml, f"SMKIKR_{kind}_{day(7)}.xml.gz")) is Refusal.CONTENT
+@pytest.mark.parametrize("body", BODIES[:2], ids=["known", "new"])
+def test_certificate_that_stands_in_a_file_twice_is_refused(copy: LocalCopy, tmp_path: Path, kind: str, body: bytes):
+    apply(copy, full(tmp_path, day(7), BODIES[:1]))
+    xml = document([record_of(body, status) for status in ("I" if kind == "FULL" else "N", "I")])
+    assert refused(copy, zipped(tmp_path, xml, f"SMKIKR_{kind}_{day(8)}.xml.gz")) is Refusal.CONTENT
+    assert copy.in_use == SetDigest.of(BODIES[:1])
+    apply(copy, delta(tmp_path, day(8), {body: "I"}))
 
 
 def test_damaged_gzip_is_refused(copy: LocalCopy, tmp_path: Path):
