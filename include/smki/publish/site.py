@@ -64,7 +64,7 @@ class Site:
         if not known or not 1 <= len(self.host_keys) <= _MOST_HOST_KEYS:
             raise ConfigurationError(
                 f"site {self.name}",
-                f"its host key reads like 'ssh-ed25519 AAAA…', not {self.host_key[:40]!r}; two have a comma between.",
+                f"{self.host_key[:40]!r} is no host key: that is kind, blank, Base64; two have a comma between.",
                 next_step="put the server's public host key there, as its operator gives it.",
             )
 
