@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 .PHONY: help demo check test lint bench chaos histories format lock venv clean
 
 help:           ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 demo: $(VENV)/project  ## Everything, for real, on this machine: lodge, publish by Airflow, read back as a Party
 	@$(VENV)/bin/smki-demo run
@@ -16,8 +16,8 @@ demo: $(VENV)/project  ## Everything, for real, on this machine: lodge, publish 
 check: lint     ## ruff, mypy and the unit tests with few examples each: what to run before each commit
 	@$(RUN) -m pytest tests/unit -n 2 --hypothesis-profile quick
 
-test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by two workers
-	@$(RUN) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/checks  ## All tests, on real PostgreSQL, sshd and Airflow, by three workers
+	@$(RUN) -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/checks  ## ruff and mypy
 	@$(RUN) -m ruff format --check .

@@ -180,6 +180,11 @@ def program() -> Program:
     return path_of
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start Airflow begin first: they wait most of their time, and the others fill it."""
+    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+
+
 class _ByFolder(LoadScopeScheduling):
     """Workers that share the tests get whole folders: tests of a folder share servers, and their files tell a story."""
 

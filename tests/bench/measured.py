@@ -1,6 +1,8 @@
 """The measured processes of the publisher; each imports what it needs, so that none pays for another's imports."""
 
+import hashlib
 import shutil
+import statistics
 import struct
 import time
 from collections.abc import Iterator
@@ -259,7 +261,10 @@ def take(url: str, folder: str, manifest: str) -> int:
 
     engine, guide = open_engine(url), load_user_guide(Settings.from_environment().config)
     state_look_alikes(engine)
-    return sum(one.lodged for one in take_over(engine, guide, Path(write(folder, manifest)), []))
+    file = Path(write(folder, manifest))
+    lodged = sum(one.lodged for one in take_over(engine, guide, file, []))
+    file.unlink()
+    return lodged
 
 
 def publish_stored(url: str, site: dict[str, Any], folder: str, manifest: str, obligation: str) -> dict[str, Any]:
@@ -316,6 +321,33 @@ def copy(site: dict[str, Any], folder: str) -> str:
         return str(made.in_use)
 
 
+def find(folder: str) -> dict[str, float]:
+    """Looks certificates of a Party's copy up, each by what identifies it; ms that a question lasts."""
+    from smki.party.copy import LocalCopy
+    from smki.party.lookup import Question
+    from smki.party.lookup import find as find_held
+
+    lasted = []
+    with LocalCopy(Path(folder) / "copy.sqlite", read_only=True) as held:
+        ((last,),) = held.read("SELECT max(id) FROM certificate", ())
+        query = "SELECT eui64, serial_number, sha256, body FROM certificate WHERE id >= ? LIMIT 1"
+        for place in range(1, last, max(1, last // 100)):
+            ((eui64, serial, sha256, body),) = held.read(query, (place,))
+            sha1 = hashlib.sha1(body, usedforsecurity=False).digest()
+            for question in (
+                Question(eui64=eui64),
+                Question(serial_number=serial),
+                Question(sha1=sha1),
+                Question(sha256=sha256),
+            ):
+                begun = time.perf_counter()
+                found = find_held(held, question, 21)
+                lasted.append((time.perf_counter() - begun) * 1000)
+                if body not in [one.body for one in found]:
+                    raise LookupError(f"{question} does not find certificate {place}")
+    return {"median_ms": statistics.median(lasted), "most_ms": max(lasted), "questions": len(lasted)}
+
+
 def _site(stated: dict[str, Any]) -> "Site":
     from smki.publish.site import Site
 
@@ -325,5 +357,5 @@ def _site(stated: dict[str, Any]) -> "Site":
 if __name__ == "__main__":
     answer(
         *(generate, lodge, fill, close, produce, write, verify, verify_stored, gate, renew, upload, publish),
-        *(take, publish_stored, audit, copy),
+        *(take, publish_stored, audit, copy, find),
     )

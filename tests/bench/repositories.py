@@ -86,12 +86,17 @@ class Repository:
         return user_guide().obligation(name)
 
 
-def fresh_repository(data: Path, name: str) -> Repository:
-    """An empty, migrated repository; one of that name that an earlier run left is dropped."""
+def drop_repository(data: Path, name: str) -> None:
+    """Makes room."""
     server = open_engine(embedded.dsn(data, "postgres")).execution_options(isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
     server.dispose()
+
+
+def fresh_repository(data: Path, name: str) -> Repository:
+    """An empty, migrated repository; one of that name that an earlier run left is dropped."""
+    drop_repository(data, name)
     repository = Repository(open_engine(embedded.dsn(data, name)))
     ensure_database(repository.url)
     migrate(repository.engine)
