@@ -1,8 +1,10 @@
 """A worker's machine that vanishes without a word gives its lane up within a minute."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,14 +71,14 @@ def network(program: Program) -> Iterator[Network]:
 
 
 @pytest.fixture
-def database(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def database(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A PostgreSQL that the other machine can reach."""
     assert network
     options = embedded._OPTIONS.replace("listen_addresses=", f"listen_addresses={DATABASE}")
     monkeypatch.setattr(embedded, "_OPTIONS", options)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)  # it does not run as root
-    data = tmp_path / "postgres"
+    folder = Path(tempfile.mkdtemp(prefix="smki-"))
+    folder.chmod(0o755)  # it does not run as root
+    data = folder / "postgres"
     engine = open_engine(embedded.start(data, "postgres"))
     with (data / "pg_hba.conf").open("a") as rules:
         rules.write(f"host all all {WORKER}/32 trust\n")
@@ -84,7 +86,9 @@ def database(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         connection.execute(text("SELECT pg_reload_conf()"))
     yield engine
     engine.dispose()
-    PostgresServer._instances[data]._cleanup()
+    PostgresServer._instances[data.resolve()]._cleanup()
+    shutil.rmtree(embedded.socket_folder(data.resolve()), ignore_errors=True)
+    shutil.rmtree(folder)
 
 
 def test_machine_that_vanishes_frees_its_lane_within_a_minute(network: Network, database: Engine) -> None:
