@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncssh
 import pytest
@@ -98,6 +98,19 @@ def dated(names: Iterable[str]) -> tuple[set[date], set[date]]:
     found = [match for name in names if (match := NAME.fullmatch(name))]
     fulls, deltas = ({date.fromisoformat(one[2]) for one in found if one[1] == kind} for kind in ("FULL", "DELT"))
     return fulls, deltas
+
+
+def check_corrections(index: Mapping[str, Any]) -> None:
+    """A day without its delta, between others, is named, and what leads a copy of the day before over it."""
+    fulls, deltas = dated(one["name"] for one in index["files"])
+    by = {date.fromisoformat(one["business_date"]): one["by"] for one in index["corrections"]}
+    for missing, full in by.items():
+        event(f"a delta is missing, corrected: {bool(full)}")
+        reached = foretell(missing - timedelta(days=1), fulls, deltas).day
+        assert reached is not None
+        assert (reached >= missing) == bool(full)
+    days = range(min(deltas).toordinal(), max(fulls | deltas).toordinal()) if deltas else ()
+    assert {date.fromordinal(one) for one in days} - deltas == by.keys()
 
 
 @contextmanager
@@ -337,10 +350,12 @@ class Operator(RuleBasedStateMachine):
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in standing.items()}
         for one in self.publisher.offered:
             assert hashes.get(one.name, one.artefact.sha256) == one.artefact.sha256
-        for stated in (self.publisher.index or {"files": []})["files"]:
+        index = self.publisher.index or {"files": [], "corrections": []}
+        for stated in index["files"]:
             assert hashes.get(stated["name"], stated["sha256"]) == stated["sha256"]
             truth = self.truth[number_in(stated["name"])]
             assert stated["state"] == str(SetDigest.of(in_use(truth)))
+        check_corrections(index)
         self._follow()
 
     def _follow(self) -> None:

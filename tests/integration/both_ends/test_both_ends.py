@@ -9,9 +9,8 @@ is a list of what happened (`model`). Always:
   newest day that is offered, or is refused by the code that docs/party.md gives, whose way out leads there;
 * no certificate is in use in a copy after the delta that revoked it;
 * what has been published never changes;
-* file, ledger, index and repository have the same digests.
-
-Corrections are not in it yet.
+* file, ledger, index and repository have the same digests; the index names each delta that did not come, and a full
+  extract in its place where that leads a Party further.
 """
 
 from collections.abc import Mapping
