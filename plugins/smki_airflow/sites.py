@@ -8,8 +8,9 @@ Beside host, port and account a connection states the publisher's private key (`
 """
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
-from smki.errors import SmkiError
+from smki.errors import ConfigurationError, SmkiError
 from smki.publish.login import SiteLogin
 from smki.publish.site import Site, open_sftp
 from smki_airflow.names import SITE, audit_connection_id, connection_id
@@ -29,7 +30,14 @@ class SmkiSiteHook(BaseHook):
 
     def site(self, name: str, folder: str = "/") -> Site:
         """The site of this name; `folder` is an obligation's. Raises ConfigurationError for what is missing."""
-        connection = self.get_connection(self.site_conn_id)
+        try:
+            connection = self.get_connection(self.site_conn_id)
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                f"Airflow connection {self.site_conn_id}",
+                "it is missing.",
+                next_step="make it (Admin → Connections), of type SMKI site.",
+            ) from error
         extra = connection.extra_dejson
         login = SiteLogin(
             connection.host,

@@ -46,7 +46,7 @@ from chaos.rehearsal import (
 WORKER = "worker"
 _KILLED, _FROZEN, _LOST = "killed", "frozen", "lost"
 _STEPS: dict[str, tuple[str, ...]] = {  # task → partners that it needs
-    "close_window": (DATABASE,),
+    "close_window": (DATABASE, PRIMARY, DR),
     "plan": (DATABASE, STORE),
     "render": (DATABASE, STORE),
     "assemble": (STORE,),

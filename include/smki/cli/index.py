@@ -3,6 +3,7 @@
 import posixpath
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -39,6 +40,6 @@ def publish(
         login = site_from_environment(name)
         refuse_if_behind(project.engine, login, project.guide, datetime.now(UTC))
         login = replace(login, folder=posixpath.join(login.folder, terms.folder.lstrip("/")))
-        put = publish_index(project.engine, project.store, login, project.guide, signer, datetime.now(UTC))
+        put = publish_index(project.engine, project.store, login, project.guide, signer, partial(datetime.now, UTC))
         published.append({"site": name, "put": put})
     show(published, as_json=as_json)

@@ -1,6 +1,7 @@
 """`smki sync` and `smki find`: for whoever downloads. They need neither Airflow nor a repository."""
 
 import base64
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -13,21 +14,30 @@ from rich.markup import escape
 from smki.certificates.model import Status, Usage
 from smki.cli.exit_codes import Commands
 from smki.cli.terminal import AsJson, err, out, parse_date, parse_serial_number, print_facts, print_json, progress_bar
+from smki.errors import ConfigurationError
 from smki.party.copy import Applied, LocalCopy
 from smki.party.lookup import Held, Question, chain
 from smki.party.lookup import find as find_held
 from smki.party.planning import Plan
+from smki.party.refusals import SyncRefusedError
 from smki.party.signed_index import load_signers
 from smki.party.synchronising import UNKNOWN, Listener, Wish, plan, synchronise
 from smki.publish.login import SiteLogin
 from smki.publish.site import Site
+
+_MOST = 1_000_000_000
+_SIGNER = "SMKI_PARTY_SIGNER"
 
 app = typer.Typer(name="smki", cls=Commands, no_args_is_help=True, help="A Party's copy of the SMKI Repository.")
 
 
 def parse_site(url: str, key: Path | None, host_key: str | None) -> Site:
     """The site that a URL and options state, or a usage error. Raises ConfigurationError for what is missing."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+    except (ValueError, UnicodeError) as error:
+        raise typer.BadParameter(f"{url!r}: {error}", param_hint="SITE") from None
     if parts.scheme != "sftp" or not parts.hostname or parts.password is not None or parts.query or parts.fragment:
         raise typer.BadParameter(f"{url!r} is no sftp://USER@HOST:PORT/FOLDER without a password", param_hint="SITE")
     try:
@@ -62,7 +72,7 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
     ] = None,
     signer: Annotated[
         list[Path] | None,
-        typer.Option(envvar="SMKI_PARTY_SIGNER", help="Certificate (PEM) that has to sign the index; may be repeated."),
+        typer.Option(envvar=_SIGNER, help="Certificate (PEM) that has to sign the index; may be repeated."),
     ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Make the copy again from a full extract, whatever it has.")
@@ -79,6 +89,9 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
 
     It says first what it will fetch. Where something is refused, the code (S01 …) has a section in docs/party.md.
     """
+    if not signer and os.environ.get(_SIGNER) is not None:
+        rule = "it is set, and names no file."
+        raise ConfigurationError(_SIGNER, rule, next_step="name the certificate, or unset it.")
     site, wish = parse_site(url, key, host_key), Wish(load_signers(signer or []), anew, until)
     if check and not anew and into.exists():
         with LocalCopy(into, read_only=True) as copy:
@@ -94,11 +107,14 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         plans.append(chosen)
         _say(chosen, as_json=as_json)
 
+    def passed_over(error: SyncRefusedError) -> None:
+        err.print(f"{error.item}: {error.rule} It is passed over.", highlight=False, soft_wrap=True)
+
     with progress_bar("synchronising") as show:
-        listener = Listener(planned, lambda _: show, lambda _: show)
+        listener = Listener(planned, lambda _: show, lambda _: show, passed_over)
         applied = synchronise(site, into, wish, listener)
     with LocalCopy(into, read_only=True) as copy:
-        facts = _plan_facts(plans[0]) | {
+        facts = _plan_facts(plans[-1]) | {
             "applied": [_applied_facts(one) for one in applied],
             "day": copy.day,
             "in_use": copy.in_use.count,
@@ -123,11 +139,11 @@ def find(  # noqa: PLR0913, PLR0917  # each is an option
     decimal: Annotated[bool, typer.Option("--decimal", help="The serial number is decimal.")] = False,
     sha1: Annotated[str | None, typer.Option(help="SHA-1 of the certificate (DER), hex.")] = None,
     sha256: Annotated[str | None, typer.Option(help="SHA-256 of the certificate (DER), hex.")] = None,
-    role: Annotated[int | None, typer.Option(help="Remote party role, a number.")] = None,
+    role: Annotated[int | None, typer.Option(min=0, max=_MOST, help="Remote party role, a number.")] = None,
     usage: Annotated[Usage | None, typer.Option(help="DS or KA.", case_sensitive=False)] = None,
     status: Annotated[Status | None, typer.Option(help="P, I, N, E or R.", case_sensitive=False)] = None,
     with_chain: Annotated[bool, typer.Option("--chain", help="Also the authorities above each.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Find certificates in a copy: all that is stated has to hold. It answers while `smki sync` works."""

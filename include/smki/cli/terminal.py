@@ -56,6 +56,9 @@ def parse_date(text: str) -> date:
 _HEX_SERIAL = re.compile(r"(?:serial\s*[=:])?\s*(?:0x)?([0-9a-f]+(?:[\s:-]?[0-9a-f]+)*)", re.IGNORECASE | re.ASCII)
 
 
+_MOST_DIGITS = 1000  # more are no serial number, and Python reads no more than 4,300
+
+
 def parse_serial_number(text: str, *, decimal: bool = False) -> bytes:
     """A serial number (big-endian magnitude) from any spelling that certificates are shown with, or a usage error.
 
@@ -63,7 +66,7 @@ def parse_serial_number(text: str, *, decimal: bool = False) -> bytes:
     """
     shown = "".join(letter for letter in text if letter.isprintable()).strip()
     if decimal:
-        number = int(shown) if shown.isascii() and shown.isdigit() else 0
+        number = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < _MOST_DIGITS else 0
     else:
         found = _HEX_SERIAL.fullmatch(shown)
         number = int(re.sub(r"[\s:-]", "", found[1]), 16) if found else 0

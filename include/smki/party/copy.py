@@ -89,6 +89,17 @@ class LocalCopy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def settle(self) -> None:
+        """Moves all that was committed into the file itself, so that nothing of it stands beside.
+
+        Raises TransportError where that cannot be: the disk is full, or another program reads what it had before.
+        """
+        with self._errors():
+            busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            rule, next_step = "another program reads what it had before.", "try again once that has ended."
+            raise TransportError(str(self.path), rule, SyncRefusedError.CONSEQUENCE, next_step)
+
     def close(self) -> None:
         with suppress(sqlite3.Error):  # of a disk that has failed already
             self.connection.close()
@@ -103,7 +114,8 @@ class LocalCopy:
     def index_at(self) -> datetime | None:
         """When the newest signed index that the copy has seen was written (UTC)."""
         ((at,),) = self.read("SELECT index_at FROM state", ())
-        return at and datetime.fromisoformat(at)
+        with self._own_values():
+            return at and datetime.fromisoformat(at)
 
     def keep_index_time(self, at: datetime) -> None:
         """Records when an index that was seen was written (UTC)."""
@@ -122,7 +134,8 @@ class LocalCopy:
 
     def _state(self) -> tuple[date | None, SetDigest]:
         ((day, in_use),) = self.read("SELECT day, in_use FROM state", ())
-        return day and date.fromisoformat(day), SetDigest.parse(in_use)
+        with self._own_values():
+            return day and date.fromisoformat(day), SetDigest.parse(in_use)
 
     def read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """The rows of a query. Raises SyncRefusedError for a copy that is damaged, TransportError."""
@@ -132,18 +145,19 @@ class LocalCopy:
     def list_applied(self) -> list[Applied]:
         """The files that made its state, in their order."""
         rows = self.read("SELECT * FROM applied ORDER BY applied_at, day, name", ())
-        return [
-            Applied(
-                name,
-                date.fromisoformat(day),
-                size,
-                sha256,
-                records,
-                SetDigest.parse(in_use),
-                datetime.fromisoformat(applied_at),
-            )
-            for name, day, size, sha256, records, in_use, applied_at in rows
-        ]
+        with self._own_values():
+            return [
+                Applied(
+                    name,
+                    date.fromisoformat(day),
+                    size,
+                    sha256,
+                    records,
+                    SetDigest.parse(in_use),
+                    datetime.fromisoformat(applied_at),
+                )
+                for name, day, size, sha256, records, in_use, applied_at in rows
+            ]
 
     def pages(self) -> dict[int, bytes]:
         """SHA-256 of the XML of each page that the copy has as its full extract had it, by number."""
@@ -230,7 +244,9 @@ class LocalCopy:
         if application != _OURS or version != _VERSION:
             rule = "it is none that `smki sync` made" if application != _OURS else f"its tables have version {version}"
             raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"{rule}; version {_VERSION} is wanted.")
-        if not read_only:
+        if read_only:
+            connection.execute("BEGIN")  # all that is read is of one state, whatever is written meanwhile
+        else:
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             query = "SELECT id, class, issuer, common_name, role, usage, not_after FROM profile"
             self._profiles = {tuple(key): number for number, *key in connection.execute(query)}
@@ -240,7 +256,11 @@ class LocalCopy:
         connection = self.connection
         connection.execute("CREATE TEMP TABLE kept (number INTEGER PRIMARY KEY)")
         connection.executemany("INSERT INTO kept VALUES (?)", ((number,) for number in kept))
-        connection.execute("DELETE FROM certificate WHERE page IS NULL OR page NOT IN (SELECT number FROM kept)")
+        # By the index alone: the table has some kilobytes of others between two that go.
+        connection.execute(
+            "DELETE FROM certificate WHERE id IN (SELECT id FROM certificate INDEXED BY certificate_page "
+            "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept))"
+        )
         connection.execute("DROP TABLE kept")
         count, in_use = 0, SetDigest()
         rows = connection.execute("SELECT sha256 FROM certificate")
@@ -375,11 +395,21 @@ class LocalCopy:
             raise
 
     @contextmanager
+    def _own_values(self) -> Iterator[None]:
+        """Within it, a value of the copy that cannot be read is damage."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            raise _damaged(self.path, f"it holds what was never written into it ({error}).") from error
+
+    @contextmanager
     def _errors(self) -> Iterator[None]:
         """Within it, an error of SQLite is a typed one."""
         try:
             yield
         except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) is None:  # Python's own: text that is none
+                raise _damaged(self.path, f"it holds what was never written into it ({error}).") from error
             busy = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             rule = "another program writes to it." if busy else f"it cannot be read or written ({error})."
             raise TransportError(str(self.path), rule, SyncRefusedError.CONSEQUENCE, _NEXT_STEP) from error

@@ -57,12 +57,18 @@ def _read_small(site: Site, name: str) -> bytes | None:
 
 
 def fetch_table(site: Site, file: OfferedFile) -> PageTable | None:
-    """The page table of a full extract; None where the index states none, or it is gone: the file is fetched whole.
+    """The page table of a full extract; None where the index states none, or it is gone or damaged.
 
-    Raises SyncRefusedError, SiteUnavailableError and the like.
+    The file is fetched whole then. Raises SyncRefusedError, SiteUnavailableError and the like.
     """
-    content = _read_small(site, file.pages.name) if file.pages else None
-    return None if content is None else read_table(content, file)
+    if file.pages is None or (content := _read_small(site, file.pages.name)) is None:
+        return None
+    try:
+        return read_table(content, file)
+    except SyncRefusedError as error:
+        if error.refusal is Refusal.DAMAGED:
+            return None
+        raise
 
 
 def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, progress: Progress) -> Path:
@@ -86,7 +92,7 @@ def list_extracts(site: Site) -> list[OfferedFile]:
     """The extracts that a site offers, by names and sizes. Raises SiteUnavailableError and the like."""
     with open_sftp(site) as sftp, site_errors(f"site {site.name}, folder {site.folder}"):
         listed = list_folder(sftp, site.folder)
-    return [file for entry in listed if (file := OfferedFile.of(entry.name, entry.bytes))]
+    return [file for entry in listed if not entry.odd and (file := OfferedFile.of(entry.name, entry.bytes))]
 
 
 def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tuple[Path, str]:
@@ -136,6 +142,7 @@ def _keep_in(out: BinaryIO, part: Path, size: int, progress: Progress) -> Callab
     def keep(piece: memoryview) -> None:
         try:
             out.write(piece)
+            out.flush()  # or a full disk is met at closing, and taken for the server's fault
         except OSError as error:
             raise disk_error(part, error) from error
         progress(out.tell(), size)

@@ -87,11 +87,14 @@ def find(copy: LocalCopy, question: Question, limit: int) -> list[Held]:
         "sha256 = ?": question.sha256,
     }
     common = {"role = ?": question.role, "usage = ?": question.usage, "status = ?": question.status}
+    is_identified = any(value is not None for value in identifying.values())
+    if is_identified:
+        common["+status = ?"] = common.pop("status = ?")  # not by its index: what identifies has a better one
     asked = {term: value for term, value in (identifying | common).items() if value is not None}
     terms = list(asked)
-    if question.status not in (None, Status.IN_USE):
+    if not is_identified and question.status not in (None, Status.IN_USE):
         terms.append("status <> 'I'")  # as the index has it
-    by_profile = not identifying.keys() & asked.keys() and (question.role, question.usage) != (None, None)
+    by_profile = not is_identified and (question.role, question.usage) != (None, None)
     query = _BY_PROFILE if by_profile else _BY_CERTIFICATE
     rows = copy.read(f"{query} WHERE {' AND '.join(terms) or 'true'} LIMIT ?", (*asked.values(), limit))
     found = [_held(row) for row in rows]

@@ -53,9 +53,10 @@ class OfferedFile:
         if (found := _EXTRACT.fullmatch(name)) is None:
             return None
         try:
-            return cls(name, date.fromisoformat(found[2]), found[1] == "FULL", size, sha256, state, pages)
+            day = date.fromisoformat(found[2])
         except ValueError:  # of no calendar
             return None
+        return None if day == date.max else cls(name, day, found[1] == "FULL", size, sha256, state, pages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certific
 
 def _extract(stated: Mapping[str, Any]) -> OfferedFile | None:
     state = SetDigest.parse(stated["state"]) if "state" in stated else None
-    pages = TableFile(**stated["pages"]) if "pages" in stated else None
+    pages = TableFile(*(stated["pages"][name] for name in ("name", "bytes", "sha256"))) if "pages" in stated else None
     return OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
 
 

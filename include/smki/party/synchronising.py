@@ -4,9 +4,11 @@
    A plan is made (`planning`).
 2. Each file of the plan is fetched beside the copy (`fetching`), then applied in one transaction (`copy`), in order. A
    file that is found wrong is thrown away, so that the next call fetches it anew.
-3. Where a delta is missing on the server, that is refused at the end: the copy is then as new as it can be.
+3. A delta that is found wrong is passed over where a full extract leads to its day or beyond without it.
+4. Where a delta is missing on the server, that is refused at the end: the copy is then as new as it can be.
 
-Any call may be interrupted at any place: the next one goes on. Nothing is written on the site.
+A copy that is made anew takes the old one's place when all of that is done, and a first one when its full extract is in
+it. Any call may be interrupted at any place: the next one goes on. Nothing is written on the site.
 
 By a signed index each file is the one that the operator made, and each state that is committed is the repository's. By
 names and sizes alone nobody can tell whether a file is the one that its operator made, only that it is whole and
@@ -14,7 +16,7 @@ that what it says is consistent; `UNKNOWN` says what remains unknown.
 """
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -35,6 +37,7 @@ from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
 _BESIDE = ("-wal", "-shm")  # what SQLite has beside a copy that is open
+_OF_A_FILE = (Refusal.DAMAGED, Refusal.CONTENT, Refusal.STATE)  # what another file may do without
 UNKNOWN = (
     "whether the files are those that the operator made: no signer of an index is pinned",
     "whether the state is the repository's: the set digest of what is in use can be compared with the operator's",
@@ -52,6 +55,9 @@ class Listener:
     planned: Callable[[Plan], object] = lambda _plan: None
     fetching: Callable[[OfferedFile], Progress] = _silent  # what hears the bytes of a file
     applying: Callable[[OfferedFile], Progress] = _silent
+    passed_over: Callable[[SyncRefusedError], object] = lambda _error: (
+        None
+    )  # what is wrong with a delta that is not needed
 
 
 SILENT = Listener()
@@ -68,7 +74,7 @@ class Wish:
 
 def plan(site: Site, path: Path, wish: Wish) -> Plan:
     """What `synchronise` would do. Raises SyncRefusedError, and what `open_sftp` raises."""
-    return _plan(site, path, wish)[0]
+    return _plan(site, None if wish.anew else path, wish).chosen
 
 
 def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT) -> list[Applied]:
@@ -78,63 +84,114 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
     after what could be applied; TransportError where another call works on the same copy; what `open_sftp` raises.
     """
     with _alone(path) as folder:
-        chosen, changed, index_at = _plan(site, path, wish)
-        listener.planned(chosen)
+        is_first = not _is_there(path)
+        target = folder / "anew.sqlite" if wish.anew or is_first else path
+        if target != path:
+            _begin_anew(path, target)
+        prepared = _plan(site, target, wish)
         applied: list[Applied] = []
-        for file in chosen.files:
-            target = folder / "anew.sqlite" if wish.anew and not applied else path
-            if target != path:
-                _begin_anew(path, target)
-            hears = listener.fetching(file)
-            by_pages = chosen.by_pages is not None and file.is_full
-            if by_pages and changed is not None:
-                fetched, sha256 = fetch_pages(site, file, changed, folder, hears), file.sha256
-                batches = read_changed(fetched, changed, file.name)
-            else:
-                fetched, sha256 = fetch(site, file, folder, hears)
-                batches = read_extract(fetched, listener.applying(file))
-                if changed is not None and file.is_full:
-                    batches = number_pages(batches, changed.table, file.name)
-            pages = changed.table.pages if changed is not None and file.is_full else []
-            kept = changed.kept if by_pages and changed is not None else None
+        wrong: set[str] = set()
+        while True:
+            listener.planned(prepared.chosen)
             try:
-                with LocalCopy(target) as copy:
-                    applied.append(copy.apply(file, sha256, batches, pages, kept))
+                for file in prepared.chosen.files:
+                    applied.append(_bring(site, file, target, prepared, folder, listener))
+                    if is_first and target != path:
+                        _replace(path, target)
+                        target = path
+                break
             except SyncRefusedError as error:
-                if error.refusal in (Refusal.DAMAGED, Refusal.CONTENT):
-                    fetched.unlink()
-                raise
-            if target != path:
-                _replace(path, target)
-            fetched.unlink()
-        if index_at is not None:
-            with LocalCopy(path) as copy:
-                copy.keep_index_time(index_at)
-        if chosen.missing is not None:
+                wrong.add(file.name)
+                if (other := _other_way(site, target, wish, wrong, file, error)) is None:
+                    raise
+                listener.passed_over(error)
+                prepared = other
+        if prepared.index_at is not None:
+            with LocalCopy(target) as copy:
+                copy.keep_index_time(prepared.index_at)
+        if target != path:
+            _replace(path, target)
+        if prepared.chosen.missing is not None:
             raise SyncRefusedError(
                 Refusal.HOLE,
-                f"delta of {chosen.missing}",
+                f"delta of {prepared.chosen.missing}",
                 "the server has later files and not this one.",
-                f"The copy has the state of {chosen.reaches}, and gets no newer one.",
+                f"The copy has the state of {prepared.chosen.reaches}, and gets no newer one.",
             )
         return applied
 
 
-def _plan(site: Site, path: Path, wish: Wish) -> tuple[Plan, Changed | None, datetime | None]:
-    """The plan, the pages that the copy lacks of a full extract in it, and when the index was written (UTC)."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A plan, and what it needs to be carried out."""
+
+    chosen: Plan
+    changed: Changed | None  # the pages that the copy lacks of a full extract in it
+    index_at: datetime | None  # when the index was written (UTC)
+
+
+def _bring(
+    site: Site, file: OfferedFile, target: Path, prepared: _Prepared, folder: Path, listener: Listener
+) -> Applied:
+    """Fetches a file of the plan and applies it. One that is found wrong is thrown away."""
+    hears = listener.fetching(file)
+    changed = prepared.changed if file.is_full else None
+    by_pages = changed is not None and prepared.chosen.by_pages is not None
+    if by_pages and changed is not None:
+        fetched, sha256 = fetch_pages(site, file, changed, folder, hears), file.sha256
+        batches = read_changed(fetched, changed, file.name)
+    else:
+        fetched, sha256 = fetch(site, file, folder, hears)
+        batches = read_extract(fetched, listener.applying(file))
+        if changed is not None:
+            batches = number_pages(batches, changed.table, file.name)
+    pages = changed.table.pages if changed is not None else []
+    kept = changed.kept if by_pages and changed is not None else None
+    try:
+        with LocalCopy(target) as copy:
+            done = copy.apply(file, sha256, batches, pages, kept)
+    except SyncRefusedError as error:
+        if error.refusal in _OF_A_FILE:
+            fetched.unlink()
+        raise
+    fetched.unlink()
+    return done
+
+
+def _other_way(
+    site: Site, target: Path, wish: Wish, wrong: Collection[str], file: OfferedFile, error: SyncRefusedError
+) -> _Prepared | None:
+    """A plan without the files that are wrong, to the day of the last of them or beyond; none where there is none."""
+    if file.is_full or error.refusal not in _OF_A_FILE:
+        return None
+    try:
+        other = _plan(site, target, wish, wrong)
+    except SyncRefusedError:
+        return None
+    return other if other.chosen.reaches >= file.day else None
+
+
+def _plan(site: Site, path: Path | None, wish: Wish, wrong: Collection[str] = ()) -> _Prepared:
+    """What is to be done for the copy in `path`, without the files of these names; without a path there is no copy."""
     index = fetch_index(site, wish.signers) if wish.signers else None
     offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
+    wanted = [file for file in offered if file.name not in wrong]
     until = wish.until or date.max
-    if wish.anew or not path.exists():
-        wanted = [file for file in offered if file.day <= until]
-        return (*_by_pages(site, plan_sync(CopyState(), wanted), {}), index_at)
+    if path is None or not _is_there(path):
+        chosen = plan_sync(CopyState(), [file for file in wanted if file.day <= until])
+        return _Prepared(*_by_pages(site, chosen, {}), index_at)
     with LocalCopy(path, read_only=True) as copy:
         if index_at and copy.index_at and index_at < copy.index_at:
             rule = f"it was written at {index_at:%Y-%m-%d %H:%M:%S} UTC, that one at {copy.index_at:%Y-%m-%d %H:%M:%S}."
             raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
         until = max(until, copy.state.day or date.min)  # a copy that is newer stays as it is
-        wanted = [file for file in offered if file.day <= until]
-        return (*_by_pages(site, plan_sync(copy.state, wanted), copy.pages()), index_at)
+        chosen = plan_sync(copy.state, [file for file in wanted if file.day <= until])
+        return _Prepared(*_by_pages(site, chosen, copy.pages()), index_at)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file that has something in it."""
+    return path.exists() and path.stat().st_size > 0
 
 
 def _by_pages(site: Site, chosen: Plan, known: Mapping[int, bytes]) -> tuple[Plan, Changed | None]:
@@ -146,10 +203,14 @@ def _by_pages(site: Site, chosen: Plan, known: Mapping[int, bytes]) -> tuple[Pla
 
 
 def _begin_anew(path: Path, aside: Path) -> None:
-    """Makes room for a copy aside. Raises SyncRefusedError where what is to be replaced is somebody else's file."""
-    if path.exists():
+    """Makes room for a copy aside, and sees to it that nothing of the one that is there stands beside it.
+
+    Raises SyncRefusedError where what is to be replaced is somebody else's file, TransportError.
+    """
+    if _is_there(path):
         try:
-            LocalCopy(path, read_only=True).close()
+            with LocalCopy(path) as copy:
+                copy.settle()
         except SyncRefusedError as error:
             if error.refusal is not Refusal.COPY_DAMAGED:
                 raise
@@ -158,7 +219,12 @@ def _begin_anew(path: Path, aside: Path) -> None:
 
 
 def _replace(path: Path, aside: Path) -> None:
-    """Puts a copy in the place of the one that is there; whoever reads that goes on reading it."""
+    """Puts a whole copy in the place of the one that is there; whoever reads that goes on reading it.
+
+    Raises TransportError where it does not get whole, as on a full disk: then the old one stays.
+    """
+    with LocalCopy(aside) as copy:
+        copy.settle()
     try:
         for ending in _BESIDE:
             path.with_name(path.name + ending).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from paramiko import Message, SFTPClient, SFTPFile
+from paramiko import Message, SFTPClient, SFTPError, SFTPFile
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTP_EOF
 
 from smki.publish.ranges import Range, pieces
@@ -72,6 +72,8 @@ def read_ranges(
     def answered(request: Request, fields: memoryview) -> None:
         nonlocal turn
         data = fields[4:]  # after the length of the string
+        if len(fields) < 4 or int.from_bytes(fields[:4]) != len(data) or not 0 < len(data) <= request.length:
+            raise SFTPError(f"{len(data)} bytes came for a request of {request.length}")
         if len(data) < request.length:
             left_out.append(read_request(handle, request.offset + len(data), request.length - len(data)))
         early[request.offset] = data
@@ -125,6 +127,8 @@ def list_folder(sftp: SFTPClient, folder: str) -> list[RemoteEntry]:
             answer = Message(wire.ask(CMD_READDIR, text_field(handle)))
             for _ in range(answer.get_int()):
                 entry = _read_entry(answer)
+                if not entry.name:
+                    raise SFTPError("an answer states more names than it has")
                 if entry.name not in (".", ".."):
                     found.append(entry)
     except RequestRefusedError as refused:

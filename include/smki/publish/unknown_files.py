@@ -23,7 +23,15 @@ from datetime import UTC, date, datetime, timedelta
 from paramiko import SFTPClient
 from sqlalchemy import Engine, func, select
 
-from smki.errors import ConfigurationError, LedgerBehindError, TransportError
+from smki.errors import (
+    ConfigurationError,
+    LedgerBehindError,
+    PoolerRefusedError,
+    RepositoryUnavailableError,
+    RightsError,
+    SchemaError,
+    TransportError,
+)
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.readback import list_folder
 from smki.publish.site import Site, folder_on, open_sftp, site_errors
@@ -126,7 +134,7 @@ def refuse_if_behind(engine: Engine, site: Site, guide: UserGuide, now: datetime
 def refuse_to_close(
     engine: Engine, sites: Iterable[str], login: Callable[[str], Site], guide: UserGuide, to: date, now: datetime
 ) -> None:
-    """Raises LedgerBehindError where a site has a file of a day up to `to` whose window is not closed yet.
+    """Raises LedgerBehindError where a site has a file of a day after the newest window, if that is not `to` or later.
 
     `login` gives the site of a name, with what the folders of the user guide are below. Raises
     RepositoryUnavailableError.
@@ -140,6 +148,8 @@ def refuse_to_close(
             site = login(name)
             with open_sftp(site) as sftp:
                 unknown = find_unknown(engine, sftp, site, guide, now)
+        except (RepositoryUnavailableError, PoolerRefusedError, RightsError, SchemaError):
+            raise  # it is not the site that does not answer
         except (TransportError, ConfigurationError) as error:
             log.warning("site is not looked at before a window closes site=%s error=%s", name, error)
             continue

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paramiko import SFTPClient
+from paramiko import SFTPClient, SFTPError
 from paramiko.sftp import (
     CMD_EXTENDED,
     CMD_READ,
@@ -35,6 +35,7 @@ _RECEIVE_BYTES = 1 << 22
 
 # paramiko counts its own requests from 1; an answer must never be taken for one of ours.
 _FIRST_ID = 1 << 31
+_HEAD_BYTES = 9  # length, type and request id
 
 _ERRNO = {SFTP_NO_SUCH_FILE: errno.ENOENT, SFTP_PERMISSION_DENIED: errno.EACCES}  # as paramiko has it
 
@@ -143,7 +144,8 @@ class Wire:
                 return refused
             for _ in range(max(1, len(in_flight) - _REFILL)):
                 answer_id, kind, fields = self._receive()
-                request = in_flight.pop(answer_id)
+                if (request := in_flight.pop(answer_id, None)) is None:
+                    raise SFTPError(f"an answer to request {answer_id}, which was not sent")
                 if kind == CMD_STATUS and (error := _refusal(fields, request)):
                     refused = refused or error
                     more = False
@@ -164,6 +166,8 @@ class Wire:
             self._at = 0
         frame = memoryview(self._received)[self._at : end]
         self._at = end
+        if len(frame) < _HEAD_BYTES:
+            raise SFTPError(f"an answer of {len(frame)} bytes")
         kind, answer_id = struct.unpack_from(">BI", frame, 4)
         return answer_id, kind, frame[9:]
 

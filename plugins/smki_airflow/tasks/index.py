@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
@@ -38,4 +39,4 @@ def publish_index(site: str, params: Json | None = None) -> list[str]:
         raise AirflowSkipException("no index: [index] in user_guide.toml switches it off, or SMKI_INDEX_KEY is not set")
     refuse_if_behind(project.engine, open_site(site, "/"), guide, datetime.now(UTC))
     login = open_site(site, guide.index.folder)
-    return publishing.publish_index(project.engine, project.store, login, guide, signer, datetime.now(UTC))
+    return publishing.publish_index(project.engine, project.store, login, guide, signer, partial(datetime.now, UTC))

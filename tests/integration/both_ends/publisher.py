@@ -131,7 +131,7 @@ class Publisher:
     def publish_index(self, faults: Faults | None = None) -> None:
         refuse_if_behind(self.engine, self.server.site, self.guide, datetime.now(UTC))
         with self.failing(faults or Faults()):
-            publish_index(self.engine, self.store, self.server.site, self.guide, self.signer, self.clock)
+            publish_index(self.engine, self.store, self.server.site, self.guide, self.signer, lambda: self.clock)
 
     @contextmanager
     def failing(self, faults: Faults) -> Iterator[None]:

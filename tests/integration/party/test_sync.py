@@ -121,6 +121,43 @@ def test_refusal_has_its_code_and_leaves_the_copy_as_it_was(party: Party) -> Non
     assert party.sync("--anew")["set_digest"] == str(SetDigest.of(BODIES[:3]))
 
 
+def test_wrong_delta_is_passed_over_once_a_full_extract_leads_on_without_it(party: Party) -> None:
+    party.sync()
+    wrong = party.offer("DELT", day(9), {BODIES[1]: "R"})
+    wrong.write_bytes(wrong.read_bytes()[:-20])
+    party.offer("DELT", day(10), {BODIES[2]: "R"})
+    assert party.sync(code=1)["item"].startswith("S05 ")
+    party.offer("FULL", day(9), dict.fromkeys([BODIES[0], *BODIES[3:30]], "I"))
+    synced = party.sync()
+    names = [f"SMKIKR_FULL_{day(9)}.xml.gz", f"SMKIKR_DELT_{day(10)}.xml.gz"]
+    assert [one["name"] for one in synced["applied"]] == names
+    assert (synced["day"], synced["in_use"]) == (str(day(10)), 28)
+
+
+def test_copy_that_is_made_anew_takes_the_old_ones_place_when_it_is_as_new_as_can_be(party: Party) -> None:
+    state = party.sync()["set_digest"]
+    content = party.copy.read_bytes()
+    wrong = party.offer("DELT", day(9), {BODIES[1]: "R"})
+    wrong.write_bytes((whole := wrong.read_bytes())[:-20])
+    assert party.sync("--anew", code=1)["item"].startswith("S05 ")
+    assert party.copy.read_bytes() == content
+    wrong.write_bytes(whole)
+    synced = party.sync("--anew")
+    assert (len(synced["applied"]), synced["day"]) == (3, str(day(9)))
+    assert synced["set_digest"] != state
+    party.copy.write_bytes(b"")
+    assert party.sync()["set_digest"] == synced["set_digest"], "a file that somebody has emptied is no copy yet"
+
+
+def test_values_that_no_site_and_no_certificate_has_are_wrong_usage(party: Party) -> None:
+    party.sync()
+    for url in ("sftp://u@[::1/", "sftp://u@a..b/"):
+        run({}, "sync", url, "--into", party.copy, code=2)
+    for options in (("--role", 10**20), ("--decimal", "--serial", "9" * 5000), ("--status", "I", "--limit", 2**63)):
+        run({}, "find", "--in", party.copy, *options, code=2)
+    run({"SMKI_PARTY_SIGNER": ""}, "sync", "sftp://u@host/", "--into", party.copy, code=3)
+
+
 def test_damaged_copy_is_refused_and_made_anew(party: Party) -> None:
     state = party.sync()["set_digest"]
     content = bytearray(party.copy.read_bytes())

@@ -46,6 +46,11 @@ def test_login_that_works_says_what_it_saw(server: OpenSshServer, state: State) 
     assert f"{server.site.folder}/ has 2 entries" in said
 
 
+def test_connection_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="smki_sftp_tertiary"):
+        open_site("tertiary", "/")
+
+
 def test_another_host_key_than_the_pinned_one_fails_the_test(
     server: OpenSshServer, state: State, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from builders import (
     change,
@@ -25,9 +25,10 @@ from builders import (
     trust_pki,
 )
 from smki.certificates.model import Status
-from smki.errors import LedgerBehindError
+from smki.errors import LedgerBehindError, RepositoryUnavailableError
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.publish.ledger import Publication, publication_history, publish_artefact
+from smki.publish.site import Site
 from smki.publish.unknown_files import refuse_if_behind, refuse_to_close
 from smki.repository.database import libpq_url
 from smki.repository.migrate import migrate
@@ -219,3 +220,21 @@ def test_repository_that_was_lost_whole_publishes_nothing_until_it_is_rebuilt(
     lodge_bodies(repository, signed[40:42], during(9))
     publisher.publish(publisher.guide.delta, LOST)
     assert publisher.sync() == publisher.state(LOST)
+
+
+def test_database_that_goes_away_meanwhile_is_no_site_that_does_not_answer(
+    publisher: Publisher, repository: Engine, server: Engine
+) -> None:
+    database = repository.url.database
+
+    def login(_name: str) -> Site:
+        with server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false"))
+            ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+            connection.execute(text(ended))
+        return publisher.sshd.site
+
+    with pytest.raises(RepositoryUnavailableError):
+        refuse_to_close(repository, ["primary"], login, publisher.guide, LOST, datetime.now(UTC))
+    with server.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"))

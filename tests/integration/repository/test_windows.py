@@ -167,6 +167,25 @@ def test_event_of_a_clock_that_stepped_back_is_no_change_of_a_final_status(
     check_digests(repository)
 
 
+def test_what_came_back_from_revoked_is_right_again_once_it_is_put_right(
+    repository: Engine, signed: list[bytes]
+) -> None:
+    """The delta of its day has no way out; the full extract of the day on which it was put right is one."""
+    lodge_bodies(repository, signed, during(1))
+    change(repository, [signed[10]], Status.REVOKED, during(2))
+    by_hand = """
+        WITH back AS (UPDATE certificate SET status = 'I' WHERE body = :body RETURNING id)
+        INSERT INTO status_event (certificate_id, status, reason, recorded_at) SELECT id, 'I', 'by hand', :at FROM back
+    """
+    with repository.begin() as connection:
+        connection.execute(text(by_hand), {"body": signed[10], "at": during(3)})
+    change(repository, [signed[10]], Status.REVOKED, during(4))
+    close(repository, 4)
+    of_deltas = [changed_after_final(repository, seq, seq, most=10).count for seq in (2, 3, 4)]
+    of_fulls = [changed_after_final(repository, 1, seq, most=10).count for seq in (2, 3, 4)]
+    assert of_deltas == of_fulls == [0, 1, 0]
+
+
 def test_certificate_that_goes_and_comes_back_within_a_window_neither_enters_nor_leaves(repository: Engine) -> None:
     bodies = look_alikes(3)
     lodge_bodies(repository, bodies, during(1))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ class World:
         stated = make_signer(self.folder)
         signer = load_signer(Settings.from_environment(stated))
         assert signer is not None
-        publish_index(self.engine, self.store, self.site, self.guide, signer, datetime.now(UTC))
+        publish_index(self.engine, self.store, self.site, self.guide, signer, partial(datetime.now, UTC))
 
     def audit(self, now: datetime = NOON, site: Site | None = None, *, record: bool = True) -> Audit:
         return audit_site(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from builders import day, document, look_alikes, record_of, zipped
 from smki.certificates.set_digest import SetDigest
+from smki.errors import TransportError
 from smki.party.copy import LocalCopy
 from smki.party.extract_reading import Batch, read_extract
 from smki.party.refusals import Refusal, SyncRefusedError
@@ -94,6 +95,41 @@ def test_reader_never_waits_and_sees_the_state_before(copy: LocalCopy, tmp_path:
     copy.apply(offered(make), "", while_it_is_written())
     assert seen == [(day(7), dict.fromkeys(BODIES[:6], "I"))]
     assert copy.day == day(8)
+
+
+def test_what_is_read_is_of_one_state(copy: LocalCopy, tmp_path: Path):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    with LocalCopy(copy.path, read_only=True) as reader:
+        assert reader.day == day(7)
+        apply(copy, delta(tmp_path, day(8), dict.fromkeys(BODIES, "R")))
+        reader.check()
+        assert (reader.day, statuses(reader)) == (day(7), dict.fromkeys(BODIES[:6], "I"))
+        with pytest.raises(TransportError, match="another program reads"):
+            copy.settle()
+    copy.settle()
+    assert copy.path.with_name("copy.sqlite-wal").stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE certificate SET status = CAST(x'C9' AS TEXT)",
+        "UPDATE state SET in_use = 'x6:zz'",
+        "UPDATE state SET day = 'Sunday'",
+        "UPDATE applied SET applied_at = 'today'",
+    ],
+)
+def test_value_that_was_never_written_is_damage(copy: LocalCopy, tmp_path: Path, damage: str):
+    apply(copy, full(tmp_path, day(7), BODIES[:6]))
+    copy.connection.execute(damage)
+
+    def read(reader: LocalCopy) -> None:
+        reader.list_applied()
+        reader.check()
+
+    with LocalCopy(copy.path, read_only=True) as reader, pytest.raises(SyncRefusedError) as raised:
+        read(reader)
+    assert raised.value.refusal is Refusal.COPY_DAMAGED
 
 
 def refused(copy: LocalCopy, file: Path) -> Refusal:

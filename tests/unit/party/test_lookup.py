@@ -71,6 +71,8 @@ def by_hash(body: bytes) -> Question:
         Question(serial_number=b"1"),
         Question(sha1=b"1" * 20),
         Question(sha256=b"1" * 32),
+        Question(eui64=b"12345678", status=Status("R")),
+        Question(serial_number=b"1", role=2, status=Status("E")),
         Question(role=2),
         Question(role=2, usage="DS", status=Status("I")),
         Question(status=Status("R")),
@@ -85,3 +87,5 @@ def test_no_question_reads_the_whole_copy(copy: LocalCopy, question: Question):
     (query,) = steps
     plan = [row[3] for row in copy.connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert not [step for step in plan if step.startswith("SCAN certificate")], plan
+    if question.eui64 or question.serial_number or question.sha1 or question.sha256:
+        assert not [step for step in plan if "status" in step], plan

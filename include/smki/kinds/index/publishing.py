@@ -16,6 +16,7 @@ import hashlib
 import logging
 import posixpath
 import re
+from collections.abc import Callable
 from datetime import datetime
 
 from paramiko import SFTPClient
@@ -43,10 +44,11 @@ log = logging.getLogger(__name__)
 
 
 def publish_index(
-    engine: Engine, store: Store, site: Site, guide: UserGuide, signer: Signer, now: datetime
+    engine: Engine, store: Store, site: Site, guide: UserGuide, signer: Signer, clock: Callable[[], datetime]
 ) -> list[str]:
     """Publishes the index of a site, whose folder is the index's; returns the names of what was put there.
 
+    `clock` (UTC) is asked once nobody else publishes one: an index that is put there later is dated later.
     Raises PlanError where the index is switched off, what `open_sftp` and `publish_file` raise, StoreError,
     RepositoryUnavailableError.
     """
@@ -58,7 +60,7 @@ def publish_index(
             lists = _list_facts(connection, guide, offered)
             record_signer(connection, site.name, signer.certificate)
         tables = _page_tables(store, guide, index, offered)
-        stated = index_of(guide, offered, list_windows(engine), lists, tables, now)
+        stated = index_of(guide, offered, list_windows(engine), lists, tables, clock())
         content = index_bytes(stated)
         files = [SmallFile(table.name, table.content) for table in tables.values()]
         files += [SmallFile(index.file, content), SmallFile(index.signature, signer.sign(content))]

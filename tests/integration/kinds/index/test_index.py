@@ -7,6 +7,7 @@ import subprocess
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Publisher:
         signer = load_signer(Settings.from_environment(stated))
         assert signer is not None
         store, site = store_in(self.folder), self.sshd.site
-        return publish_index(self.engine, store, site, self.guide, signer, datetime.now(UTC))
+        return publish_index(self.engine, store, site, self.guide, signer, partial(datetime.now, UTC))
 
     def state(self, business_date: date) -> SetDigest:
         return in_use_digest(self.engine, find_window(self.engine, business_date).seq)
