@@ -1,6 +1,7 @@
 """`smki produce` and `smki verify`: extracts without Airflow, and a check of any Annex B file."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ from smki.kinds.extracts.production import plan_in_store
 from smki.kinds.extracts.production import produce as produce_extract
 from smki.kinds.extracts.reading import has_rows
 from smki.obligations.catalogue import DeltaExtract, FullExtract
+from smki.publish.login import site_from_environment
+from smki.publish.unknown_files import refuse_to_close
 from smki.repository.database import libpq_url
 from smki.repository.project import open_project
 from smki.repository.windows import close_windows
@@ -72,6 +75,8 @@ def produce(  # noqa: PLR0913, PLR0917  # each is an option
         )
     with if_interrupted(_LEFT):
         if not dry_run:
+            sites, now = project.settings.sites, datetime.now(UTC)
+            refuse_to_close(engine, sites, site_from_environment, project.guide, day, now)
             close_windows(engine, day, project.guide.delta.cut_off.at)
         plan = plan_in_store(engine, project.store, schema, obligation, day, from_scratch=from_scratch)
         facts: dict[str, Any] = {"file": plan.name, "window": plan.window_seq, "segments to render": len(plan.segments)}

@@ -25,6 +25,8 @@ from smki.cli.terminal import (
     show,
 )
 from smki.kinds.revocation.lodging import lodge_revocation_lists
+from smki.publish.login import site_from_environment
+from smki.publish.unknown_files import refuse_to_close
 from smki.repository import lodging, status, windows
 from smki.repository.database import reading
 from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
@@ -191,8 +193,10 @@ def close(
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
-    """Close the window of a day, and those before it that are still open."""
+    """Close the window of a day, and those before it that are still open, unless a site has a later file already."""
     project = open_project()
+    sites, now = project.settings.sites, datetime.now(UTC)
+    refuse_to_close(project.engine, sites, site_from_environment, project.guide, to, now)
     _show_windows(windows.close_windows(project.engine, to, project.guide.delta.cut_off.at), as_json=as_json, wide=wide)
 
 

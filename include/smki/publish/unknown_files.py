@@ -151,7 +151,8 @@ def refuse_to_close(
         except (RepositoryUnavailableError, PoolerRefusedError, RightsError, SchemaError):
             raise  # it is not the site that does not answer
         except (TransportError, ConfigurationError) as error:
-            log.warning("site is not looked at before a window closes site=%s error=%s", name, error)
+            level = logging.WARNING if isinstance(error, TransportError) else logging.INFO
+            log.log(level, "site is not looked at before a window closes site=%s error=%s", name, error)
             continue
         if ahead := [file.name for file in unknown if closed is None or file.business_date > closed]:
             raise LedgerBehindError(f"ledger of site {name}", behind_rule(ahead))

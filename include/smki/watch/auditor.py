@@ -238,7 +238,10 @@ class _Look:
     def _list(self, sftp: SFTPClient, names: Collection[str]) -> tuple[list[SeenFile], dict[str, Obstacle]]:
         """What the folders hold, uploads under way apart; and which folders of the user guide cannot be listed."""
         listed, obstacles = list[SeenFile](), dict[str, Obstacle]()
-        for folder in sorted({folder_on(self._site, one) for one in self._guide.all}):
+        folders = {folder_on(self._site, one) for one in self._guide.all}
+        if self._guide.index is not None:
+            folders.add(folder_on(self._site, self._guide.index))
+        for folder in sorted(folders):
             try:
                 files = list_files(sftp, self._site, folder, names) or ()
             except SiteUnavailableError:

@@ -117,7 +117,7 @@ def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | No
 def _corrected_by(due: Due, facts: Facts, judged: GateVerdict | None) -> date | None:
     if not isinstance(due.obligation.kind, DeltaExtract) or judged is None or judged.cleared:
         return None
-    return next((day for day in facts.full_days if day > due.business_date), None)
+    return next((day for day in facts.full_days if day >= due.business_date), None)
 
 
 def _state(

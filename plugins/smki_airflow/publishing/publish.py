@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _PROGRESS_EVERY_S = 10
 _PUBLISHED = AssetAlias(PUBLISHED)
+_PAST = 40  # files among which the margin of one is looked for; an older one is nobody's margin any more
 
 # Given where a task is wired: the scheduler does not see what an __init__ sets on a mapped task.
 CHANGE_WITHIN = timedelta(hours=4)
@@ -79,7 +80,10 @@ class PublishOperator(BaseOperator):
         if publication.run == run.label:
             measure_publication(publication)
         if publication.run == run.label and _completes(project, publication):
-            measure_margin(obligation, past_files(project.engine, obligation, 1)[0].margin)
+            if artefact.version is None:  # what is replaced in place goes out when it is there
+                past = {one.business_date: one.margin for one in past_files(project.engine, obligation, _PAST)}
+                if (margin := past.get(artefact.business_date)) is not None:
+                    measure_margin(obligation, margin)
             asset = Asset(published_uri(artefact.obligation, artefact.subject))
             context["outlet_events"][_PUBLISHED].add(asset, _event(publication))
         return {

@@ -109,7 +109,8 @@ def check_corrections(index: Mapping[str, Any]) -> None:
         reached = foretell(missing - timedelta(days=1), fulls, deltas).day
         assert reached is not None
         assert (reached >= missing) == bool(full)
-    days = range(min(deltas).toordinal(), max(fulls | deltas).toordinal()) if deltas else ()
+    first = min([*deltas, *([max(fulls) + timedelta(days=1)] if fulls else [])], default=date.max)
+    days = range(first.toordinal(), max(fulls | deltas).toordinal()) if deltas else ()
     assert {date.fromordinal(one) for one in days} - deltas == by.keys()
 
 

@@ -159,6 +159,7 @@ def test_files_that_the_restored_ledger_does_not_know_are_adopted_and_publishing
     close(KNOWN)  # it is closed already
     with pytest.raises(LedgerBehindError, match=LOST_NAMES[1]):
         close(LOST)
+    assert publisher.smki("windows", "close", "--to", LOST, code=1)["error"] == "LedgerBehindError"
     asked = publisher.smki("adopt", "--dry-run")
     assert [one["file"] for one in asked] == LOST_NAMES
     assert {one["outcome"] for one in asked} == {"not known to the ledger"}
@@ -230,8 +231,8 @@ def test_database_that_goes_away_meanwhile_is_no_site_that_does_not_answer(
     def login(_name: str) -> Site:
         with server.connect() as connection:
             connection.execute(text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false"))
-            ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
-            connection.execute(text(ended))
+            ended = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :database")
+            connection.execute(ended, {"database": database})
         return publisher.sshd.site
 
     with pytest.raises(RepositoryUnavailableError):

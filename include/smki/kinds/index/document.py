@@ -144,14 +144,15 @@ def _names(obligation: Obligation, offered: Sequence[Publication]) -> dict[date,
 
 
 def _corrections(guide: UserGuide, offered: Sequence[Publication]) -> list[dict[str, str | None]]:
-    """Deltas that are not there between others, and what takes the place of each: a full extract of that day or later.
+    """Deltas that are not there before others, and what takes the place of each: a full extract of that day or later.
 
     A copy of the day before goes on from that one; where there is none yet, it cannot go on.
     """
     fulls, deltas = _names(guide.full, offered), _names(guide.delta, offered)
     if not deltas:
         return []
-    first, last = min(deltas), max([*deltas, *fulls])
+    first = min([*deltas, *([max(fulls) + _DAY] if fulls else [])])
+    last = max([*deltas, *fulls])
     missing = [day for ahead in range((last - first).days) if (day := first + ahead * _DAY) not in deltas]
     return [
         {
