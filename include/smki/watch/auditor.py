@@ -22,7 +22,7 @@ import logging
 import posixpath
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +85,9 @@ from smki.watch.states import due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
-_SILENT_TIMES = 2
+_SILENT_TIMES = 2  # then the file is left alone
+_MOST_SILENCES = 12  # in one look: it may be the line
+_NO_ANSWER = "the server gives no answer."
 _MAY_BE_UNDER_WAY = frozenset(
     {
         Kind.TRUNCATED,
@@ -131,8 +133,9 @@ def audit_site(
     budget = int(bytes_a_day * (guide.audit_every / timedelta(days=1)))
     look = _Look(engine, store, site, guide, now, budget, record=record)
     findings, failure = list[Finding](), ""
-    for wait in (0.0, *_AGAIN_AFTER_S):
-        if wait:
+    waits = deque((0.0, *_AGAIN_AFTER_S))
+    while waits:
+        if wait := waits.popleft():
             time.sleep(wait)
         before = None if look.sight is None else findings
         try:
@@ -140,6 +143,8 @@ def audit_site(
         except (SiteUnavailableError, SiteLoginError) as error:
             failure = f"{error.item}: {error.rule}"
             log.info("look failed site=%s error=%s", site.name, failure)
+            if look.goes_on_past_a_file():
+                waits.appendleft(0.0)
             continue
         if before is not None:
             keys = {(finding.kind, finding.item) for finding in findings}
@@ -180,6 +185,7 @@ class _Look:
         self.sight: Sight | None = None  # of the last session that went through
         self._failed: frozenset[str] = frozenset()  # paths of what it could not read back
         self._unanswered = Counter[str]()  # by path, how often the server fell silent there
+        self._silences = 0  # of them, when that was asked last
 
     def find_all(self) -> list[Finding]:
         """All that is wrong on the site, by one more session, and what is wrong on no single one.
@@ -194,9 +200,8 @@ class _Look:
             listed, unlisted = self._list(sftp, publications)
             ours = [file for file in listed if posixpath.basename(file.path) in publications]
             for file in ours:
-                if self._unanswered[file.path] >= _SILENT_TIMES:
-                    rule = "a Party cannot read it: the server gives no answer."
-                    obstacles[file.path] = Obstacle(Kind.READ_ERROR, rule)
+                if self._is_silent(file.path):
+                    obstacles[file.path] = Obstacle(Kind.READ_ERROR, f"a Party cannot read it: {_NO_ANSWER}")
                     continue
                 _try_to_open(session, file)
             offered = [
@@ -226,6 +231,12 @@ class _Look:
         )
         self._failed = frozenset(obstacles)
         return _find_all(self._engine, self._guide, self.sight, self._now)
+
+    def goes_on_past_a_file(self) -> bool:
+        """Whether the last session ended at a file at which the server fell silent, and not at too many of them."""
+        silences = self._unanswered.total()
+        is_new, self._silences = silences > self._silences, silences
+        return is_new and silences <= _MOST_SILENCES
 
     @contextmanager
     def _in_session(self, sftp: SFTPClient) -> Iterator[PartySession]:
@@ -258,8 +269,16 @@ class _Look:
     def _look_at_index(self, session: PartySession) -> SeenIndex | None:
         if (index := self._guide.index) is None:
             return None
-        signer = find_signer(self._engine, self._site.name)
-        return None if signer is None else look_at_index(session, folder_on(self._site, index), index, signer)
+        if (signer := find_signer(self._engine, self._site.name)) is None:
+            return None
+        folder = folder_on(self._site, index)
+        for name in (index.file, index.signature):
+            if self._is_silent(posixpath.join(folder, name)):
+                return SeenIndex(f"{name}: {_NO_ANSWER}")
+        return look_at_index(session, folder, index, signer)
+
+    def _is_silent(self, path: str) -> bool:
+        return self._unanswered[path] >= _SILENT_TIMES
 
     def _read_back(self, session: PartySession, files: Sequence[OfferedFile]) -> None:
         def remember(read: Audited | PagesRead) -> None:

@@ -414,14 +414,17 @@ def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
     world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ):
     silent, gone = world.on_server(DELTA).name, world.on_server(DELTA, TODAY - 2 * DAY).name
+    also_silent = world.on_server(DELTA, TODAY - DAY).name
+    world.publish_index()
     copytree(world.sshd.published, faulty.published)
     (faulty.published / gone).unlink()
-    faulty.faults.silent_at = {silent}
+    faulty.faults.silent_at = {silent, also_silent, "SMKIKR_INDEX.json"}
     monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
     site = replace(faulty.site, answer_timeout_s=1)
     broken = {(Kind.LOST, gone), (Kind.CHAIN_BROKEN, "recovery chain")}
     found = world.audit(site=site).findings
-    assert {(one.kind, one.item) for one in found} == broken | {(Kind.READ_ERROR, silent)}
+    broken_off = {(Kind.READ_ERROR, silent), (Kind.READ_ERROR, also_silent), (Kind.INDEX, "SMKIKR_INDEX.json")}
+    assert {(one.kind, one.item) for one in found} == broken | broken_off
     faulty.faults.silent_at.clear()
     assert {(one.kind, one.item) for one in world.audit(LATER, site).findings} == broken
 
