@@ -33,7 +33,6 @@ from smki.party.refusals import Refusal, SyncRefusedError
 
 _OURS = 0x534D4B49  # "SMKI", SQLite's application id
 _VERSION = 1  # of the tables
-_PAGE_BYTES = 16_384
 _CACHE_KIB = 65_536
 _INDEXES = {
     "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate (sha256)",
@@ -231,7 +230,6 @@ class LocalCopy:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not read_only and not tables and not application:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
                 for statement in (_sql("copy.sql") + _sql("certificate.sql")).split(";\n"):
