@@ -187,7 +187,7 @@ def test_a_miss_is_in_airflows_table_the_ledger_and_the_mailbox_within_a_minute(
     (mail,) = mails(stack, missing)
     said = text_of(mail)
     run_id = run_of(stack, DAILY_DELTA, today)
-    assert "task publish_primary failed" in said
+    assert "task close_window failed" in said
     assert "LedgerBehindError" in said, "a file of a day that the ledger does not know yet"
     assert re.sub(r"[:+]", lambda one: f"%{ord(one[0]):02X}", run_id) in said, "the link to the run"
     assert "docs/runbook.md#missing" in said
