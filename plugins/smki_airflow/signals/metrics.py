@@ -41,7 +41,7 @@ def measure_publication(publication: "Publication") -> None:
 
 
 def measure_margin(obligation: "Obligation", margin: timedelta) -> None:
-    """Of its newest file, now that it is on every site: the time that was left, negative where it is late."""
+    """Of a dated file, now that it is on every site: the time that was left, negative where it is late."""
     _set(Metric.MARGIN, margin.total_seconds(), {"obligation": obligation.name, "subject": obligation.subject})
 
 
