@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from builders import cleared, lodge_bodies, look_alikes, store_in
 from smki.certificates.set_digest import SetDigest
@@ -22,7 +22,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
-from smki.repository.tables import page_reading, publication
+from smki.repository.tables import audited_file, page_reading, publication
 from smki.repository.windows import close_windows
 from smki.settings import Settings
 from smki.store.content import Content, SmallFile
@@ -214,3 +214,8 @@ def mailbox(tmp_path: Path) -> Iterator[tuple[Path, int]]:
         server = run(mail_server.start(folder))
         yield folder, server.sockets[0].getsockname()[1]
         server.get_loop().call_soon_threadsafe(server.close)
+
+
+def files_read(world: World) -> int:
+    with world.engine.connect() as connection:
+        return len(connection.execute(select(audited_file)).all())

@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import asyncssh
@@ -24,7 +23,7 @@ from smki.repository.database import open_engine
 from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
-from smki.watch import auditor, read_back
+from smki.watch import auditor
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_open_findings
 from smki_demo import sftp_server
@@ -32,7 +31,6 @@ from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.revocation import revocation_list
 
-from ..publish.conftest import FaultyServer
 from .conftest import (
     DAY,
     LATER,
@@ -42,15 +40,11 @@ from .conftest import (
     assert_closes,
     assert_opens_and_closes_once,
     changed,
+    files_read,
     in_the_background,
 )
 
 DELTA, FULL, CRL = "delta", "full", "crl"
-
-
-def files_read(world: World) -> int:
-    with world.engine.connect() as connection:
-        return len(connection.execute(select(audited_file)).all())
 
 
 def test_site_that_is_as_it_should_be_has_no_finding(world: World):
@@ -345,88 +339,12 @@ def test_what_is_no_file_under_a_files_name_is_told_and_never_opened(world: Worl
     assert Kind.NO_FILE in changed(world, LATER + timedelta(minutes=10))[1]
 
 
-@pytest.mark.parametrize("refused", ["open", "read"])
-def test_file_that_the_server_fails_to_give_is_told_and_hides_nothing(world: World, faulty: FaultyServer, refused: str):
-    copytree(world.sshd.published, faulty.published)
-    site = faulty.site
-    assert world.audit(site=site).findings == ()
-    broken, gone = world.on_server(DELTA, TODAY - 2 * DAY), world.on_server(DELTA)
-    setattr(faulty.faults, f"refuse_{refused}_of", {broken.name})
-    (faulty.published / gone.name).unlink()
-    read, told = 0, list[bool]()
-    for number in range(1, 9):
-        audit = world.audit(NOON + number * timedelta(minutes=10), site)
-        read += audit.hashed
-        found = {(finding.kind, finding.item) for finding in audit.findings}
-        told.append((Kind.READ_ERROR, broken.name) in found)
-        assert (Kind.LOST, gone.name) in found
-    assert told == sorted(told), "from its turn on, or from when it could not be opened"
-    assert told[-1]
-    assert read == 8 - (refused == "read"), "the others are read in their turn"
-    faulty.faults.refuse_open_of.clear()
-    faulty.faults.refuse_read_of.clear()
-    closed = world.audit(NOON + 2 * timedelta(hours=1), site).reconciled
-    assert closed is not None
-    assert [(one.finding.kind, one.finding.item) for one in closed.closed] == [(Kind.READ_ERROR, broken.name)]
-
-
 @pytest.mark.parametrize("name", [DELTA, CRL])
 def test_what_is_larger_than_what_was_published_is_never_downloaded(world: World, name: str):
     world.publish(CRL, content=b"not a list: only its size counts")
     file = world.on_server(name)
     os.truncate(file, 1 << 40)
     assert (Kind.ALTERED, file.name) in world.kinds()
-
-
-def test_file_that_fails_once_is_told_to_nobody(world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch):
-    copytree(world.sshd.published, faulty.published)
-    faulty.faults.refuse_read_of = {world.on_server(DELTA).name}
-    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: faulty.faults.refuse_read_of.clear())
-    audit = world.audit(site=faulty.site)
-    assert audit.findings == ()
-    assert audit.hashed == files_read(world) == 8
-
-
-def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
-):
-    clock = 0.0
-    monkeypatch.setattr("smki.watch.party_session.monotonic", lambda: clock)
-    reading, read = read_back.remote_sha256, list[str]()
-
-    def read_slowly(sftp: Any, path: str, on_the_way: Any, size: int) -> str:
-        nonlocal clock
-        clock += auditor.READ_FOR_S * 2 / 5
-        sha256 = reading(sftp, path, on_the_way, size)
-        read.append(path)
-        return sha256
-
-    monkeypatch.setattr(read_back, "remote_sha256", read_slowly)
-    world.on_server(DELTA).unlink()
-    looks = [world.audit(NOON + number * timedelta(minutes=10)) for number in range(8)]
-    assert all(Kind.LOST in {finding.kind for finding in look.findings} for look in looks)
-    assert max(look.hashed for look in looks) == 2
-    assert len(set(read)) == 7, "each file was read in its turn"
-    assert len(read[:7]) == len(set(read[:7])), "and none twice before"
-
-
-def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
-    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
-):
-    silent, gone = world.on_server(DELTA).name, world.on_server(DELTA, TODAY - 2 * DAY).name
-    also_silent = world.on_server(DELTA, TODAY - DAY).name
-    world.publish_index()
-    copytree(world.sshd.published, faulty.published)
-    (faulty.published / gone).unlink()
-    faulty.faults.silent_at = {silent, also_silent, "SMKIKR_INDEX.json"}
-    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
-    site = replace(faulty.site, answer_timeout_s=1)
-    broken = {(Kind.LOST, gone), (Kind.CHAIN_BROKEN, "recovery chain")}
-    found = world.audit(site=site).findings
-    broken_off = {(Kind.READ_ERROR, silent), (Kind.READ_ERROR, also_silent), (Kind.INDEX, "SMKIKR_INDEX.json")}
-    assert {(one.kind, one.item) for one in found} == broken | broken_off
-    faulty.faults.silent_at.clear()
-    assert {(one.kind, one.item) for one in world.audit(LATER, site).findings} == broken
 
 
 def test_list_of_an_issuer_without_an_obligation_is_a_finding_until_it_has_one(world: World, pki: Pki):

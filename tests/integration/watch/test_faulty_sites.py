@@ -1,0 +1,92 @@
+"""What a server fails to give, or gives slowly, hides nothing else; what is over in a moment is told to nobody."""
+
+from dataclasses import replace
+from datetime import timedelta
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+from smki.watch import auditor, read_back
+from smki.watch.findings import Kind
+
+from ..publish.conftest import FaultyServer
+from .conftest import DAY, LATER, NOON, TODAY, World, files_read
+
+DELTA = "delta"
+
+
+@pytest.mark.parametrize("refused", ["open", "read"])
+def test_file_that_the_server_fails_to_give_is_told_and_hides_nothing(world: World, faulty: FaultyServer, refused: str):
+    copytree(world.sshd.published, faulty.published)
+    site = faulty.site
+    assert world.audit(site=site).findings == ()
+    broken, gone = world.on_server(DELTA, TODAY - 2 * DAY), world.on_server(DELTA)
+    setattr(faulty.faults, f"refuse_{refused}_of", {broken.name})
+    (faulty.published / gone.name).unlink()
+    read, told = 0, list[bool]()
+    for number in range(1, 9):
+        audit = world.audit(NOON + number * timedelta(minutes=10), site)
+        read += audit.hashed
+        found = {(finding.kind, finding.item) for finding in audit.findings}
+        told.append((Kind.READ_ERROR, broken.name) in found)
+        assert (Kind.LOST, gone.name) in found
+    assert told == sorted(told), "from its turn on, or from when it could not be opened"
+    assert told[-1]
+    assert read == 8 - (refused == "read"), "the others are read in their turn"
+    faulty.faults.refuse_open_of.clear()
+    faulty.faults.refuse_read_of.clear()
+    closed = world.audit(NOON + 2 * timedelta(hours=1), site).reconciled
+    assert closed is not None
+    assert [(one.finding.kind, one.finding.item) for one in closed.closed] == [(Kind.READ_ERROR, broken.name)]
+
+
+def test_file_that_fails_once_is_told_to_nobody(world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch):
+    copytree(world.sshd.published, faulty.published)
+    faulty.faults.refuse_read_of = {world.on_server(DELTA).name}
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: faulty.faults.refuse_read_of.clear())
+    audit = world.audit(site=faulty.site)
+    assert audit.findings == ()
+    assert audit.hashed == files_read(world) == 8
+
+
+def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    clock = 0.0
+    monkeypatch.setattr("smki.watch.party_session.monotonic", lambda: clock)
+    reading, read = read_back.remote_sha256, list[str]()
+
+    def read_slowly(sftp: Any, path: str, on_the_way: Any, size: int) -> str:
+        nonlocal clock
+        clock += auditor.READ_FOR_S * 2 / 5
+        sha256 = reading(sftp, path, on_the_way, size)
+        read.append(path)
+        return sha256
+
+    monkeypatch.setattr(read_back, "remote_sha256", read_slowly)
+    world.on_server(DELTA).unlink()
+    looks = [world.audit(NOON + number * timedelta(minutes=10)) for number in range(8)]
+    assert all(Kind.LOST in {finding.kind for finding in look.findings} for look in looks)
+    assert max(look.hashed for look in looks) == 2
+    assert len(set(read)) == 7, "each file was read in its turn"
+    assert len(read[:7]) == len(set(read[:7])), "and none twice before"
+
+
+def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
+    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+):
+    silent, gone = world.on_server(DELTA).name, world.on_server(DELTA, TODAY - 2 * DAY).name
+    also_silent = world.on_server(DELTA, TODAY - DAY).name
+    world.publish_index()
+    copytree(world.sshd.published, faulty.published)
+    (faulty.published / gone).unlink()
+    faulty.faults.silent_at = {silent, also_silent, "SMKIKR_INDEX.json"}
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
+    site = replace(faulty.site, answer_timeout_s=1)
+    broken = {(Kind.LOST, gone), (Kind.CHAIN_BROKEN, "recovery chain")}
+    found = world.audit(site=site).findings
+    broken_off = {(Kind.READ_ERROR, silent), (Kind.READ_ERROR, also_silent), (Kind.INDEX, "SMKIKR_INDEX.json")}
+    assert {(one.kind, one.item) for one in found} == broken | broken_off
+    faulty.faults.silent_at.clear()
+    assert {(one.kind, one.item) for one in world.audit(LATER, site).findings} == broken
