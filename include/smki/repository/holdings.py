@@ -34,20 +34,22 @@ _OF_STATUSES = "state.certificate_id WHERE state.status IN ({statuses})"
 _LANES = f"SELECT c.id, substring(sha256(c.body) FOR 8) AS lane {_AS_OF} certificate c ON c.id = {_OF_STATUSES}"
 _HASHES = f"SELECT state.status, h.sha256 {_AS_OF} body_hash h ON h.certificate_id = {_OF_STATUSES}"
 
-# By a certificate's last event as of the file: one that was put right again since is right in it.
+# Judged by a certificate's last event as of the file: what was put right again since is right in it.
 _AFTER_FINAL = text(
     """
-    SELECT certificate_id, count(*) OVER () AS total FROM (
-      SELECT DISTINCT later.certificate_id FROM status_event later
+    WITH back AS MATERIALIZED (
+      SELECT later.id, later.certificate_id FROM status_event later
       WHERE later.window_seq BETWEEN :first AND :last AND EXISTS (
         SELECT FROM status_event final
         WHERE final.certificate_id = later.certificate_id AND final.id < later.id
           AND final.status IN ('E', 'R') AND final.status <> later.status
-      ) AND NOT EXISTS (
-        SELECT FROM status_event since
-        WHERE since.certificate_id = later.certificate_id AND since.id > later.id AND since.window_seq <= :last
       )
-    ) changed ORDER BY certificate_id LIMIT :most
+    )
+    SELECT certificate_id, count(*) OVER () AS total FROM back
+    WHERE id = (
+      SELECT max(id) FROM status_event WHERE certificate_id = back.certificate_id AND window_seq <= :last
+    )
+    ORDER BY certificate_id LIMIT :most
     """
 )
 
