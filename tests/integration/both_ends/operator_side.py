@@ -172,8 +172,7 @@ class Operator(RuleBasedStateMachine):
             self.end_day(one)
 
     def end_day(self, one: Day) -> None:
-        """What Parties do."""
-        raise NotImplementedError
+        """What Parties do: here there are none."""
 
     def _keep_backups(self) -> None:
         self.backups.append((self.publisher.back_up(), self.model.copy()))
