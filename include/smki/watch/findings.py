@@ -86,6 +86,8 @@ class Kind(StrEnum):
 
 
 OF_A_DUE_FILE = frozenset({Kind.HELD, Kind.AT_RISK, Kind.MISSING})  # that it is not there yet: its state says so, too
+# Of a file that was published: a Party cannot load it from that site.
+NOT_USABLE = frozenset({Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE})
 
 _NEXT_STEP = {
     Kind.HELD: "read the report and decide: Airflow, Required Actions, Approve or Reject, with the reason.",

@@ -4,10 +4,11 @@
   due. Where all is there, it stands as its newest file does.
 * In order means: nothing is late, missed or held, and no finding is open.
 * The recovery chain is what a Party loads to get from nothing to today: the newest full extract that every site offers
-  and each delta after it. A hole is a delta that some site lacks although its publish-by has passed.
+  and each delta after it. A hole is a delta that some site lacks although its publish-by has passed. What the auditor
+  found lost, wrong or unreadable on a site is not offered there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from sqlalchemy import Engine
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
-from smki.watch.findings import OF_A_DUE_FILE, find_wrong_clocks
+from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
 from smki.watch.findings_ledger import KnownFinding, list_open_findings
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import DueStatus, State, due_status
@@ -144,19 +145,21 @@ def report_of(
 ) -> StatusReport:
     """Like `status_report`, for facts already loaded (at least 16 days)."""
     standings = tuple(_standing(obligation, facts, now, expected_at) for obligation in guide.all)
-    return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, now), tuple(findings))
+    return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, findings, now), tuple(findings))
 
 
-def recovery_chain(guide: UserGuide, facts: Facts, now: datetime) -> Chain:
-    """What a Party loads to get to `now` (UTC)."""
+def recovery_chain(guide: UserGuide, facts: Facts, findings: Iterable[KnownFinding], now: datetime) -> Chain:
+    """What a Party loads to get to `now` (UTC); `findings` are those that are open."""
+    unusable = {(one.finding.site, one.finding.item) for one in findings if one.finding.kind in NOT_USABLE}
     today = now.astimezone(UTC).date()
     oldest = today - _OLDEST_FULL
     day = today
     while day >= oldest:
-        offered = _offered_everywhere(facts, guide.full, day)
+        there = _on_sites(facts, Due(guide.full, day), unusable)
+        offered = there[facts.sites[0]] if there and there.keys() >= set(facts.sites) else None
         if offered is not None:
             following = [due for due in list_due(guide.delta, day + timedelta(days=1), today) if due.cut_off <= now]
-            return Chain(offered, day, tuple(_link(due, facts, now) for due in following))
+            return Chain(offered, day, tuple(_link(due, facts, unusable, now) for due in following))
         day -= timedelta(days=1)
     return Chain(None, None, ())
 
@@ -188,14 +191,14 @@ def _last(obligation: Obligation, facts: Facts, now: datetime) -> tuple[Offered 
     return None, None
 
 
-def _offered_everywhere(facts: Facts, obligation: Obligation, day: date) -> Offered | None:
-    """The day's file, if every site offers it now."""
-    now_there = {one.site: one for one in facts.offered(obligation, day) if one.ended_at is None}
-    return now_there[facts.sites[0]] if now_there and now_there.keys() >= set(facts.sites) else None
+def _on_sites(facts: Facts, due: Due, unusable: Collection[tuple[str, str]]) -> dict[str, Offered]:
+    """A due file as each site offers it now, by site."""
+    offered = facts.offered(due.obligation, due.business_date)
+    return {one.site: one for one in offered if one.ended_at is None and (one.site, one.name) not in unusable}
 
 
-def _link(due: Due, facts: Facts, now: datetime) -> ChainLink:
-    there = {one.site for one in facts.offered(due.obligation, due.business_date) if one.ended_at is None}
+def _link(due: Due, facts: Facts, unusable: Collection[tuple[str, str]], now: datetime) -> ChainLink:
+    there = _on_sites(facts, due, unusable)
     return ChainLink(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
 
 

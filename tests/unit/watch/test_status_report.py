@@ -11,7 +11,7 @@ from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding
 from smki.watch.states import State
-from smki.watch.status_report import StatusReport, report_of
+from smki.watch.status_report import Chain, StatusReport, report_of
 
 SUNDAY = date(2025, 6, 8)
 WEDNESDAY = SUNDAY + timedelta(days=3)
@@ -124,6 +124,19 @@ def test_a_delta_that_is_gone_from_one_site_is_a_hole_and_one_to_come_is_none(us
     assert chain.links[1].missing_sites == ("dr",)
     assert not chain.complete
     assert len(report(user_guide, known, at(WEDNESDAY, 4)).chain.holes) == 2
+
+
+def test_what_the_auditor_finds_lost_or_wrong_on_a_site_is_not_offered_there(user_guide: UserGuide) -> None:
+    known = facts()
+
+    def chain(kind: Kind, name: str) -> Chain:
+        finding = Finding(kind, known.sites[0], name, "")
+        return report(user_guide, known, findings=(KnownFinding(1, finding, NOON, NOON, None),)).chain
+
+    tuesday = DELTA.format(WEDNESDAY - timedelta(days=1))
+    assert [link.is_hole for link in chain(Kind.ALTERED, tuesday).links] == [False, True, False]
+    assert (chain(Kind.LOST, FULL).full, chain(Kind.LOST, FULL).complete) == (None, False)
+    assert chain(Kind.EXPIRED, tuesday).complete, "it can be loaded"
 
 
 def test_without_a_full_extract_there_is_no_chain(user_guide: UserGuide) -> None:
