@@ -27,7 +27,7 @@ lint: $(VENV)/checks  ## ruff and mypy
 bench: $(VENV)/checks  ## Measurements against peers in the same run (N=1000000)
 	@cd tests && ../$(RUN) -m bench --certificates $(or $(N),1000000)
 
-chaos: $(VENV)/checks  ## Faults in each step of a run, under Airflow's scheduler (ONLY='publish_*', PART=1/10)
+chaos: $(VENV)/checks  ## Faults in each step of a run, under Airflow's scheduler (ONLY='lists:*', PART=1/20)
 	@cd tests && ../$(RUN) -m chaos --only '$(or $(ONLY),*)' --part $(or $(PART),1/1)
 
 histories: $(VENV)/checks  ## The properties over whole histories, at length: both ends, and renewal (N=1000)

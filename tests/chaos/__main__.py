@@ -1,15 +1,14 @@
-"""`make chaos`: every step of a delta's run under Airflow's real scheduler, with each fault that can meet it.
+"""`make chaos`: every step of each publishing run under Airflow's real scheduler, with each fault that can meet it.
 
     cd tests && python -m chaos [--only PATTERN] [--part K/N]
 
-A cell is a step, a partner that it needs and what that does: see `proxy` for database, store and sites; a worker's task
-is killed, frozen for a while, or lost with the process that supervises it. In each cell:
+A cell is a run, a step of it, a partner that it needs and what that does: see `runs`; and `proxy` for database, store
+and sites; a worker's task is killed, frozen for a while, or lost with the process that supervises it. In each cell:
 
-1. A new day begins: certificates are lodged and change their status, and the run of its delta is started.
+1. There is something new to publish, or to remove, and a run is started.
 2. Once the step runs, the fault is armed. It strikes in the middle of what the step sends, or right before its end.
 3. What failed is cleared at once, as a person would do it, until the run has ended well.
-4. All the time a reader looks at both sites. Afterwards each site has the file with what the window changed, the ledger
-   says so once, and a Party that follows the signed index has the repository's state.
+4. All the time a reader looks at both sites. Afterwards the sites, the ledger and a Party have what `runs` says.
 
 After the cells come disasters (`disasters`): a site that is down for days or lost whole, a lost store, lost metadata.
 
@@ -30,34 +29,12 @@ from rich.table import Table
 
 from chaos.disasters import DISASTERS
 from chaos.proxy import Fault
-from chaos.rehearsal import (
-    DATABASE,
-    DR,
-    FAILED,
-    PRIMARY,
-    STORE,
-    Reader,
-    Rehearsal,
-    processes_of,
-    rehearsing,
-    stop_for,
-)
+from chaos.rehearsal import SITES, Reader, Rehearsal, processes_of, rehearsing, stop_for
+from chaos.runs import KINDS, RunKind, all_days
 
+Sent = dict[tuple[str, str], int]  # (step, partner) → bytes that its longest connection sends
 WORKER = "worker"
 _KILLED, _FROZEN, _LOST = "killed", "frozen", "lost"
-_STEPS: dict[str, tuple[str, ...]] = {  # task → partners that it needs
-    "close_window": (DATABASE, PRIMARY, DR),
-    "plan": (DATABASE, STORE),
-    "render": (DATABASE, STORE),
-    "assemble": (STORE,),
-    "digest": (STORE,),
-    "verify": (STORE,),
-    "judge": (DATABASE, STORE),
-    "release": (DATABASE,),
-    "publish_primary": (DATABASE, STORE, PRIMARY),
-    "publish_dr": (DR,),
-    "publish_index_primary": (DATABASE, STORE, PRIMARY),
-}
 _OF_PARTNER = (Fault.REFUSE, Fault.CUT, Fault.DEAF, Fault.FREEZE)
 _OF_WORKER = (_KILLED, _FROZEN, _LOST)
 _SHARE = {Fault.REFUSE: 0.0, Fault.CUT: 0.5, Fault.DEAF: 0.9, Fault.FREEZE: 0.5}  # of what the step's connection sends
@@ -67,14 +44,15 @@ _ENDS_WITHIN_S = 300
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A step of the run, and what happens to it."""
+    """A step of a run, and what happens to it."""
 
+    run: str
     step: str
     partner: str
     fault: str
 
     def __str__(self) -> str:
-        return f"{self.step}:{self.partner}:{self.fault}"
+        return f"{self.run}:{self.step}:{self.partner}:{self.fault}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +72,18 @@ class Outcome:
 
 
 def all_cells() -> Iterator[Cell]:
-    """Every cell, step by step."""
-    for step, partners in _STEPS.items():
-        for partner in partners:
-            for fault in _OF_PARTNER:
-                yield Cell(step, partner, fault)
-        for fault in _OF_WORKER:
-            yield Cell(step, WORKER, fault)
+    """Every cell, run by run and step by step."""
+    for run, kind in KINDS.items():
+        for step, partners in kind.steps.items():
+            for partner in partners:
+                yield from (Cell(run, step, partner, fault) for fault in _OF_PARTNER)
+            yield from (Cell(run, step, WORKER, fault) for fault in _OF_WORKER)
 
 
 def main() -> int:
     """Tries the cells, prints the matrix; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="cells such as 'publish_*:database:*'")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="cells such as 'delta:publish_*:database:*'")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th cell, from the K-th on")
     arguments = parser.parse_args()
     part, of = map(int, arguments.part.split("/"))
@@ -115,10 +92,14 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     outcomes: list[Outcome] = []
     lost: dict[str, list[str]] = {}
-    with rehearsing(days=len(cells) + 6 * len(disasters) + 2) as rehearsal:
-        usual = _measure(rehearsal)
+    runs = [cell.run for cell in cells]
+    days = all_days([*runs, *dict.fromkeys(runs)]) + 6 * len(disasters)
+    with rehearsing(days) as rehearsal:
+        usual: dict[str, Sent] = {}
         for number, cell in enumerate(cells, 1):
-            outcomes.append(_try(rehearsal, cell, usual))
+            if cell.run not in usual:
+                usual[cell.run] = _measure(rehearsal, KINDS[cell.run])
+            outcomes.append(_try(rehearsal, cell, usual[cell.run]))
             found = "; ".join(outcomes[-1].wrong)
             console.print(f"{number:>3} of {len(cells)}  {cell}  {outcomes[-1].mark}  {found}", highlight=False)
         for name in disasters:
@@ -131,45 +112,43 @@ def main() -> int:
     return 1 if broken or any(lost.values()) else 0
 
 
-def _measure(rehearsal: Rehearsal) -> dict[tuple[str, str], int]:
-    """A day without faults: how many bytes each step's longest connection sends to each partner."""
-    sent: dict[tuple[str, str], int] = {}
-    run_id = rehearsal.begin_day()
+def _measure(rehearsal: Rehearsal, kind: RunKind) -> Sent:
+    """A run without faults."""
+    sent: Sent = {}
+    run = kind.begin(rehearsal)
     ended = False
     while not ended:
-        ended = rehearsal.state(run_id) in ("success", "failed")
-        running = [task["task_id"] for task in rehearsal.tasks(run_id) if task["state"] == "running"]
+        ended = run.has_ended
+        running = [task["task_id"] for task in run.tasks() if task["state"] == "running"]
         for partner, door in rehearsal.doors.items():
             longest = door.take_longest()
             for step in running:
                 sent[step, partner] = max(longest, sent.get((step, partner), 0))
         time.sleep(0.1)
-    if wrong := rehearsal.wrong():
-        raise RuntimeError(f"a day without faults went wrong: {'; '.join(wrong)}")
+    if run.state != "success" or (wrong := list(kind.wrong(rehearsal))):
+        raise RuntimeError(f"a run of {run.dag_id} without faults went wrong: {run.state}; {'; '.join(wrong)}")
     return sent
 
 
-def _try(rehearsal: Rehearsal, cell: Cell, usual: dict[tuple[str, str], int]) -> Outcome:
+def _try(rehearsal: Rehearsal, cell: Cell, usual: Sent) -> Outcome:
+    kind = KINDS[cell.run]
+    run = kind.begin(rehearsal)
     begun = time.monotonic()
-    reader = Reader([rehearsal.folder(site) for site in (PRIMARY, DR)])
-    run_id = rehearsal.begin_day()
+    reader = Reader([rehearsal.folder(site) for site in SITES], rehearsal.guide)
     fault = _Strike(rehearsal, cell, usual.get((cell.step, cell.partner), 0))
     wrong: list[str] = []
-    while (state := rehearsal.state(run_id)) not in ("success", "failed") or fault.is_open:
+    while not run.has_ended or fault.is_open:
         if time.monotonic() - begun > _ENDS_WITHIN_S:
-            wrong.append(f"the run is {state} after {_ENDS_WITHIN_S} s")
+            wrong.append(f"the run is {run.state} after {_ENDS_WITHIN_S} s")
             break
-        tasks = rehearsal.tasks(run_id)
-        fault.look(tasks)
-        failed = [task["task_id"] for task in tasks if task["state"] in FAILED]
-        if failed:
+        fault.look(run.tasks())
+        if run.retry_as_a_person():
             fault.heal()
-            rehearsal.retry_as_a_person(run_id, failed)
         time.sleep(0.1)
     fault.heal()
-    wrong += [f"{name} was seen with several contents" for name in reader.end()]
+    wrong += [f"{name} was seen with a content too many" for name in reader.end()]
     if not wrong:
-        wrong += rehearsal.wrong()
+        wrong += kind.wrong(rehearsal)
     return Outcome(cell, fault.struck, time.monotonic() - begun, tuple(wrong))
 
 
@@ -218,10 +197,10 @@ class _Strike:
 
 def _matrix(outcomes: list[Outcome]) -> Table:
     faults = [*map(str, _OF_PARTNER), *_OF_WORKER]
-    table = Table("step", "partner", *faults, title="What each fault took until the day was published and right")
-    marks = {(one.cell.step, one.cell.partner, one.cell.fault): one.mark for one in outcomes}
-    for step, partner in dict.fromkeys((one.cell.step, one.cell.partner) for one in outcomes):
-        table.add_row(step, partner, *(marks.get((step, partner, fault), "") for fault in faults))
+    table = Table("run", "step", "partner", *faults, title="What each fault took until all was published and right")
+    marks = {one.cell: one.mark for one in outcomes}
+    for run, step, partner in dict.fromkeys((cell.run, cell.step, cell.partner) for cell in marks):
+        table.add_row(run, step, partner, *(marks.get(Cell(run, step, partner, fault), "") for fault in faults))
     return table
 
 

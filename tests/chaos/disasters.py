@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 from builders import DAILY_DELTA, FULL_EXTRACT
 from chaos.proxy import Fault
 from chaos.rehearsal import DAY, DR, FAILED, SITES, Rehearsal, until
+from chaos.runs import begin_delta, wrong_delta
 from smki_airflow.names import lane_pool
 from smki_demo.stack import start_airflow
 
@@ -17,13 +18,13 @@ def site_down_for_days(rehearsal: Rehearsal) -> list[str]:
     rehearsal.doors[DR].arm(Fault.REFUSE)
     runs = []
     for _ in range(3):
-        runs.append((rehearsal.day + DAY, run_id := rehearsal.begin_day()))
-        until(lambda run_id=run_id: rehearsal.task_state(run_id, "publish_dr") in FAILED, "the refusal")
-        until(lambda run_id=run_id: rehearsal.task_state(run_id, "publish_primary") == "success", "the other site")
+        runs.append((rehearsal.day + DAY, run := begin_delta(rehearsal)))
+        until(lambda run=run: run.task_state("publish_dr") in FAILED, "the refusal")
+        until(lambda run=run: run.task_state("publish_primary") == "success", "the other site")
     rehearsal.doors[DR].heal()
-    states = {day: rehearsal.finish(run_id) for day, run_id in runs}
+    states = {day: run.finish() for day, run in runs}
     wrong = [f"the run of {day} ended as {state}" for day, state in states.items() if state != "success"]
-    return wrong + [one for day, _ in runs for one in rehearsal.wrong(day)] + rehearsal.wrong()
+    return [*wrong, *(one for day, _ in runs for one in wrong_delta(rehearsal, day)), *wrong_delta(rehearsal)]
 
 
 def site_lost_whole(rehearsal: Rehearsal) -> list[str]:
@@ -43,9 +44,7 @@ def store_lost(rehearsal: Rehearsal) -> list[str]:
     """The store is empty: the next day is published, and a lost file comes back with its content."""
     store = rehearsal.store()
     store.remove([one.key for one in store.list_objects("")])
-    run_id = rehearsal.begin_day()
-    state = rehearsal.finish(run_id)
-    return [f"the run ended as {state}"] if state != "success" else rehearsal.wrong()
+    return _next_day(rehearsal)
 
 
 def metadata_lost(rehearsal: Rehearsal) -> list[str]:
@@ -67,11 +66,15 @@ def metadata_lost(rehearsal: Rehearsal) -> list[str]:
     start_airflow(stack)
     rehearsal.unpause()
     cut_off = rehearsal.guide.delta.cut_off.at(rehearsal.day)
-    again = rehearsal.finish(rehearsal.trigger(DAILY_DELTA, {"logical_date": cut_off.isoformat()}))
+    again = rehearsal.trigger(DAILY_DELTA, cut_off).finish()
     wrong = [] if again == "success" else [f"the newest day, again, ended as {again}"]
     wrong += [f"{path.name} was replaced" for path, inode in before.items() if path.stat().st_ino != inode]
-    state = rehearsal.finish(rehearsal.begin_day())
-    return wrong + ([f"the next day ended as {state}"] if state != "success" else rehearsal.wrong())
+    return wrong + _next_day(rehearsal)
+
+
+def _next_day(rehearsal: Rehearsal) -> list[str]:
+    state = begin_delta(rehearsal).finish()
+    return [f"the next day ended as {state}"] if state != "success" else list(wrong_delta(rehearsal))
 
 
 DISASTERS: dict[str, Callable[[Rehearsal], list[str]]] = {
