@@ -57,6 +57,14 @@ def comparable_name(der: bytes) -> bytes:
     return hashlib.sha256(der).digest()
 
 
+def common_name_of(name: lenient_x509.Name) -> str | None:
+    """The most specific one, where a Name has several."""
+    stated = name.native.get("common_name")
+    if isinstance(stated, list):
+        stated = stated[-1]
+    return None if stated is None else str(stated)
+
+
 def is_named(der: bytes, stated: str) -> bool:
     """Whether a Name is the one that a text states: `CN=OCA1,OU=07` from either end (RFC 4514), or a common name alone.
 
@@ -70,8 +78,8 @@ def is_named(der: bytes, stated: str) -> bool:
             raise ValueError(f"{stated!r} states no name such as CN=OCA1,OU=07") from None
         spellings = (x509.Name(rdns).public_bytes() for rdns in (name.rdns, name.rdns[::-1]))
         return comparable_name(der) in map(comparable_name, spellings)
-    common_name = lenient_x509.Name.load(der).native.get("common_name")
-    return common_name is not None and _prepare(str(common_name)) == _prepare(stated)
+    common_name = common_name_of(lenient_x509.Name.load(der))
+    return common_name is not None and _prepare(common_name) == _prepare(stated)
 
 
 def _comparable_rdn(der: bytes, rdn: Element) -> bytes:

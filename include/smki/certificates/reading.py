@@ -18,6 +18,7 @@ from cryptography import x509 as strict_x509
 
 from smki.certificates.der import GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, elements
 from smki.certificates.model import CertificateClass, CertificateFields, Usage
+from smki.certificates.names import common_name_of
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
 
 HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4"
@@ -100,7 +101,7 @@ def _fields(certificate: x509.Certificate, der: bytes) -> CertificateFields:
     not_after = certificate.not_valid_after
     if not isinstance(not_after, datetime):  # asn1crypto's own type for the year 0
         raise CertificateRefusedError("certificate", f"it ends in the year {not_after.year}, which no calendar has.")
-    common_name = str(subject["common_name"]) if "common_name" in subject else None
+    common_name = common_name_of(certificate.subject)
     if eui64 is None and not common_name:
         raise CertificateRefusedError(
             "certificate", "it has neither an EUI-64 nor a common name, and Annex B wants one of them as its subject."

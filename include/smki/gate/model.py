@@ -49,7 +49,7 @@ class Past(NamedTuple):
     """A figure of an earlier publication."""
 
     business_date: date
-    value: float
+    value: int | float  # a CRL number is too large for a float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Figure:
     name: str  # such as records
     title: str  # such as Certificates
     unit: str  # such as bytes, or INSTANT; empty for a count
-    value: float
+    value: int | float
     history: tuple[Past, ...] = ()  # oldest first
     low: float | None = None  # bounds of its breaker; None where it has none
     high: float | None = None

@@ -11,11 +11,11 @@ from typing import assert_never
 
 from smki.gate.evidence import Evidence
 from smki.kinds import Source
-from smki.kinds.anchors.evidence import file_evidence
+from smki.kinds.anchors import evidence as anchors
 from smki.kinds.anchors.production import load_anchor_set
 from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.reading import read_file
-from smki.kinds.revocation.evidence import list_evidence
+from smki.kinds.revocation import evidence as revocation
 from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Obligation, RevocationList
 
 
@@ -38,9 +38,9 @@ def gather_evidence(
             with read_file(file, obligation.kind, source.schema, workers, progress) as read:
                 return extract_evidence(source, obligation, day, read)
         case RevocationList():
-            return list_evidence(source, obligation, file, now)
+            return revocation.file_evidence(source, obligation, file, now)
         case AnchorSlots():
             anchor_set = load_anchor_set(source.engine, source.anchor_slots, now)
-            return file_evidence(source, obligation, file, anchor_set, day)
+            return anchors.file_evidence(source, obligation, file, anchor_set, day)
         case never:
             assert_never(never)

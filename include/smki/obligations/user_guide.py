@@ -15,7 +15,6 @@
 * What is refused is named with line, obligation and key; so are two obligations with one file.
 """
 
-import posixpath
 import re
 import tomllib
 from collections import Counter
@@ -413,10 +412,14 @@ def _check_times(guide: UserGuide) -> None:
 
 
 def _check_files(guide: UserGuide) -> None:
-    files = Counter(posixpath.join(one.folder, one.file) for one in guide.all)
+    """In another folder, too: ledger, gate and index know a file by its name."""
+    files = Counter(one.file for one in guide.all)
+    of_index = guide.index.names(()) if guide.index else set()
     for one in guide.all:
-        if files[posixpath.join(one.folder, one.file)] > 1:
-            raise ObligationError(f"[{one.name}] file", f"another obligation has {one.file!r} in the same folder.")
+        if files[one.file] > 1:
+            raise ObligationError(f"[{one.name}] file", f"another obligation has {one.file!r}, in whichever folder.")
+        if one.file in of_index:
+            raise ObligationError("[index] file", f"the index or its page would take the place of [{one.name}] file.")
 
 
 def _line_of(text: str, item: str) -> int | None:

@@ -33,6 +33,7 @@ from smki.annex_b.gzip_reader import GzipReader
 from smki.errors import AdoptionError, DocumentRefusedError, SmkiError, TakeOverError, WindowError
 from smki.kinds.extracts.agreement import check_agreement, extract_artefact
 from smki.kinds.extracts.production import plan_in_store, produce
+from smki.kinds.extracts.reading import has_rows
 from smki.obligations.catalogue import DeltaExtract, FullExtract, UserGuide
 from smki.processes import Progress
 from smki.publish.artefact import Artefact
@@ -140,7 +141,9 @@ class Adoption:
         of_manifest, manifest = produce(
             libpq_url(self.engine), plan, self.store, workers=self.workers, progress=progress
         )
-        verification, _ = examine_stored(self.store, manifest, self.schema, workers=self.workers)
+        verification, _ = examine_stored(
+            self.store, manifest, self.schema, workers=self.workers, keep_rows=has_rows(kind)
+        )
         check_agreement(self.engine, kind, manifest, need_right(verification))
         paged = PagedFile.stored(self.store, manifest)
         with local.open("rb") as there, paged.open() as ours:

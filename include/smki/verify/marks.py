@@ -56,9 +56,10 @@ class Marks:
             self._put(name, "rows", rows)
         self._put(name, "pages", pages)  # last: where it is, the others are
 
-    def has(self, name: str) -> bool:
-        """Whether a unit's marks are there."""
-        return self._store.holds(self._key(name, "pages"))
+    def has(self, name: str, *, with_rows: bool) -> bool:
+        """Whether a unit's marks are there: a file whose rows are judged may share it with one whose are not."""
+        whats = ("pages", "rows") if with_rows else ("pages",)
+        return all(self._store.holds(self._key(name, what)) for what in whats)
 
     def pages(self, number: int) -> pa.Table:
         """PAGE_FIGURES of a unit's pages that are in the file."""

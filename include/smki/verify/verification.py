@@ -169,7 +169,8 @@ def examine_stored(
     paged, marks = PagedFile.stored(store, manifest), stored_marks(store, manifest, schema)
     with ThreadPoolExecutor(1) as beside:
         sha256 = beside.submit(paged.sha256)
-        faulty = _check_in_processes(paged, unchecked(marks), schema, marks, workers, keep_rows, progress)
+        numbers = unchecked(marks, keep_rows=keep_rows)
+        faulty = _check_in_processes(paged, numbers, schema, marks, workers, keep_rows, progress)
         return conclude(paged, sha256.result(), marks, faulty), marks
 
 
@@ -187,9 +188,9 @@ def stored_marks(store: Store, manifest: Manifest, schema: Path) -> Marks:
     return marks
 
 
-def unchecked(marks: Marks) -> list[int]:
-    """Numbers of the units that nobody has checked by this basis, or found wrong."""
-    return [number for number, unit in enumerate(marks.units) if not marks.has(unit.name)]
+def unchecked(marks: Marks, *, keep_rows: bool = False) -> list[int]:
+    """Numbers of the units that nobody has checked by this basis, and with rows where they are kept, or found wrong."""
+    return [number for number, unit in enumerate(marks.units) if not marks.has(unit.name, with_rows=keep_rows)]
 
 
 def check_units(

@@ -37,7 +37,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from smki.gate.ledger import GateRun
-from smki.kinds.revocation.lodging import LodgedList
+from smki.kinds.revocation.lodging import ListFacts
 from smki.obligations.catalogue import AnchorPart, DeltaExtract, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
@@ -259,7 +259,7 @@ def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:
         yield Finding(Kind.CLOCKS, "", "future events", rule)
 
 
-def find_lists_without_obligation(lists: Iterable[LodgedList]) -> Iterator[Finding]:
+def find_lists_without_obligation(lists: Iterable[ListFacts]) -> Iterator[Finding]:
     """A finding for each issuer whose lists nobody gets, about no single site."""
     for lodged in lists:
         rule = f"{lodged} is lodged, with {lodged.entries:,} entries, and no obligation publishes its issuer's lists."

@@ -53,6 +53,7 @@ class PublishOperator(BaseOperator):
 
     def execute(self, context: Context) -> Json:
         """Returns what the ledger has."""
+        from smki.kinds.revocation.file import refuse_ended
         from smki.kinds.revocation.predecessor import follows
         from smki.obligations.catalogue import RevocationList
         from smki.publish.ledger import publish_artefact
@@ -68,6 +69,9 @@ class PublishOperator(BaseOperator):
         if artefact.version is None:
             refuse_if_behind(project.engine, open_site(self.site, "/"), project.guide, datetime.now(UTC))
         content = stored_content(project.store, artefact.name, artefact.sha256, artefact.manifest)
+        is_list = isinstance(obligation.kind, RevocationList)
+        if is_list:
+            refuse_ended(content, datetime.now(UTC))
         publication = publish_artefact(
             project.engine,
             open_site(self.site, obligation.folder),
@@ -75,7 +79,7 @@ class PublishOperator(BaseOperator):
             content,
             run.label,
             _log_progress(artefact.name, self.site),
-            partial(follows, project.engine, content) if isinstance(obligation.kind, RevocationList) else None,
+            partial(follows, project.engine, content) if is_list else None,
         )
         if publication.run == run.label:
             measure_publication(publication)

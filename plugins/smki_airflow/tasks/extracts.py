@@ -136,6 +136,7 @@ def assemble(rendered: list[Json]) -> list[Json]:
     """Returns what each task verifies: the manifest, and numbers of its units; at least one share."""
     from smki.kinds.extracts.plan import ExtractPlan, in_shares
     from smki.kinds.extracts.production import assemble as assemble_extract
+    from smki.kinds.extracts.reading import has_rows
     from smki.store.pages import Segment, get_pages
     from smki.verify.verification import stored_marks, unchecked
 
@@ -158,7 +159,8 @@ def assemble(rendered: list[Json]) -> list[Json]:
     )
     measure_pages(manifest)
     marks = stored_marks(store, manifest, project.settings.annex_b_xsd)
-    return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(marks))]
+    keep_rows = has_rows(project.guide.obligation(manifest.obligation).kind)
+    return [{"manifest": sha256, "numbers": share} for share in in_shares(unchecked(marks, keep_rows=keep_rows))]
 
 
 @task

@@ -87,13 +87,13 @@ class ListGate(GateOperator):
         artefact = artefact_from_json(self.produced)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
         newest = newest_list(project.engine, obligation)
-        if newest is not None and newest.id != artefact.version:
+        if newest is None or newest.id != artefact.version:
             log.warning("a newer list follows list=%s", newest)
             return []
         now = datetime.now(UTC)
         with TemporaryDirectory(prefix="smki-") as folder:
             file = fetch_small_file(project.store, artefact.sha256, Path(folder) / artefact.name)
-            judgement = judge(list_evidence(gate_source(project), obligation, file, now), run.label, now)
+            judgement = judge(list_evidence(gate_source(project), obligation, newest, file, now), run.label, now)
         return [Judged(judgement, replace(artefact, verified_at=now))]
 
 

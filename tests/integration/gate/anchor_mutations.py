@@ -89,6 +89,10 @@ def swapped(xml: bytes) -> bytes:
     return xml.replace(first, b"*").replace(second, first).replace(b"*", second)
 
 
+def flag_turned(match: re.Match[bytes]) -> bytes:
+    return b"Flag>%s<" % (b"false" if match[1] == b"true" else b"true")
+
+
 def of_role(anchor_set: AnchorSet, role: Role) -> bytes:
     return next(one.body for one in anchor_set.certificates() if one.role == role)
 
@@ -177,6 +181,8 @@ REGIONS: dict[str, tuple[Judged, str]] = {
     "certificate twice": (replaced(RECORD, rb"\g<0>\g<0>"), "xml.unique"),
     "certificate of an unknown issuer": (in_xml(with_more(STRANGER)), "xml.issuers"),
     "certificate missing": (in_xml_of(without_supplier), "anchors.octets"),
+    "flag that the certificate has not": (replaced(rb"Flag>(true|false)<", flag_turned), "anchors.octets"),
+    "reference of another file": (replaced(rb"Reference>SMKIKR", b"Reference>SMKIXX"), "anchors.octets"),
     "certificate that has no slot": (without_a_slot, "anchors.regions"),
     "file of the other region": (in_xml_of(with_the_others_own), "anchors.octets"),
     "both regions' WAN providers": (

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 from asn1crypto import core, parser
+from asn1crypto import x509 as lenient_x509
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki.certificates.names import comparable_name, is_named, name_in_words
+from smki.certificates.names import common_name_of, comparable_name, is_named, name_in_words
 
 COMMON_NAME, UNIT, IDENTIFIER = "2.5.4.3", "2.5.4.11", "2.5.4.45"
 TYPES = {
@@ -165,3 +166,12 @@ def test_name_in_words_states_that_name(text: str) -> None:
 
 def test_value_that_is_no_text_is_written_as_its_der() -> None:
     assert name_in_words(name_of([(IDENTIFIER, 3, b"\0" + bytes(8))])) == f"{IDENTIFIER}=#0309{'00' * 9}"
+
+
+def test_most_specific_of_several_common_names_is_the_name() -> None:
+    common_name = x509.NameAttribute(NameOID.COMMON_NAME, "OCA1")
+    root = x509.NameAttribute(NameOID.COMMON_NAME, "root")
+    several = x509.Name([root, x509.NameAttribute(NameOID.ORGANIZATION_NAME, "DCC"), common_name]).public_bytes()
+    assert common_name_of(lenient_x509.Name.load(several)) == "OCA1"
+    assert is_named(several, "OCA1")
+    assert common_name_of(lenient_x509.Name.load(x509.Name([]).public_bytes())) is None

@@ -126,6 +126,7 @@ IMPOSSIBLE = [
     ("full", "file", '"SMKIKR_VÖLL_{date}.xml.gz"'),
     ("full", "file", '"SMKIKR FULL {date}.xml.gz"'),
     ("full", "file", '"SMKIKR_DELT_{date}.xml.gz"'),
+    ("index", "file", '"SMKIKR_ANCHOR_SLOTS.json"'),  # whose page is the anchors' document
 ]
 
 
@@ -136,6 +137,13 @@ def test_impossible_setting_is_refused_with_its_obligation_and_key(
     with pytest.raises(ObligationError, match=rf"^user_guide\.toml line \d+ \[\w+\] {key}: ") as caught:
         load(tmp_path, setting(section, key, value))
     assert f"correct {tmp_path / 'user_guide.toml'}" in str(caught.value)
+
+
+def test_two_files_have_two_names_also_in_two_folders(tmp_path: Path) -> None:
+    """The ledger would take a second CA's list for the next version of the first one's."""
+    text = setting("arl", "file", '"SMKIKR_ORGANISATION_CRL.crl.gz"')
+    with pytest.raises(ObligationError, match="in whichever folder"):
+        load(tmp_path, setting("arl", "folder", '"/lists"', text))
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,14 @@ def test_segment_that_is_wrong_is_looked_at_again(store: Store, tmp_path: Path) 
         assert unchecked(marks) == [1]
 
 
+def test_rows_are_found_anew_where_a_segment_was_checked_without_them(store: Store, in_one_segment: Manifest) -> None:
+    """Equal pages are one segment, also of a file whose rows are not judged."""
+    verified(store, in_one_segment)
+    found, marks = examine_stored(store, in_one_segment, XSD, keep_rows=True)
+    assert need_right(found).records == marks.rows([0, 1]).num_rows == 12
+    assert unchecked(marks, keep_rows=True) == []
+
+
 def test_some_pages_of_a_segment_have_their_own_figures(store: Store, in_one_segment: Manifest) -> None:
     whole, _ = examine_stored(store, in_one_segment, XSD, keep_rows=True)
     assert whole.records == 12

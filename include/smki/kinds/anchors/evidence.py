@@ -13,9 +13,10 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from smki.annex_b.gzip_reader import inflate_small
 from smki.certificates.reading import is_private_key
 from smki.certificates.set_digest import SetDigest
-from smki.errors import VerificationError
+from smki.errors import DocumentRefusedError, VerificationError
 from smki.gate.checks import KeyRow, NameRow
 from smki.gate.evidence import Evidence
 from smki.gate.figures import BYTES, RECORDS
@@ -101,15 +102,17 @@ def _read_region(source: Source, file: Path) -> _RegionFile:
 
 def _evidence(read: _Set, part: AnchorPart, file: Path) -> Evidence:
     region = REGION_OF.get(part)
-    return _document_evidence(read, part, file) if region is None else _region_evidence(read, part, region)
+    return _document_evidence(read, part, file) if region is None else _region_evidence(read, part, region, file)
 
 
-def _region_evidence(read: _Set, part: AnchorPart, region: Region) -> Evidence:
+def _region_evidence(read: _Set, part: AnchorPart, region: Region, file: Path) -> Evidence:
     obligation, verification = read.source.guide.anchors()[part], read.regions[region].verification
     expected = SetDigest.of(certificate.body for certificate in read.anchor_set.certificates(region))
     octets_fault = wan_provider_fault = ""
     if verification.set_digest != expected:
         octets_fault = f"it holds set digest {verification.set_digest} and the configuration says {expected}."
+    elif not read.regions[region].unread and _inflated(file) != read.contents[part]:
+        octets_fault = "it has the certificates that the configuration says, but is not what it makes."
     own: list[OwnRow] = []
     if unread := "; ".join(filter(None, (one.unread for one in read.regions.values()))):
         wan_provider_fault = f"the regions cannot be compared: {unread}"
@@ -133,6 +136,13 @@ def _region_evidence(read: _Set, part: AnchorPart, region: Region) -> Evidence:
         figures=(RECORDS.figure(verification.records), BYTES.figure(verification.bytes)),
         remarks=tuple(issuers_of(read.source, verification)[1]),
     )
+
+
+def _inflated(file: Path) -> bytes | None:
+    try:
+        return inflate_small(file.read_bytes(), file.name)
+    except DocumentRefusedError:  # which its own check says
+        return None
 
 
 def _document_evidence(read: _Set, part: AnchorPart, file: Path) -> Evidence:

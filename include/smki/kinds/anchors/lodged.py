@@ -7,6 +7,7 @@ from asn1crypto import x509
 from sqlalchemy import ARRAY, Engine, LargeBinary, RowMapping, any_, bindparam, select
 
 from smki.certificates.model import CertificateClass, Status, Usage
+from smki.certificates.names import common_name_of
 from smki.kinds.anchors.slots import AnchorCertificate, AnchorConfiguration, Reference
 from smki.repository.database import reading
 from smki.repository.tables import certificate, issuer
@@ -53,7 +54,7 @@ def _certificate(row: RowMapping) -> AnchorCertificate:
     return AnchorCertificate(
         certificate_class=CertificateClass(row["class"]),
         issuer=row["display"],
-        issuer_common_name=parsed.issuer.native.get("common_name"),
+        issuer_common_name=common_name_of(parsed.issuer),
         serial_number=row["serial_number"],
         eui64=row["eui64"],
         common_name=row["common_name"],

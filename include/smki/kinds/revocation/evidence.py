@@ -65,11 +65,9 @@ class ListExamination:
         return " ".join(fault.rule for fault in self.faults if fault.fault is kind)
 
 
-def list_evidence(source: Source, obligation: Obligation, file: Path, now: datetime) -> Evidence:
-    """What a list's file is judged on at `now` (UTC).
-
-    Raises VerificationError while no list of the kind is lodged, PlanError for no list, RepositoryUnavailableError and
-    StoreError.
+def file_evidence(source: Source, obligation: Obligation, file: Path, now: datetime) -> Evidence:
+    """What the file of the newest list is judged on. Raises also VerificationError while no list of the kind is lodged,
+    PlanError for no list.
     """
     lodged = newest_list(source.engine, obligation)
     if lodged is None:
@@ -78,6 +76,11 @@ def list_evidence(source: Source, obligation: Obligation, file: Path, now: datet
             "no list is lodged that it could be.",
             next_step="lodge the list; `smki revocation list` shows what is there.",
         )
+    return list_evidence(source, obligation, lodged, file, now)
+
+
+def list_evidence(source: Source, obligation: Obligation, lodged: LodgedList, file: Path, now: datetime) -> Evidence:
+    """What a list's file is judged on at `now` (UTC). Raises RepositoryUnavailableError and StoreError."""
     examined = examine_list(source.engine, file, lodged, now)
     with reading(source.engine) as connection:
         # Whatever its day: a list that went back is older than the published one.
@@ -154,7 +157,7 @@ def _list_faults(
     engine: Engine, file: Path, fields: RevocationListFields, content: bytes, expected: LodgedList, now: datetime
 ) -> Iterator[FaultError]:
     """Raises RevocationListRefusedError for a list without an issuer or whose signature does not verify."""
-    if not fields.this_update - CLOCK_SKEW <= now < fields.next_update:
+    if not (fields.this_update <= now + CLOCK_SKEW and now < fields.next_update):
         what = "nextUpdate" if fields.next_update <= now else "thisUpdate"
         yield FaultError(
             Fault.FRESHNESS,

@@ -8,19 +8,22 @@
   as a set of one: no certificates are in the file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from smki.annex_b.gzip_reader import inflate_small
 from smki.certificates.set_digest import SetDigest
-from smki.errors import ObligationError, PlanError
-from smki.kinds.revocation.lodging import LodgedList, newest_lists
+from smki.errors import ObligationError, PlanError, PublicationRefusedError
+from smki.kinds.revocation.lodging import ListFacts, LodgedList, newest_lists, read_list
+from smki.kinds.revocation.reading import read_revocation_list
 from smki.obligations.catalogue import Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Artefact
 from smki.publish.ledger import find_publication
 from smki.repository.database import reading
+from smki.store.content import Content
 from smki.store.gzip_writer import write_single
 
 
@@ -34,7 +37,9 @@ def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
         raise PlanError(obligation.name, "it is no revocation list.")
     with reading(engine) as connection:
         found = _candidates(obligation.kind, newest_lists(connection))
-    if len(found) > 1:
+        if len(found) == 1:
+            return read_list(connection, found[0])
+    if found:
         issuers = "; ".join(lodged.issuer_display for lodged in found)
         raise ObligationError(
             f"[{obligation.name}] issuer",
@@ -42,21 +47,42 @@ def newest_list(engine: Engine, obligation: Obligation) -> LodgedList | None:
             "Nothing of it is published; what is published stays.",
             'state issuer = "CN=…" in this section of user_guide.toml, and add a section for each other issuer.',
         )
-    return found[0] if found else None
+    return None
 
 
-def lists_without_obligation(engine: Engine, guide: UserGuide) -> list[LodgedList]:
+def refuse_ended(content: Content, now: datetime) -> None:
+    """Raises PublicationRefusedError for a list whose nextUpdate has passed at `now` (UTC).
+
+    The gate judges that, too; but a person may release a list days after it was held. Raises StoreError.
+    """
+    fields = read_revocation_list(inflate_small(content.read(0, content.size), content.name))
+    if fields.next_update <= now:
+        raise PublicationRefusedError(
+            content.name,
+            f"the nextUpdate of {fields} passed at {fields.next_update:%Y-%m-%d %H:%M:%S} UTC, before it was released.",
+            next_step="have its issuer issue the next list and lodge it; it is published at once.",
+        )
+
+
+def lists_without_obligation(engine: Engine, guide: UserGuide) -> list[ListFacts]:
     """Newest lists of a kind and issuer that no obligation publishes. Raises RepositoryUnavailableError."""
     with reading(engine) as connection:
         newest = newest_lists(connection)
-    found = [_candidates(kind, newest) for _, kind in guide.lists()]
-    published = {only[0].id for only in found if len(only) == 1}
+    published = {lodged.id for _, lodged in _published(guide, newest)}
     return [lodged for lodged in newest if lodged.id not in published]
 
 
-def _candidates(kind: RevocationList, newest: Iterable[LodgedList]) -> list[LodgedList]:
+def _candidates(kind: RevocationList, newest: Iterable[ListFacts]) -> list[ListFacts]:
     """Those of the newest lists that an obligation may publish; it does where there is one."""
     return [lodged for lodged in newest if kind.may_publish(lodged.kind, lodged.issuer)]
+
+
+def _published(guide: UserGuide, newest: Iterable[ListFacts]) -> Iterator[tuple[Obligation, ListFacts]]:
+    """The obligations that publish one of the newest lists, each with that list."""
+    for obligation, kind in guide.lists():
+        found = _candidates(kind, newest)
+        if len(found) == 1:
+            yield obligation, found[0]
 
 
 def write_revocation_file(
@@ -94,25 +120,21 @@ def unpublished_lists(engine: Engine, guide: UserGuide, sites: Iterable[str]) ->
     """
     missing = []
     with reading(engine) as connection:
-        newest = newest_lists(connection)
-        for obligation, kind in guide.lists():
-            found = _candidates(kind, newest)
-            if len(found) != 1:
-                continue
-            name = obligation.file_name(found[0].this_update.date())
+        for obligation, lodged in _published(guide, newest_lists(connection)):
+            name = obligation.file_name(lodged.this_update.date())
             for site in sites:
                 offered = find_publication(connection, site, name)
-                if offered is None or (offered.artefact.version or 0) < found[0].id:
-                    missing.append(f"{found[0]} on {site}")
+                if offered is None or (offered.artefact.version or 0) < lodged.id:
+                    missing.append(f"{lodged}, lodged at {lodged.lodged_at:%Y-%m-%d %H:%M:%S.%f}, on {site}")
     return missing
 
 
-def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> list[LodgedList]:
+def lists_without_successor(engine: Engine, guide: UserGuide, now: datetime) -> list[ListFacts]:
     """Obligations' newest lists whose nextUpdate is nearer than user_guide.toml's warning time, or past."""
     with reading(engine) as connection:
         newest = newest_lists(connection)
     leads = {lodged.id: kind.next_update_warning for _, kind in guide.lists() for lodged in _candidates(kind, newest)}
-    return [lodged for lodged in newest if lodged.id in leads and lodged.ends_within(leads[lodged.id], now)]
+    return [lodged for lodged in newest if lodged.id in leads and lodged.next_update - now < leads[lodged.id]]
 
 
 def ages_of_lists(engine: Engine, guide: UserGuide, now: datetime) -> list[tuple[Obligation, timedelta]]:
@@ -122,5 +144,4 @@ def ages_of_lists(engine: Engine, guide: UserGuide, now: datetime) -> list[tuple
     """
     with reading(engine) as connection:
         newest = newest_lists(connection)
-    found = [(obligation, _candidates(kind, newest)) for obligation, kind in guide.lists()]
-    return [(obligation, now - lists[0].this_update) for obligation, lists in found if len(lists) == 1]
+    return [(obligation, now - lodged.this_update) for obligation, lodged in _published(guide, newest)]

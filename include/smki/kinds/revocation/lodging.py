@@ -48,8 +48,8 @@ _COPY_ENTRIES = "COPY listed_certificate (issuer_id, serial_number, reason, revo
 
 
 @dataclass(frozen=True, slots=True)
-class LodgedList:
-    """A list in the repository."""
+class ListFacts:
+    """What the repository says of a list without reading it whole."""
 
     id: int  # lodging order
     kind: ListKind
@@ -59,15 +59,17 @@ class LodgedList:
     this_update: datetime  # UTC
     next_update: datetime  # UTC
     entries: int
-    body: bytes  # DER
     lodged_at: datetime  # UTC
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number} of {self.issuer_display}"
 
-    def ends_within(self, lead: timedelta, now: datetime) -> bool:
-        """Whether its nextUpdate is less than `lead` ahead, or past."""
-        return self.next_update - now < lead
+
+@dataclass(frozen=True, slots=True)
+class LodgedList(ListFacts):
+    """A list in the repository."""
+
+    body: bytes  # DER
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +145,21 @@ def latest_list(connection: Connection, kind: ListKind) -> LodgedList | None:
     return next(iter(_lists(connection, revocation_list.c.kind == kind, limit=1)), None)
 
 
-def all_lists(connection: Connection) -> list[LodgedList]:
+def read_list(connection: Connection, facts: ListFacts) -> LodgedList:
+    """The whole of a list."""
+    (found,) = _lists(connection, revocation_list.c.id == facts.id)
+    return found
+
+
+def all_lists(connection: Connection) -> list[ListFacts]:
     """All lists, newest first."""
-    return _lists(connection)
+    return [ListFacts(**_facts(row)) for row in connection.execute(_FACTS)]
 
 
-def newest_lists(connection: Connection) -> list[LodgedList]:
+def newest_lists(connection: Connection) -> list[ListFacts]:
     """The newest list of each kind and issuer, newest first."""
     newest = select(func.max(revocation_list.c.id)).group_by(revocation_list.c.kind, revocation_list.c.issuer_id)
-    return _lists(connection, revocation_list.c.id.in_(newest))
+    return [ListFacts(**_facts(row)) for row in connection.execute(_FACTS.where(revocation_list.c.id.in_(newest)))]
 
 
 def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) -> ListKind:
@@ -173,7 +181,14 @@ def kind_of(connection: Connection, fields: RevocationListFields, der: bytes) ->
                 "(SEC Appendix O 2.3.3 (c), (d)).",
                 next_step="lodge the lists of the OCAs only.",
             )
-        return ListKind.ARL if authority.is_self_issued else ListKind.CRL
+        kind = ListKind.ARL if authority.is_self_issued else ListKind.CRL
+        if not (fields.covers_authorities if kind is ListKind.ARL else fields.covers_users):
+            raise RevocationListRefusedError(
+                str(fields),
+                f"it is an {kind} whose scope (issuingDistributionPoint) leaves out what an {kind} is about.",
+                next_step="lodge the issuer's complete list.",
+            )
+        return kind
     raise RevocationListRefusedError(
         str(fields),
         f"its signature verifies under none of its issuer's {len(authorities)} lodged certificates.",
@@ -344,31 +359,35 @@ def _revoke(
     )
 
 
+_FACTS = (
+    select(
+        *(column for column in revocation_list.c if column.name not in ("issuer_id", "body")),
+        issuer.c.name,
+        issuer.c.display,
+    )
+    .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
+    .order_by(revocation_list.c.id.desc())
+)
+
+
 def _lists(connection: Connection, *conditions: Any, limit: int | None = None) -> list[LodgedList]:
     """Newest first."""
-    columns = [column for column in revocation_list.c if column.name != "issuer_id"]
-    rows = connection.execute(
-        select(*columns, issuer.c.name, issuer.c.display)
-        .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
-        .where(*conditions)
-        .order_by(revocation_list.c.id.desc())
-        .limit(limit)
-    ).all()
-    return [
-        LodgedList(
-            id=row.id,
-            kind=ListKind(row.kind),
-            issuer=row.name,
-            issuer_display=row.display,
-            number=int(row.number),
-            this_update=row.this_update.astimezone(UTC),
-            next_update=row.next_update.astimezone(UTC),
-            entries=row.entries,
-            body=row.body,
-            lodged_at=row.lodged_at.astimezone(UTC),
-        )
-        for row in rows
-    ]
+    query = _FACTS.add_columns(revocation_list.c.body).where(*conditions).limit(limit)
+    return [LodgedList(**_facts(row), body=row.body) for row in connection.execute(query)]
+
+
+def _facts(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": ListKind(row.kind),
+        "issuer": row.name,
+        "issuer_display": row.display,
+        "number": int(row.number),
+        "this_update": row.this_update.astimezone(UTC),
+        "next_update": row.next_update.astimezone(UTC),
+        "entries": row.entries,
+        "lodged_at": row.lodged_at.astimezone(UTC),
+    }
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:

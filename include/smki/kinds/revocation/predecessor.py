@@ -5,7 +5,7 @@ nothing of it. Parties need the next list all the same: it replaces a list
 
 * of the same kind and issuer,
 * whose signature verifies under a lodged authority, so that it is no foreign file that would be evidence,
-* with a lower CRL number (RFC 5280, 5.2.3).
+* with a lower CRL number (RFC 5280, 5.2.3), or the same list that was compressed otherwise.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def follows(engine: Engine, ours: Content, found: bytes) -> bool:
-    """Whether the list in `ours` follows the one in `found`, the content of a file of the same name.
+    """Whether the list in `ours` follows, or is, the one in `found`, the content of a file of the same name.
 
     Raises PublicationRefusedError where `found` is the newer one, StoreError, RepositoryUnavailableError.
     """
@@ -38,8 +38,10 @@ def follows(engine: Engine, ours: Content, found: bytes) -> bool:
     except DataError as error:
         log.warning("file is no list of ours name=%s error=%s", ours.name, error)
         return False
-    if not same_kind or comparable_name(old.issuer) != comparable_name(new.issuer) or old.number == new.number:
+    if not same_kind or comparable_name(old.issuer) != comparable_name(new.issuer):
         return False
+    if old.number == new.number:
+        return body == new_body
     if old.number > new.number:
         raise PublicationRefusedError(
             ours.name,

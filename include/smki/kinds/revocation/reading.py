@@ -78,6 +78,8 @@ class RevocationListFields:
     this_update: datetime  # UTC
     next_update: datetime  # UTC
     entries: tuple[Entry, ...]
+    covers_users: bool  # whether certificates of end entities would be on it
+    covers_authorities: bool  # whether those of CAs would
 
     def __str__(self) -> str:
         return f"{ITEM} {self.number} of {self.issuer_display}"
@@ -113,7 +115,7 @@ def _read(der: bytes) -> RevocationListFields:
     if rest:
         raise ValueError(f"byte {rest[0].start} belongs to nothing")
     extensions = {kind: value for one in stated for kind, value in _extensions(der[one.start : one.end], ITEM).items()}
-    _need_complete(extensions)
+    scope = _scope(extensions)
     number = extensions.get(_CRL_NUMBER)
     value = int.from_bytes(_whole(number.value, INTEGER), signed=True) if number else -1
     if not 0 <= value < 1 << 8 * _MOST_BYTES:
@@ -129,6 +131,8 @@ def _read(der: bytes) -> RevocationListFields:
         this_update=_instant(der, this_update, f"{ITEM}, thisUpdate"),
         next_update=_instant(der, next_update, f"{ITEM}, nextUpdate"),
         entries=tuple(_entries(der, revoked)),
+        covers_users=not scope["only_contains_ca_certs"].native,
+        covers_authorities=not scope["only_contains_user_certs"].native,
     )
 
 
@@ -141,14 +145,15 @@ def _check_algorithms(der: bytes, *algorithms: Element) -> None:
         )
 
 
-def _need_complete(extensions: dict[str, _Extension]) -> None:
+def _scope(extensions: dict[str, _Extension]) -> crl.IssuingDistributionPoint:
+    """Raises RevocationListRefusedError for a list that leaves out some of what it is about."""
     if _DELTA_INDICATOR in extensions:
         raise RevocationListRefusedError(
             ITEM, "it is a delta CRL, and the obligation is the complete list.", next_step="lodge the complete list."
         )
     _need_known(extensions, (_CRL_NUMBER, _AUTHORITY_KEY, _SCOPE), ITEM)
     if _SCOPE not in extensions:
-        return
+        return crl.IssuingDistributionPoint({})
     scope = crl.IssuingDistributionPoint.load(extensions[_SCOPE].value, strict=True)
     if any(scope[part].native for part in ("indirect_crl", "only_some_reasons", "only_contains_attribute_certs")):
         raise RevocationListRefusedError(
@@ -156,6 +161,7 @@ def _need_complete(extensions: dict[str, _Extension]) -> None:
             "it is indirect, for some reasons only or for attribute certificates, and the obligation is the complete "
             "list.",
         )
+    return scope
 
 
 def _need_known(extensions: dict[str, _Extension], known: Iterable[str], item: str) -> None:

@@ -7,23 +7,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto import crl as crl_structure
 from cryptography import x509
 from sqlalchemy import Engine, text
 
 from builders import XSD, lodge_bodies, reference
 from smki.certificates.model import ListKind
 from smki.certificates.set_digest import SetDigest
-from smki.errors import ObligationError
+from smki.errors import ObligationError, PublicationRefusedError
 from smki.gate.bounds import load_quality
 from smki.gate.judging import judge
 from smki.gate.ledger import Decision, find_gate_run, record_decision, record_judgement
 from smki.gate.model import Verdict
 from smki.kinds import Source
-from smki.kinds.revocation.evidence import examine_list, list_evidence
+from smki.kinds.revocation.evidence import examine_list, file_evidence
 from smki.kinds.revocation.file import (
     lists_without_obligation,
     lists_without_successor,
     newest_list,
+    refuse_ended,
     unpublished_lists,
     write_revocation_file,
 )
@@ -35,6 +37,7 @@ from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
 from smki.repository.offers import RevocationListOffer
 from smki.settings import INCLUDE
+from smki.store.content import SmallFile
 from smki.store.gzip_writer import write_single
 from smki.verify.faults import Fault
 from smki_demo.generator.pki import Authority, Pki
@@ -162,7 +165,7 @@ def test_list_of_a_restored_issuer_is_published_once_a_person_releases_it(
     def judged(body: bytes, now: datetime) -> tuple[Artefact, int, Verdict]:
         assert not lodge_revocation_lists(stored, [RevocationListOffer(body, "test")], now).refusals
         artefact = produce(stored, terms, tmp_path, now)
-        judgement = judge(list_evidence(source, terms, tmp_path / artefact.name, now), "test", now)
+        judgement = judge(file_evidence(source, terms, tmp_path / artefact.name, now), "test", now)
         return artefact, record_judgement(stored, judgement), judgement.verdict
 
     def issued(number: int, at: datetime, *, without_entries: bool = False) -> bytes:
@@ -193,6 +196,54 @@ def test_newer_list_is_the_next_version_and_the_same_one_the_same_file(
     later = produce(stored, crl, tmp_path, NOW + timedelta(hours=12))
     assert (later.version or 0) > (first.version or 0)
     assert later.content_digest != first.content_digest
+
+
+@pytest.mark.parametrize("step", [1, 5, -1])
+def test_large_crl_number_is_compared_digit_by_digit(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path, step: int
+) -> None:
+    """RFC 5280, 5.2.3 allows 20 bytes; a float holds 53 bits."""
+    terms, number = user_guide.obligation("crl"), (1 << 158) + 1
+    source = Source(stored, user_guide, load_quality(INCLUDE / "config"), XSD, tmp_path / "no anchor slots")
+    listed = read_revocation_list(newest(stored, terms).body).entries
+    revoked = [Revoked(one.serial_number, one.revoked_at) for one in listed]
+    verdicts = []
+    for hours, of in ((1, number), (2, number + step)):
+        at = NOW + hours * HOUR
+        offered = RevocationListOffer(revocation_list(pki.issuing_oca, of, at, at + CRL_VALIDITY, revoked), "test")
+        assert not lodge_revocation_lists(stored, [offered], at).refusals
+        artefact = produce(stored, terms, tmp_path, at)
+        judgement = judge(file_evidence(source, terms, tmp_path / artefact.name, at), "test", at)
+        verdicts.append(judgement.verdict)
+        record_judgement(stored, judgement)
+        if hours == 1:
+            publish(stored, artefact, "primary")
+    assert verdicts == [Verdict.PASS, Verdict.PASS if step > 0 else Verdict.HOLD]
+
+
+def test_list_that_ran_out_while_it_was_held_is_not_published(
+    stored: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    artefact = produce(stored, user_guide.obligation("crl"), tmp_path)
+    content = SmallFile(artefact.name, (tmp_path / artefact.name).read_bytes())
+    refuse_ended(content, NOW + CRL_VALIDITY - timedelta(seconds=1))
+    with pytest.raises(PublicationRefusedError, match=r"nextUpdate of .* passed at"):
+        refuse_ended(content, NOW + CRL_VALIDITY)
+
+
+def test_list_of_the_first_year_is_judged_by_name(
+    stored: Engine, pki: Pki, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    crl = newest(stored, user_guide.obligation("crl"))
+    body = revocation_list(pki.issuing_oca, 1, datetime(1951, 1, 1, tzinfo=UTC), NOW + CRL_VALIDITY)
+    stated = crl_structure.CertificateList.load(body)
+    stated["tbs_cert_list"]["this_update"] = crl_structure.Time({"general_time": NOW})
+    of_now = stated.dump(force=True)
+    stamp = f"{NOW:%Y%m%d%H%M%S}Z".encode()
+    assert of_now.count(stamp) == 1
+    file = tmp_path / "SMKIKR_ORGANISATION_CRL.crl.gz"
+    write_single(file, of_now.replace(stamp, b"00010101000000Z"), NOW)
+    assert {one.fault for one in examine_list(stored, file, crl, NOW).faults} == {Fault.CONTENT, Fault.SIGNATURE}
 
 
 def test_stale_list_is_not_published(stored: Engine, user_guide: UserGuide, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A ledger that was restored from a backup: the newest list goes out over one that the ledger does not know."""
 
+import gzip
 import hashlib
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -90,6 +91,17 @@ def test_newer_list_on_the_server_is_to_be_lodged(published: tuple[Publisher, Pa
     with pytest.raises(PublicationRefusedError, match="list 12"):
         restored.lodge_and_publish(crl(pki, 11))
     assert restored.lodge_and_publish(newer).artefact.sha256 == _sha256(file)
+
+
+def test_same_list_that_was_compressed_otherwise_is_no_foreign_file(
+    published: tuple[Publisher, Path], pki: Pki
+) -> None:
+    """Another processor, or another version of ISA-L, makes other bytes of it."""
+    restored, file = published
+    newest = crl(pki, 11)
+    file.write_bytes(gzip.compress(newest))
+    assert restored.lodge_and_publish(newest).artefact.sha256 == _sha256(file)
+    assert gzip.decompress(file.read_bytes()) == newest
 
 
 @pytest.mark.parametrize("damage", ["not gzip", "no list", "another's key", "another issuer", "same number"])

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import Engine
 
@@ -24,6 +26,25 @@ def test_list_whose_next_update_has_passed_is_refused(stored: Engine, crls: List
 def test_list_from_the_future_is_refused(stored: Engine, crls: Lister) -> None:
     refuse(stored, crls.next(at=NOW + HOUR), "has not come")
     assert lodge_one(stored, crls.next(at=NOW + timedelta(minutes=4), number=1)).lodged.number == 1
+
+
+@pytest.mark.parametrize("kind", ["ARL", "CRL"])
+@pytest.mark.parametrize("only", ["users", "authorities"])
+def test_list_that_leaves_out_what_it_is_about_is_refused(stored: Engine, pki: Pki, kind: str, only: str) -> None:
+    """A CA may issue a list of end entities and one of CAs: neither is the other."""
+    authority = pki.root_oca if kind == "ARL" else pki.issuing_oca
+    scope = x509.IssuingDistributionPoint(None, None, only == "users", only == "authorities", None, False, False)
+    body = (
+        x509.CertificateRevocationListBuilder(authority.name, NOW, NOW + CRL_VALIDITY)
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_extension(scope, critical=True)
+        .sign(authority.key, SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    if (kind, only) in (("ARL", "authorities"), ("CRL", "users")):
+        assert lodge_one(stored, body).lodged.kind == kind
+    else:
+        refuse(stored, body, f"leaves out what an {kind} is about")
 
 
 @pytest.mark.parametrize("garbage", [b"-- no list --", b"\x30\x03\x02\x01\x05", bytes(100)])
