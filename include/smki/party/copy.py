@@ -33,7 +33,7 @@ from smki.party.refusals import Refusal, SyncRefusedError
 
 _OURS = 0x534D4B49  # "SMKI", SQLite's application id
 _VERSION = 1  # of the tables
-_CACHE_KIB = 65_536
+_CACHE_KIB = 32_768  # the sorting of an index takes as much again
 _INDEXES = {
     "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate (sha256)",
     "certificate_sha1": "INDEX certificate_sha1 ON certificate (sha1)",

@@ -106,15 +106,16 @@ def number_pages(batches: Iterable[Batch], table: PageTable, name: str) -> Itera
     """The records of the whole file, each with the number of its page. Raises SyncRefusedError at the end if they are
     not as many as the table says.
     """
-    numbers = np.repeat(table.rows["number"], table.rows["records"])
-    at = 0
+    ends = np.cumsum(table.rows["records"], dtype=np.int64)
+    at, wanted = 0, int(ends[-1]) if len(ends) else 0
     for batch in batches:
         end = at + len(batch.bodies)
-        if end <= len(numbers):
-            yield replace(batch, pages=numbers[at:end].tolist())
+        if end <= wanted:
+            places = np.searchsorted(ends, np.arange(at, end), side="right")
+            yield replace(batch, pages=table.rows["number"][places].tolist())
         at = end
-    if at != len(numbers):
-        raise SyncRefusedError(Refusal.CONTENT, name, f"it has {at:,} records, and its page table {len(numbers):,}.")
+    if at != wanted:
+        raise SyncRefusedError(Refusal.CONTENT, name, f"it has {at:,} records, and its page table {wanted:,}.")
 
 
 def read_changed(fetched: Path, changed: Changed, name: str) -> Iterator[Batch]:
