@@ -329,7 +329,7 @@ def find(folder: str) -> dict[str, float]:
 
     lasted = []
     with LocalCopy(Path(folder) / "copy.sqlite", read_only=True) as held:
-        ((last,),) = held.read("SELECT max(id) FROM certificate", ())
+        ((last,),) = held.read("SELECT max(id) FROM certificate_body", ())
         query = "SELECT eui64, serial_number, sha256, body FROM certificate WHERE id >= ? LIMIT 1"
         for place in range(1, last, max(1, last // 100)):
             ((eui64, serial, sha256, body),) = held.read(query, (place,))

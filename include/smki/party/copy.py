@@ -32,21 +32,22 @@ from smki.party.planning import CopyState, OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
 _OURS = 0x534D4B49  # "SMKI", SQLite's application id
-_VERSION = 1  # of the tables
+_VERSION = 2  # of the tables
 _CACHE_KIB = 32_768  # the sorting of an index takes as much again
+_TABLES = ("certificate_body", "certificate_status")
 _INDEXES = {
-    "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate (sha256)",
-    "certificate_sha1": "INDEX certificate_sha1 ON certificate (sha1)",
-    "certificate_eui64": "INDEX certificate_eui64 ON certificate (eui64) WHERE eui64 IS NOT NULL",
-    "certificate_serial": "INDEX certificate_serial ON certificate (serial_number)",
-    "certificate_profile": "INDEX certificate_profile ON certificate (profile, status)",
-    "certificate_page": "INDEX certificate_page ON certificate (page)",
-    "certificate_status": "INDEX certificate_status ON certificate (status) WHERE status <> 'I'",
+    "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate_body (sha256)",
+    "certificate_sha1": "INDEX certificate_sha1 ON certificate_body (sha1)",
+    "certificate_eui64": "INDEX certificate_eui64 ON certificate_body (eui64) WHERE eui64 IS NOT NULL",
+    "certificate_serial": "INDEX certificate_serial ON certificate_body (serial_number)",
+    "certificate_profile": "INDEX certificate_profile ON certificate_status (profile, status)",
+    "certificate_page": "INDEX certificate_page ON certificate_status (page)",
+    "certificate_not_in_use": "INDEX certificate_not_in_use ON certificate_status (status) WHERE status <> 'I'",
 }
-_INSERT = (
-    "INSERT INTO certificate (profile, status, manufacturing, eui64, serial_number, sha1, sha256, page, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT_BODY = "INSERT INTO certificate_body (id, eui64, serial_number, sha1, sha256, body) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_STATUS = "INSERT INTO certificate_status (id, profile, status, manufacturing, page) VALUES (?, ?, ?, ?, ?)"
+_KNOWN = "SELECT id, status FROM certificate_body JOIN certificate_status USING (id) WHERE sha256 = ?"
+_UPDATE = "UPDATE certificate_status SET status = ?, manufacturing = ? WHERE id = ?"
 _STATUSES = frozenset(Status)
 
 
@@ -232,8 +233,8 @@ class LocalCopy:
         if not read_only and not tables and not application:
             connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
-                for statement in (_sql("copy.sql") + _sql("certificate.sql")).split(";\n"):
-                    connection.execute(statement)
+                self._make_tables("copy.sql")
+                self._make_tables("certificate.sql")
                 self._make_indexes()
                 connection.execute(f"PRAGMA application_id = {_OURS}")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -256,12 +257,15 @@ class LocalCopy:
         connection.executemany("INSERT INTO kept VALUES (?)", ((number,) for number in kept))
         # By the index alone: the table has some kilobytes of others between two that go.
         connection.execute(
-            "DELETE FROM certificate WHERE id IN (SELECT id FROM certificate INDEXED BY certificate_page "
-            "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept))"
+            "CREATE TEMP TABLE gone AS SELECT id FROM certificate_status INDEXED BY certificate_page "
+            "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept)"
         )
+        for table in _TABLES:
+            connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM gone)")  # noqa: S608  # our own
         connection.execute("DROP TABLE kept")
+        connection.execute("DROP TABLE gone")
         count, in_use = 0, SetDigest()
-        rows = connection.execute("SELECT sha256 FROM certificate")
+        rows = connection.execute("SELECT sha256 FROM certificate_body")
         while some := rows.fetchmany(100_000):
             in_use += SetDigest.of_hashes(sha256 for (sha256,) in some)
             count += len(some)
@@ -275,8 +279,10 @@ class LocalCopy:
         if kept is None:
             for index in _INDEXES:
                 connection.execute(f"DROP INDEX {index}")
-            connection.execute("DROP TABLE certificate")
-            connection.execute(_sql("certificate.sql"))
+            connection.execute("DROP VIEW certificate")
+            for table in _TABLES:
+                connection.execute(f"DROP TABLE {table}")
+            self._make_tables("certificate.sql")
         records, in_use = kept or (0, SetDigest())
         for batch in batches:
             for status in set(batch.statuses):
@@ -301,7 +307,7 @@ class LocalCopy:
                 raise SyncRefusedError(Refusal.CONTENT, name, f"a record in it has status {min(unknown)!r}.")
             new, changed, entered, departed = [], [], [], []
             for row, (sha256, status) in enumerate(zip(batch.hashes, batch.statuses, strict=True)):
-                known = connection.execute("SELECT id, status FROM certificate WHERE sha256 = ?", (sha256,)).fetchone()
+                known = connection.execute(_KNOWN, (sha256,)).fetchone()
                 if known is None:
                     new.append(row)
                 else:
@@ -313,10 +319,10 @@ class LocalCopy:
                     departed.append(sha256)
             self._insert(name, batch, new)
             connection.executemany(
-                "DELETE FROM page WHERE number = (SELECT page FROM certificate WHERE id = ?)",
+                "DELETE FROM page WHERE number = (SELECT page FROM certificate_status WHERE id = ?)",
                 ((number,) for _, _, number in changed),
             )
-            connection.executemany("UPDATE certificate SET status = ?, manufacturing = ? WHERE id = ?", changed)
+            connection.executemany(_UPDATE, changed)
             records += len(batch.bodies)
             in_use = in_use + SetDigest.of_hashes(entered) - SetDigest.of_hashes(departed)
         connection.execute("DROP TABLE seen")
@@ -324,24 +330,36 @@ class LocalCopy:
 
     def _insert(self, name: str, batch: Batch, rows: Iterable[int]) -> None:
         profiles = [self._profile(fields) for fields in batch.profiles]
+        ((last,),) = self.connection.execute("SELECT coalesce(max(id), 0) FROM certificate_body")
+        numbered = list(enumerate(rows, last + 1))
         with _no_repetition(name):
             self.connection.executemany(
-                _INSERT,
+                _INSERT_BODY,
                 (
                     (
-                        profiles[batch.profile[row]],
-                        batch.statuses[row],
-                        batch.manufacturing[row],
+                        number,
                         batch.eui64s[row],
                         batch.serial_numbers[row],
                         sha1_key(hashlib.sha1(batch.bodies[row], usedforsecurity=False).digest()),
                         batch.hashes[row],
-                        None if batch.pages is None else batch.pages[row],
                         batch.bodies[row],
                     )
-                    for row in rows
+                    for number, row in numbered
                 ),
             )
+        self.connection.executemany(
+            _INSERT_STATUS,
+            (
+                (
+                    number,
+                    profiles[batch.profile[row]],
+                    batch.statuses[row],
+                    batch.manufacturing[row],
+                    None if batch.pages is None else batch.pages[row],
+                )
+                for number, row in numbered
+            ),
+        )
 
     def _profile(self, fields: CertificateFields) -> int:
         """The number of what several certificates have in common."""
@@ -362,6 +380,10 @@ class LocalCopy:
             self._profiles[key] = number
         return number
 
+    def _make_tables(self, name: str) -> None:
+        for statement in _sql(name).split(";\n"):
+            self.connection.execute(statement)
+
     def _make_indexes(self) -> None:
         for index in _INDEXES.values():
             self.connection.execute(f"CREATE {index}")
@@ -370,7 +392,8 @@ class LocalCopy:
         connection = self.connection
         connection.execute("DELETE FROM authority")
         found = connection.execute(
-            "SELECT certificate.id, body FROM profile JOIN certificate ON profile = profile.id WHERE class = ?",
+            "SELECT certificate_body.id, body FROM profile CROSS JOIN certificate_status ON profile = profile.id "
+            "CROSS JOIN certificate_body ON certificate_body.id = certificate_status.id WHERE class = ?",
             (AUTHORITY,),
         )
         connection.executemany(

@@ -14,15 +14,20 @@ from smki.certificates.signatures import public_key, signature_verifies
 from smki.party.copy import LocalCopy, sha1_key
 
 _MOST_ABOVE = 8  # authorities above a certificate; the real ones have two
+_ITS_PROFILE = "profile ON profile.id = profile"
 _COLUMNS = (
-    "SELECT certificate.id, class, issuer, common_name, role, usage, not_after, "
+    "SELECT certificate_body.id, class, issuer, common_name, role, usage, not_after, "
     "status, manufacturing, eui64, serial_number, body"
 )
 # SQLite keeps to the order of a CROSS JOIN: what identifies a certificate comes first, or what few have in common.
-_BY_CERTIFICATE = f"{_COLUMNS} FROM certificate CROSS JOIN profile ON profile.id = profile"
-_BY_PROFILE = f"{_COLUMNS} FROM profile CROSS JOIN certificate ON profile = profile.id"
-_WITH_SUBJECT = "certificate.id IN (SELECT certificate FROM authority WHERE subject = ?)"
-_ISSUERS = f"{_BY_CERTIFICATE} WHERE {_WITH_SUBJECT} ORDER BY status = 'I' DESC, certificate.id DESC"
+_BY_BODY = f"{_COLUMNS} FROM certificate_body CROSS JOIN certificate_status USING (id) CROSS JOIN {_ITS_PROFILE}"
+_BY_STATUS = f"{_COLUMNS} FROM certificate_status CROSS JOIN certificate_body USING (id) CROSS JOIN {_ITS_PROFILE}"
+_BY_PROFILE = (
+    f"{_COLUMNS} FROM profile CROSS JOIN certificate_status ON profile = profile.id "
+    "CROSS JOIN certificate_body ON certificate_body.id = certificate_status.id"
+)
+_WITH_SUBJECT = "certificate_body.id IN (SELECT certificate FROM authority WHERE subject = ?)"
+_ISSUERS = f"{_BY_BODY} WHERE {_WITH_SUBJECT} ORDER BY status = 'I' DESC, certificate_body.id DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +93,12 @@ def find(copy: LocalCopy, question: Question, limit: int) -> list[Held]:
     }
     common = {"role = ?": question.role, "usage = ?": question.usage, "status = ?": question.status}
     is_identified = any(value is not None for value in identifying.values())
-    if is_identified:
-        common["+status = ?"] = common.pop("status = ?")  # not by its index: what identifies has a better one
     asked = {term: value for term, value in (identifying | common).items() if value is not None}
     terms = list(asked)
     if not is_identified and question.status not in (None, Status.IN_USE):
         terms.append("status <> 'I'")  # as the index has it
-    by_profile = not is_identified and (question.role, question.usage) != (None, None)
-    query = _BY_PROFILE if by_profile else _BY_CERTIFICATE
+    of_profile = (question.role, question.usage) != (None, None)
+    query = _BY_BODY if is_identified else _BY_PROFILE if of_profile else _BY_STATUS
     rows = copy.read(f"{query} WHERE {' AND '.join(terms) or 'true'} LIMIT ?", (*asked.values(), limit))
     found = [_held(row) for row in rows]
     if question.sha1 is not None:  # the index has the first bytes of it

@@ -113,7 +113,7 @@ def test_what_is_read_is_of_one_state(copy: LocalCopy, tmp_path: Path):
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE certificate SET status = CAST(x'C9' AS TEXT)",
+        "UPDATE certificate_status SET status = CAST(x'C9' AS TEXT)",
         "UPDATE state SET in_use = 'x6:zz'",
         "UPDATE state SET day = 'Sunday'",
         "UPDATE applied SET applied_at = 'today'",
@@ -198,11 +198,11 @@ def test_other_files_are_never_taken_for_a_copy(tmp_path: Path):
 
 def test_check_finds_a_row_that_somebody_changed(copy: LocalCopy, tmp_path: Path):
     apply(copy, full(tmp_path, day(7), BODIES))
-    copy.connection.execute("UPDATE certificate SET status = 'R' WHERE id IN (3, 4)")
+    copy.connection.execute("UPDATE certificate_status SET status = 'R' WHERE id IN (3, 4)")
     with pytest.raises(SyncRefusedError, match="its state says") as raised:
         copy.check()
     assert raised.value.refusal is Refusal.COPY_DAMAGED
-    copy.connection.execute("UPDATE certificate SET body = ? WHERE id = 3", (BODIES[0],))
+    copy.connection.execute("UPDATE certificate_body SET body = ? WHERE id = 3", (BODIES[0],))
     with pytest.raises(SyncRefusedError, match="certificate 3 in it has another SHA-256"):
         copy.check()
 
