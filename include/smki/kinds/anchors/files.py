@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from smki.annex_b.reading import decode_body, read_records
 from smki.certificates.reading import read_certificate
-from smki.certificates.set_digest import SetDigest
 from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, AnchorSet, Region
 from smki.kinds.extracts.rendering import render_head, render_pages, render_tail
 from smki.verify.frame import read_single
@@ -47,18 +46,6 @@ class HeldCertificate:
     def is_regional(self) -> bool:
         """Whether it may be in one region's file only: it is of the WAN provider (Appendix O 2.3.3 (e), (f))."""
         return self.role == REGIONAL_SLOT.terms.role
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """Facts of a file that was written."""
-
-    bytes: int
-    sha256: str  # of the file, hex
-    content_digest: str  # SHA-256 of what a .gz holds, or of the file itself; hex
-    content_bytes: int
-    records: int
-    set_digest: SetDigest
 
 
 def render_region(anchor_set: AnchorSet, region: Region, name: str) -> bytes:
