@@ -356,12 +356,8 @@ def _figures(paged: PagedFile, number: int, marks: Marks) -> SegmentFigures:
     if not marked["stated"].equals(_stated(pages)):
         text = f"{paged.name}, segment {number}: its pages are stated otherwise than they were found."
         return SegmentFigures(number, fault=Fault.CONTENT, fault_text=text)
-    if number:
-        xml_bytes, deflate_bytes = (int(pages[name].sum(dtype=np.int64)) for name in ("xml_bytes", "deflate_bytes"))
-    else:
-        xml_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
-        deflate_bytes = len(manifest.head.deflate) + len(manifest.tail.deflate)
-    return segment_figures(number, marked, xml_bytes, deflate_bytes)
+    frame_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
+    return segment_figures(number, marked, int(pages["xml_bytes"].sum(dtype=np.int64)) if number else frame_bytes)
 
 
 def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, progress: Progress) -> Verification:
