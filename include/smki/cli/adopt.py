@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from smki.cli.exit_codes import error_facts, exit_code, print_error
-from smki.cli.terminal import AsJson, Columns, Wide, if_interrupted, out, print_json, print_table, progress_bar
+from smki.cli.terminal import (
+    AsJson,
+    Columns,
+    SiteName,
+    Wide,
+    if_interrupted,
+    out,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from smki.errors import SmkiError
 from smki.publish.login import site_from_environment
 from smki.recovery.adoption import Adoption, Seen
@@ -25,7 +35,7 @@ _COLUMNS: Columns = {
 
 
 def adopt(
-    site: Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")] = None,
+    site: SiteName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the ledger does not know.")] = False,
     as_json: AsJson = False,
     wide: Wide = False,
