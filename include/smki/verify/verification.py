@@ -29,7 +29,6 @@ from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +53,6 @@ from smki.verify.marks import Marks, Unit, record_marks, repeated_keys
 from smki.verify.record_check import CheckedRecords, RecordChecker
 
 _PIECE = 4 << 20  # bytes of XML that are parsed at once
-Name = TypeVar("Name", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,7 +426,7 @@ def _conclude(
     )
 
 
-def _total(counts: Iterable[Mapping[Name, int]]) -> dict[Name, int]:
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sum((Counter(some) for some in counts), Counter()))
 
 
