@@ -1,8 +1,15 @@
-"""What the readers of our TOML files share: what is wrong with a value, in words, whatever pydantic calls it."""
+"""What the readers of our TOML files share: what a section is, and what is wrong with a value, in words."""
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+
+class Section(BaseModel):
+    """A section of a file: a key that means nothing is refused, and so is a value of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def wrong(rule: str, next_step: str = "") -> PydanticCustomError:
@@ -11,7 +18,7 @@ def wrong(rule: str, next_step: str = "") -> PydanticCustomError:
 
 
 def rule_of(error: ErrorDetails) -> str:
-    """The rule that is broken."""
+    """The rule that is broken, in words, whatever pydantic calls it."""
     context: dict[str, Any] = error.get("ctx", {})
     match error["type"]:
         case "rule":

@@ -2,7 +2,7 @@
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -49,10 +49,8 @@ class CheckedState:
     in_use: int
 
 
-def fetch_extracts(
-    site: Site, guide: UserGuide, schema: Path, folder: Path, progress: Callable[[str], None] = lambda _name: None
-) -> list[OfferedFile]:
-    """Downloads every extract of the site into `folder` and verifies it; `progress` hears each name.
+def fetch_extracts(site: Site, guide: UserGuide, schema: Path, folder: Path) -> list[OfferedFile]:
+    """Downloads every extract of the site into `folder` and verifies it.
 
     Raises VerificationError for the first file that is not right, SiteUnavailableError and the like for the site.
     """
@@ -64,7 +62,6 @@ def fetch_extracts(
             for entry in sorted(sftp.listdir_attr(remote), key=lambda entry: entry.filename):
                 if not (match := obligation.pattern.fullmatch(entry.filename)):
                     continue
-                progress(entry.filename)
                 local = folder / entry.filename
                 sftp.get(posixpath.join(remote, entry.filename), str(local))
                 offered.append(

@@ -38,15 +38,7 @@ class SmkiSiteHook(BaseHook):
                 "it is missing.",
                 next_step="make it (Admin → Connections), of type SMKI site.",
             ) from error
-        extra = connection.extra_dejson
-        login = SiteLogin(
-            connection.host,
-            connection.port,
-            connection.login,
-            extra.get("key_file"),
-            extra.get("host_key"),
-            extra.get("folder"),
-        )
+        login = SiteLogin.of(connection.host, connection.port, connection.login, connection.extra_dejson)
         return login.site(
             name,
             folder,

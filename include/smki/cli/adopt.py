@@ -2,16 +2,23 @@
 
 import getpass
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from smki.cli.exit_codes import error_facts, exit_code, print_error
-from smki.cli.terminal import AsJson, Columns, Wide, if_interrupted, out, print_json, print_table, progress_bar
+from smki.cli.terminal import (
+    AsJson,
+    Columns,
+    SiteName,
+    Wide,
+    if_interrupted,
+    out,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from smki.errors import SmkiError
-from smki.processes import Progress
 from smki.publish.login import site_from_environment
 from smki.recovery.adoption import Adoption, Seen
 from smki.repository.project import open_project
@@ -28,7 +35,7 @@ _COLUMNS: Columns = {
 
 
 def adopt(
-    site: Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")] = None,
+    site: SiteName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the ledger does not know.")] = False,
     as_json: AsJson = False,
     wide: Wide = False,
@@ -53,8 +60,8 @@ def adopt(
         for name in [site] if site else project.settings.sites:
             try:
                 login = site_from_environment(name)
-                seen = (Seen(name, file) for file in adoption.find(login)) if dry_run else adoption.adopt(login, _steps)
-                for one in seen:
+                found = (Seen(name, file) for file in adoption.find(login))
+                for one in found if dry_run else adoption.adopt(login, progress_bar):
                     facts.append(_facts(one, dry_run=dry_run))
                     errors += [one.error] if one.error else []
             except SmkiError as error:
@@ -70,12 +77,6 @@ def adopt(
         for one_error in errors if not as_json else ():
             print_error(one_error)
         raise typer.Exit(max(map(exit_code, errors)))
-
-
-@contextmanager
-def _steps(name: str) -> Iterator[Progress]:
-    with progress_bar(name) as progress:
-        yield progress
 
 
 def _facts(seen: Seen, *, dry_run: bool) -> dict[str, Any]:

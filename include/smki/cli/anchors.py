@@ -67,7 +67,7 @@ def produce(
         [
             {
                 "file": str(folder / file.name),
-                "certificates": file.written.records,
+                "certificates": file.records,
                 "bytes": file.written.bytes,
                 "SHA-256": file.written.sha256,
                 "content digest": file.written.content_digest,

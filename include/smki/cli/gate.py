@@ -1,6 +1,7 @@
 """`smki gate`: judges a file as the DAG does, and shows what the gate has said. A look records no verdict."""
 
 import getpass
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,9 +149,7 @@ def _report(judgement: Judgement, decision: Decision | None, report: Path | None
     if report is not None:
         report.write_text(render_report(judgement, decision), encoding="utf-8")
     if as_json:
-        print_json(
-            judgement.as_json() | {"verdict": judgement.verdict, "decision": decision and _decision_facts(decision)}
-        )
+        print_json(judgement.as_json() | {"verdict": judgement.verdict, "decision": decision and asdict(decision)})
         return
     colour = _COLOUR[judgement.verdict]
     print_lines(f"[bold {colour}]{judgement.verdict}[/] {escape(sentence(judgement, decision))}")
@@ -191,16 +190,7 @@ def _run_facts(run: GateRun) -> dict[str, Any]:
         "run": judgement.run,
         "judged_at": judgement.judged_at,
         "did_not_pass": [result.id for result in judgement.failed],
-        "decision": run.decision and _decision_facts(run.decision),
-    }
-
-
-def _decision_facts(decision: Decision) -> dict[str, Any]:
-    return {
-        "released": decision.released,
-        "reason": decision.reason,
-        "decided_by": decision.decided_by,
-        "decided_at": decision.decided_at,
+        "decision": run.decision and asdict(run.decision),
     }
 
 

@@ -4,11 +4,10 @@ import posixpath
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
 
 import typer
 
-from smki.cli.terminal import AsJson, show
+from smki.cli.terminal import AsJson, SiteName, show
 from smki.errors import ConfigurationError
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
@@ -26,7 +25,7 @@ def index() -> None:
 
 @app.command()
 def publish(
-    site: Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")] = None,
+    site: SiteName = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish the index of what a site offers now, by the ledger, as each publishing DAG does at its end."""

@@ -111,8 +111,7 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         err.print(f"{error.item}: {error.rule} It is passed over.", highlight=False, soft_wrap=True)
 
     with progress_bar("synchronising") as show:
-        listener = Listener(planned, lambda _: show, lambda _: show, passed_over)
-        applied = synchronise(site, into, wish, listener)
+        applied = synchronise(site, into, wish, Listener(planned, show, passed_over))
     with LocalCopy(into, read_only=True) as copy:
         facts = _plan_facts(plans[-1]) | {
             "applied": [_applied_facts(one) for one in applied],

@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import Engine
 
 from smki.cli.exit_codes import error_facts, exit_code, print_error
-from smki.cli.terminal import AsJson, Wide, out, print_json, print_table
+from smki.cli.terminal import AsJson, SiteName, Wide, out, print_json, print_table
 from smki.errors import SmkiError
 from smki.obligations.catalogue import UserGuide
 from smki.publish.login import site_from_environment
@@ -19,8 +19,6 @@ from smki.retention.execution import RetentionReport, apply_retention, look_at_s
 from smki.retention.rules import Action, FilePlan
 
 app = typer.Typer(no_args_is_help=True, help="What stays on the SFTP server, what goes, and by which rule.")
-
-SiteName = Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")]
 
 _MEANING = {
     Action.KEEP: "stays",

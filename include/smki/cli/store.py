@@ -13,9 +13,8 @@ from smki.publish.artefact import Artefact
 from smki.publish.garbage import collect_garbage, find_garbage
 from smki.publish.ledger import list_artefacts
 from smki.repository.project import open_project
-from smki.store.content import Content, stored_content
+from smki.store.content import stored_content
 from smki.store.local_files import write_chunks
-from smki.store.objects import Store
 
 app = typer.Typer(no_args_is_help=True, help="The store (SMKI_STORE): what produced files are made of.")
 
@@ -47,7 +46,7 @@ def write(
     """Write a recorded file out of the store; of the repository nothing but the ledger is read."""
     project = open_project()
     artefact = _find(project.engine, name)
-    content = _content(project.store, artefact)
+    content = stored_content(project.store, artefact.name, artefact.sha256, artefact.manifest)
     with progress_bar(f"writing {name}") as progress:
         starts = range(0, content.size, _AT_ONCE)
 
@@ -85,10 +84,6 @@ def _find(engine: Engine, name: str) -> Artefact:
             name, "the ledger has no file of that name.", "Nothing was written.", "see `smki store list`."
         )
     return artefacts[0]
-
-
-def _content(store: Store, artefact: Artefact) -> Content:
-    return stored_content(store, artefact.name, artefact.sha256, artefact.manifest)
 
 
 def _facts(artefact: Artefact) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def if_interrupted(left: str) -> Iterator[None]:
 INTERRUPTED = 128 + 2  # as the shell says it of SIGINT
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide the terminal is.")]
+SiteName = Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 BusinessDate = Annotated[
     date,

@@ -16,10 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from smki.errors import QualityError
-from smki.toml_files import rule_of, wrong
+from smki.toml_files import Section, rule_of, wrong
 
 _FILE_NAME = "quality.toml"
 _TO_STANDARD_DEVIATION = 1.4826  # × median absolute deviation, for a normal distribution
@@ -30,11 +30,7 @@ Count = Annotated[int, Field(ge=0)]
 Days = Annotated[float, Field(ge=1, le=3660)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class BandRule(_Section):
+class BandRule(Section):
     """How far a figure may be from the median of its history."""
 
     spread: Number  # robust standard deviations
@@ -51,7 +47,7 @@ class ChangeRule:
     floor: float  # that never trips
 
 
-class History(_Section):
+class History(Section):
     """[history]: what a file is held against."""
 
     publications: Annotated[int, Field(ge=1)]  # newest ones that make a history
@@ -66,7 +62,7 @@ class History(_Section):
         return mature_at
 
 
-class Full(_Section):
+class Full(Section):
     """[full]: full extracts."""
 
     shrink_percent: Number
@@ -84,7 +80,7 @@ class Full(_Section):
         return ChangeRule(self.growth_percent, self.growth_floor)
 
 
-class Delta(_Section):
+class Delta(Section):
     """[delta]."""
 
     volume: BandRule  # certificates
@@ -95,14 +91,14 @@ class Delta(_Section):
     silent_days: Days
 
 
-class Extract(_Section):
+class Extract(Section):
     """[extract]: full extracts and deltas."""
 
     bytes_a_certificate: BandRule
     least_records: Count
 
 
-class Revocation(_Section):
+class Revocation(Section):
     """[revocation]: ARL and CRL."""
 
     entries_lost_percent: Number
@@ -114,7 +110,7 @@ class Revocation(_Section):
         return ChangeRule(self.entries_lost_percent, self.entries_lost_floor)
 
 
-class Quarantine(_Section):
+class Quarantine(Section):
     """[quarantine]: files that failed."""
 
     keep_days: Days
@@ -133,7 +129,7 @@ class Bounds:
     basis: str = "no earlier publication to be held against"
 
 
-class Quality(_Section):
+class Quality(Section):
     """quality.toml, section by section."""
 
     history: History

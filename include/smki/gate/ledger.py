@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -81,13 +81,7 @@ def record_decision(engine: Engine, gate_run_id: int, decision: Decision) -> Non
     if found.judgement.verdict is not Verdict.HOLD:
         rule = f"its verdict is {found.judgement.verdict}, and only a HOLD is decided."
         raise UnknownGateRunError(f"gate run {gate_run_id}", rule)
-    values = {
-        "gate_run_id": gate_run_id,
-        "released": decision.released,
-        "reason": decision.reason,
-        "decided_by": decision.decided_by,
-        "decided_at": decision.decided_at,
-    }
+    values = {"gate_run_id": gate_run_id} | asdict(decision)
     with writing(engine) as connection:
         connection.execute(insert(gate_decision).values(values).on_conflict_do_nothing())
     before = find_gate_run(engine, gate_run_id).decision  # this one, unless somebody was faster

@@ -4,7 +4,6 @@ A DAG judges what its run has read already, by the kinds' own functions: `extrac
 examined segment by segment, `list_evidence`, and `set_evidence` of all four anchor files together.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import assert_never
@@ -17,6 +16,7 @@ from smki.kinds.extracts.evidence import extract_evidence
 from smki.kinds.extracts.reading import read_file
 from smki.kinds.revocation import evidence as revocation
 from smki.obligations.catalogue import AnchorSlots, DeltaExtract, FullExtract, Obligation, RevocationList
+from smki.processes import Progress
 
 
 def gather_evidence(
@@ -26,7 +26,7 @@ def gather_evidence(
     file: Path,
     now: datetime,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda _done, _of: None,
+    progress: Progress = lambda _done, _of: None,
 ) -> Evidence:
     """What a file is judged on as that obligation's of that day, at `now` (UTC).
 

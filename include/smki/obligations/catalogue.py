@@ -39,9 +39,6 @@ class ReplaceInPlace:
     """A file stays until its successor takes its place."""
 
 
-Retirement = KeepNewest | KeepForDays | ReplaceInPlace
-
-
 @dataclass(frozen=True, slots=True)
 class FullExtract:
     """Extract of all certificates that have one of some statuses as of a window: (a) has those in use."""

@@ -25,9 +25,7 @@ from typing import Annotated, Any, Literal, assert_never
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -53,7 +51,7 @@ from smki.obligations.catalogue import (
     UserGuide,
     is_recovery_start,
 )
-from smki.toml_files import rule_of, wrong
+from smki.toml_files import Section, rule_of, wrong
 
 _FILE_NAME = "user_guide.toml"
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -109,10 +107,8 @@ Text = Annotated[str, Field(min_length=1)]
 Lead = Annotated[timedelta, BeforeValidator(_read_lead)]
 
 
-class _Section(BaseModel):
+class _Obligation(Section):
     """What every obligation states, in the order in which it is checked."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     title: Text
     clause: Text
@@ -149,7 +145,7 @@ class _Section(BaseModel):
         return lead
 
 
-class _Extract(_Section):
+class _Extract(_Obligation):
     @field_validator("file")
     @classmethod
     def _check_file(cls, file: str) -> str:
@@ -190,7 +186,7 @@ class _Delta(_Extract):
         return DeltaExtract(KeepForDays(timedelta(days=self.keep_days), self.wait_for_recovery))
 
 
-class _InPlace(_Section):
+class _InPlace(_Obligation):
     @field_validator("file")
     @classmethod
     def _check_file(cls, file: str) -> str:
@@ -237,17 +233,13 @@ class _Anchors(_InPlace):
         return AnchorSlots(self.part)
 
 
-class _Operator(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Operator(Section):
     owner: Text
     contact: Text
     warning: Lead
 
 
-class _Retention(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Retention(Section):
     cut_off: str
 
     @field_validator("cut_off")
@@ -259,9 +251,7 @@ class _Retention(BaseModel):
         return cron
 
 
-class _Auditor(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Auditor(Section):
     every_minutes: int
 
     @field_validator("every_minutes")
@@ -272,9 +262,7 @@ class _Auditor(BaseModel):
         return minutes
 
 
-class _Index(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Index(Section):
     publish: bool
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.json$")]
     folder: Text

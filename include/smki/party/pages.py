@@ -31,7 +31,6 @@ _MOST_PAGE = 16 << 20  # bytes of XML; 128 certificates have some 100,000
 class PageTable:
     """What a full extract is made of."""
 
-    content: bytes  # the table as it was fetched
     head: bytes  # XML before the records
     tail: bytes
     rows: NDArray[np.void]  # (n,) of _ROW, in the file's order
@@ -87,7 +86,7 @@ def read_table(content: bytes, file: OfferedFile) -> PageTable:
         facts = json.loads(first)
         rows = np.frombuffer(packed, _ROW)
         offsets = facts["opening_bytes"] + np.concatenate([[0], np.cumsum(rows["deflate_bytes"], dtype=np.int64)])
-        table = PageTable(content, facts["head"].encode(), facts["tail"].encode(), rows, offsets)
+        table = PageTable(facts["head"].encode(), facts["tail"].encode(), rows, offsets)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SyncRefusedError(Refusal.CONTENT, name, f"it is no page table ({type(error).__name__}).") from error
     if len(rows) != facts["pages"] or facts["version"] != 1 or int(offsets[-1]) > file.bytes:

@@ -51,7 +51,8 @@ def load_signers(files: Sequence[Path]) -> list[x509.Certificate]:
 def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certificate]) -> SignedIndex:
     """The index that one of the pinned certificates signed. Raises SyncRefusedError."""
     if not is_signed(content, signature, signers):
-        rule = f"none of the {len(signers)} pinned certificates has signed it (SHA-256 {_sha256(content)})."
+        sha256 = hashlib.sha256(content).hexdigest()
+        rule = f"none of the {len(signers)} pinned certificates has signed it (SHA-256 {sha256})."
         raise SyncRefusedError(Refusal.SIGNATURE, INDEX, rule)
     try:
         stated = json.loads(content)
@@ -69,7 +70,3 @@ def _extract(stated: Mapping[str, Any]) -> OfferedFile | None:
     state = SetDigest.parse(stated["state"]) if "state" in stated else None
     pages = TableFile(*(stated["pages"][name] for name in ("name", "bytes", "sha256"))) if "pages" in stated else None
     return OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -44,17 +44,12 @@ UNKNOWN = (
 )
 
 
-def _silent(_file: OfferedFile) -> Progress:
-    return lambda _done, _of: None
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """Who hears how far a synchronisation is."""
 
     planned: Callable[[Plan], object] = lambda _plan: None
-    fetching: Callable[[OfferedFile], Progress] = _silent  # what hears the bytes of a file
-    applying: Callable[[OfferedFile], Progress] = _silent
+    progress: Progress = lambda _done, _of: None  # hears the bytes of each file as it is fetched, then as it is applied
     passed_over: Callable[[SyncRefusedError], object] = lambda _error: (
         None
     )  # what is wrong with a delta that is not needed
@@ -134,15 +129,14 @@ def _bring(
     site: Site, file: OfferedFile, target: Path, prepared: _Prepared, folder: Path, listener: Listener
 ) -> Applied:
     """Fetches a file of the plan and applies it. One that is found wrong is thrown away."""
-    hears = listener.fetching(file)
     changed = prepared.changed if file.is_full else None
     by_pages = changed is not None and prepared.chosen.by_pages is not None
     if by_pages and changed is not None:
-        fetched, sha256 = fetch_pages(site, file, changed, folder, hears), file.sha256
+        fetched, sha256 = fetch_pages(site, file, changed, folder, listener.progress), file.sha256
         batches = read_changed(fetched, changed, file.name)
     else:
-        fetched, sha256 = fetch(site, file, folder, hears)
-        batches = read_extract(fetched, listener.applying(file))
+        fetched, sha256 = fetch(site, file, folder, listener.progress)
+        batches = read_extract(fetched, listener.progress)
         if changed is not None:
             batches = number_pages(batches, changed.table, file.name)
     pages = changed.table.pages if changed is not None else []

@@ -37,6 +37,11 @@ class SiteLogin:
     host_key: str | None = None  # the pinned one, "ssh-ed25519 AAAA…", or two
     folder: str | None = None  # that the folders of user_guide.toml are below
 
+    @classmethod
+    def of(cls, host: str | None, port: int | None, login: str | None, extra: Mapping[str, str]) -> "SiteLogin":
+        """As a connection states it, whose `extra` has the rest."""
+        return cls(host, port, login, extra.get("key_file"), extra.get("host_key"), extra.get("folder"))
+
     def site(self, name: str, folder: str, *, stated_in: str, next_step: str) -> Site:
         """The site, whose folder is an obligation's below this one's. Raises ConfigurationError for what is missing."""
         host, login, key_file, host_key = self.host, self.login, self.key_file, self.host_key
@@ -86,14 +91,7 @@ def _parse(variable: str, text: str) -> SiteLogin:
         if isinstance(extra, str):  # Airflow writes it both ways
             extra = json.loads(extra)
         port = stated.get("port")
-        return SiteLogin(
-            host=stated.get("host"),
-            port=None if port is None else int(port),
-            login=stated.get("login"),
-            key_file=extra.get("key_file"),
-            host_key=extra.get("host_key"),
-            folder=extra.get("folder"),
-        )
+        return SiteLogin.of(stated.get("host"), None if port is None else int(port), stated.get("login"), extra)
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             variable,

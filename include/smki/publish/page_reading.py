@@ -34,9 +34,9 @@ def find_wrong_pages(
     reading, and the session. Call it inside `site_errors`.
     """
     sizes = manifest.pages["deflate_bytes"][places].tolist()
-    expected = deque(
-        [(-1, len(manifest.opening)), *zip(places.tolist(), sizes, strict=True), _closing(manifest)]
-    )  # places and bytes, in the order in which they are read
+    pages = zip(places.tolist(), sizes, strict=True)
+    # Places and bytes, in the order in which they are read.
+    expected = deque([(-1, len(manifest.opening)), *pages, (len(manifest.pages), len(manifest.closing))])
     wrong, buffer = list[int](), bytearray()
 
     def consume(piece: memoryview) -> None:
@@ -51,10 +51,6 @@ def find_wrong_pages(
     with sftp.open(path, "rb") as remote:
         read_ranges(sftp, remote, _ranges(manifest, places), consume)
     return wrong
-
-
-def _closing(manifest: Manifest) -> tuple[int, int]:
-    return len(manifest.pages), len(manifest.closing)
 
 
 def _ranges(manifest: Manifest, places: NDArray[np.intp]) -> list[Range]:

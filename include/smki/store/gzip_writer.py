@@ -38,12 +38,12 @@ def gzip_trailer(crc32: int, length: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SingleFile:
-    """Facts of a small file."""
+    """Facts of a small file. Its content is what a .gz compresses, and any other file itself."""
 
-    bytes: int  # of the .gz
-    sha256: str  # of the .gz, hex
-    content_digest: str  # SHA-256 of what is compressed, hex
-    content_bytes: int  # of what is compressed
+    bytes: int  # of the file
+    sha256: str  # of the file, hex
+    content_digest: str  # SHA-256 of the content, hex
+    content_bytes: int
 
 
 def write_single(file: Path, content: bytes, modified_at: datetime) -> SingleFile:

@@ -221,18 +221,17 @@ class _OnDisk(PagedFile):
 
     def is_as_stated(self) -> bool:
         manifest, pages = self.manifest, self.manifest.pages
-        opening, closing = manifest.header + manifest.head.deflate, manifest.tail.deflate + manifest.end
         with self.open() as stream:
             return (
                 self.size == manifest.size
-                and stream.read(len(opening)) == opening
+                and stream.read(len(manifest.opening)) == manifest.opening
                 and all(
                     isal_zlib.crc32(stream.read(size)) == crc32
                     for size, crc32 in zip(
                         pages["deflate_bytes"].tolist(), pages["deflate_crc32"].tolist(), strict=True
                     )
                 )
-                and stream.read() == closing
+                and stream.read() == manifest.closing
             )
 
 

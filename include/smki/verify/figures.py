@@ -43,7 +43,6 @@ class SegmentFigures:
     number: int
     records: int = 0
     xml_bytes: int = 0
-    deflate_bytes: int = 0  # 0 where the file is read in one pass
     statuses: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
     issuers: Mapping[str, int] = field(default_factory=dict)  # Name, DER, hex
@@ -72,7 +71,7 @@ def page_figures(checked: CheckedRecords, counts: Sequence[int]) -> pa.Table:
     )
 
 
-def segment_figures(number: int, pages: pa.Table, xml_bytes: int, deflate_bytes: int = 0) -> SegmentFigures:
+def segment_figures(number: int, pages: pa.Table, xml_bytes: int) -> SegmentFigures:
     """The row that pages (PAGE_FIGURES) add up to."""
     statuses, classes, issuers = Counter[str](), Counter[str](), Counter[str]()
     flat = pages["mix"].combine_chunks().flatten()
@@ -88,7 +87,6 @@ def segment_figures(number: int, pages: pa.Table, xml_bytes: int, deflate_bytes:
         number=number,
         records=records,
         xml_bytes=xml_bytes,
-        deflate_bytes=deflate_bytes,
         statuses=dict(statuses),
         classes=dict(classes),
         issuers=dict(issuers),

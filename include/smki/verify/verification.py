@@ -29,7 +29,6 @@ from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +53,6 @@ from smki.verify.marks import Marks, Unit, record_marks, repeated_keys
 from smki.verify.record_check import CheckedRecords, RecordChecker
 
 _PIECE = 4 << 20  # bytes of XML that are parsed at once
-Name = TypeVar("Name", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,12 +355,8 @@ def _figures(paged: PagedFile, number: int, marks: Marks) -> SegmentFigures:
     if not marked["stated"].equals(_stated(pages)):
         text = f"{paged.name}, segment {number}: its pages are stated otherwise than they were found."
         return SegmentFigures(number, fault=Fault.CONTENT, fault_text=text)
-    if number:
-        xml_bytes, deflate_bytes = (int(pages[name].sum(dtype=np.int64)) for name in ("xml_bytes", "deflate_bytes"))
-    else:
-        xml_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
-        deflate_bytes = len(manifest.head.deflate) + len(manifest.tail.deflate)
-    return segment_figures(number, marked, xml_bytes, deflate_bytes)
+    frame_bytes = len(manifest.head.xml) + len(manifest.tail.xml)
+    return segment_figures(number, marked, int(pages["xml_bytes"].sum(dtype=np.int64)) if number else frame_bytes)
 
 
 def _examine_stream(file: Path, schema: Path, marks: Marks, keep_rows: bool, progress: Progress) -> Verification:
@@ -433,7 +427,7 @@ def _conclude(
     )
 
 
-def _total(counts: Iterable[Mapping[Name, int]]) -> dict[Name, int]:
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sum((Counter(some) for some in counts), Counter()))
 
 

@@ -89,9 +89,4 @@ def as_email(message: Message, sender: str) -> EmailMessage:
 
 
 def _not_sent(mailer: Mailer, reason: str) -> NotificationError:
-    return NotificationError(
-        f"mail server {mailer.host}:{mailer.port}",
-        f"it did not take a message ({reason}).",
-        "The finding is in the ledger; nobody was told.",
-        "see whether the server runs; the next look tries again.",
-    )
+    return NotificationError(f"mail server {mailer.host}:{mailer.port}", f"it did not take a message ({reason}).")

@@ -143,7 +143,10 @@ def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Lin
                     continue
                 known, *others = news
                 stands = _stands(engine, guide, known, now)
-                cause = None if stands is None else _cause(engine, stands.due)
+                cause = None
+                if stands is not None:
+                    due = stands.due
+                    cause = last_failure(engine, due.obligation.dag, due.business_date, due.cut_off)
                 gate_run = newest_gate_run(engine, known.finding.item) if known.finding.kind is Kind.HELD else None
                 send(write_message(known, guide, stands, cause, gate_run, links, others))
                 sent += 1
@@ -179,7 +182,3 @@ def _stands(engine: Engine, guide: UserGuide, known: KnownFinding, now: datetime
     due = Due(obligation, finding.business_date)
     facts = load_facts(engine, guide, [finding.site], finding.business_date)
     return due_status(due, facts, now)
-
-
-def _cause(engine: Engine, due: Due) -> Failure | None:
-    return last_failure(engine, due.obligation.dag, due.business_date, due.cut_off)

@@ -38,6 +38,7 @@ MINIMUM_CERTIFICATES_A_DAY = 20  # so that every window but the quiet one has a 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
+_SEED = 147
 
 # Windows counted from the last one, so that a Party that looks at the last seven deltas sees them all.
 _QUIET = -4
@@ -97,9 +98,7 @@ class HistoryDay:
     lists: tuple[ListsIssued, ...] = ()  # in time order; what they revoke is revoked by them and no event
 
 
-def make_history(
-    pki: Pki, end: date, days: int = 15, certificates: int = 20_000, seed: int = 147
-) -> Iterator[HistoryDay]:
+def make_history(pki: Pki, end: date, days: int = 15, certificates: int = 20_000) -> Iterator[HistoryDay]:
     """Yields `days` windows of 24 hours, oldest first. The last one ends at `end` 00:00 UTC; no event is later.
 
     `certificates` is how many are lodged in all, CAs and Organisations included (one less where a Device's pair does
@@ -111,7 +110,7 @@ def make_history(
             f"a history has at least {MINIMUM_DAYS} days and {MINIMUM_CERTIFICATES_A_DAY} certificates a day, "
             f"not {days} days and {certificates} certificates"
         )
-    story = _Story(pki, datetime.combine(end, time(), UTC) - days * _DAY, days, seed)
+    story = _Story(pki, datetime.combine(end, time(), UTC) - days * _DAY, days)
     if pki.issuing_oca.certificate.not_valid_before_utc > story.start - ORGANISATION_VALIDITY:
         raise ValueError(
             f"the Issuing OCA is valid from {pki.issuing_oca.certificate.not_valid_before_utc:%Y-%m-%d}; "
@@ -127,13 +126,13 @@ def make_history(
 class _Story:
     """Events by window. What follows from an event is booked with it, in its own or a later window."""
 
-    def __init__(self, pki: Pki, start: datetime, days: int, seed: int) -> None:
+    def __init__(self, pki: Pki, start: datetime, days: int) -> None:
         self.start = start
         self.lodged = 0
         self._pki = pki
         self._windows: list[list[Event]] = [[] for _ in range(days)]
         self._lists: list[list[ListsIssued]] = [[] for _ in range(days)]
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(_SEED)
         self._device = 0
 
     def day(self, window: int) -> HistoryDay:

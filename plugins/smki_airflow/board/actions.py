@@ -77,7 +77,7 @@ def plan_backfill(
             "No day was added.",
             "wait until its runs have ended (it is marked as completed a little later), or cancel it in Airflow.",
         )
-    cut_offs = airflow.dry_run_backfill(session, _range(obligation, dag_id, asked, again=again))
+    cut_offs = airflow.dry_run_backfill(session, _range(obligation, asked, again=again))
     runs = tuple(day for day in asked if obligation.cut_off.at(day) in cut_offs)
     return BackfillPlan(dag_id, first, last, again, runs, tuple(day for day in asked if day not in runs))
 
@@ -92,7 +92,7 @@ def backfill(session: Session, user: User, obligation: Obligation, plan: Backfil
             "ask for days that ended well, too, if they are to be run again.",
         )
     days = (*plan.days, *plan.left)
-    airflow.create_backfill(session, user, _range(obligation, plan.dag_id, days, again=plan.again))
+    airflow.create_backfill(session, user, _range(obligation, days, again=plan.again))
 
 
 def check_runnable(session: Session, dag_id: str) -> None:
@@ -130,5 +130,6 @@ def _due_days(obligation: Obligation, first: date, last: date) -> tuple[date, ..
     return days
 
 
-def _range(obligation: Obligation, dag_id: str, days: tuple[date, ...], *, again: bool) -> BackfillRange:
-    return BackfillRange(dag_id, obligation.cut_off.at(min(days)), obligation.cut_off.at(max(days)), again=again)
+def _range(obligation: Obligation, days: tuple[date, ...], *, again: bool) -> BackfillRange:
+    first, last = obligation.cut_off.at(min(days)), obligation.cut_off.at(max(days))
+    return BackfillRange(obligation.dag, first, last, again=again)

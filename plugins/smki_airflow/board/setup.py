@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from smki.obligations.catalogue import UserGuide
 from smki_airflow.board.airflow import Session, has_connection, is_paused, usable_pools
@@ -22,7 +22,7 @@ class Lack:
     next_step: str
 
     def as_json(self) -> dict[str, str]:
-        return {"item": self.item, "rule": self.rule, "next_step": self.next_step}
+        return asdict(self)
 
 
 def list_lacks(session: Session, guide: UserGuide, sites: Iterable[str]) -> list[Lack]:

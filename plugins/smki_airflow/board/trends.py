@@ -66,4 +66,4 @@ def _trend(
     unit, size = next((unit for unit in reversed(units) if largest >= unit[1] * _AT_LEAST), units[0])
     *before, (_, newest) = [(day, round(value / size, 3)) for day, value in values]
     figure = Figure(key, title, unit, newest, tuple(Past(day, value) for day, value in before), low=low)
-    return Trend(title, quantity(newest, unit), Markup(figure_chart(figure, key)))  # noqa: S704  # it escapes itself
+    return Trend(title, quantity(newest, unit), figure_chart(figure, key))

@@ -15,17 +15,7 @@ from smki_airflow.board.runs import DayRun, Stage
 
 WEEKS = 8
 # What a state looks like: one of the icons of templates/icons.svg, and a class of board.css.
-LOOK = {
-    State.MET: "met",
-    State.MET_LATE: "met-late",
-    State.HELD: "held",
-    State.DUE: "due",
-    State.AT_RISK: "at-risk",
-    State.LATE: "late",
-    State.MISSED: "missed",
-    State.CORRECTED: "corrected",
-    State.NOTHING: "nothing",
-}
+LOOK = {state: state.replace(" ", "-") for state in State} | {State.NOTHING: "nothing"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -64,23 +64,24 @@ class PublishBy(BaseDeadlineReference):
 
 def deadlines(guide: UserGuide, dag_id: str) -> list[DeadlineAlert]:
     """The alerts of a publishing DAG: two for each different publish-by of its obligations."""
-    return list(_alerts(guide.published_by(dag_id)))
 
-
-def _alerts(published: Sequence[Obligation]) -> Iterator[DeadlineAlert]:
     def times(obligation: Obligation) -> tuple[PublishTime, timedelta]:
         return obligation.publish_time, obligation.warning_lead
 
-    for (publish_time, lead), group in groupby(sorted(published, key=times), key=times):
+    alerts = []
+    for (publish_time, lead), group in groupby(sorted(guide.published_by(dag_id), key=times), key=times):
         obligations = [one.name for one in group]
         reference = PublishBy(publish_time)
-        for name, interval in (("warning", -lead), ("publish-by", timedelta())):
-            yield DeadlineAlert(
+        alerts += [
+            DeadlineAlert(
                 reference=reference,
                 interval=interval,
                 callback=AsyncCallback(open_findings, {"obligations": obligations}),
                 name=f"{name}: {', '.join(obligations)}",
             )
+            for name, interval in (("warning", -lead), ("publish-by", timedelta()))
+        ]
+    return alerts
 
 
 async def open_findings(obligations: list[str], context: dict[str, Any]) -> None:

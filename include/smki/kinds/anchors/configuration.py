@@ -20,9 +20,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -32,7 +30,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from smki.errors import AnchorConfigurationError, AnchorSlotError, AnchorSlotsUnsetError
 from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorConfiguration, DeviceType, Reference, Region, Slot
-from smki.toml_files import rule_of, wrong
+from smki.toml_files import Section, rule_of, wrong
 
 Error = TypeVar("Error", AnchorConfigurationError, AnchorSlotError)
 Read = TypeVar("Read")
@@ -120,11 +118,7 @@ def _check_slots(slots: list[str]) -> list[str]:
 Text = Annotated[str, AfterValidator(_check_text)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Reference(_Table):
+class _Reference(Section):
     issuer: Annotated[Text, AfterValidator(lambda issuer: " ".join(issuer.split()))]
     serial: Annotated[bytes, BeforeValidator(_read_serial)]
     placeholder: bool = False
@@ -133,22 +127,22 @@ class _Reference(_Table):
 References = Annotated[list[_Reference], Field(min_length=1)]
 
 
-class _OfRegion(_Table):
+class _OfRegion(Section):
     wan_provider_ds: References
 
 
-class _Regions(_Table):
+class _Regions(Section):
     north: _OfRegion
     central_south: _OfRegion
 
 
-class _Device(_Table):
+class _Device(Section):
     name: Text
     title: Text
     slots: Annotated[list[str], Field(min_length=1), AfterValidator(_check_slots)]
 
 
-class _File(_Table):
+class _File(Section):
     placeholder: bool = False
     revision: Text
     dated: date | None = None

@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from smki.annex_b.reading import decode_body, read_records
 from smki.certificates.reading import read_certificate
-from smki.certificates.set_digest import SetDigest
-from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorCertificate, AnchorSet, Region
+from smki.kinds.anchors.slots import REGIONAL_SLOT, AnchorSet, Region
 from smki.kinds.extracts.rendering import render_head, render_pages, render_tail
 from smki.verify.frame import read_single
 
@@ -49,22 +48,15 @@ class HeldCertificate:
         return self.role == REGIONAL_SLOT.terms.role
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """Facts of a file that was written."""
-
-    bytes: int
-    sha256: str  # of the file, hex
-    content_digest: str  # SHA-256 of what a .gz holds, or of the file itself; hex
-    content_bytes: int
-    records: int
-    set_digest: SetDigest
-
-
 def render_region(anchor_set: AnchorSet, region: Region, name: str) -> bytes:
     """The XML of a region's file, which is called `name` (with .gz)."""
-    rows = [_row(certificate) for certificate in anchor_set.certificates(region)]
-    columns = pa.table({key: pa.array([row[key] for row in rows], kind) for key, kind in _TYPES.items()})
+    certificates = anchor_set.certificates(region)
+    columns = pa.table(
+        {
+            key: pa.array([getattr(one, "certificate_class" if key == "class" else key) for one in certificates], kind)
+            for key, kind in _TYPES.items()
+        }
+    )
     pages = render_pages(columns, np.zeros(columns.num_rows, np.int64))
     return b"".join([render_head(name.removesuffix(".gz")), *(page.xml for page in pages), render_tail()])
 
@@ -84,17 +76,3 @@ def own_certificates(held: Mapping[Region, Collection[HeldCertificate]]) -> dict
     """What each region's file has and the others have not: each has some, and `is_regional` is true of all of them."""
     shared = frozenset.intersection(*map(frozenset, held.values()))
     return {region: sorted(set(ours) - shared, key=lambda one: one.sha256) for region, ours in held.items()}
-
-
-def _row(certificate: AnchorCertificate) -> dict[str, object]:
-    return {
-        "class": certificate.certificate_class,
-        "serial_number": certificate.serial_number,
-        "eui64": certificate.eui64,
-        "common_name": certificate.common_name,
-        "role": certificate.role,
-        "usage": certificate.usage,
-        "manufacturing": certificate.manufacturing,
-        "body": certificate.body,
-        "status": certificate.status,
-    }

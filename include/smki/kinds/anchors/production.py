@@ -14,12 +14,12 @@ from sqlalchemy import Engine
 from smki.certificates.set_digest import SetDigest
 from smki.kinds.anchors.configuration import load_anchor_configuration
 from smki.kinds.anchors.document import DescribedFile, render_document, render_table
-from smki.kinds.anchors.files import NO_TIME, WrittenFile, render_region
+from smki.kinds.anchors.files import NO_TIME, render_region
 from smki.kinds.anchors.lodged import find_lodged
 from smki.kinds.anchors.rules import SlotResult, build_set, check_places
 from smki.kinds.anchors.slots import AnchorSet, Region
 from smki.obligations.catalogue import AnchorPart, Obligation, UserGuide
-from smki.store.gzip_writer import write_single
+from smki.store.gzip_writer import SingleFile, write_single
 from smki.store.local_files import write_whole
 
 REGION_OF = {AnchorPart.NORTH: Region.NORTH, AnchorPart.CENTRAL_SOUTH: Region.CENTRAL_SOUTH}
@@ -30,7 +30,9 @@ class ProducedFile:
     """One of the four, as it was written."""
 
     obligation: Obligation
-    written: WrittenFile
+    written: SingleFile
+    records: int
+    set_digest: SetDigest
 
     @property
     def name(self) -> str:
@@ -56,10 +58,13 @@ def load_anchor_set(engine: Engine, configuration: Path, now: datetime) -> Ancho
 def produce_set(anchor_set: AnchorSet, guide: UserGuide, folder: Path) -> tuple[ProducedFile, ...]:
     """Writes the four files into `folder`; a repeated call replaces them. Raises PlanError, StoreError."""
     contents = render_set(anchor_set, guide)
-    return tuple(
-        ProducedFile(one, _write(anchor_set, REGION_OF.get(part), folder / one.file, contents[part]))
-        for part, one in guide.anchors().items()
-    )
+    produced = []
+    for part, one in guide.anchors().items():
+        written = _write(folder / one.file, contents[part], compressed=part in REGION_OF)
+        certificates = anchor_set.certificates(REGION_OF.get(part))
+        digest = SetDigest.of(certificate.body for certificate in certificates)
+        produced.append(ProducedFile(one, written, len(certificates), digest))
+    return tuple(produced)
 
 
 def render_set(anchor_set: AnchorSet, guide: UserGuide) -> dict[AnchorPart, bytes]:
@@ -91,20 +96,9 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write(anchor_set: AnchorSet, region: Region | None, file: Path, content: bytes) -> WrittenFile:
-    """Writes one of the four: a region's compressed, the others as they are."""
-    certificates = anchor_set.certificates(region)
-    if region:
-        written = write_single(file, content, NO_TIME)
-        size, sha256 = written.bytes, written.sha256
-    else:
-        write_whole(file, content)
-        size, sha256 = len(content), digest_of(content)
-    return WrittenFile(
-        bytes=size,
-        sha256=sha256,
-        content_digest=digest_of(content),
-        content_bytes=len(content),
-        records=len(certificates),
-        set_digest=SetDigest.of(certificate.body for certificate in certificates),
-    )
+def _write(file: Path, content: bytes, *, compressed: bool) -> SingleFile:
+    if compressed:
+        return write_single(file, content, NO_TIME)
+    write_whole(file, content)
+    sha256 = digest_of(content)
+    return SingleFile(len(content), sha256, sha256, len(content))

@@ -8,7 +8,7 @@ import logging
 
 from sqlalchemy import Engine, select
 
-from smki.annex_b.version import CURRENT, AnnexB
+from smki.annex_b.version import CURRENT
 from smki.errors import MissingObjectError, StoreError
 from smki.obligations.catalogue import FullExtract, Obligation
 from smki.repository.database import reading
@@ -22,7 +22,7 @@ _LOOKED_AT = 3  # published ones
 
 
 def find_predecessor(
-    engine: Engine, store: Store, obligation: Obligation, window_seq: int, basis: str, annex_b: AnnexB = CURRENT
+    engine: Engine, store: Store, obligation: Obligation, window_seq: int, basis: str
 ) -> tuple[str, Manifest] | None:
     """The SHA-256 (hex) of its manifest, and the manifest. Raises RepositoryUnavailableError, StoreError."""
     if not isinstance(obligation.kind, FullExtract):
@@ -50,7 +50,7 @@ def find_predecessor(
             log.warning("nothing is taken over manifest=%s error=%s", sha256, error)
             continue
         made = (manifest.page_format, manifest.format, manifest.basis, manifest.statuses)
-        if made == (PAGES_2, annex_b, basis, statuses) and _is_whole(store, manifest):
+        if made == (PAGES_2, CURRENT, basis, statuses) and _is_whole(store, manifest):
             return sha256, manifest
         log.info("nothing is taken over name=%s: it was made or checked otherwise, or is not whole", manifest.name)
     return None

@@ -124,14 +124,10 @@ def produce(
     share = max(1, min(_SEGMENTS_A_SHARE, count // (2 * workers)))
     shares = [range(start, min(start + share, count)) for start in range(0, count, share)]
     segments: dict[int, Segment] = {}
-    for rendered in map_in_processes(partial(_render_share, url, plan, store.name), shares, workers, __name__):
+    for rendered in map_in_processes(partial(render_segments, url, plan, store), shares, workers, __name__):
         segments |= rendered
         progress(len(segments), count)
     return assemble(plan, store, segments)
-
-
-def _render_share(url: str, plan: ExtractPlan, store: str, numbers: Sequence[int]) -> dict[int, Segment]:
-    return render_segments(url, plan, Store(store), numbers)
 
 
 def _render(plan: ExtractPlan, segment: int, columns: pa.Table) -> Iterator[PageXml]:

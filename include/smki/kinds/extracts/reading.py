@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 from smki.kinds.extracts.differences import ExamineAgain, OpenFile
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Kind
@@ -61,7 +60,7 @@ def read_file(
         verification = examine_file(
             file, schema, marks, manifest=manifest, workers=workers, keep_rows=keep_rows, progress=progress
         )
-        yield ReadExtract(verification, marks, partial(_open, file), again)
+        yield ReadExtract(verification, marks, lambda: file.open("rb"), again)
 
 
 def read_stored(
@@ -77,10 +76,6 @@ def read_stored(
         (len(manifest.pages), manifest.taken_over),
         manifest.predecessor,
     )
-
-
-def _open(file: Path) -> BinaryIO:
-    return file.open("rb")
 
 
 def _check_again(paged: PagedFile, schema: Path, into: Marks, numbers: Sequence[int]) -> Sequence[int]:

@@ -21,6 +21,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.repository.windows import Window
+from smki.store.content import SmallFile
 from smki.store.manifest import Manifest
 
 VERSION = 1
@@ -36,21 +37,12 @@ class ListFacts:
     next_update: datetime  # UTC
 
 
-@dataclass(frozen=True, slots=True)
-class PageTable:
-    """The file that says which pages a full extract is made of."""
-
-    name: str
-    content: bytes
-    sha256: str  # hex
-
-
 def index_of(
     guide: UserGuide,
     offered: Sequence[Publication],
     windows: Sequence[Window],
     lists: Mapping[int, ListFacts],
-    tables: Mapping[str, PageTable],
+    tables: Mapping[str, SmallFile],
     now: datetime,
 ) -> dict[str, Any]:
     """The index of a site at `now` (UTC), as JSON types.
@@ -88,7 +80,7 @@ def index_of(
                     "next_update": _instant(known.next_update),
                 }
         if (table := tables.get(published.name)) is not None:
-            facts["pages"] = {"name": table.name, "bytes": len(table.content), "sha256": table.sha256}
+            facts["pages"] = {"name": table.name, "bytes": table.size, "sha256": table.sha256()}
         files.append(facts)
     return {
         "version": VERSION,

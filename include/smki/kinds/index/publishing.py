@@ -23,7 +23,7 @@ from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, select
 
 from smki.errors import MissingObjectError, PlanError
-from smki.kinds.index.document import ListFacts, PageTable, index_bytes, index_of, page_table
+from smki.kinds.index.document import ListFacts, index_bytes, index_of, page_table
 from smki.kinds.index.ledger import record_signer
 from smki.kinds.index.signing import Signer
 from smki.kinds.index.status_page import render_status_page
@@ -62,9 +62,12 @@ def publish_index(
         tables = _page_tables(store, guide, index, offered)
         stated = index_of(guide, offered, list_windows(engine), lists, tables, clock())
         content = index_bytes(stated)
-        files = [SmallFile(table.name, table.content) for table in tables.values()]
-        files += [SmallFile(index.file, content), SmallFile(index.signature, signer.sign(content))]
-        files += [SmallFile(index.page, render_status_page(stated, index))]
+        files = [
+            *tables.values(),
+            SmallFile(index.file, content),
+            SmallFile(index.signature, signer.sign(content)),
+            SmallFile(index.page, render_status_page(stated, index)),
+        ]
         with open_sftp(site) as sftp:
             put = [file.name for file in files if _put(sftp, site, file)]
             _remove_tables(sftp, site, guide, index, {table.name for table in tables.values()})
@@ -72,7 +75,7 @@ def publish_index(
     return put
 
 
-def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Publication]) -> dict[str, PageTable]:
+def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Publication]) -> dict[str, SmallFile]:
     """Of each full extract whose pages the store knows, by its name."""
     tables = {}
     for publication in offered:
@@ -85,9 +88,7 @@ def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Pub
         except MissingObjectError as error:  # the store was lost: Parties load that file as a whole
             log.warning("no page table name=%s error=%s", published.name, error)
             continue
-        content = page_table(published.name, manifest)
-        name = index.page_table(published.name)
-        tables[published.name] = PageTable(name, content, hashlib.sha256(content).hexdigest())
+        tables[published.name] = SmallFile(index.page_table(published.name), page_table(published.name, manifest))
     return tables
 
 
