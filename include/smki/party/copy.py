@@ -240,6 +240,9 @@ class LocalCopy:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
             application = _OURS
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application == _OURS and version < _VERSION:
+            rule = f"its tables have version {version}, and {_VERSION} is wanted."
+            raise SyncRefusedError(Refusal.OLD_COPY, str(self.path), rule)
         if application != _OURS or version != _VERSION:
             rule = "it is none that `smki sync` made" if application != _OURS else f"its tables have version {version}"
             raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"{rule}; version {_VERSION} is wanted.")

@@ -68,6 +68,11 @@ class Refusal(Enum):
         "the index cannot be read",
         "upgrade this program; if it is the newest, tell the operator the rule.",
     )
+    OLD_COPY = (
+        "S13",
+        "the copy is an earlier program's",
+        "add --anew: the copy is made again from the newest full extract.",
+    )
 
     @property
     def code(self) -> str:

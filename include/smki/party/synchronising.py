@@ -206,7 +206,7 @@ def _begin_anew(path: Path, aside: Path) -> None:
             with LocalCopy(path) as copy:
                 copy.settle()
         except SyncRefusedError as error:
-            if error.refusal is not Refusal.COPY_DAMAGED:
+            if error.refusal not in (Refusal.COPY_DAMAGED, Refusal.OLD_COPY):
                 raise
     for ending in ("", *_BESIDE):
         aside.with_name(aside.name + ending).unlink(missing_ok=True)

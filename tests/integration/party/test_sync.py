@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -164,6 +166,14 @@ def test_damaged_copy_is_refused_and_made_anew(party: Party) -> None:
     content[16_384 * 3 : 16_384 * 12] = bytes(16_384 * 9)
     party.copy.write_bytes(content)
     assert party.sync("--check", code=1)["item"].startswith("S11 ")
+    assert party.sync("--anew", "--check")["set_digest"] == state
+
+
+def test_copy_of_an_earlier_program_is_refused_and_made_anew(party: Party) -> None:
+    state = party.sync()["set_digest"]
+    with closing(sqlite3.connect(party.copy)) as made:
+        made.execute("PRAGMA user_version = 1")
+    assert party.sync(code=1)["item"].startswith("S13 ")
     assert party.sync("--anew", "--check")["set_digest"] == state
 
 
