@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, and_, func, or_, select
 
 from smki.certificates.model import ListKind
 from smki.gate.model import Verdict, is_cleared
@@ -34,6 +34,7 @@ class Offered:
     bytes: int
     records: int
     sha256: str  # hex
+    content_digest: str  # hex; equal for equal content, however it is compressed
     run: str  # who published it
     first_published_at: datetime  # UTC; a file that was lost and put there again keeps it
     ended_at: datetime | None  # UTC
@@ -46,6 +47,7 @@ class GateVerdict:
     id: int
     name: str
     sha256: str  # hex
+    content_digest: str | None  # hex; none until some site is to have the file
     verdict: Verdict
     judged_at: datetime  # UTC
     released: bool | None  # what a person decided of a HOLD; None: nothing yet
@@ -159,6 +161,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 artefact.c.bytes,
                 artefact.c.records,
                 artefact.c.sha256,
+                artefact.c.content_digest,
                 publication.c.run,
                 publication.c.first_published_at,
                 publication.c.ended_at,
@@ -179,6 +182,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 gate_run.c.id,
                 gate_run.c.name,
                 gate_run.c.sha256,
+                artefact.c.content_digest,
                 gate_run.c.verdict,
                 gate_run.c.judged_at,
                 gate_decision.c.released,
@@ -186,6 +190,11 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 gate_decision.c.reason,
             )
             .join_from(gate_run, gate_decision, isouter=True)
+            .join(
+                artefact,
+                and_(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256),
+                isouter=True,
+            )
             .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin))
             .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
@@ -199,7 +208,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     judged: dict[Key, list[GateVerdict]] = {}
     for subject, *row in runs:
         judged.setdefault((subject, row[1]), []).append(
-            GateVerdict(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
+            GateVerdict(*row[:4], Verdict(row[4]), *row[5:])
         )
     first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
     every = tuple(sites)

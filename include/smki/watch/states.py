@@ -9,7 +9,8 @@
 * NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
 
 A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
-cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
+cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered. Other
+processors may compress the same content to other bytes: that is the same content.
 """
 
 from bisect import bisect_left
@@ -164,12 +165,12 @@ def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
 
 def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[GateVerdict]) -> dict[str, tuple[Offered, datetime]]:
     """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
-    cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
+    cleared_at = {run.content_digest: run.judged_at for run in reversed(runs) if run.cleared}
     by_site: dict[str, tuple[Offered, datetime]] = {}
     for one in facts.offered(due.obligation, due.business_date):
-        if one.sha256 not in cleared_at:
+        if one.content_digest not in cleared_at:
             continue
-        since = max(cleared_at[one.sha256], one.first_published_at)
+        since = max(cleared_at[one.content_digest], one.first_published_at)
         if one.site not in by_site or since < by_site[one.site][1]:
             by_site[one.site] = (one, since)
     return by_site

@@ -135,7 +135,7 @@ def day_item(
     due = status.due
     offered = facts.offered(due.obligation, due.business_date)
     if due.obligation.replaced_in_place and status.judged is not None:
-        offered = [one for one in offered if one.sha256 == status.judged.sha256]
+        offered = [one for one in offered if one.content_digest == status.judged.content_digest]
     by_site = {one.site: one for one in offered}
     judged = [
         run

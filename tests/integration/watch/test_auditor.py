@@ -86,6 +86,14 @@ def test_late_file_closes_its_finding_and_its_lateness_stays_on_record(world: Wo
     assert published.first_published_at == late
 
 
+def test_list_that_another_machine_compressed_to_other_bytes_is_not_missing(world: World):
+    published = world.publish(CRL, TODAY - DAY, b"list 7")
+    before = published.read_bytes()
+    world.publish(CRL, content=b"list 7")
+    assert (world.folder / published.name).read_bytes() != published.read_bytes() == before, "it is published already"
+    assert world.kinds() == set()
+
+
 def test_short_file_is_truncated(world: World):
     file = world.on_server(DELTA)
     content = file.read_bytes()

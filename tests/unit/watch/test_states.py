@@ -125,6 +125,14 @@ def test_new_content_that_some_site_does_not_offer_yet_is_not_met(ledger: Ledger
     assert state(ledger, due.publish_by + HOUR, "crl") is State.MET_LATE
 
 
+def test_the_same_content_that_another_machine_compressed_to_other_bytes_is_met(ledger: Ledger):
+    due = ledger.due("crl")
+    ledger.publish(due, due.cut_off - DAY, sha256="isal 2.30", content="list 7")
+    ledger.judge(due, due.cut_off + HOUR / 4, sha256="isal 2.31", content="list 7")
+    found = due_status(due, ledger.facts(), due.publish_by)
+    assert (found.state, found.published_at) == (State.MET, due.cut_off + HOUR / 4)
+
+
 def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):
     ledger.first_day = None
     assert state(ledger, ledger.due("delta").missed_at) is State.NOTHING

@@ -25,7 +25,7 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
 
 
 def offered(name: str, published_at: datetime, site: str = "primary") -> Offered:
-    return Offered(site, name, 1000, 10, "ab" * 32, "smki_daily_delta/run", published_at, None)
+    return Offered(site, name, 1000, 10, "ab" * 32, "ef" * 32, "smki_daily_delta/run", published_at, None)
 
 
 def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()) -> Facts:
@@ -84,7 +84,7 @@ def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> No
 
 def test_what_the_gate_holds_is_out_of_order_before_publish_by(user_guide: UserGuide) -> None:
     name = DELTA.format(WEDNESDAY)
-    held = GateVerdict(7, name, "cd" * 32, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
+    held = GateVerdict(7, name, "cd" * 32, None, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
     found = report(user_guide, facts(without=(name,), judged=(held,)), at(WEDNESDAY, 1, 30))
     assert standing(found, "delta").state is State.HELD
     assert not found.in_order
