@@ -53,11 +53,22 @@ class GateVerdict:
     released: bool | None  # what a person decided of a HOLD; None: nothing yet
     decided_by: str | None
     reason: str | None
+    decided_at: datetime | None = None  # UTC
 
     @property
     def cleared(self) -> bool:
         """Whether the file may be published."""
         return is_cleared(self.verdict, self.released)
+
+    @property
+    def cleared_at(self) -> datetime | None:
+        """Since when it may be (UTC); of a HOLD, since a person decided."""
+        return max(self.judged_at, self.decided_at or self.judged_at) if self.cleared else None
+
+    def waits_at(self, at: datetime) -> bool:
+        """Whether the gate held it before `at` (UTC), and nobody had decided by then."""
+        undecided = self.released is None or (self.decided_at is not None and self.decided_at >= at)
+        return self.verdict is Verdict.HOLD and self.judged_at < at and undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +199,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 gate_decision.c.released,
                 gate_decision.c.decided_by,
                 gate_decision.c.reason,
+                gate_decision.c.decided_at,
             )
             .join_from(gate_run, gate_decision, isouter=True)
             .join(
@@ -207,9 +219,8 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         offered.setdefault((subject, row[1]), []).append(Offered(*row))
     judged: dict[Key, list[GateVerdict]] = {}
     for subject, *row in runs:
-        judged.setdefault((subject, row[1]), []).append(
-            GateVerdict(*row[:4], Verdict(row[4]), *row[5:])
-        )
+        verdict = GateVerdict(row[0], row[1], row[2], row[3], Verdict(row[4]), row[5], row[6], row[7], row[8], row[9])
+        judged.setdefault((subject, verdict.name), []).append(verdict)
     first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
     every = tuple(sites)
     return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))

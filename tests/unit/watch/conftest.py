@@ -55,11 +55,12 @@ class Ledger:
         sha256: str = "aa",
         *,
         released: bool | None = None,
+        decided_at: datetime | None = None,
         content: str = "",
     ) -> None:
         runs = self.judged.setdefault(("", due.name), [])
         digest = content or sha256
-        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, digest, verdict, at, released, None, None))
+        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, digest, verdict, at, released, None, None, decided_at))
         self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:

@@ -133,6 +133,32 @@ def test_the_same_content_that_another_machine_compressed_to_other_bytes_is_met(
     assert (found.state, found.published_at) == (State.MET, due.cut_off + HOUR / 4)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_held_over_the_cut_off_is_held_until_its_decision_and_met_by_it(ledger: Ledger, late: bool):
+    due, before = ledger.due("crl"), ledger.due("crl", SUNDAY)
+    judged, decided = due.cut_off - HOUR, due.publish_by + (HOUR if late else -HOUR / 4)
+    ledger.publish(due, due.cut_off - 2 * DAY, sha256="old")
+    ledger.judge(due, before.cut_off + HOUR / 4, sha256="old")
+    ledger.judge(due, judged, Verdict.HOLD, sha256="new")
+    for at in (due.cut_off, due.publish_by + 2 * HOUR):
+        assert state(ledger, at, "crl") is State.HELD
+    ledger.judged["", due.name].pop()
+    ledger.judge(due, judged, Verdict.HOLD, sha256="new", released=True, decided_at=decided)
+    ledger.publish(due, decided + SECOND, sha256="new")
+    found = due_status(due, ledger.facts(), due.missed_at)
+    assert found.published_at == decided + SECOND
+    assert found.state is (State.MET_LATE if late else State.MET)
+    tomorrow = ledger.due("crl", MONDAY + DAY)
+    assert due_status(tomorrow, ledger.facts(), tomorrow.publish_by).state is State.LATE, "it was decided by then"
+
+
+def test_what_was_held_and_replaced_before_the_cut_off_says_nothing_of_the_day(ledger: Ledger):
+    due = ledger.due("crl")
+    ledger.judge(due, due.cut_off - 2 * HOUR, Verdict.HOLD)
+    ledger.judge(due, due.cut_off - HOUR, sha256="newer")
+    assert state(ledger, due.publish_by, "crl") is State.LATE
+
+
 def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):
     ledger.first_day = None
     assert state(ledger, ledger.due("delta").missed_at) is State.NOTHING
