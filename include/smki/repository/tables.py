@@ -246,6 +246,13 @@ gate_run = Table(
     _subject(),
     Column("name", Text, nullable=False, comment="of the judged file"),
     Column("sha256", Text, nullable=False, comment="of the judged file, hex"),
+    Column(
+        "manifest",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="SHA-256 of the judged file's manifest, hex; empty: the file is one object",
+    ),
     Column("business_date", Date, nullable=False),
     Column("verdict", Text, CheckConstraint("verdict IN ('PASS', 'HOLD', 'FAIL')", "verdict"), nullable=False),
     Column("suite_version", Text, nullable=False),

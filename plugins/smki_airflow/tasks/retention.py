@@ -54,11 +54,11 @@ def collect_garbage(params: Json | None = None) -> Json:
     """Removes from the store what no file needs any more; returns how many objects, and their bytes."""
     from smki.publish.garbage import collect_garbage, find_garbage
 
-    project = open_project()
-    garbage = find_garbage(project.engine, project.store, datetime.now(UTC))
+    project, now = open_project(), datetime.now(UTC)
+    garbage = find_garbage(project.engine, project.store, now)
     log.info("garbage %s", garbage)
     if not _is_dry_run(params):
-        collect_garbage(project.store, garbage)
+        garbage = collect_garbage(project.engine, project.store, garbage, now)
     return {"objects": len(garbage.objects), "bytes": garbage.bytes, "kept": garbage.kept}
 
 
