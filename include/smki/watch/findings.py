@@ -87,7 +87,9 @@ class Kind(StrEnum):
 
 OF_A_DUE_FILE = frozenset({Kind.HELD, Kind.AT_RISK, Kind.MISSING})  # that it is not there yet: its state says so, too
 # Of a file that was published: a Party cannot load it from that site.
-NOT_USABLE = frozenset({Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE})
+NOT_USABLE = frozenset(
+    {Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.MISCOPIED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE}
+)
 
 _NEXT_STEP = {
     Kind.HELD: "read the report and decide: Airflow, Required Actions, Approve or Reject, with the reason.",
@@ -365,9 +367,11 @@ def _expired(
     seen: Mapping[str, SeenFile],
     now: datetime,
 ) -> Iterator[Finding]:
-    """What retention was to remove a day ago, or longer."""
+    """What retention was to remove a day ago, or longer, by what had been published then."""
+    then = now - _RETENTION_GRACE
+    offered = [publication for publication in publications.values() if publication.published_at <= then]
     listing = [replace(file, path=name) for name, file in seen.items()]
-    for found in plan_retention(guide, publications.values(), listing, now - _RETENTION_GRACE):
+    for found in plan_retention(guide, offered, listing, then):
         if found.action is Action.REMOVE and found.publication is not None:
             rule = f"it is still there: {found.rule}."
             yield Finding(Kind.EXPIRED, site, found.name, rule, *_about(found.publication))

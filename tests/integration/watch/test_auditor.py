@@ -170,6 +170,7 @@ def test_file_of_a_day_that_has_not_come_is_early(world: World):
 
 def test_delta_that_retention_left_is_expired_a_day_after_it_looked(world: World):
     old = world.publish(DELTA, TODAY - 9 * DAY, at=datetime.combine(TODAY - 9 * DAY, time(1), UTC))
+    world.publish(FULL, TODAY - 8 * DAY)  # from which Parties get on without it
     assert_opens_and_closes_once(world, Kind.EXPIRED, old.name)
     apply_retention(world.engine, world.site, world.guide, "test")
     assert not old.exists()

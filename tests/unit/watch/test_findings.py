@@ -151,6 +151,22 @@ def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Led
     assert [Kind.EXPIRED in kinds(found).values() for found in at.values()] == [False, False, True]
 
 
+def test_full_extract_is_expired_a_day_after_the_second_newer_one_came(ledger: Ledger):
+    fulls = [ledger.due(FULL, SUNDAY + weeks * 7 * DAY) for weeks in (-2, -1, 0)]
+    offered = [published(one) for one in fulls]
+    sight = seen(*((one.name, 100, "aa") for one in fulls))
+    since = offered[-1].published_at
+    expired = {
+        hours: [
+            one.item
+            for one in find_wrong(ledger.guide, sight, offered, [], since + hours * HOUR)
+            if one.kind is Kind.EXPIRED
+        ]
+        for hours in (1, 25, 27)
+    }
+    assert expired == {1: [], 25: [], 27: [fulls[0].name]}
+
+
 def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Ledger):
     full = ledger.due(FULL, SUNDAY)
     deltas = [ledger.due(DELTA, SUNDAY + n * DAY) for n in (1, 2, 3)]

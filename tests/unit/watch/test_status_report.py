@@ -134,7 +134,8 @@ def test_what_the_auditor_finds_lost_or_wrong_on_a_site_is_not_offered_there(use
         return report(user_guide, known, findings=(KnownFinding(1, finding, NOON, NOON, None),)).chain
 
     tuesday = DELTA.format(WEDNESDAY - timedelta(days=1))
-    assert [link.is_hole for link in chain(Kind.ALTERED, tuesday).links] == [False, True, False]
+    for kind in (Kind.ALTERED, Kind.MISCOPIED):
+        assert [link.is_hole for link in chain(kind, tuesday).links] == [False, True, False]
     assert (chain(Kind.LOST, FULL).full, chain(Kind.LOST, FULL).complete) == (None, False)
     assert chain(Kind.EXPIRED, tuesday).complete, "it can be loaded"
 
