@@ -22,6 +22,7 @@ from smki.repository.tables import (
 )
 
 Key = tuple[str, str]  # whom a file is for, and its name
+_HELD_AT_MOST = timedelta(days=7)  # by a run that waits for its decision
 _AHEAD = timedelta(minutes=5)  # that an event may be before it is worth a word
 
 
@@ -207,7 +208,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 and_(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256),
                 isouter=True,
             )
-            .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin))
+            .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin - _HELD_AT_MOST))
             .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
     begins = {(name, subject): at for name, subject, at in judged_since}
