@@ -12,7 +12,7 @@
    between a publisher's rename and its record in the ledger a right file looks wrong. So is a site that did not answer
    to the end: a connection is lost now and then. A file at which the server falls silent twice is a finding, and left
    alone: what else lies there is looked at.
-6. Record: findings open and close once.
+6. Record: findings open and close once. A look takes minutes, and what opened since it began stays open.
 
 A site that cannot be looked at is a finding, too, and closes none of the others. One look at a time is at work on a
 site; another one leaves it alone. The auditor writes to the ledger only.
@@ -180,6 +180,7 @@ class _Look:
     ) -> None:
         self._engine, self._store, self._site, self._guide = engine, store, site, guide
         self._now, self._budget, self._record = now, budget, record
+        self._begun = time.monotonic()
         self._until: float | None = None  # when reading back ends, in whatever session
         self.read = ReadBack({}, {})
         self.sight: Sight | None = None  # of the last session that went through
@@ -230,7 +231,9 @@ class _Look:
             index,
         )
         self._failed = frozenset(obstacles)
-        return _find_all(self._engine, self._guide, self.sight, self._now)
+        # What is late or at risk is so by the clock, and no longer by the time at which the look began.
+        elapsed = timedelta(seconds=time.monotonic() - self._begun)
+        return _find_all(self._engine, self._guide, self.sight, self._now, self._now + elapsed)
 
     def goes_on_past_a_file(self) -> bool:
         """Whether the last session ended at a file at which the server fell silent, and not at too many of them."""
@@ -291,7 +294,8 @@ class _Look:
         self.read = read_back(session, self._store, wanted, self.read, self._budget, remember)
 
 
-def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> list[Finding]:
+def _find_all(engine: Engine, guide: UserGuide, sight: Sight, begun: datetime, now: datetime) -> list[Finding]:
+    """All that is wrong by what was seen from `begun` on and by what the ledger says `now` (UTC)."""
     offered = _list_offered(engine, sight.site)
     facts = load_facts(engine, guide, [sight.site], (now - HISTORY).date())
     ahead = cautious_times(forecasts(guide, facts, now))
@@ -303,11 +307,11 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> 
     waiting = waiting_gate_runs(engine, now - HISTORY)
     clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
     unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
-    wrong = find_wrong(guide, sight, offered, stands, now, load_known(engine, sight.site))
+    wrong = find_wrong(guide, sight, offered, stands, begun, load_known(engine, sight.site))
     if not any(one.kind is Kind.LEDGER_BEHIND for one in wrong):  # what the index states is in such a ledger no more
         with reading(engine) as connection:
-            ended = list_ended_since(connection, sight.site, now - index_grace(guide))
-        wrong += find_wrong_index(guide, sight, offered, ended, now)
+            ended = list_ended_since(connection, sight.site, begun - index_grace(guide))
+        wrong += find_wrong_index(guide, sight, offered, ended, begun)
     return [*find_held(waiting), *clocks, *unclaimed, *wrong]
 
 

@@ -196,7 +196,7 @@ def find_wrong(
     return [
         *behind,
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
-        *find_late_or_at_risk(sight.site, stands, now),
+        *find_late_or_at_risk(sight.site, stands),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, {n: file for n, file in seen.items() if n not in newer}, now),
         *_expired(guide, sight.site, publications, seen, now),
@@ -268,16 +268,16 @@ def find_lists_without_obligation(lists: Iterable[LodgedList]) -> Iterator[Findi
         yield Finding(Kind.LIST_WITHOUT_OBLIGATION, "", f"{lodged.kind} of {lodged.issuer_display}", rule)
 
 
-def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
-    """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
+def find_late_or_at_risk(site: str, stands: Iterable[DueStatus]) -> Iterator[Finding]:
+    """What is not on the site although, when that was looked up, its publish-by or its warning time had come.
 
     The auditor and Airflow's deadline alerts both use it, so that what both see is one finding.
     """
     for one in stands:
         if one.state in (State.NOTHING, State.DUE, State.CORRECTED) or site not in one.missing_sites:
             continue
-        due, is_late = one.due, now >= one.due.publish_by
-        if not is_late and one.state is State.HELD and now < due.warn_at:
+        due, is_late = one.due, one.at >= one.due.publish_by
+        if not is_late and one.state is State.HELD and one.at < due.warn_at:
             continue
         rule = f"it {'was' if is_late else 'is'} due at {due.publish_by:%Y-%m-%d %H:%M} UTC and is not there"
         if not is_late and one.expected_at is not None and one.expected_at > due.publish_by:

@@ -1,8 +1,8 @@
 """What the watch keeps in the ledger: findings, and the last errors of failed tasks.
 
 * A finding opens once and closes once, whoever sees it how often. Two signals write here, the auditor and Airflow's
-  deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site; a miss
-  closes the risk that went before it.
+  deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site, unless that
+  opened while it was looking; a miss closes the risk that went before it.
 * People are told of an opening and of a closing once; what could not be sent is sent later.
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
@@ -51,7 +51,8 @@ class Reconciled:
 def record_look(
     engine: Engine, site: str, seen: Sequence[Finding], now: datetime, *, is_whole: bool = True
 ) -> Reconciled:
-    """Records all that is wrong on a site at `now` (UTC): new findings open, those that are not seen any more close.
+    """Records all that is wrong on a site by a look that began at `now` (UTC): new findings open, and those of before
+    that are not seen any more close.
 
     Findings about no single site open and close with any look. Where the site could not be looked at, or not at the
     whole of it, nothing closes.
@@ -66,7 +67,10 @@ def record_look(
             gone = [
                 known.id
                 for known in _known(
-                    connection, finding_table.c.closed_at.is_(None), finding_table.c.site.in_(["", site])
+                    connection,
+                    finding_table.c.closed_at.is_(None),
+                    finding_table.c.site.in_(["", site]),
+                    finding_table.c.first_seen <= now,
                 )
                 if known.id not in kept
             ]
@@ -83,7 +87,8 @@ def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFindin
     with writing(engine) as connection:
         (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
         if finding.kind is Kind.MISSING:
-            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=now))
+            closed_at = func.greatest(finding_table.c.first_seen, now)
+            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=closed_at))
         return known
 
 
@@ -176,7 +181,7 @@ def _open(connection: Connection, finding: Finding, now: datetime) -> int:
     statement = offered.on_conflict_do_update(
         index_elements=["kind", "site", "item"],
         index_where=finding_table.c.closed_at.is_(None),
-        set_={"last_seen": now, "rule": offered.excluded.rule},
+        set_={"last_seen": func.greatest(finding_table.c.last_seen, now), "rule": offered.excluded.rule},
     ).returning(finding_table.c.id)
     return int(connection.execute(statement).scalar_one())
 

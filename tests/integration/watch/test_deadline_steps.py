@@ -90,6 +90,17 @@ def test_auditor_that_sees_it_too_closes_it_when_it_is_there(world: World):
     assert [one.id for one in closed] == [known.id]
 
 
+def test_look_that_began_before_a_finding_opened_leaves_it_open(world: World):
+    (known,) = deadline_comes(world, DAY_BEFORE)
+    minute = timedelta(minutes=1)
+    before = record_look(world.engine, "primary", [], known.first_seen - minute)
+    assert (before.closed, [one.id for one in before.open]) == ((), [known.id])
+    seen = record_look(world.engine, "primary", [known.finding], known.first_seen - minute)
+    assert (seen.opened, seen.open) == ((), (known,)), "the look is older than what is known"
+    after = record_look(world.engine, "primary", [], known.first_seen + minute)
+    assert [(one.id, one.closed_at) for one in after.closed] == [(known.id, known.first_seen + minute)]
+
+
 def test_webhook_gets_the_same_text(world: World, hook: Any, mailbox: Any):
     deadline_comes(world)
     ((path, sent),) = hook

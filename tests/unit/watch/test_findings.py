@@ -49,14 +49,14 @@ def test_file_that_is_late_is_at_risk_first_and_missing_from_publish_by_on(ledge
         (due.publish_by, [Kind.MISSING]),
         (due.missed_at + 9 * DAY, [Kind.MISSING]),
     ):
-        found = list(find_late_or_at_risk("primary", [stand(ledger, at)], at))
+        found = list(find_late_or_at_risk("primary", [stand(ledger, at)]))
         assert [finding.kind for finding in found] == expected
         assert all((finding.item, finding.business_date) == (due.label, MONDAY) for finding in found)
 
 
 def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expected(ledger: Ledger):
     due = ledger.due(DELTA)
-    (finding,) = find_late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)], due.cut_off)
+    (finding,) = find_late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)])
     assert finding.kind is Kind.AT_RISK
     assert finding.rule.endswith("it is expected at 05:00 UTC.")
 
@@ -64,9 +64,9 @@ def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expecte
 def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger):
     due = ledger.due(DELTA)
     ledger.judge(due, due.cut_off + HOUR, Verdict.HOLD)
-    assert list(find_late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)], due.cut_off + HOUR)) == []
+    assert list(find_late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)])) == []
     for at, kind in ((due.warn_at, Kind.AT_RISK), (due.publish_by, Kind.MISSING)):
-        (finding,) = find_late_or_at_risk("primary", [stand(ledger, at)], at)
+        (finding,) = find_late_or_at_risk("primary", [stand(ledger, at)])
         assert finding.kind is kind
         assert finding.rule.endswith("The gate holds it: a person has to decide.")
 
@@ -86,8 +86,8 @@ def test_a_site_that_has_the_file_is_not_blamed_for_one_that_lacks_it(ledger: Le
     due = ledger.due(DELTA)
     ledger.publish(due, due.cut_off + HOUR)
     late = stand(ledger, due.publish_by)
-    assert list(find_late_or_at_risk("primary", [late], due.publish_by)) == []
-    assert [finding.site for finding in find_late_or_at_risk("dr", [late], due.publish_by)] == ["dr"]
+    assert list(find_late_or_at_risk("primary", [late])) == []
+    assert [finding.site for finding in find_late_or_at_risk("dr", [late])] == ["dr"]
 
 
 def test_published_file_that_is_gone_is_lost(ledger: Ledger):

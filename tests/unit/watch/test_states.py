@@ -96,7 +96,7 @@ def test_delta_that_was_refused_is_corrected_by_a_full_extract_of_its_day_or_lat
     ledger.publish(full, full.cut_off + HOUR, "dr")
     found = due_status(due, ledger.facts(), now)
     assert (found.state, found.corrected_by) == (State.CORRECTED, full.business_date)
-    assert list(find_late_or_at_risk("primary", [found], now)) == []
+    assert list(find_late_or_at_risk("primary", [found])) == []
     assert state(ledger, now) is State.MISSED, "of Monday's nobody refused anything"
     ledger.judge(due, now)
     assert due_status(due, ledger.facts(), now).state is State.MISSED, "it may be published now"
