@@ -120,7 +120,7 @@ def publish_artefact(
             final = posixpath.join(site.folder, artefact.name)
             published = publish_file(sftp, content, final, artefact.sha256, progress, known, source)
         if move is Move.ALREADY_PUBLISHED:
-            if published.already_there:
+            if published.already_there and published.sha256 == history[-1].artefact.sha256:
                 return history[-1]
             log.warning("publication restored site=%s name=%s: the server had lost it", site.name, artefact.name)
         with connection.begin():

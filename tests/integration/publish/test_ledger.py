@@ -166,6 +166,19 @@ def test_ledger_names_the_file_that_stands_after_a_restore_with_other_compressio
     assert [publication.artefact.sha256 for publication in ledger_of(repository)] == [stage(seed=2).sha256()]
 
 
+def test_crash_before_the_record_of_a_restore_with_other_compression_is_put_right(repository, sshd, stage):
+    publish(repository, sshd.site, stage(seed=1))
+    restored = stage(seed=2)
+    with repository.begin() as connection:
+        record_artefact(connection, artefact_of(restored))
+    (sshd.published / NAME).write_bytes(restored.content)
+
+    again = publish(repository, sshd.site, restored)
+    assert again.artefact.sha256 == restored.sha256()
+    assert ledger_of(repository) == [again]
+    assert publish(repository, sshd.site, stage(seed=1)) == again, "and it stays so"
+
+
 def test_other_content_is_not_put_in_place_of_a_lost_file(repository, sshd, stage):
     publish(repository, sshd.site, stage(seed=1))
     (sshd.published / NAME).unlink()
