@@ -343,9 +343,9 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
 def _file_of(session: Session, dag_id: str, run_id: str) -> str:
     """The file that a run is for; empty where it is for several that are replaced in place."""
     run, obligation = find_run(session, dag_id, run_id), _obligation(dag_id)
-    if run is None or run.cut_off is None or obligation.replaced_in_place:
+    if run is None or run.business_date is None or obligation.replaced_in_place:
         return ""
-    return obligation.file_name(run.cut_off.date())
+    return obligation.file_name(run.business_date)
 
 
 def _trends(session: Session, project: Project) -> list[tuple[str, list[Trend]]]:
