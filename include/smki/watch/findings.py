@@ -190,13 +190,14 @@ def find_wrong(
         for publication in offered
         if _folder_of(guide, publication) not in sight.unlisted
     }
-    seen = {posixpath.basename(file.path): file for file in sight.files}
+    seen, others = _by_name(guide, sight.files)
     newer = {name for name in seen if is_newer(guide, name, known, now)}
     behind = [Finding(Kind.LEDGER_BEHIND, sight.site, "ledger", behind_rule(newer))] if newer else []
     return [
         *behind,
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands),
+        *_elsewhere(sight.site, others, seen),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, {n: file for n, file in seen.items() if n not in newer}, now),
         *_expired(guide, sight.site, publications, seen, now),
@@ -296,6 +297,28 @@ def find_late_or_at_risk(site: str, stands: Iterable[DueStatus]) -> Iterator[Fin
             due.business_date,
             due.obligation.subject,
         )
+
+
+def _by_name(guide: UserGuide, files: Iterable[SeenFile]) -> tuple[dict[str, SeenFile], list[SeenFile]]:
+    """The files by name, and those whose name another file has, too: the one in its obligation's folder is meant."""
+
+    def is_elsewhere(file: SeenFile) -> bool:
+        obligation = guide.of_file(posixpath.basename(file.path))
+        folder = "" if obligation is None else posixpath.normpath("/" + obligation.folder.strip("/")).rstrip("/")
+        return not f"/{posixpath.dirname(file.path)}".endswith(folder)
+
+    seen, others = dict[str, SeenFile](), list[SeenFile]()
+    for file in sorted(files, key=lambda file: (is_elsewhere(file), len(file.path))):
+        if seen.setdefault(posixpath.basename(file.path), file) is not file:
+            others.append(file)
+    return seen, others
+
+
+def _elsewhere(site: str, others: Iterable[SeenFile], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
+    for file in others:
+        meant = seen[posixpath.basename(file.path)].path
+        rule = f"{meant} has its name, too, and only that is looked at: a Party may take this one."
+        yield Finding(Kind.UNEXPECTED, site, file.path, rule)
 
 
 def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:

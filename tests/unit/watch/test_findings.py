@@ -140,6 +140,16 @@ def test_foreign_files_are_unexpected_early_ones_early_and_parts_of_uploads_neit
     }
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_file_of_a_name_that_another_folder_has_too_is_unexpected_and_hides_nothing(ledger: Ledger, first: bool):
+    due = ledger.due(DELTA)
+    sight = seen((due.name, 99, "aa"))
+    old = SeenFile(f"/party/old/{due.name}", 100, due.cut_off)
+    sight = replace(sight, files=(old, *sight.files) if first else (*sight.files, old))
+    found = find_wrong(ledger.guide, sight, [published(due)], [], due.publish_by)
+    assert kinds(found) == {due.name: Kind.TRUNCATED, old.path: Kind.UNEXPECTED}
+
+
 def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Ledger):
     full, due = ledger.due(FULL, SUNDAY), ledger.due(DELTA, SUNDAY)
     offered = [published(due), published(full)]
