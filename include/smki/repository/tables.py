@@ -294,6 +294,13 @@ finding = Table(
     Index(None, "closed_at"),
 )
 
+site_look = Table(
+    "site_look",
+    metadata,
+    Column("site", Text, primary_key=True),
+    _when("looked_at", nullable=False, comment="when the last recorded look at it began"),
+)
+
 audited_file = Table(
     "audited_file",
     metadata,

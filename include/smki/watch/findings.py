@@ -86,6 +86,8 @@ class Kind(StrEnum):
 
 
 OF_A_DUE_FILE = frozenset({Kind.HELD, Kind.AT_RISK, Kind.MISSING})  # that it is not there yet: its state says so, too
+# What the ledger and the repository alone tell, also of a site that cannot be looked at.
+OF_THE_LEDGER = OF_A_DUE_FILE | {Kind.CLOCKS, Kind.LIST_WITHOUT_OBLIGATION}
 # Of a file that was published: a Party cannot load it from that site.
 NOT_USABLE = frozenset(
     {Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.MISCOPIED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE}

@@ -6,6 +6,7 @@
 * People are told of an opening and of a closing once; what could not be sent is sent later.
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
+* When each site was looked at last is kept, so that people see whether anybody looks.
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
 
@@ -20,8 +21,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from smki.repository.database import reading, writing
 from smki.repository.tables import finding as finding_table
-from smki.repository.tables import task_failure
-from smki.watch.findings import Finding, Kind
+from smki.repository.tables import site_look, task_failure
+from smki.watch.findings import OF_THE_LEDGER, Finding, Kind
 from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
@@ -54,16 +55,18 @@ def record_look(
     """Records all that is wrong on a site by a look that began at `now` (UTC): new findings open, and those of before
     that are not seen any more close.
 
-    Findings about no single site open and close with any look. Where the site could not be looked at, or not at the
-    whole of it, nothing closes.
+    Findings about no single site open and close with any look. Where the site could not be looked at, only what the
+    ledger alone tells closes; where not at the whole of it, nothing does.
     Raises RepositoryUnavailableError.
     """
     with writing(engine) as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
+        _record_site_look(connection, site, now)
         before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
         kept = {_open(connection, finding, now) for finding in seen}
         gone = []
-        if is_whole and not any(finding.kind is Kind.UNREACHABLE for finding in seen):
+        is_unreachable = any(finding.kind is Kind.UNREACHABLE for finding in seen)
+        if is_whole or is_unreachable:
             gone = [
                 known.id
                 for known in _known(
@@ -72,7 +75,7 @@ def record_look(
                     finding_table.c.site.in_(["", site]),
                     finding_table.c.first_seen <= now,
                 )
-                if known.id not in kept
+                if known.id not in kept and (not is_unreachable or known.finding.kind in OF_THE_LEDGER)
             ]
             connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
         return Reconciled(
@@ -80,6 +83,12 @@ def record_look(
             closed=tuple(_known(connection, finding_table.c.id.in_(gone))),
             open=tuple(_known(connection, finding_table.c.closed_at.is_(None))),
         )
+
+
+def list_looks(engine: Engine) -> dict[str, datetime]:
+    """When the last look at each site began (UTC), by site. Raises RepositoryUnavailableError."""
+    with reading(engine) as connection:
+        return {row.site: row.looked_at for row in connection.execute(select(site_look))}
 
 
 def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFinding:
@@ -150,6 +159,12 @@ def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
     )
     with reading(engine) as connection:
         return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def _record_site_look(connection: Connection, site: str, now: datetime) -> None:
+    look = insert(site_look).values(site=site, looked_at=now)
+    looked_at = func.greatest(site_look.c.looked_at, look.excluded.looked_at)
+    connection.execute(look.on_conflict_do_update(index_elements=["site"], set_={"looked_at": looked_at}))
 
 
 def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:

@@ -41,7 +41,7 @@ def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()
 
 
 def report(user_guide: UserGuide, known: Facts, now: datetime = NOON, findings: tuple[KnownFinding, ...] = ()):
-    return report_of(user_guide, known, findings, now, {})
+    return report_of(user_guide, known, findings, now, {}, {})
 
 
 def standing(found: StatusReport, obligation: str):
@@ -138,6 +138,14 @@ def test_what_the_auditor_finds_lost_or_wrong_on_a_site_is_not_offered_there(use
         assert [link.is_hole for link in chain(kind, tuesday).links] == [False, True, False]
     assert (chain(Kind.LOST, FULL).full, chain(Kind.LOST, FULL).complete) == (None, False)
     assert chain(Kind.EXPIRED, tuesday).complete, "it can be loaded"
+
+
+def test_a_site_that_nobody_has_looked_at_for_three_looks_is_overdue(user_guide: UserGuide) -> None:
+    often = user_guide.audit_every
+    for ago, overdue in ((often, False), (3 * often, False), (3 * often + timedelta(seconds=1), True)):
+        found = report_of(user_guide, facts(), (), NOON, {}, {"primary": NOON - ago})
+        assert [(look.site, look.is_overdue) for look in found.looks] == [("primary", overdue), ("dr", True)]
+        assert [look.looked_at for look in found.looks] == [NOON - ago, None]
 
 
 def test_without_a_full_extract_there_is_no_chain(user_guide: UserGuide) -> None:
