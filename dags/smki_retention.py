@@ -3,7 +3,7 @@
 A delta is available for 7 days from its publication and is then removed; of the full extracts the two newest stay.
 Only what the ledger published, and only with the ledger's hash, is ever removed. What the gate refused goes after 30
 days in quarantine, and from the store what no file needs any more, after a week. A run with param *Dry run*, or `smki
-retention plan`, says what would go and by which rule, and changes nothing.
+retention plan` and `smki store garbage`, says what would go and by which rule, and changes nothing.
 
 **The log warns.** `wait`: a delta is past its days, but Parties need it until a newer full extract is on the server.
 `lost`: a published file is missing. `foreign`: somebody put it there; it is never touched.
@@ -23,7 +23,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import Settings
 from smki_airflow.defaults import DAG_DEFAULTS, DRY_RUN
-from smki_airflow.tasks.retention import clear_quarantine, collect_garbage, retire_files
+from smki_airflow.tasks.retention import clear_quarantine, collect_garbage, record, retire_files
 
 settings = Settings.from_environment()
 
@@ -38,5 +38,5 @@ with DAG(
     tags=["smki", "retention", "2.3.3 (b)"],
     params=DRY_RUN,
 ):
-    retire_files(settings.sites)
-    clear_quarantine() >> collect_garbage()
+    removed, cleared, garbage = retire_files(settings.sites), clear_quarantine(), collect_garbage()
+    cleared >> [garbage, record(removed, garbage)]

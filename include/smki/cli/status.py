@@ -49,6 +49,14 @@ def _print(found: StatusReport, *, wide: bool) -> None:
         wide=wide,
     )
     print_lines(_chain_in_words(found.chain))
+    for look in found.looks:
+        at = (
+            f"{look.looked_at:%Y-%m-%d %H:%M} UTC ({span(found.at - look.looked_at)} ago)"
+            if look.looked_at
+            else "never"
+        )
+        overdue = "; [bold red]the auditor does not look[/]" if look.is_overdue else ""
+        print_lines(f"looked at {look.site}: {at}{overdue}")
     for known in found.findings:
         site = f" on {known.finding.site}" if known.finding.site else ""
         since = f"{known.first_seen:%Y-%m-%d %H:%M} UTC ({span(found.at - known.first_seen)})"

@@ -64,10 +64,10 @@ def garbage(
     as_json: AsJson = False,
 ) -> None:
     """Say what no file needs any more, as the DAG smki_retention removes it every day."""
-    project = open_project()
-    found = find_garbage(project.engine, project.store, datetime.now(UTC))
+    project, now = open_project(), datetime.now(UTC)
+    found = find_garbage(project.engine, project.store, now)
     if collect:
-        collect_garbage(project.store, found)
+        found = collect_garbage(project.engine, project.store, found, now)
     facts: dict[str, Any] = {
         "objects": len(found.objects),
         "bytes": found.bytes,

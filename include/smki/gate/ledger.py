@@ -53,13 +53,17 @@ class PastPublication:
     figures: dict[str, float]  # by name
 
 
-def record_judgement(engine: Engine, judgement: Judgement) -> int:
-    """Records what the gate said; returns the gate run's number. Raises RepositoryUnavailableError."""
+def record_judgement(engine: Engine, judgement: Judgement, manifest: str = "") -> int:
+    """Records what the gate said of a file; `manifest` (SHA-256, hex) is what it is made of, if it is no single object.
+
+    Returns the gate run's number. Raises RepositoryUnavailableError.
+    """
     row = {
         "obligation": judgement.obligation,
         "subject": judgement.subject,
         "name": judgement.name,
         "sha256": judgement.sha256,
+        "manifest": manifest,
         "business_date": judgement.business_date,
         "verdict": judgement.verdict,
         "suite_version": judgement.suite_version,
@@ -127,6 +131,30 @@ def waiting_gate_runs(engine: Engine, since: datetime) -> list[GateRun]:
         return _gate_runs(connection, _SELECT.where(gate_run.c.id.in_(newest), *held).order_by(gate_run.c.id))
 
 
+def list_unpublished(connection: Connection, since: datetime) -> list[tuple[str, str]]:
+    """SHA-256 and manifest (hex) of what the gate has judged since then (UTC) and may still be published.
+
+    That is what it holds or has cleared, and no site was ever given.
+    """
+    newest = (
+        select(gate_run.c.id)
+        .where(gate_run.c.judged_at >= since)
+        .ext(distinct_on(gate_run.c.name, gate_run.c.sha256))
+        .order_by(gate_run.c.name, gate_run.c.sha256, gate_run.c.id.desc())
+    )
+    rows = connection.execute(
+        select(gate_run.c.sha256, gate_run.c.manifest)
+        .join_from(gate_run, gate_decision, isouter=True)
+        .where(
+            gate_run.c.id.in_(newest),
+            gate_run.c.verdict != Verdict.FAIL,
+            gate_decision.c.released.is_not(False),
+            ~_PUBLISHED,
+        )
+    )
+    return [(row.sha256, row.manifest) for row in rows]
+
+
 def list_gate_runs(
     engine: Engine, *, obligation: str | None = None, verdict: Verdict | None = None, limit: int = 50
 ) -> list[GateRun]:
@@ -147,11 +175,6 @@ def past_publications(
 
     The file with this hash is left out: nothing is its own history.
     """
-    published = exists(
-        select(publication.c.id)
-        .join(artefact, artefact.c.id == publication.c.artefact_id)
-        .where(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256)
-    )
     newest_of_each = (
         select(gate_run.c.id, gate_run.c.business_date, gate_run.c.judgement["figures"].label("figures"))
         .where(
@@ -159,7 +182,7 @@ def past_publications(
             gate_run.c.subject == obligation.subject,
             gate_run.c.business_date <= until,
             gate_run.c.sha256 != sha256,
-            published,
+            _PUBLISHED,
         )
         .ext(distinct_on(gate_run.c.name, gate_run.c.sha256))
         .order_by(gate_run.c.name, gate_run.c.sha256, gate_run.c.id.desc())
@@ -181,6 +204,12 @@ def past_values(past: Sequence[PastPublication], figure: str) -> tuple[Past, ...
     return tuple(Past(one.business_date, one.figures[figure]) for one in past if figure in one.figures)
 
 
+# Whether some site was ever given what a gate run judged.
+_PUBLISHED = exists(
+    select(publication.c.id)
+    .join(artefact, artefact.c.id == publication.c.artefact_id)
+    .where(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256)
+)
 _SELECT = select(
     gate_run.c.id,
     gate_run.c.judgement,

@@ -28,10 +28,11 @@ _LEVEL = {Verdict.PASS: logging.INFO, Verdict.HOLD: logging.WARNING, Verdict.FAI
 
 
 def record_judgements(
-    engine: Engine, judgements: Sequence[Judgement], waits: Callable[[str], bool]
+    engine: Engine, judgements: Sequence[Judgement], manifests: Sequence[str], waits: Callable[[str], bool]
 ) -> tuple[GateRun, ...] | None:
     """Records the judgements of a run's files; `waits` says of another run whether it still waits for its decision.
 
+    `manifests` (SHA-256, hex; empty for a small file) are those of the judged files, in the same order.
     Returns the gate runs in the same order; None, with nothing recorded, where all that is held waits in other runs.
     Raises RepositoryUnavailableError.
     """
@@ -43,7 +44,10 @@ def record_judgements(
     if may_skip and all(waits(before.judgement.run) for before in waiting):
         log.warning("the same bytes wait for a person in %s", ", ".join(before.judgement.run for before in waiting))
         return None
-    return tuple(_record(engine, judgement, before) for before, judgement in zip(earlier, judgements, strict=True))
+    return tuple(
+        _record(engine, judgement, manifest, before)
+        for judgement, manifest, before in zip(judgements, manifests, earlier, strict=True)
+    )
 
 
 def find_earlier_request(engine: Engine, judgement: Judgement) -> GateRun | None:
@@ -112,8 +116,8 @@ def list_undecided(engine: Engine, gate_runs: Sequence[int]) -> list[int]:
     return [run.id for run in runs if run.decision is None]
 
 
-def _record(engine: Engine, judgement: Judgement, before: GateRun | None) -> GateRun:
-    number = record_judgement(engine, judgement)
+def _record(engine: Engine, judgement: Judgement, manifest: str, before: GateRun | None) -> GateRun:
+    number = record_judgement(engine, judgement, manifest)
     for line in summarise(judgement).splitlines():
         log.log(_LEVEL[judgement.verdict], "gate run %d %s", number, line)
     if before is not None and before.decision is not None:

@@ -1,9 +1,11 @@
 """Finds what the store holds and no file needs any more.
 
-* Needed is what the manifests name of every file that a site offers, that waits in a run or is kept in quarantine, and
-  of the newest full extracts, from which the next ones take pages over; and every small file that is offered.
-* What was written within the grace is needed whatever names it: a run that is under way has no manifest yet, and one
-  that waits for a person may wait that long.
+* Needed is what the manifests name of every file that a site offers, that the gate holds or has cleared within a month
+  and no site was given yet, or that is kept in quarantine, and of the newest full extracts, from which the next ones
+  take pages over; and every small file of these.
+* What was written within the grace is needed whatever names it: a run that is under way has no manifest yet. What a run
+  finds there counts as written by it.
+* What is removed is asked for once more right before: what was published, or put again, meanwhile stays.
 * A manifest that cannot be read ends the search: nobody knows what it names.
 """
 
@@ -14,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from smki.gate.ledger import list_unpublished
 from smki.gate.quarantine import kept_files
 from smki.repository.database import reading
 from smki.repository.tables import artefact, publication
@@ -21,6 +24,7 @@ from smki.store.manifest import get_manifest
 from smki.store.objects import Store, StoredObject
 
 GRACE = timedelta(days=7)
+_WAITS_FOR = timedelta(days=30)  # as long as Airflow knows the run that waits (SMKI_KEEP_RUNS_DAYS)
 _COLLECTED = ("segments/", "manifests/", "files/", "plans/", "pages/", "checked/")
 
 
@@ -44,23 +48,37 @@ def find_garbage(engine: Engine, store: Store, at: datetime, grace: timedelta = 
 
     Raises RepositoryUnavailableError, MissingObjectError, StoreError.
     """
-    needed = _needed(engine, store)
+    needed = _needed(engine, store, at)
     objects, kept = [], 0
     for prefix in _COLLECTED:
         for found in store.list_objects(prefix):
-            if at - found.changed_at > grace and found.key.rpartition("/")[2].partition(".")[0] not in needed:
+            if at - found.changed_at > grace and _sha256_of(found) not in needed:
                 objects.append(found)
             else:
                 kept += 1
     return Garbage(tuple(objects), kept)
 
 
-def collect_garbage(store: Store, garbage: Garbage) -> None:
-    """Removes it. Raises StoreError."""
-    store.remove(one.key for one in garbage.objects)
+def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime) -> Garbage:
+    """Removes it but for what is needed at `at` (UTC) all the same; returns what is gone.
+
+    Raises RepositoryUnavailableError, MissingObjectError, StoreError.
+    """
+    needed = _needed(engine, store, at)
+    gone = []
+    for one in garbage.objects:
+        if _sha256_of(one) not in needed and store.find(one.key) == one:
+            store.remove([one.key])
+            gone.append(one)
+    return Garbage(tuple(gone), garbage.kept + len(garbage.objects) - len(gone))
 
 
-def _needed(engine: Engine, store: Store) -> set[str]:
+def _sha256_of(found: StoredObject) -> str:
+    """The name (SHA-256, hex) that an object has, or that it was found of."""
+    return found.key.rpartition("/")[2].partition(".")[0]
+
+
+def _needed(engine: Engine, store: Store, at: datetime) -> set[str]:
     """SHA-256 values (hex) of manifests, of what they name, and of small files."""
     columns = artefact.c
     offered = (
@@ -76,11 +94,11 @@ def _needed(engine: Engine, store: Store) -> set[str]:
         .order_by(columns.obligation, columns.subject, columns.window_seq.desc(), publication.c.id.desc())
     )
     with reading(engine) as connection:
-        rows = [*connection.execute(offered), *connection.execute(newest)]
-    files = {row.sha256 for row in rows if not row.manifest} | {one["sha256"] for one in kept_files(store)}
-    manifests = {row.manifest for row in rows if row.manifest} | {
-        one["manifest"] for one in kept_files(store) if one["manifest"]
-    }
+        rows = [(row.sha256, row.manifest) for query in (offered, newest) for row in connection.execute(query)]
+        rows += list_unpublished(connection, at - _WAITS_FOR)
+    rows += [(one["sha256"], one["manifest"]) for one in kept_files(store)]
+    files = {sha256 for sha256, manifest in rows if not manifest}
+    manifests = {manifest for _, manifest in rows if manifest}
     return files | manifests | _named_by(store, manifests)
 
 

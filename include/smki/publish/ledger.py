@@ -11,6 +11,8 @@
   none waits for a full extract. Who waits for a lane does so for a quarter of an hour.
 * The artefact is recorded before it is sent, the publication after it is found under its final name. So a crash between
   the rename and the record is resolved by looking: the file on the server has the hash of a recorded artefact.
+* Where the folder of a name has changed, the file goes to the new one, and the old one is removed once that stands, as
+  long as it is what the ledger published; before the record, so that a crash leaves the next try to do it.
 * A published file that the server has lost is put there again with the same content; if only its compression differs,
   the ledger's record moves to the artefact that stands there now.
 * A name that is published for the first time gets what it can by copies on the server (`copying`). What is put there
@@ -27,20 +29,28 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
+from paramiko import SFTPClient
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from smki.certificates.set_digest import SetDigest
-from smki.errors import PublicationRefusedError, RepositoryBusyError
+from smki.errors import (
+    PublicationRefusedError,
+    RemovalRefusedError,
+    RepositoryBusyError,
+    SiteUnavailableError,
+    SmkiError,
+)
 from smki.gate.ledger import check_cleared
 from smki.processes import Progress
 from smki.publish.artefact import Artefact, Publication
 from smki.publish.copying import find_copy_source
+from smki.publish.readback import odd_type, remote_sha256
 from smki.publish.readings import PageReading, find_reading, record_reading
 from smki.publish.recipe import Follows, KnownFiles, PublishedFile, publish_file
-from smki.publish.site import Site, open_sftp
+from smki.publish.site import Site, open_sftp, site_errors
 from smki.repository.database import LOCK_WAIT_MIN, reading, session
 from smki.repository.tables import artefact as artefact_table
 from smki.repository.tables import publication as publication_table
@@ -119,12 +129,68 @@ def publish_artefact(
         with open_sftp(site) as sftp:
             final = posixpath.join(site.folder, artefact.name)
             published = publish_file(sftp, content, final, artefact.sha256, progress, known, source)
+            problem = None
+            if history and history[-1].ended_at is None:
+                problem = _remove_from_old_folder(sftp, history[-1], published)
         if move is Move.ALREADY_PUBLISHED:
-            if published.already_there:
+            is_recorded = _is_at(history[-1], published.path) and published.sha256 == history[-1].artefact.sha256
+            if published.already_there and is_recorded:
                 return history[-1]
-            log.warning("publication restored site=%s name=%s: the server had lost it", site.name, artefact.name)
+            if not published.already_there:
+                log.warning("publication restored site=%s name=%s: the server had lost it", site.name, artefact.name)
         with connection.begin():
-            return record_publication(connection, site.name, artefact.name, published, run)
+            publication = record_publication(connection, site.name, artefact.name, published, run)
+        if problem is not None:
+            raise problem
+        return publication
+
+
+def _is_at(publication: Publication, path: str) -> bool:
+    return posixpath.normpath(publication.path) == posixpath.normpath(path)
+
+
+def _remove_from_old_folder(
+    sftp: SFTPClient, before: Publication, published: PublishedFile
+) -> RemovalRefusedError | None:
+    """Removes what a name had in another folder; the error where that is not possible.
+
+    Two paths may lead to one file, by a link or another root: what may be the published file itself stays.
+    """
+    if _is_at(before, published.path):
+        return None
+    try:
+        with site_errors(before.path):
+            rule = _remove_old(sftp, before, published.path)
+    except SiteUnavailableError:
+        raise
+    except SmkiError as error:
+        rule = error.rule
+    if not rule:
+        return None
+    return RemovalRefusedError(
+        before.path,
+        f"its folder has changed, and the old file cannot be removed: {rule}",
+        f"The new one is published and recorded, as {published.path}; Parties may still find the old one.",
+        "have the old one moved away by hand.",
+    )
+
+
+def _remove_old(sftp: SFTPClient, before: Publication, now: str) -> str:
+    """Why it is not removed; empty where it is, or need not be."""
+    new = sftp.stat(now)
+    try:
+        old = sftp.stat(before.path)
+        is_same = (old.st_size, old.st_mtime) == (new.st_size, new.st_mtime)
+        if is_same or sftp.normalize(before.path) == sftp.normalize(now):
+            log.warning("old path may lead to the file itself, and stays path=%s now=%s", before.path, now)
+            return ""
+        if odd_type(old.st_mode or 0) or remote_sha256(sftp, before.path) != before.artefact.sha256:
+            return "it is not what the ledger published there."
+        sftp.remove(before.path)
+    except FileNotFoundError:
+        return ""
+    log.info("file removed from its old folder path=%s now=%s", before.path, now)
+    return ""
 
 
 @contextmanager

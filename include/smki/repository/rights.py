@@ -47,6 +47,7 @@ _FINDINGS = _May(insert=True, update=("last_seen", "rule", "closed_at", "opening
 _READINGS = _May(
     insert=True, update=("bytes", "modified_at", "as_published", "since", "unread", "wrong", "again", "read_at")
 )
+_LOOKS = _May(insert=True, update=("looked_at",))
 _AUDITED = _May(insert=True, delete=True, update=("bytes", "modified_at", "sha256", "hashed_at"))
 
 # Every table has its line for the publisher: a test says so.
@@ -77,11 +78,12 @@ MAY: dict[str, dict[str, _May]] = {
         "gate_decision": _ADDS,
         # what the watch knows
         "finding": _FINDINGS,
+        "site_look": _LOOKS,
         "page_reading": _READINGS,
         "audited_file": _AUDITED,
         "task_failure": _May(insert=True, delete=True),
     },
-    AUDITOR: {"finding": _FINDINGS, "page_reading": _READINGS, "audited_file": _AUDITED},
+    AUDITOR: {"finding": _FINDINGS, "site_look": _LOOKS, "page_reading": _READINGS, "audited_file": _AUDITED},
     READER: {},
 }
 

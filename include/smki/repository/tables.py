@@ -246,6 +246,13 @@ gate_run = Table(
     _subject(),
     Column("name", Text, nullable=False, comment="of the judged file"),
     Column("sha256", Text, nullable=False, comment="of the judged file, hex"),
+    Column(
+        "manifest",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="SHA-256 of the judged file's manifest, hex; empty: the file is one object",
+    ),
     Column("business_date", Date, nullable=False),
     Column("verdict", Text, CheckConstraint("verdict IN ('PASS', 'HOLD', 'FAIL')", "verdict"), nullable=False),
     Column("suite_version", Text, nullable=False),
@@ -285,6 +292,13 @@ finding = Table(
     _when("closing_told_at"),
     Index("finding_open_key", "kind", "site", "item", unique=True, postgresql_where=text("closed_at IS NULL")),
     Index(None, "closed_at"),
+)
+
+site_look = Table(
+    "site_look",
+    metadata,
+    Column("site", Text, primary_key=True),
+    _when("looked_at", nullable=False, comment="when the last recorded look at it began"),
 )
 
 audited_file = Table(

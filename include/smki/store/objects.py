@@ -2,8 +2,9 @@
 
 * `SMKI_STORE` is a folder or a URL (`s3://…`, `gs://…`, `az://…`); what logs in to it is read from the environment, as
   the makers of that storage have it. All machines that work for one installation share it, and nothing else.
-* An object is there as a whole or not at all. One that is there already is compared and not written again; other bytes
-  under its name are a damaged object, and are replaced.
+* An object is there as a whole or not at all. One that is there already is compared and not written again, unless it
+  is a day old or older: what somebody puts is new, for what looks at its age. Other bytes under its name are a damaged
+  object, and are replaced.
 * What a key begins with says what lies there: `segments/`, `manifests/`, `files/` (small files), `plans/`, `checked/`.
 """
 
@@ -13,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from obstore.store import LocalStore, from_url
 from smki.errors import ConfigurationError, MissingObjectError, StoreError
 
 log = logging.getLogger(__name__)
+_NEW = timedelta(days=1)
 _GAP = 1 << 20  # bytes between two ranges that are read rather than asked for apart
 _DENIED = ("Permission denied", "403 Forbidden", "401 Unauthorized")  # no type of error says it of all storages
 
@@ -64,14 +66,24 @@ class Store:
         return sha256
 
     def put(self, key: str, content: bytes) -> None:
-        """Writes an object, unless it is there with these bytes. Raises StoreError."""
+        """Writes an object, unless it is there with these bytes and new. Raises StoreError."""
         with _errors(key):
             try:
                 obstore.put(self._objects, key, content, mode="create")
             except AlreadyExistsError:
-                if self.get(key) != content:
-                    log.warning("damaged object replaced key=%s bytes=%d", key, len(content))
-                    self.replace(key, content)
+                self._put_again(key, content)
+
+    def _put_again(self, key: str, content: bytes) -> None:
+        try:
+            there = obstore.get(self._objects, key)
+            is_new = datetime.now(UTC) - there.meta["last_modified"] < _NEW
+            is_damaged = there.bytes().to_bytes() != content
+        except FileNotFoundError:  # it was removed a moment ago
+            is_new = is_damaged = False
+        if is_damaged:
+            log.warning("damaged object replaced key=%s bytes=%d", key, len(content))
+        if is_damaged or not is_new:
+            self.replace(key, content)
 
     def replace(self, key: str, content: bytes) -> None:
         """Writes an object in place of any that is there. Raises StoreError."""
@@ -108,12 +120,16 @@ class Store:
 
     def holds(self, key: str) -> bool:
         """Whether there is such an object. Raises StoreError."""
+        return self.find(key) is not None
+
+    def find(self, key: str) -> StoredObject | None:
+        """The object as a listing names it; none where there is none. Raises StoreError."""
         with _errors(key):
             try:
-                obstore.head(self._objects, key)
+                found = obstore.head(self._objects, key)
             except FileNotFoundError:
-                return False
-            return True
+                return None
+            return StoredObject(found["path"], found["size"], found["last_modified"])
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose keys begin so, in no particular order. Raises StoreError."""

@@ -12,9 +12,10 @@
    between a publisher's rename and its record in the ledger a right file looks wrong. So is a site that did not answer
    to the end: a connection is lost now and then. A file at which the server falls silent twice is a finding, and left
    alone: what else lies there is looked at.
-6. Record: findings open and close once.
+6. Record: findings open and close once. A look takes minutes, and what opened since it began stays open.
 
-A site that cannot be looked at is a finding, too, and closes none of the others. One look at a time is at work on a
+A site that cannot be looked at is a finding, too, and closes none of the others but those that the ledger alone tells:
+what is late, at risk or held is told all the same. One look at a time is at work on a
 site; another one leaves it alone. The auditor writes to the ledger only.
 """
 
@@ -61,6 +62,7 @@ from smki.watch.findings import (
     SeenIndex,
     Sight,
     find_held,
+    find_late_or_at_risk,
     find_lists_without_obligation,
     find_wrong,
     find_wrong_clocks,
@@ -81,7 +83,7 @@ from smki.watch.read_back import (
     read_back,
 )
 from smki.watch.site_index import look_at_index
-from smki.watch.states import due_status
+from smki.watch.states import DueStatus, due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
@@ -153,7 +155,7 @@ def audit_site(
         if before is not None or not any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
             break
     if look.sight is None:
-        findings = [Finding(Kind.UNREACHABLE, site.name, "site", failure)]
+        findings = [Finding(Kind.UNREACHABLE, site.name, "site", failure), *look.find_in_ledger()]
     elif failure:  # looked at once: what was to be looked at a second time waits for the next look
         findings = [finding for finding in findings if finding.kind not in _MAY_BE_UNDER_WAY]
     for finding in findings:
@@ -180,6 +182,7 @@ class _Look:
     ) -> None:
         self._engine, self._store, self._site, self._guide = engine, store, site, guide
         self._now, self._budget, self._record = now, budget, record
+        self._begun = time.monotonic()
         self._until: float | None = None  # when reading back ends, in whatever session
         self.read = ReadBack({}, {})
         self.sight: Sight | None = None  # of the last session that went through
@@ -230,7 +233,17 @@ class _Look:
             index,
         )
         self._failed = frozenset(obstacles)
-        return _find_all(self._engine, self._guide, self.sight, self._now)
+        return _find_all(self._engine, self._guide, self.sight, self._now, self._clock())
+
+    def find_in_ledger(self) -> list[Finding]:
+        """What is wrong on the site, and on no single one, by the ledger alone."""
+        now = self._clock()
+        stands = _list_stands(self._engine, self._guide, self._site.name, now)
+        return [*_find_in_ledger(self._engine, self._guide, now), *find_late_or_at_risk(self._site.name, stands)]
+
+    def _clock(self) -> datetime:
+        """Now (UTC): what is late or at risk is so by the clock, and no longer by the time at which the look began."""
+        return self._now + timedelta(seconds=time.monotonic() - self._begun)
 
     def goes_on_past_a_file(self) -> bool:
         """Whether the last session ended at a file at which the server fell silent, and not at too many of them."""
@@ -291,24 +304,36 @@ class _Look:
         self.read = read_back(session, self._store, wanted, self.read, self._budget, remember)
 
 
-def _find_all(engine: Engine, guide: UserGuide, sight: Sight, now: datetime) -> list[Finding]:
+def _find_all(engine: Engine, guide: UserGuide, sight: Sight, begun: datetime, now: datetime) -> list[Finding]:
+    """All that is wrong by what was seen from `begun` on and by what the ledger says `now` (UTC)."""
     offered = _list_offered(engine, sight.site)
-    facts = load_facts(engine, guide, [sight.site], (now - HISTORY).date())
+    stands = _list_stands(engine, guide, sight.site, now)
+    wrong = find_wrong(guide, sight, offered, stands, begun, load_known(engine, sight.site))
+    if not any(one.kind is Kind.LEDGER_BEHIND for one in wrong):  # what the index states is in such a ledger no more
+        with reading(engine) as connection:
+            ended = list_ended_since(connection, sight.site, begun - index_grace(guide))
+        wrong += find_wrong_index(guide, sight, offered, ended, begun)
+    return [*_find_in_ledger(engine, guide, now), *wrong]
+
+
+def _list_stands(engine: Engine, guide: UserGuide, site: str, now: datetime) -> list[DueStatus]:
+    """How all that has to be on the site stands."""
+    facts = load_facts(engine, guide, [site], (now - HISTORY).date())
     ahead = cautious_times(forecasts(guide, facts, now))
-    stands = [
+    return [
         due_status(due, facts, now, ahead.get(due.key))
         for obligation in guide.all
         for due in due_on_server(obligation, facts.since(obligation) or date.max, now)
     ]
-    waiting = waiting_gate_runs(engine, now - HISTORY)
-    clocks = find_wrong_clocks(read_clocks(engine), datetime.now(UTC))
-    unclaimed = find_lists_without_obligation(lists_without_obligation(engine, guide))
-    wrong = find_wrong(guide, sight, offered, stands, now, load_known(engine, sight.site))
-    if not any(one.kind is Kind.LEDGER_BEHIND for one in wrong):  # what the index states is in such a ledger no more
-        with reading(engine) as connection:
-            ended = list_ended_since(connection, sight.site, now - index_grace(guide))
-        wrong += find_wrong_index(guide, sight, offered, ended, now)
-    return [*find_held(waiting), *clocks, *unclaimed, *wrong]
+
+
+def _find_in_ledger(engine: Engine, guide: UserGuide, now: datetime) -> list[Finding]:
+    """What is wrong on no single site."""
+    return [
+        *find_held(waiting_gate_runs(engine, now - HISTORY)),
+        *find_wrong_clocks(read_clocks(engine), datetime.now(UTC)),
+        *find_lists_without_obligation(lists_without_obligation(engine, guide)),
+    ]
 
 
 def _try_to_open(session: PartySession, file: SeenFile) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, and_, func, or_, select
 
 from smki.certificates.model import ListKind
 from smki.gate.model import Verdict, is_cleared
@@ -22,6 +22,7 @@ from smki.repository.tables import (
 )
 
 Key = tuple[str, str]  # whom a file is for, and its name
+_HELD_AT_MOST = timedelta(days=7)  # by a run that waits for its decision
 _AHEAD = timedelta(minutes=5)  # that an event may be before it is worth a word
 
 
@@ -34,6 +35,7 @@ class Offered:
     bytes: int
     records: int
     sha256: str  # hex
+    content_digest: str  # hex; equal for equal content, however it is compressed
     run: str  # who published it
     first_published_at: datetime  # UTC; a file that was lost and put there again keeps it
     ended_at: datetime | None  # UTC
@@ -46,16 +48,28 @@ class GateVerdict:
     id: int
     name: str
     sha256: str  # hex
+    content_digest: str | None  # hex; none until some site is to have the file
     verdict: Verdict
     judged_at: datetime  # UTC
     released: bool | None  # what a person decided of a HOLD; None: nothing yet
     decided_by: str | None
     reason: str | None
+    decided_at: datetime | None = None  # UTC
 
     @property
     def cleared(self) -> bool:
         """Whether the file may be published."""
         return is_cleared(self.verdict, self.released)
+
+    @property
+    def cleared_at(self) -> datetime | None:
+        """Since when it may be (UTC); of a HOLD, since a person decided."""
+        return max(self.judged_at, self.decided_at or self.judged_at) if self.cleared else None
+
+    def waits_at(self, at: datetime) -> bool:
+        """Whether the gate held it before `at` (UTC), and nobody had decided by then."""
+        undecided = self.released is None or (self.decided_at is not None and self.decided_at >= at)
+        return self.verdict is Verdict.HOLD and self.judged_at < at and undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 artefact.c.bytes,
                 artefact.c.records,
                 artefact.c.sha256,
+                artefact.c.content_digest,
                 publication.c.run,
                 publication.c.first_published_at,
                 publication.c.ended_at,
@@ -179,14 +194,21 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 gate_run.c.id,
                 gate_run.c.name,
                 gate_run.c.sha256,
+                artefact.c.content_digest,
                 gate_run.c.verdict,
                 gate_run.c.judged_at,
                 gate_decision.c.released,
                 gate_decision.c.decided_by,
                 gate_decision.c.reason,
+                gate_decision.c.decided_at,
             )
             .join_from(gate_run, gate_decision, isouter=True)
-            .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin))
+            .join(
+                artefact,
+                and_(artefact.c.name == gate_run.c.name, artefact.c.sha256 == gate_run.c.sha256),
+                isouter=True,
+            )
+            .where(or_(gate_run.c.business_date >= first, gate_run.c.judged_at >= begin - _HELD_AT_MOST))
             .order_by(gate_run.c.judged_at, gate_run.c.id)
         ).all()
     begins = {(name, subject): at for name, subject, at in judged_since}
@@ -198,9 +220,8 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
         offered.setdefault((subject, row[1]), []).append(Offered(*row))
     judged: dict[Key, list[GateVerdict]] = {}
     for subject, *row in runs:
-        judged.setdefault((subject, row[1]), []).append(
-            GateVerdict(row[0], row[1], row[2], Verdict(row[3]), row[4], row[5], row[6], row[7])
-        )
+        verdict = GateVerdict(row[0], row[1], row[2], row[3], Verdict(row[4]), row[5], row[6], row[7], row[8], row[9])
+        judged.setdefault((subject, verdict.name), []).append(verdict)
     first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
     every = tuple(sites)
     return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))

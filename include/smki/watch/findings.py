@@ -86,8 +86,12 @@ class Kind(StrEnum):
 
 
 OF_A_DUE_FILE = frozenset({Kind.HELD, Kind.AT_RISK, Kind.MISSING})  # that it is not there yet: its state says so, too
+# What the ledger and the repository alone tell, also of a site that cannot be looked at.
+OF_THE_LEDGER = OF_A_DUE_FILE | {Kind.CLOCKS, Kind.LIST_WITHOUT_OBLIGATION}
 # Of a file that was published: a Party cannot load it from that site.
-NOT_USABLE = frozenset({Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE})
+NOT_USABLE = frozenset(
+    {Kind.LOST, Kind.TRUNCATED, Kind.ALTERED, Kind.MISCOPIED, Kind.UNREADABLE, Kind.READ_ERROR, Kind.NO_FILE}
+)
 
 _NEXT_STEP = {
     Kind.HELD: "read the report and decide: Airflow, Required Actions, Approve or Reject, with the reason.",
@@ -188,13 +192,14 @@ def find_wrong(
         for publication in offered
         if _folder_of(guide, publication) not in sight.unlisted
     }
-    seen = {posixpath.basename(file.path): file for file in sight.files}
+    seen, others = _by_name(guide, sight.files)
     newer = {name for name in seen if is_newer(guide, name, known, now)}
     behind = [Finding(Kind.LEDGER_BEHIND, sight.site, "ledger", behind_rule(newer))] if newer else []
     return [
         *behind,
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
-        *find_late_or_at_risk(sight.site, stands, now),
+        *find_late_or_at_risk(sight.site, stands),
+        *_elsewhere(sight.site, others, seen),
         *_lost(sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, {n: file for n, file in seen.items() if n not in newer}, now),
         *_expired(guide, sight.site, publications, seen, now),
@@ -266,16 +271,16 @@ def find_lists_without_obligation(lists: Iterable[ListFacts]) -> Iterator[Findin
         yield Finding(Kind.LIST_WITHOUT_OBLIGATION, "", f"{lodged.kind} of {lodged.issuer_display}", rule)
 
 
-def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) -> Iterator[Finding]:
-    """What is not on the site at `now` (UTC) although its publish-by, or its warning time, has come.
+def find_late_or_at_risk(site: str, stands: Iterable[DueStatus]) -> Iterator[Finding]:
+    """What is not on the site although, when that was looked up, its publish-by or its warning time had come.
 
     The auditor and Airflow's deadline alerts both use it, so that what both see is one finding.
     """
     for one in stands:
         if one.state in (State.NOTHING, State.DUE, State.CORRECTED) or site not in one.missing_sites:
             continue
-        due, is_late = one.due, now >= one.due.publish_by
-        if not is_late and one.state is State.HELD and now < due.warn_at:
+        due, is_late = one.due, one.at >= one.due.publish_by
+        if not is_late and one.state is State.HELD and one.at < due.warn_at:
             continue
         rule = f"it {'was' if is_late else 'is'} due at {due.publish_by:%Y-%m-%d %H:%M} UTC and is not there"
         if not is_late and one.expected_at is not None and one.expected_at > due.publish_by:
@@ -294,6 +299,28 @@ def find_late_or_at_risk(site: str, stands: Iterable[DueStatus], now: datetime) 
             due.business_date,
             due.obligation.subject,
         )
+
+
+def _by_name(guide: UserGuide, files: Iterable[SeenFile]) -> tuple[dict[str, SeenFile], list[SeenFile]]:
+    """The files by name, and those whose name another file has, too: the one in its obligation's folder is meant."""
+
+    def is_elsewhere(file: SeenFile) -> bool:
+        obligation = guide.of_file(posixpath.basename(file.path))
+        folder = "" if obligation is None else posixpath.normpath("/" + obligation.folder.strip("/")).rstrip("/")
+        return not f"/{posixpath.dirname(file.path)}".endswith(folder)
+
+    seen, others = dict[str, SeenFile](), list[SeenFile]()
+    for file in sorted(files, key=lambda file: (is_elsewhere(file), len(file.path))):
+        if seen.setdefault(posixpath.basename(file.path), file) is not file:
+            others.append(file)
+    return seen, others
+
+
+def _elsewhere(site: str, others: Iterable[SeenFile], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
+    for file in others:
+        meant = seen[posixpath.basename(file.path)].path
+        rule = f"{meant} has its name, too, and only that is looked at: a Party may take this one."
+        yield Finding(Kind.UNEXPECTED, site, file.path, rule)
 
 
 def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
@@ -365,9 +392,11 @@ def _expired(
     seen: Mapping[str, SeenFile],
     now: datetime,
 ) -> Iterator[Finding]:
-    """What retention was to remove a day ago, or longer."""
+    """What retention was to remove a day ago, or longer, by what had been published then."""
+    then = now - _RETENTION_GRACE
+    offered = [publication for publication in publications.values() if publication.published_at <= then]
     listing = [replace(file, path=name) for name, file in seen.items()]
-    for found in plan_retention(guide, publications.values(), listing, now - _RETENTION_GRACE):
+    for found in plan_retention(guide, offered, listing, then):
         if found.action is Action.REMOVE and found.publication is not None:
             rule = f"it is still there: {found.rule}."
             yield Finding(Kind.EXPIRED, site, found.name, rule, *_about(found.publication))

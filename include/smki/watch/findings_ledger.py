@@ -1,11 +1,12 @@
 """What the watch keeps in the ledger: findings, and the last errors of failed tasks.
 
 * A finding opens once and closes once, whoever sees it how often. Two signals write here, the auditor and Airflow's
-  deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site; a miss
-  closes the risk that went before it.
+  deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site, unless that
+  opened while it was looking; a miss closes the risk that went before it.
 * People are told of an opening and of a closing once; what could not be sent is sent later.
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
+* When each site was looked at last is kept, so that people see whether anybody looks.
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
 
@@ -20,8 +21,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from smki.repository.database import reading, writing
 from smki.repository.tables import finding as finding_table
-from smki.repository.tables import task_failure
-from smki.watch.findings import Finding, Kind
+from smki.repository.tables import site_look, task_failure
+from smki.watch.findings import OF_THE_LEDGER, Finding, Kind
 from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
@@ -51,24 +52,30 @@ class Reconciled:
 def record_look(
     engine: Engine, site: str, seen: Sequence[Finding], now: datetime, *, is_whole: bool = True
 ) -> Reconciled:
-    """Records all that is wrong on a site at `now` (UTC): new findings open, those that are not seen any more close.
+    """Records all that is wrong on a site by a look that began at `now` (UTC): new findings open, and those of before
+    that are not seen any more close.
 
-    Findings about no single site open and close with any look. Where the site could not be looked at, or not at the
-    whole of it, nothing closes.
+    Findings about no single site open and close with any look. Where the site could not be looked at, only what the
+    ledger alone tells closes; where not at the whole of it, nothing does.
     Raises RepositoryUnavailableError.
     """
     with writing(engine) as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
+        _record_site_look(connection, site, now)
         before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
         kept = {_open(connection, finding, now) for finding in seen}
         gone = []
-        if is_whole and not any(finding.kind is Kind.UNREACHABLE for finding in seen):
+        is_unreachable = any(finding.kind is Kind.UNREACHABLE for finding in seen)
+        if is_whole or is_unreachable:
             gone = [
                 known.id
                 for known in _known(
-                    connection, finding_table.c.closed_at.is_(None), finding_table.c.site.in_(["", site])
+                    connection,
+                    finding_table.c.closed_at.is_(None),
+                    finding_table.c.site.in_(["", site]),
+                    finding_table.c.first_seen <= now,
                 )
-                if known.id not in kept
+                if known.id not in kept and (not is_unreachable or known.finding.kind in OF_THE_LEDGER)
             ]
             connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
         return Reconciled(
@@ -78,12 +85,19 @@ def record_look(
         )
 
 
+def list_looks(engine: Engine) -> dict[str, datetime]:
+    """When the last look at each site began (UTC), by site. Raises RepositoryUnavailableError."""
+    with reading(engine) as connection:
+        return {row.site: row.looked_at for row in connection.execute(select(site_look))}
+
+
 def open_finding(engine: Engine, finding: Finding, now: datetime) -> KnownFinding:
     """Records one finding; the same call again only changes when it was seen last."""
     with writing(engine) as connection:
         (known,) = _known(connection, finding_table.c.id == _open(connection, finding, now))
         if finding.kind is Kind.MISSING:
-            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=now))
+            closed_at = func.greatest(finding_table.c.first_seen, now)
+            connection.execute(update(finding_table).where(*_risk_of(finding)).values(closed_at=closed_at))
         return known
 
 
@@ -147,6 +161,12 @@ def became_a_miss(engine: Engine, known: KnownFinding) -> bool:
         return connection.execute(query.limit(1)).one_or_none() is not None
 
 
+def _record_site_look(connection: Connection, site: str, now: datetime) -> None:
+    look = insert(site_look).values(site=site, looked_at=now)
+    looked_at = func.greatest(site_look.c.looked_at, look.excluded.looked_at)
+    connection.execute(look.on_conflict_do_update(index_elements=["site"], set_={"looked_at": looked_at}))
+
+
 def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:
     columns = finding_table.c
     return (
@@ -176,7 +196,7 @@ def _open(connection: Connection, finding: Finding, now: datetime) -> int:
     statement = offered.on_conflict_do_update(
         index_elements=["kind", "site", "item"],
         index_where=finding_table.c.closed_at.is_(None),
-        set_={"last_seen": now, "rule": offered.excluded.rule},
+        set_={"last_seen": func.greatest(finding_table.c.last_seen, now), "rule": offered.excluded.rule},
     ).returning(finding_table.c.id)
     return int(connection.execute(statement).scalar_one())
 

@@ -87,4 +87,5 @@ def _published_at(one: DueStatus) -> datetime:
 
 def _cleared_at(one: DueStatus) -> datetime | None:
     judged = one.judged
-    return judged.judged_at.astimezone(UTC) if judged is not None and judged.cleared else None
+    at = None if judged is None else judged.cleared_at
+    return None if at is None else at.astimezone(UTC)

@@ -117,6 +117,9 @@ class _Look:
             if manifest is None:
                 del self._readings[number]
                 continue
+            if not len(manifest.pages):  # nothing of it is read, and the others' turn comes
+                self._readings[number] = replace(self._readings[number], read_at=self._now)
+                continue
             places = choose_places(self._readings[number], manifest, min(budget, _AT_ONCE))
             if not len(places):
                 return

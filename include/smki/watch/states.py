@@ -9,7 +9,9 @@
 * NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
 
 A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
-cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered.
+cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered. Other
+processors may compress the same content to other bytes: that is the same content. What the gate held before the cut-off
+and nobody had decided by then counts for this day, too, from its decision on: while it waits, no other run judges it.
 """
 
 from bisect import bisect_left
@@ -100,7 +102,7 @@ def list_due_statuses(
 
 def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | None = None) -> DueStatus:
     """How one due file stands at `now` (UTC)."""
-    runs = _gate_runs(due, facts)
+    runs = gate_runs_of(due, facts)
     judged = runs[-1] if runs else None
     by_site = _replaced_in_place(due, facts, runs) if due.obligation.replaced_in_place else _dated(due, facts)
     missing = tuple(site for site in facts.sites if site not in by_site)
@@ -145,12 +147,14 @@ def _state(
     return State.DUE
 
 
-def _gate_runs(due: Due, facts: Facts) -> list[GateVerdict]:
+def gate_runs_of(due: Due, facts: Facts) -> list[GateVerdict]:
     """The gate runs over the file, oldest first; of a name that is used for ever those of this day."""
     runs = facts.judged(due.obligation, due.business_date)
     if due.obligation.replaced_in_place:
         begin = bisect_left(runs, due.cut_off, key=_judged_at)
-        return runs[begin : bisect_left(runs, due.next_cut_off, begin, key=_judged_at)]
+        end = bisect_left(runs, due.next_cut_off, begin, key=_judged_at)
+        held_over = begin > 0 and runs[begin - 1].waits_at(due.cut_off)
+        return runs[begin - held_over : end]
     return runs
 
 
@@ -164,12 +168,15 @@ def _dated(due: Due, facts: Facts) -> dict[str, tuple[Offered, datetime]]:
 
 def _replaced_in_place(due: Due, facts: Facts, runs: Sequence[GateVerdict]) -> dict[str, tuple[Offered, datetime]]:
     """Which sites have offered what the day's runs cleared, and since when both were so: the earliest of several."""
-    cleared_at = {run.sha256: run.judged_at for run in reversed(runs) if run.cleared}
+    cleared_at = dict[str | None, datetime]()
+    for run in runs:
+        if (at := run.cleared_at) is not None:
+            cleared_at[run.content_digest] = min(at, cleared_at.get(run.content_digest, at))
     by_site: dict[str, tuple[Offered, datetime]] = {}
     for one in facts.offered(due.obligation, due.business_date):
-        if one.sha256 not in cleared_at:
+        if one.content_digest not in cleared_at:
             continue
-        since = max(cleared_at[one.sha256], one.first_published_at)
+        since = max(cleared_at[one.content_digest], one.first_published_at)
         if one.site not in by_site or since < by_site[one.site][1]:
             by_site[one.site] = (one, since)
     return by_site

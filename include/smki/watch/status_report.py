@@ -19,13 +19,14 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
 from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
-from smki.watch.findings_ledger import KnownFinding, list_open_findings
+from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import DueStatus, State, due_status
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
 OUT_OF_ORDER = frozenset({State.MISSED, State.LATE, State.HELD})
 _WORST_FIRST = (State.MISSED, State.LATE, State.HELD, State.AT_RISK, State.DUE)
+_LOOKS_MISSED = 3  # one may fail, and one may take long
 _OLDEST_FULL = timedelta(days=366)  # that is looked for
 
 Expected = Mapping[DueKey, datetime]  # when what is not there yet will be (UTC)
@@ -83,12 +84,22 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteLook:
+    """When the auditor looked at a site last."""
+
+    site: str
+    looked_at: datetime | None  # UTC; none: never
+    is_overdue: bool  # so long ago that nobody would know what is wrong there
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     at: datetime  # UTC
     sites: tuple[str, ...]
     standings: tuple[Standing, ...]  # in the order of Obligation
     chain: Chain
     findings: tuple[KnownFinding, ...]  # that are open, oldest first
+    looks: tuple[SiteLook, ...] = ()  # one a site
 
     @property
     def out_of_order(self) -> tuple[Standing, ...]:
@@ -119,13 +130,18 @@ class StatusReport:
             "obligations": [_standing_as_json(standing) for standing in self.standings],
             "recovery_chain": _chain_as_json(self.chain),
             "findings": [_finding_as_json(known) for known in self.findings],
+            "looks": [
+                {"site": look.site, "looked_at": _instant(look.looked_at), "overdue": look.is_overdue}
+                for look in self.looks
+            ],
         }
 
 
 def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: datetime) -> StatusReport:
     """How everything stands at `now` (UTC), from the ledger. Raises RepositoryUnavailableError."""
     facts = load_facts(engine, guide, sites, (now - HISTORY).date())
-    return report_of(guide, facts, findings_at(engine, now), now, cautious_times(forecasts(guide, facts, now)))
+    expected_at = cautious_times(forecasts(guide, facts, now))
+    return report_of(guide, facts, findings_at(engine, now), now, expected_at, list_looks(engine))
 
 
 def findings_at(engine: Engine, now: datetime) -> list[KnownFinding]:
@@ -141,11 +157,19 @@ def findings_at(engine: Engine, now: datetime) -> list[KnownFinding]:
 
 
 def report_of(
-    guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected_at: Expected
+    guide: UserGuide,
+    facts: Facts,
+    findings: Sequence[KnownFinding],
+    now: datetime,
+    expected_at: Expected,
+    looks: Mapping[str, datetime],
 ) -> StatusReport:
-    """Like `status_report`, for facts already loaded (at least 16 days)."""
+    """Like `status_report`, for facts already loaded (at least 16 days); `looks` are the last ones (UTC), by site."""
     standings = tuple(_standing(obligation, facts, now, expected_at) for obligation in guide.all)
-    return StatusReport(now, facts.sites, standings, recovery_chain(guide, facts, findings, now), tuple(findings))
+    chain = recovery_chain(guide, facts, findings, now)
+    oldest = now - _LOOKS_MISSED * guide.audit_every
+    seen = tuple(SiteLook(site, at := looks.get(site), at is None or at < oldest) for site in facts.sites)
+    return StatusReport(now, facts.sites, standings, chain, tuple(findings), seen)
 
 
 def recovery_chain(guide: UserGuide, facts: Facts, findings: Iterable[KnownFinding], now: datetime) -> Chain:

@@ -22,7 +22,7 @@ The API server uses all of it, the scheduler only what `signals.deadlines` asks 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -85,6 +85,12 @@ class RunFacts:
     type: str
     state: str
     cut_off: datetime | None  # UTC; none for a run that began at no set time
+    any_day: date | None  # that a person asked for in place of the cut-off's day
+
+    @property
+    def business_date(self) -> date | None:
+        """The day whose file it is for; none where an event began it."""
+        return self.any_day or (self.cut_off and self.cut_off.astimezone(UTC).date())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +119,17 @@ def is_first_scheduled(session: Session, dag_id: str, run_id: str) -> bool:
 def newest_runs(
     session: Session, dag_id: str, cut_off: datetime, limit: int, *, also_until: datetime | None = None
 ) -> list[RunFacts]:
-    """Runs of the cut-off's day, and those begun from the cut-off until `also_until`; newest first.
+    """Runs for the cut-off's day, and those begun from the cut-off until `also_until`; newest first.
 
-    One that a person began at some other time of the day is for the day's file, too.
+    One that a person began at some other time of the day is for the day's file, too, and so is one that was asked for
+    this day whenever it began.
     """
     day = datetime.combine(cut_off.date(), time(), cut_off.tzinfo)
     belongs: ColumnElement[bool] = (DagRun.data_interval_end >= day) & (
         DagRun.data_interval_end < day + timedelta(days=1)
     )
+    asked = DagRun.conf["any_day"].as_string()
+    belongs = or_(asked == day.date().isoformat(), belongs & asked.is_(None))
     if also_until is not None:
         belongs = or_(belongs, (DagRun.run_after >= cut_off) & (DagRun.run_after < also_until))
     runs = select(DagRun).where(DagRun.dag_id == dag_id, belongs)
@@ -237,7 +246,9 @@ def trigger_run(request: Request, session: Session, user: User, dag_id: str) -> 
 
 
 def _facts(run: DagRun) -> RunFacts:
-    return RunFacts(run.run_id, str(run.run_type), str(run.state), run.data_interval_end)
+    asked = (run.conf or {}).get("any_day")
+    any_day = date.fromisoformat(asked) if asked else None
+    return RunFacts(run.run_id, str(run.run_type), str(run.state), run.data_interval_end, any_day)
 
 
 @contextmanager

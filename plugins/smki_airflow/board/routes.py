@@ -31,7 +31,7 @@ from smki.repository.schema import check_schema
 from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
-from smki.watch.findings_ledger import last_failure, list_findings_since
+from smki.watch.findings_ledger import last_failure, list_findings_since, list_looks
 from smki.watch.forecast import HISTORY, cautious_times, forecasts
 from smki.watch.states import due_status
 from smki.watch.status_report import findings_at, report_of, status_report
@@ -144,7 +144,7 @@ def board(
     guide = project.guide
     facts = _facts(project, min(first_day(now), (now - HISTORY).date()))
     expected_at = cautious_times(forecasts(guide, facts, now))
-    found = report_of(guide, facts, findings_at(project.engine, now), now, expected_at)
+    found = report_of(guide, facts, findings_at(project.engine, now), now, expected_at, list_looks(project.engine))
     may_edit = editable(user)
     dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
     shown = None
@@ -156,7 +156,7 @@ def board(
         report=found,
         headline=headline(found),
         mood=mood(found),
-        lacks=list_lacks(session, guide, project.settings.sites),
+        lacks=list_lacks(session, guide, found),
         calendar=calendar(guide, facts, found.about_published, now, expected_at),
         trends=_trends(session, project),
         day=shown,
@@ -282,7 +282,7 @@ def status(_user: Reader, session: SessionOfRequest) -> JSONResponse:
     """How every obligation stands, for other systems: docs/status-api.md."""
     project = open_project_of_server()
     report = status_report(project.engine, project.guide, project.settings.sites, datetime.now(UTC))
-    lacks = list_lacks(session, project.guide, project.settings.sites)
+    lacks = list_lacks(session, project.guide, report)
     stated = report.as_json() | {"airflow": [lack.as_json() for lack in lacks]}
     return JSONResponse(stated, headers=_NOT_KEPT)
 
@@ -343,9 +343,9 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
 def _file_of(session: Session, dag_id: str, run_id: str) -> str:
     """The file that a run is for; empty where it is for several that are replaced in place."""
     run, obligation = find_run(session, dag_id, run_id), _obligation(dag_id)
-    if run is None or run.cut_off is None or obligation.replaced_in_place:
+    if run is None or run.business_date is None or obligation.replaced_in_place:
         return ""
-    return obligation.file_name(run.cut_off.date())
+    return obligation.file_name(run.business_date)
 
 
 def _trends(session: Session, project: Project) -> list[tuple[str, list[Trend]]]:

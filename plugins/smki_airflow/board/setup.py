@@ -2,6 +2,8 @@
 
 * A lane of a site whose pool is missing, or has no slot: whatever needs it waits for ever.
 * A DAG that is paused or that Airflow does not know: those of the obligations, retention and the auditor.
+* A site at which the auditor has not looked for a while, whatever keeps it from doing so: what is wrong there opens no
+  finding.
 * No connection by which people are told. It has to be one that the API server has, too.
 """
 
@@ -9,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from smki.obligations.catalogue import UserGuide
+from smki.watch.status_report import StatusReport
 from smki_airflow.board.airflow import Session, has_connection, is_paused, usable_pools
 from smki_airflow.names import AUDITOR, RETENTION, SMTP, WEBHOOK, lane_pool
 
@@ -25,9 +28,9 @@ class Lack:
         return asdict(self)
 
 
-def list_lacks(session: Session, guide: UserGuide, sites: Iterable[str]) -> list[Lack]:
+def list_lacks(session: Session, guide: UserGuide, report: StatusReport) -> list[Lack]:
     """Pools first, as nothing says so elsewhere."""
-    return [*_pools(session, sites), *_dags(session, guide), *_channels()]
+    return [*_pools(session, report.sites), *_dags(session, guide), *_looks(report), *_channels()]
 
 
 def _pools(session: Session, sites: Iterable[str]) -> Iterator[Lack]:
@@ -52,6 +55,17 @@ def _dags(session: Session, guide: UserGuide) -> Iterator[Lack]:
                     "is not known to Airflow: no run of it begins.",
                     "See Airflow’s list of DAGs for an import error, and whether the DAG processor runs.",
                 )
+
+
+def _looks(report: StatusReport) -> Iterator[Lack]:
+    for look in report.looks:
+        if look.is_overdue:
+            ago = f"since {look.looked_at:%Y-%m-%d %H:%M} UTC" if look.looked_at else "ever"
+            yield Lack(
+                f"Site {look.site}",
+                f"was not looked at {ago}: what is wrong there is told to nobody.",
+                f"See the last runs of the DAG {AUDITOR}, or the output of smki audit, and mend what they name.",
+            )
 
 
 def _channels() -> Iterator[Lack]:

@@ -8,7 +8,7 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings_ledger import Failure, KnownFinding
-from smki.watch.states import DueStatus, State, list_due_statuses
+from smki.watch.states import DueStatus, State, gate_runs_of, list_due_statuses
 from smki.watch.status_report import Expected, StatusReport
 from smki.words import span
 from smki_airflow.board.runs import DayRun, Stage
@@ -125,13 +125,9 @@ def day_item(
     due = status.due
     offered = facts.offered(due.obligation, due.business_date)
     if due.obligation.replaced_in_place and status.judged is not None:
-        offered = [one for one in offered if one.sha256 == status.judged.sha256]
+        offered = [one for one in offered if one.content_digest == status.judged.content_digest]
     by_site = {one.site: one for one in offered}
-    judged = [
-        run
-        for run in facts.judged(due.obligation, due.business_date)
-        if not due.obligation.replaced_in_place or _on_day(due, run.judged_at)
-    ]
+    judged = gate_runs_of(due, facts)
     about = tuple(known for known in findings if _is_about(known, due))
     sites = tuple((site, by_site.get(site)) for site in facts.sites)
     return DayItem(status, sites, tuple(reversed(judged)), tuple(runs), bars(runs[0]) if runs else (), about, failure)
@@ -209,10 +205,6 @@ def size(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{count:,} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
-
-
-def _on_day(due: Due, at: datetime) -> bool:
-    return due.cut_off <= at < due.next_cut_off
 
 
 def _is_about(known: KnownFinding, due: Due) -> bool:

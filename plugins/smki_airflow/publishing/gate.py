@@ -55,12 +55,13 @@ class GateOperator(BaseOperator):
             judged = self.judge(run_of(context), judge)
         project = open_project()
         judgements = [one.judgement for one in judged]
-        gate_runs = record_judgements(project.engine, judgements, self._waits(context)) if judged else None
+        manifests = [one.artefact.manifest for one in judged]
+        gate_runs = record_judgements(project.engine, judgements, manifests, self._waits(context)) if judged else None
         if gate_runs is None:
             raise AirflowSkipException("nothing to publish, or another run waits with it: see the lines above")
         self.shown_gate_run = select_shown(gate_runs).id
         log.info("report %s", Links(base_url()).report(self.shown_gate_run))
-        refuse_failed(project.store, gate_runs, [one.artefact.manifest for one in judged])
+        refuse_failed(project.store, gate_runs, manifests)
         return {
             "artefacts": [artefact_as_json(one.artefact) for one in judged],
             "shown": self.shown_gate_run,

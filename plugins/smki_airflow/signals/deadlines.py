@@ -106,7 +106,7 @@ def _look_at_ledger(obligations: Sequence[str], cut_off: datetime) -> None:
         due = [Due(one, day) for one in guide.all if one.name in obligations and one.cut_off.falls_on(day)]
         stands = [due_status(one, facts, now) for one in due if facts.since(one.obligation)]
         for site in sites:
-            for finding in find_late_or_at_risk(site, stands, now):
+            for finding in find_late_or_at_risk(site, stands):
                 log.warning("finding kind=%s site=%s item=%s rule=%s", finding.kind, site, finding.item, finding.rule)
                 open_finding(project.engine, finding, now)
         for stand in stands:

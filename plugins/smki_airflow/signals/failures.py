@@ -61,7 +61,7 @@ def _keep_error(context: Any, advice: str = "") -> None:
 
         run = run_of(context)
         said = f"{type(error).__name__}: {error}" + (f" In Airflow: {advice}" if advice else "")
-        day = run.cut_off.date() if run.cut_off else None
+        day = run.business_date if run.cut_off or run.any_day else None
         failure = Failure(run.label, context["ti"].task_id, day, said, datetime.now(UTC))
         record_failure(open_project().engine, failure)
     except Exception as problem:  # noqa: BLE001  # the error itself is in the log of the task

@@ -5,7 +5,8 @@
 * Something that waits fires once, and again only after hours, ever more of them: the run that it began retries by
   itself, and the DAG's daily run is the safety net. So a publication that fails does not fill Airflow with runs.
 * What the gate holds still waits to be published, so it fires just as rarely; the runs that this begins are skipped.
-* While the repository does not answer, nothing fires and the trigger goes on asking.
+* While the repository does not answer, nothing fires and the trigger goes on asking; what fired before it fell silent
+  fires no sooner for that.
 * An error that nobody foresaw fires, as rarely as what goes on waiting, so that a run fails, and is told, where people
   look. The trigger goes on asking.
 """
@@ -79,7 +80,7 @@ class RepositoryTrigger(BaseEventTrigger):
         while True:
             try:
                 waiting = await asyncio.to_thread(self._ask)
-                fires = of_waiting.fires(waiting, time.monotonic())
+                fires = waiting is not None and of_waiting.fires(waiting, time.monotonic())
             except Exception as error:
                 waiting = [f"no answer: {type(error).__name__}"]
                 fires = of_unforeseen.fires(["no answer"], time.monotonic())
@@ -88,7 +89,8 @@ class RepositoryTrigger(BaseEventTrigger):
                 yield TriggerEvent({"waiting": waiting})  # type: ignore[no-untyped-call]
             await asyncio.sleep(self.poll_s)
 
-    def _ask(self) -> list[str]:
+    def _ask(self) -> list[str] | None:
+        """What waits; none where the repository does not say."""
         try:
             project = open_project()
             try:
@@ -97,7 +99,7 @@ class RepositoryTrigger(BaseEventTrigger):
                 project.close()  # the triggerer polls: it keeps no pool open
         except SmkiError as error:
             log.warning("question unanswered trigger=%s error=%s", type(self).__name__, error)
-            return []
+            return None
 
 
 class UnpublishedLists(RepositoryTrigger):

@@ -196,7 +196,7 @@ def test_rejected_file_fails_its_run_with_the_reason_and_leaves_the_server(
     assert full_of_the_next_day.ends() == "success"
     corrected = stands(engine, user_guide, REJECTED)
     assert (corrected.state, corrected.corrected_by) == (State.CORRECTED, REJECTED + DAY)
-    assert list(find_late_or_at_risk("primary", [corrected], datetime.now(UTC))) == []
+    assert list(find_late_or_at_risk("primary", [corrected])) == []
     with one_day_of_silence_is_unusual(stack):
         run.clear(only_failed=False, task_ids=["judge"], include_downstream=True)
         run.wait_until_asking()

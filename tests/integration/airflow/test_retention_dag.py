@@ -58,6 +58,9 @@ def test_retention_removes_a_delta_that_is_past_its_days(stack: Stack, engine: E
     assert _offered(engine) >= before
     assert stale.exists()
     assert dry_run.task("clear_quarantine")["state"] == "skipped"
+    assert {dry_run.task(name)["state"] for name in ("collect_garbage", "record")} == {"success"}, (
+        "it says what would go"
+    )
 
     run = trigger(stack, RETENTION)
     assert run.ends() == "success"

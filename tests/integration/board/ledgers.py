@@ -52,8 +52,8 @@ _IN_PLACE = text(
     """
     INSERT INTO artefact (obligation, name, business_date, bytes, sha256, content_digest, xml_bytes, records,
                           set_digest, version, run, verified_at)
-    SELECT obligation, name, day, 40000 + number, encode(sha256(convert_to(name || day, 'UTF8')), 'hex'), 'c', 90000,
-           40 + number % 9, 'd', number + 1, dag || '/scheduled__' || day, cut_off + begins
+    SELECT obligation, name, day, 40000 + number, encode(sha256(convert_to(name || day, 'UTF8')), 'hex'), name || day,
+           90000, 40 + number % 9, 'd', number + 1, dag || '/scheduled__' || day, cut_off + begins
     FROM days, (VALUES ('arl', 'SMKIKR_ORGANISATION_ARL.crl.gz', 'smki_revocation_lists', interval '65 minutes'),
                        ('crl', 'SMKIKR_ORGANISATION_CRL.crl.gz', 'smki_revocation_lists', interval '65 minutes'),
                        ('anchor_north', 'SMKIKR_ANCHOR_NORTH.xml.gz', 'smki_anchor_slots', interval '125 minutes'),

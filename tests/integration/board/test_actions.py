@@ -38,10 +38,17 @@ def session(board: Any) -> Iterator[Session]:  # noqa: ARG001  # Airflow's datab
         cleaning.execute(update(DagModel).values(is_paused=False))
 
 
-def failed_run(session: Session, day: datetime, state: str = "failed", start: datetime | None = None) -> str:
-    """A run of the daily delta for this day whose `plan` ended in this state; its interval is empty, or starts then."""
+def failed_run(
+    session: Session,
+    day: datetime,
+    state: str = "failed",
+    start: datetime | None = None,
+    dag_id: str = DAILY_DELTA,
+    conf: dict[str, str] | None = None,
+) -> str:
+    """A run of a DAG for this day whose `plan` ended in this state; its interval is empty, or starts then."""
     start = start or day
-    dag = session.scalar(SerializedDagModel.latest_item_select_object(DAILY_DELTA)).dag
+    dag = session.scalar(SerializedDagModel.latest_item_select_object(dag_id)).dag
     run = dag.create_dagrun(
         run_id=f"scheduled__{day.date()}",
         logical_date=start,
@@ -50,6 +57,7 @@ def failed_run(session: Session, day: datetime, state: str = "failed", start: da
         run_type=DagRunType.SCHEDULED,
         triggered_by=DagRunTriggeredByType.TIMETABLE,
         state=state,
+        conf=conf,
         session=session,
     )
     for instance in run.get_task_instances(session=session):
@@ -222,6 +230,20 @@ def test_a_run_that_has_ended_begins_again_as_a_whole_and_its_file_is_named(
     assert set(session.scalars(select(TaskInstance.state))) == {None}
     again = browser("ADMIN").post(path, headers=OURS)
     assert (again.status_code, "it has not ended" in again.text) == (409, True)
+
+
+def test_a_run_for_any_day_is_shown_and_named_by_the_day_that_was_asked_for(
+    browser: Browser, session: Session, midnight: datetime, user_guide: UserGuide
+) -> None:
+    begun = midnight - (1 + midnight.weekday()) % 7 * DAY  # a Sunday, as the one before
+    asked = (begun - 7 * DAY).date()
+    run_id = failed_run(session, begun, dag_id=FULL_EXTRACT, conf={"any_day": asked.isoformat()})
+    path = f"/smki/board/{FULL_EXTRACT}/clear?run_id={run_id}"
+    for day, is_shown in ((asked, True), (begun.date(), False)):
+        assert (path in browser("ADMIN").get(f"/smki/board/day/{day}?obligation=full").text) is is_shown
+    page = browser("ADMIN").get(path).text
+    assert user_guide.full.file_name(asked) in page
+    assert user_guide.full.file_name(begun.date()) not in page
 
 
 def test_what_has_no_days_is_run_now_from_the_current_day_only(

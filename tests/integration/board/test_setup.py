@@ -1,16 +1,19 @@
 """What the board says of Airflow's pools, DAGs and connections, as Airflow's own database has them."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow import settings as airflow_settings
 from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
-from sqlalchemy import delete, update
+from sqlalchemy import Engine, delete, update
 from sqlalchemy.orm import Session
 
 from smki.obligations.catalogue import UserGuide
+from smki.repository.tables import site_look
+from smki.watch.findings_ledger import record_look
 from smki_airflow.names import AUDITOR, RETENTION, SMTP, WEBHOOK, lane_pool
 
 from .conftest import Browser
@@ -19,8 +22,10 @@ LANES = [lane_pool("primary", in_place=in_place) for in_place in (False, True)]
 
 
 @pytest.fixture
-def airflow(metadata: None) -> Iterator[Session]:  # noqa: ARG001  # has to be there
-    """Airflow's database with all that is needed."""
+def airflow(metadata: None, repository: Engine) -> Iterator[Session]:  # noqa: ARG001  # has to be there
+    """Airflow's database with all that is needed, and sites that were looked at a moment ago."""
+    for site in ("primary", "dr"):
+        record_look(repository, site, [], datetime.now(UTC))
     with airflow_settings.Session() as session:
         session.add_all(Pool(pool=lane, slots=1, include_deferred=False) for lane in LANES)
         session.add(Connection(conn_id=SMTP, conn_type="smtp", host="mail.example.org"))
@@ -58,6 +63,25 @@ def test_a_lane_without_a_pool_or_without_a_slot_is_named(browser: Browser, airf
     airflow.execute(delete(Pool).where(Pool.pool == lane))
     airflow.commit()
     assert lacking(browser) == [f"Pool {lane}"]
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_site_that_the_auditor_does_not_look_at_is_named(
+    browser: Browser, repository: Engine, user_guide: UserGuide
+) -> None:
+    looked_at = datetime.now(UTC) - 3 * user_guide.audit_every - timedelta(minutes=1)
+    with repository.begin() as connection:
+        connection.execute(update(site_look).values(looked_at=looked_at))
+    assert lacking(browser) == ["Site primary"]
+    (look,) = browser("VIEWER").get("/smki/api/status").json()["looks"]
+    assert (look["site"], look["overdue"]) == ("primary", True)
+    assert "(31 min ago)" in browser("VIEWER").get("/smki/board").text
+    with repository.begin() as connection:
+        connection.execute(delete(site_look))
+    assert lacking(browser) == ["Site primary"], "never is long ago, too"
+    assert "primary never" in browser("VIEWER").get("/smki/board").text
+    record_look(repository, "primary", [], datetime.now(UTC))
+    assert lacking(browser) == []
 
 
 @pytest.mark.usefixtures("airflow")

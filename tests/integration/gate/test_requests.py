@@ -60,7 +60,7 @@ def judged(*failed: str, run: str = "dag/monday", name: str = NAME, sha256: str 
 def recorded(
     engine: Engine, *judgements: Judgement, waits: Callable[[str], bool] = lambda _run: False
 ) -> tuple[GateRun, ...]:
-    found = record_judgements(engine, judgements, waits)
+    found = record_judgements(engine, judgements, [""] * len(judgements), waits)
     assert found is not None
     return found
 
@@ -168,7 +168,7 @@ def test_bytes_that_wait_in_another_run_are_not_asked_for_and_nothing_is_recorde
         return True
 
     first = recorded(repository, judged("list.lost"))
-    assert record_judgements(repository, [judged("list.lost", run="dag/tuesday")], waits) is None
+    assert record_judgements(repository, [judged("list.lost", run="dag/tuesday")], [""], waits) is None
     assert asked_of == ["dag/monday"]
     assert [run.id for run in list_gate_runs(repository)] == [first[0].id], "so the first one's release counts"
 

@@ -1,6 +1,7 @@
 """The ledger is write-once by site and name, and comes right after a crash at any step."""
 
 import hashlib
+import os
 import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ from builders import cleared
 from smki.certificates.set_digest import SetDigest
 from smki.errors import (
     PublicationRefusedError,
+    RemovalRefusedError,
     RepositoryBusyError,
     RepositoryUnavailableError,
     SiteUnavailableError,
@@ -164,6 +166,70 @@ def test_ledger_names_the_file_that_stands_after_a_restore_with_other_compressio
 
     publish(repository, sshd.site, stage(seed=2))
     assert [publication.artefact.sha256 for publication in ledger_of(repository)] == [stage(seed=2).sha256()]
+
+
+def test_crash_before_the_record_of_a_restore_with_other_compression_is_put_right(repository, sshd, stage):
+    publish(repository, sshd.site, stage(seed=1))
+    restored = stage(seed=2)
+    with repository.begin() as connection:
+        record_artefact(connection, artefact_of(restored))
+    (sshd.published / NAME).write_bytes(restored.content)
+
+    again = publish(repository, sshd.site, restored)
+    assert again.artefact.sha256 == restored.sha256()
+    assert ledger_of(repository) == [again]
+    assert publish(repository, sshd.site, stage(seed=1)) == again, "and it stays so"
+
+
+def publish_version(repository, site, staged, version):
+    """A file that is replaced in place."""
+    artefact = replace(artefact_of(staged, content=f"{version}"), window_seq=None, version=version)
+    cleared(repository, artefact)
+    return publish_artefact(repository, site, artefact, staged, RUN, lambda _done, _total: None)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_file_whose_folder_changed_leaves_the_old_one(repository, sshd, stage, version):
+    publish_version(repository, sshd.site, stage(seed=1), 1)
+    old = sshd.published / NAME
+    os.utime(old, (old.stat().st_mtime - 60,) * 2)
+
+    moved = replace(sshd.site, folder="moved")
+    publication = publish_version(repository, moved, stage(seed=version), version)
+    assert publication.path == f"moved/{NAME}"
+    assert ledger_of(repository) == [publication]
+    assert (sshd.published.parent / "moved" / NAME).read_bytes() == stage(seed=version).content
+    assert not old.exists()
+
+
+def test_crash_before_the_old_folder_is_cleared_leaves_that_to_the_next_try(repository, sshd, stage):
+    publish_version(repository, sshd.site, stage(seed=1), 1)
+    old, new = sshd.published / NAME, sshd.published.parent / "moved" / NAME
+    os.utime(old, (old.stat().st_mtime - 60,) * 2)
+    new.parent.mkdir()
+    new.write_bytes(stage(seed=2).content)
+
+    publish_version(repository, replace(sshd.site, folder="moved"), stage(seed=2), 2)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_was_changed_in_the_old_folder_stays_and_is_told_while_the_new_one_is_recorded(repository, sshd, stage):
+    publish_version(repository, sshd.site, stage(seed=1), 1)
+    (sshd.published / NAME).write_bytes(b"changed")
+
+    with pytest.raises(RemovalRefusedError) as caught:
+        publish_version(repository, replace(sshd.site, folder="moved"), stage(seed=2), 2)
+    assert caught.value.item == f"outgoing/{NAME}"
+    assert (sshd.published / NAME).read_bytes() == b"changed"
+    assert [one.path for one in ledger_of(repository)] == [f"moved/{NAME}"]
+
+
+def test_another_path_of_the_same_file_is_no_old_file(repository, sshd, stage):
+    publish_version(repository, sshd.site, stage(seed=1), 1)
+    (sshd.published.parent / "link").symlink_to(sshd.published.name)
+
+    publish_version(repository, replace(sshd.site, folder="link"), stage(seed=1), 1)
+    assert (sshd.published / NAME).read_bytes() == stage(seed=1).content
 
 
 def test_other_content_is_not_put_in_place_of_a_lost_file(repository, sshd, stage):

@@ -2,6 +2,7 @@ import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from time import monotonic, sleep
 
 import pytest
 from alembic import command
@@ -68,6 +69,30 @@ def test_certificates_that_were_lodged_before_get_their_hashes(repository: Engin
     with repository.connect() as connection:
         kept = connection.execute(select(body_hash.c.sha256).order_by(body_hash.c.certificate_id)).scalars().all()
     assert kept == [hashlib.sha256(body).digest() for body in bodies]
+
+
+def test_certificate_that_is_lodged_while_hashes_are_taken_gets_its_own(repository: Engine, server: Engine) -> None:
+    lodge_bodies(repository, look_alikes(1), during(1))
+    with repository.begin() as connection:
+        command.downgrade(alembic_config(connection), "0009")
+    waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name")
+    with ThreadPoolExecutor(1) as pool, repository.begin() as lodging:
+        lodging.execute(
+            text(
+                "INSERT INTO certificate (serial_number, class, issuer_id, not_after, body, status) "
+                "SELECT '\\x77', class, issuer_id, not_after, body, status FROM certificate"
+            )
+        )
+        migrating = pool.submit(migrate, repository)
+        deadline = monotonic() + 30
+        with server.connect() as connection:
+            while not connection.scalar(waits, {"name": repository.url.database}):
+                assert monotonic() < deadline, "nothing waits"
+                sleep(0.05)
+        lodging.commit()
+        migrating.result()
+    with repository.connect() as connection:
+        assert len(connection.execute(select(body_hash)).all()) == 2
 
 
 def test_several_processes_may_migrate_at_once(new_repository: NewRepository) -> None:

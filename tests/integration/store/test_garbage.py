@@ -1,7 +1,8 @@
 """Garbage: what no file needs goes after its grace; what is offered, kept or built upon stays."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from sqlalchemy import Engine, text, update
 from builders import cut_off, day, during, lodge_bodies, look_alikes, store_in, stored
 from smki.certificates.set_digest import SetDigest
 from smki.errors import MissingObjectError, StoreError
-from smki.gate.model import Judgement
+from smki.gate.ledger import Decision, record_decision, record_judgement
+from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.quarantine import clear_quarantine, keep_failed
 from smki.publish.artefact import Artefact
 from smki.publish.garbage import GRACE, collect_garbage, find_garbage
@@ -104,7 +106,7 @@ def test_what_is_offered_stays_and_what_nothing_names_goes(offers: Offers) -> No
     assert {one.key for one in found.objects} == orphans
     assert found.bytes == sum(one.bytes for one in found.objects) > 0
     assert f"{len(orphans)} objects" in str(found)
-    collect_garbage(offers.store, found)
+    assert collect_garbage(offers.engine, offers.store, found, LATER) == found
     assert offers.garbage() == set()
     assert all(map(offers.store.holds, [*segments(kept), f"files/{name}"]))
 
@@ -165,6 +167,79 @@ def test_what_is_in_quarantine_stays_as_long_as_it_is_kept(offers: Offers) -> No
     assert not offers.garbage()
     assert len(clear_quarantine(store, timedelta(days=1), LATER)) == 2
     assert offers.garbage() == kept
+
+
+def said(verdict: Verdict, sha256: str, judged_at: datetime) -> Judgement:
+    """The gate's word on a file, which the one check decides."""
+    severity = Severity.HOLD if verdict is Verdict.HOLD else Severity.FAIL
+    result = CheckResult("x", "x", severity, verdict is Verdict.PASS, "x", "x")
+    return Judgement("full", "x.gz", day(7), 1, sha256, "test", judged_at, "1", (result,), (), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "released", "stays"),
+    [
+        (Verdict.PASS, None, True),
+        (Verdict.HOLD, None, True),
+        (Verdict.HOLD, True, True),
+        (Verdict.HOLD, False, False),
+        (Verdict.FAIL, None, False),
+    ],
+)
+def test_what_the_gate_holds_or_has_cleared_stays_until_it_is_published(
+    offers: Offers, verdict: Verdict, released: bool | None, stays: bool
+) -> None:
+    """It may wait for longer than the grace: for a person, or for a site."""
+    offers.extract(14, "newer")
+    made = stored(offers.store, [[PageXml(0, 1, memoryview(b"held"))]], (b"head", b"tail"))
+    manifest, small = put_manifest(offers.store, made), offers.store.put_content("files", b"held")
+    for sha256, of_manifest in (("ab" * 32, manifest), (small, "")):
+        number = record_judgement(offers.engine, said(verdict, sha256, LATER - 2 * GRACE), of_manifest)
+        if released is not None:
+            record_decision(offers.engine, number, Decision(released, "seen", "ada", LATER))
+    made_of = segments(made) | {f"manifests/{manifest}", f"files/{small}"}
+    assert offers.garbage() == (set() if stays else made_of)
+    assert offers.garbage(LATER + timedelta(days=31)) == made_of, "nobody publishes it any more"
+
+
+def test_what_was_published_and_is_offered_no_longer_waits_no_longer(offers: Offers) -> None:
+    old = offers.extract(7, "a")
+    (manifest,) = (one.key.removeprefix("manifests/") for one in offers.store.list_objects("manifests/"))
+    judgement = said(Verdict.PASS, f"{7:064x}", LATER)
+    record_judgement(offers.engine, replace(judgement, name=old.name), manifest)
+    offers.extract(14, "b")
+    assert offers.garbage() == set()
+    offers.end(old.name)
+    assert segments(old) <= offers.garbage()
+
+
+def test_what_is_published_while_garbage_is_collected_stays(offers: Offers) -> None:
+    """Its pages were there before, and nothing named them."""
+    orphan = offers.store.put_content("segments", b"orphan")
+    offers.extract(7, "a")
+    offers.end("full-7.xml.gz")
+    offers.extract(14, "b")
+    found = find_garbage(offers.engine, offers.store, LATER)
+    again = offers.extract(12, "a", obligation="monthly")
+    gone = collect_garbage(offers.engine, offers.store, found, LATER)
+    assert {f"segments/{orphan}"} <= {one.key for one in gone.objects}
+    assert all(map(offers.store.holds, segments(again)))
+    assert gone.kept == found.kept + len(found.objects) - len(gone.objects)
+
+
+def test_what_is_put_again_while_garbage_is_collected_stays(offers: Offers, tmp_path: Path) -> None:
+    """By a run that is under way."""
+    key = f"segments/{offers.store.put_content('segments', b'a page')}"
+    old = datetime.now(UTC) - GRACE - timedelta(hours=1)
+    (file,) = tmp_path.rglob(f"{key}")
+    os.utime(file, (old.timestamp(), old.timestamp()))
+    now = datetime.now(UTC)
+    found = find_garbage(offers.engine, offers.store, now)
+    assert [one.key for one in found.objects] == [key]
+    offers.store.put_content("segments", b"a page")
+    assert collect_garbage(offers.engine, offers.store, found, now).objects == ()
+    assert offers.garbage(now) == set()
+    assert offers.store.holds(key)
 
 
 def test_what_was_found_of_a_segment_goes_with_it(offers: Offers) -> None:

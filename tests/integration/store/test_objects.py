@@ -1,6 +1,7 @@
 """The store, in a folder and behind an S3 API: whole objects, written once, and errors that say what to do."""
 
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -53,6 +54,18 @@ def test_object_that_is_there_is_not_written_again(store: Store) -> None:
     (before,) = store.list_objects("segments/")
     store.put(KEY, CONTENT)
     assert list(store.list_objects("segments/")) == [before]
+
+
+@pytest.mark.parametrize(("hours", "is_renewed"), [(23, False), (25, True)])
+def test_object_that_is_put_again_after_a_day_is_as_good_as_new(tmp_path: Path, hours: int, is_renewed: bool) -> None:
+    """Whoever removes what is old and needed by nobody then leaves it alone."""
+    store, file = Store.folder(tmp_path), tmp_path / KEY
+    store.put(KEY, CONTENT)
+    before = file.stat().st_mtime - hours * 3600
+    os.utime(file, (before, before))
+    store.put(KEY, CONTENT)
+    assert (file.stat().st_mtime > before) is is_renewed
+    assert store.get(KEY) == CONTENT
 
 
 def test_damaged_object_is_replaced_and_the_log_says_so(store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,8 +24,9 @@ from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
 from smki.watch import auditor
+from smki.watch.due import Due
 from smki.watch.findings import Kind
-from smki.watch.findings_ledger import list_findings_since, list_open_findings
+from smki.watch.findings_ledger import list_findings_since, list_looks, list_open_findings
 from smki_demo import sftp_server
 from smki_demo.generator.anchor_slots import write_anchor_slots
 from smki_demo.generator.pki import Authority, Pki
@@ -84,6 +85,14 @@ def test_late_file_closes_its_finding_and_its_lateness_stays_on_record(world: Wo
     with world.engine.connect() as connection:
         published = connection.execute(select(publication).where(publication.c.name == name)).one()
     assert published.first_published_at == late
+
+
+def test_list_that_another_machine_compressed_to_other_bytes_is_not_missing(world: World):
+    published = world.publish(CRL, TODAY - DAY, b"list 7")
+    before = published.read_bytes()
+    world.publish(CRL, content=b"list 7")
+    assert (world.folder / published.name).read_bytes() != published.read_bytes() == before, "it is published already"
+    assert world.kinds() == set()
 
 
 def test_short_file_is_truncated(world: World):
@@ -162,6 +171,7 @@ def test_file_of_a_day_that_has_not_come_is_early(world: World):
 
 def test_delta_that_retention_left_is_expired_a_day_after_it_looked(world: World):
     old = world.publish(DELTA, TODAY - 9 * DAY, at=datetime.combine(TODAY - 9 * DAY, time(1), UTC))
+    world.publish(FULL, TODAY - 8 * DAY)  # from which Parties get on without it
     assert_opens_and_closes_once(world, Kind.EXPIRED, old.name)
     apply_retention(world.engine, world.site, world.guide, "test")
     assert not old.exists()
@@ -236,6 +246,22 @@ def test_server_that_is_down_is_a_finding_and_closes_none_of_the_others(world: W
     foreign.unlink()
     world.sshd.start()
     assert_closes(world, Kind.UNREACHABLE, Kind.UNEXPECTED)
+
+
+def test_what_the_ledger_alone_tells_opens_and_closes_where_the_server_is_down(world: World):
+    due = Due(world.guide.delta, TODAY)
+    with world.engine.begin() as connection:
+        connection.execute(delete(publication).where(publication.c.name == due.name))
+    assert (Kind.AT_RISK, due.label) in world.kinds(due.warn_at)
+    world.on_server(DELTA, TODAY - DAY).unlink()
+    assert (Kind.LOST, world.on_server(DELTA, TODAY - DAY).name) in world.kinds(due.warn_at + timedelta(minutes=10))
+    world.sshd.stop()
+    down = world.audit(NOON)
+    assert {(one.kind, one.item) for one in down.findings} == {(Kind.UNREACHABLE, "site"), (Kind.MISSING, due.label)}
+    assert down.reconciled is not None
+    assert [one.finding.kind for one in down.reconciled.closed] == [Kind.AT_RISK]
+    assert Kind.LOST in {one.finding.kind for one in down.reconciled.open}
+    assert list_looks(world.engine) == {"primary": NOON}
 
 
 @pytest.mark.parametrize("wrong", ["user key", "host key"])

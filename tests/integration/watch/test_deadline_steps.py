@@ -7,13 +7,16 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from smki.errors import PlanError
 from smki.repository.database import libpq_url
-from smki.watch.findings_ledger import KnownFinding, list_open_findings, list_untold, record_look
+from smki.watch.findings_ledger import KnownFinding, last_failure, list_open_findings, list_untold, record_look
 from smki_airflow.signals import deadlines
+from smki_airflow.signals.failures import on_failure
 from smki_demo.environment import mail_connection
 from smki_demo.mail_server import read_messages, text_of
 
@@ -88,6 +91,29 @@ def test_auditor_that_sees_it_too_closes_it_when_it_is_there(world: World):
     world.publish(DELTA, DAY_BEFORE, at=world.guide.delta.publish_by(DAY_BEFORE) + timedelta(hours=1))
     closed = record_look(world.engine, "primary", [], known.first_seen + timedelta(minutes=10)).closed
     assert [one.id for one in closed] == [known.id]
+
+
+def test_look_that_began_before_a_finding_opened_leaves_it_open(world: World):
+    (known,) = deadline_comes(world, DAY_BEFORE)
+    minute = timedelta(minutes=1)
+    before = record_look(world.engine, "primary", [], known.first_seen - minute)
+    assert (before.closed, [one.id for one in before.open]) == ((), [known.id])
+    seen = record_look(world.engine, "primary", [known.finding], known.first_seen - minute)
+    assert (seen.opened, seen.open) == ((), (known,)), "the look is older than what is known"
+    after = record_look(world.engine, "primary", [], known.first_seen + minute)
+    assert [(one.id, one.closed_at) for one in after.closed] == [(known.id, known.first_seen + minute)]
+
+
+def test_error_of_a_run_for_any_day_is_kept_under_the_day_that_was_asked_for(world: World):
+    run = SimpleNamespace(dag_id="smki_full_extract", run_id="manual")
+    for begun_at in (None, world.guide.full.cut_off.at(TODAY)):
+        context = {"dag_run": run, "ti": SimpleNamespace(task_id="plan"), "exception": PlanError("full", "rule.")}
+        context |= {"data_interval_end": begun_at, "params": {"any_day": DAY_BEFORE.isoformat()}}
+        on_failure(context)
+        found = last_failure(world.engine, run.dag_id, DAY_BEFORE, datetime.now(UTC))
+        assert found is not None
+        assert found.business_date == DAY_BEFORE
+    assert last_failure(world.engine, run.dag_id, TODAY, world.guide.full.cut_off.at(TODAY)) is None
 
 
 def test_webhook_gets_the_same_text(world: World, hook: Any, mailbox: Any):

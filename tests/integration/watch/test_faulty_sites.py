@@ -6,8 +6,11 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
+from smki.repository.tables import publication
 from smki.watch import auditor, read_back
+from smki.watch.due import Due
 from smki.watch.findings import Kind
 
 from ..publish.conftest import FaultyServer
@@ -48,6 +51,21 @@ def test_file_that_fails_once_is_told_to_nobody(world: World, faulty: FaultyServ
     audit = world.audit(site=faulty.site)
     assert audit.findings == ()
     assert audit.hashed == files_read(world) == 8
+
+
+def test_what_becomes_late_during_a_look_is_late_and_no_longer_at_risk(
+    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+):
+    due = Due(world.guide.delta, TODAY)
+    with world.engine.begin() as connection:
+        connection.execute(delete(publication).where(publication.c.name == due.name))
+    world.on_server(DELTA).unlink()
+    copytree(world.sshd.published, faulty.published)
+    just_before = due.publish_by - timedelta(seconds=1)
+    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", (1.5, 0.05, 0.05))
+    assert [one.kind for one in world.audit(just_before, faulty.site).findings] == [Kind.AT_RISK]
+    faulty.faults.drop_at_request = 0
+    assert [one.kind for one in world.audit(just_before, faulty.site).findings] == [Kind.MISSING]
 
 
 def test_on_a_slow_line_a_look_tells_what_it_sees_and_the_next_one_reads_on(

@@ -123,6 +123,16 @@ def test_copied_pages_are_read_once_in_as_many_looks_as_the_budget_makes_of_them
     assert extracts.reading(extracts.first).again == 2, "what is left is for the next turn of what was read longest ago"
 
 
+def test_extract_without_pages_keeps_no_other_from_being_read_again(world: World, extracts: Extracts) -> None:
+    empty = extracts._paged([], TODAY - (1 + TODAY.weekday()) % 7 * DAY - 21 * DAY)
+    extracts.publish(empty, NOON - timedelta(hours=5))
+    give(world, 60)
+    assert extracts.findings() == []
+    extracts.damage(extracts.first, 3)
+    found = [finding for number in (1, 2) for finding in extracts.findings(number)]
+    assert (Kind.ALTERED, extracts.first.name) in found
+
+
 def test_page_that_was_copied_wrongly_is_found_and_the_file_is_repaired_by_sending(
     world: World, extracts: Extracts
 ) -> None:

@@ -38,9 +38,9 @@ def test_the_calendar_has_eight_whole_weeks_and_the_current_one_last(user_guide:
 
 
 def test_the_headline_names_what_needs_attention(user_guide: UserGuide) -> None:
-    calm = report_of(user_guide, Facts(("primary",), None, {}), (), NOW, {})
+    calm = report_of(user_guide, Facts(("primary",), None, {}), (), NOW, {}, {})
     assert (headline(calm), mood(calm)) == ("Every obligation is met.", State.MET)
-    missed = report_of(user_guide, Facts(("primary",), date(2025, 6, 1), {}), (), NOW, {})
+    missed = report_of(user_guide, Facts(("primary",), date(2025, 6, 1), {}), (), NOW, {}, {})
     assert headline(missed) == "2 obligations need attention: Full extract and Daily delta."
     assert mood(missed) is State.MISSED
 

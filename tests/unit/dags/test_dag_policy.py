@@ -113,6 +113,17 @@ def test_only_what_changes_a_site_takes_a_lane_of_it_and_lists_have_their_own(da
             assert not changes_site or lanes[pool] == (is_index or in_place == {True})
 
 
+def test_what_fails_in_retention_stops_nothing_else_and_fails_the_run(dags):
+    """Airflow judges a run by the tasks that nothing follows."""
+    dag = dags[RETENTION]
+    assert dag.get_task("publish_index_primary").upstream_task_ids == {"remove_files_primary"}
+    assert dag.get_task("collect_garbage").upstream_task_ids == {"clear_quarantine"}
+    assert {dag.get_task(name).trigger_rule for name in ("publish_index_primary", "collect_garbage")} == {"all_done"}
+    judged = {task.task_id for task in dag.leaves if task.trigger_rule in ("all_success", "none_failed")}
+    upstream = {name for task_id in judged for name in dag.get_task(task_id).upstream_task_ids}
+    assert {"remove_files_primary", "clear_quarantine", "collect_garbage"} <= upstream
+
+
 def test_lists_go_before_deltas_and_deltas_before_full_extracts(dags):
     def weights(dag_id):
         tasks = dags[dag_id].tasks

@@ -81,6 +81,13 @@ def test_trigger_goes_on_asking_when_the_repository_does_not_answer(monkeypatch:
     assert trigger.answers == []
 
 
+def test_what_has_fired_does_not_fire_again_because_the_repository_was_away(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    away = RepositoryUnavailableError("repository", "it is gone.")
+    trigger = Answered(["CRL 9"], away, ["CRL 9"], away, ["CRL 9"], ["CRL 9", "CRL 10"])
+    assert asyncio.run(fired(trigger, 2)) == [["CRL 9"], ["CRL 9", "CRL 10"]]
+
+
 def test_unforeseen_error_fires_once_and_the_trigger_goes_on_asking(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -98,7 +105,7 @@ def test_nothing_waits_and_the_log_says_why_while_the_server_is_down(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("SMKI_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    assert UnpublishedLists()._ask() == []
+    assert UnpublishedLists()._ask() is None
     assert "question unanswered trigger=UnpublishedLists" in caplog.text
 
 

@@ -34,9 +34,17 @@ class Ledger:
         return Due(self.guide.obligation(obligation), day)
 
     def publish(
-        self, due: Due, at: datetime, site: str = "primary", sha256: str = "aa", ended_at: datetime | None = None
+        self,
+        due: Due,
+        at: datetime,
+        site: str = "primary",
+        sha256: str = "aa",
+        ended_at: datetime | None = None,
+        *,
+        content: str = "",
     ) -> None:
-        one = Offered(site, due.name, 100, 1, sha256, "dag/run", at, ended_at)
+        """`content` says where other bytes have the same content as others."""
+        one = Offered(site, due.name, 100, 1, sha256, content or sha256, "dag/run", at, ended_at)
         self.offered.setdefault(("", due.name), []).append(one)
 
     def judge(
@@ -47,9 +55,12 @@ class Ledger:
         sha256: str = "aa",
         *,
         released: bool | None = None,
+        decided_at: datetime | None = None,
+        content: str = "",
     ) -> None:
         runs = self.judged.setdefault(("", due.name), [])
-        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, verdict, at, released, None, None))
+        digest = content or sha256
+        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, digest, verdict, at, released, None, None, decided_at))
         self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:

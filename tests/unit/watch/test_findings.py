@@ -49,14 +49,14 @@ def test_file_that_is_late_is_at_risk_first_and_missing_from_publish_by_on(ledge
         (due.publish_by, [Kind.MISSING]),
         (due.missed_at + 9 * DAY, [Kind.MISSING]),
     ):
-        found = list(find_late_or_at_risk("primary", [stand(ledger, at)], at))
+        found = list(find_late_or_at_risk("primary", [stand(ledger, at)]))
         assert [finding.kind for finding in found] == expected
         assert all((finding.item, finding.business_date) == (due.label, MONDAY) for finding in found)
 
 
 def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expected(ledger: Ledger):
     due = ledger.due(DELTA)
-    (finding,) = find_late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)], due.cut_off)
+    (finding,) = find_late_or_at_risk("primary", [stand(ledger, due.cut_off, due.publish_by + HOUR)])
     assert finding.kind is Kind.AT_RISK
     assert finding.rule.endswith("it is expected at 05:00 UTC.")
 
@@ -64,9 +64,9 @@ def test_forecast_beyond_publish_by_is_at_risk_and_says_when_the_file_is_expecte
 def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger):
     due = ledger.due(DELTA)
     ledger.judge(due, due.cut_off + HOUR, Verdict.HOLD)
-    assert list(find_late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)], due.cut_off + HOUR)) == []
+    assert list(find_late_or_at_risk("primary", [stand(ledger, due.cut_off + HOUR)])) == []
     for at, kind in ((due.warn_at, Kind.AT_RISK), (due.publish_by, Kind.MISSING)):
-        (finding,) = find_late_or_at_risk("primary", [stand(ledger, at)], at)
+        (finding,) = find_late_or_at_risk("primary", [stand(ledger, at)])
         assert finding.kind is kind
         assert finding.rule.endswith("The gate holds it: a person has to decide.")
 
@@ -86,8 +86,8 @@ def test_a_site_that_has_the_file_is_not_blamed_for_one_that_lacks_it(ledger: Le
     due = ledger.due(DELTA)
     ledger.publish(due, due.cut_off + HOUR)
     late = stand(ledger, due.publish_by)
-    assert list(find_late_or_at_risk("primary", [late], due.publish_by)) == []
-    assert [finding.site for finding in find_late_or_at_risk("dr", [late], due.publish_by)] == ["dr"]
+    assert list(find_late_or_at_risk("primary", [late])) == []
+    assert [finding.site for finding in find_late_or_at_risk("dr", [late])] == ["dr"]
 
 
 def test_published_file_that_is_gone_is_lost(ledger: Ledger):
@@ -140,6 +140,16 @@ def test_foreign_files_are_unexpected_early_ones_early_and_parts_of_uploads_neit
     }
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_file_of_a_name_that_another_folder_has_too_is_unexpected_and_hides_nothing(ledger: Ledger, first: bool):
+    due = ledger.due(DELTA)
+    sight = seen((due.name, 99, "aa"))
+    old = SeenFile(f"/party/old/{due.name}", 100, due.cut_off)
+    sight = replace(sight, files=(old, *sight.files) if first else (*sight.files, old))
+    found = find_wrong(ledger.guide, sight, [published(due)], [], due.publish_by)
+    assert kinds(found) == {due.name: Kind.TRUNCATED, old.path: Kind.UNEXPECTED}
+
+
 def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Ledger):
     full, due = ledger.due(FULL, SUNDAY), ledger.due(DELTA, SUNDAY)
     offered = [published(due), published(full)]
@@ -149,6 +159,22 @@ def test_delta_past_its_days_is_expired_a_day_after_retention_looked(ledger: Led
     retained_until = offered[0].published_at + retirement.stays
     at = {hours: find_wrong(ledger.guide, sight, offered, [], retained_until + hours * HOUR) for hours in (1, 25, 27)}
     assert [Kind.EXPIRED in kinds(found).values() for found in at.values()] == [False, False, True]
+
+
+def test_full_extract_is_expired_a_day_after_the_second_newer_one_came(ledger: Ledger):
+    fulls = [ledger.due(FULL, SUNDAY + weeks * 7 * DAY) for weeks in (-2, -1, 0)]
+    offered = [published(one) for one in fulls]
+    sight = seen(*((one.name, 100, "aa") for one in fulls))
+    since = offered[-1].published_at
+    expired = {
+        hours: [
+            one.item
+            for one in find_wrong(ledger.guide, sight, offered, [], since + hours * HOUR)
+            if one.kind is Kind.EXPIRED
+        ]
+        for hours in (1, 25, 27)
+    }
+    assert expired == {1: [], 25: [], 27: [fulls[0].name]}
 
 
 def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Ledger):

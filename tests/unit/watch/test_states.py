@@ -96,7 +96,7 @@ def test_delta_that_was_refused_is_corrected_by_a_full_extract_of_its_day_or_lat
     ledger.publish(full, full.cut_off + HOUR, "dr")
     found = due_status(due, ledger.facts(), now)
     assert (found.state, found.corrected_by) == (State.CORRECTED, full.business_date)
-    assert list(find_late_or_at_risk("primary", [found], now)) == []
+    assert list(find_late_or_at_risk("primary", [found])) == []
     assert state(ledger, now) is State.MISSED, "of Monday's nobody refused anything"
     ledger.judge(due, now)
     assert due_status(due, ledger.facts(), now).state is State.MISSED, "it may be published now"
@@ -123,6 +123,40 @@ def test_new_content_that_some_site_does_not_offer_yet_is_not_met(ledger: Ledger
     assert state(ledger, due.publish_by, "crl") is State.LATE
     ledger.publish(due, due.publish_by + HOUR, sha256="new")
     assert state(ledger, due.publish_by + HOUR, "crl") is State.MET_LATE
+
+
+def test_the_same_content_that_another_machine_compressed_to_other_bytes_is_met(ledger: Ledger):
+    due = ledger.due("crl")
+    ledger.publish(due, due.cut_off - DAY, sha256="isal 2.30", content="list 7")
+    ledger.judge(due, due.cut_off + HOUR / 4, sha256="isal 2.31", content="list 7")
+    found = due_status(due, ledger.facts(), due.publish_by)
+    assert (found.state, found.published_at) == (State.MET, due.cut_off + HOUR / 4)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_held_over_the_cut_off_is_held_until_its_decision_and_met_by_it(ledger: Ledger, late: bool):
+    due, before = ledger.due("crl"), ledger.due("crl", SUNDAY)
+    judged, decided = due.cut_off - HOUR, due.publish_by + (HOUR if late else -HOUR / 4)
+    ledger.publish(due, due.cut_off - 2 * DAY, sha256="old")
+    ledger.judge(due, before.cut_off + HOUR / 4, sha256="old")
+    ledger.judge(due, judged, Verdict.HOLD, sha256="new")
+    for at in (due.cut_off, due.publish_by + 2 * HOUR):
+        assert state(ledger, at, "crl") is State.HELD
+    ledger.judged["", due.name].pop()
+    ledger.judge(due, judged, Verdict.HOLD, sha256="new", released=True, decided_at=decided)
+    ledger.publish(due, decided + SECOND, sha256="new")
+    found = due_status(due, ledger.facts(), due.missed_at)
+    assert found.published_at == decided + SECOND
+    assert found.state is (State.MET_LATE if late else State.MET)
+    tomorrow = ledger.due("crl", MONDAY + DAY)
+    assert due_status(tomorrow, ledger.facts(), tomorrow.publish_by).state is State.LATE, "it was decided by then"
+
+
+def test_what_was_held_and_replaced_before_the_cut_off_says_nothing_of_the_day(ledger: Ledger):
+    due = ledger.due("crl")
+    ledger.judge(due, due.cut_off - 2 * HOUR, Verdict.HOLD)
+    ledger.judge(due, due.cut_off - HOUR, sha256="newer")
+    assert state(ledger, due.publish_by, "crl") is State.LATE
 
 
 def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):

@@ -25,7 +25,7 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
 
 
 def offered(name: str, published_at: datetime, site: str = "primary") -> Offered:
-    return Offered(site, name, 1000, 10, "ab" * 32, "smki_daily_delta/run", published_at, None)
+    return Offered(site, name, 1000, 10, "ab" * 32, "ef" * 32, "smki_daily_delta/run", published_at, None)
 
 
 def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()) -> Facts:
@@ -41,7 +41,7 @@ def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()
 
 
 def report(user_guide: UserGuide, known: Facts, now: datetime = NOON, findings: tuple[KnownFinding, ...] = ()):
-    return report_of(user_guide, known, findings, now, {})
+    return report_of(user_guide, known, findings, now, {}, {})
 
 
 def standing(found: StatusReport, obligation: str):
@@ -84,7 +84,7 @@ def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> No
 
 def test_what_the_gate_holds_is_out_of_order_before_publish_by(user_guide: UserGuide) -> None:
     name = DELTA.format(WEDNESDAY)
-    held = GateVerdict(7, name, "cd" * 32, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
+    held = GateVerdict(7, name, "cd" * 32, None, Verdict.HOLD, at(WEDNESDAY, 1), None, None, None)
     found = report(user_guide, facts(without=(name,), judged=(held,)), at(WEDNESDAY, 1, 30))
     assert standing(found, "delta").state is State.HELD
     assert not found.in_order
@@ -134,9 +134,18 @@ def test_what_the_auditor_finds_lost_or_wrong_on_a_site_is_not_offered_there(use
         return report(user_guide, known, findings=(KnownFinding(1, finding, NOON, NOON, None),)).chain
 
     tuesday = DELTA.format(WEDNESDAY - timedelta(days=1))
-    assert [link.is_hole for link in chain(Kind.ALTERED, tuesday).links] == [False, True, False]
+    for kind in (Kind.ALTERED, Kind.MISCOPIED):
+        assert [link.is_hole for link in chain(kind, tuesday).links] == [False, True, False]
     assert (chain(Kind.LOST, FULL).full, chain(Kind.LOST, FULL).complete) == (None, False)
     assert chain(Kind.EXPIRED, tuesday).complete, "it can be loaded"
+
+
+def test_a_site_that_nobody_has_looked_at_for_three_looks_is_overdue(user_guide: UserGuide) -> None:
+    often = user_guide.audit_every
+    for ago, overdue in ((often, False), (3 * often, False), (3 * often + timedelta(seconds=1), True)):
+        found = report_of(user_guide, facts(), (), NOON, {}, {"primary": NOON - ago})
+        assert [(look.site, look.is_overdue) for look in found.looks] == [("primary", overdue), ("dr", True)]
+        assert [look.looked_at for look in found.looks] == [NOON - ago, None]
 
 
 def test_without_a_full_extract_there_is_no_chain(user_guide: UserGuide) -> None:

@@ -13,6 +13,7 @@ down_revision = "0009"
 
 def upgrade() -> None:
     """The table, filled for what is lodged, its trigger, and indexes for what is asked every day."""
+    op.execute("LOCK TABLE certificate IN SHARE ROW EXCLUSIVE MODE")  # what is lodged waits for the trigger
     op.execute("CREATE TABLE body_hash AS SELECT id AS certificate_id, sha256(body) AS sha256 FROM certificate")
     op.alter_column("body_hash", "certificate_id", nullable=False)
     op.alter_column("body_hash", "sha256", nullable=False, comment="of the body, as lodged")
