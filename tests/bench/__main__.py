@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import airflow, extracts, gate, memory, renewal, upload
+from bench import airflow, catching_up, extracts, gate, memory, renewal, upload
 from bench.measuring import Figure, Measurements
 from bench.repositories import (
     Repository,
@@ -43,7 +43,7 @@ from bench.repositories import (
 from smki.settings import PROJECT, Settings
 
 _DATABASE = "bench"
-_PARTS = ("lodge", "full", "gate", "renewal", "memory", "delta", "upload", "airflow")
+_PARTS = ("lodge", "full", "gate", "renewal", "memory", "delta", "upload", "catching-up", "airflow")
 
 
 class Bench:
@@ -69,6 +69,7 @@ class Bench:
             "memory": lambda out: memory.measure(self._repository, self._data, out, self.measurements),
             "delta": lambda out: extracts.measure_delta(self._repository, out, self.measurements),
             "upload": lambda out: upload.measure(out, self.measurements),
+            "catching-up": lambda out: catching_up.measure(self._repository, out, self.measurements),
             "airflow": self._schedule,
         }
         with embedded_postgres(self._data):

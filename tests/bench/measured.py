@@ -1,6 +1,7 @@
 """The measured processes of the publisher; each imports what it needs, so that none pays for another's imports."""
 
 import hashlib
+import os
 import shutil
 import statistics
 import struct
@@ -310,13 +311,31 @@ def audit(url: str, site: dict[str, Any], folder: str) -> int:
     return audit_site(open_engine(url), _store(folder), _site(site), guide, datetime.now(UTC), bytes_a_day=most).pages
 
 
-def copy(site: dict[str, Any], folder: str) -> str:
-    """Makes a Party's copy of what a site offers, as `smki sync` does; the set digest of what is in use in it."""
+def publish_index(url: str, site: dict[str, Any], folder: str, signer: dict[str, str]) -> None:
+    """Publishes the index of what a site offers, signed by a key of these settings."""
+    from smki.kinds.index import publishing
+    from smki.kinds.index.signing import load_signer
+    from smki.obligations.user_guide import load_user_guide
+    from smki.repository.database import open_engine
+
+    os.environ.update(signer)
+    settings = Settings.from_environment()
+    signs, guide = load_signer(settings), load_user_guide(settings.config)
+    assert signs is not None
+    publishing.publish_index(open_engine(url), _store(folder), _site(site), guide, signs, lambda: datetime.now(UTC))
+
+
+def copy(site: dict[str, Any], folder: str, name: str = "copy.sqlite", signer: str = "") -> str:
+    """Makes a Party's copy of what a site offers, as `smki sync` does; the set digest of what is in use in it.
+
+    `signer` is the file of the certificate that is pinned; without one by names and sizes.
+    """
     from smki.party.copy import LocalCopy
+    from smki.party.signed_index import load_signers
     from smki.party.synchronising import Wish, synchronise
 
-    path = Path(folder) / "copy.sqlite"
-    synchronise(_site(site), path, Wish())
+    path = Path(folder) / name
+    synchronise(_site(site), path, Wish(load_signers([Path(signer)]) if signer else ()))
     with LocalCopy(path, read_only=True) as made:
         return str(made.in_use)
 
@@ -357,5 +376,5 @@ def _site(stated: dict[str, Any]) -> "Site":
 if __name__ == "__main__":
     answer(
         *(generate, lodge, fill, close, produce, write, verify, verify_stored, gate, renew, upload, publish),
-        *(take, publish_stored, audit, copy, find),
+        *(take, publish_stored, publish_index, audit, copy, find),
     )

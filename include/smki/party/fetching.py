@@ -77,7 +77,7 @@ def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, p
     Raises SiteUnavailableError and the like, StoreError.
     """
     part = folder / f"{file.name}.changed"
-    remote = posixpath.join(site.folder, file.name)
+    remote = _path(site, file)
     with (
         open_sftp(site) as sftp,
         site_errors(f"{file.name} on site {site.name}"),
@@ -102,7 +102,7 @@ def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tu
     """
     part = folder / file.name
     with open_sftp(site) as sftp, site_errors(f"{file.name} on site {site.name}"):
-        _go_on(sftp, posixpath.join(site.folder, file.name), file.bytes, part, progress)
+        _go_on(sftp, _path(site, file), file.bytes, part, progress)
     try:
         with part.open("rb") as stream:
             size, sha256 = part.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()
@@ -117,6 +117,10 @@ def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tu
         rule = f"the index states SHA-256 {file.sha256}, and {sha256} came."
         raise SyncRefusedError(Refusal.DAMAGED, file.name, rule)
     return part, sha256
+
+
+def _path(site: Site, file: OfferedFile) -> str:
+    return posixpath.normpath(posixpath.join(site.folder, file.folder, file.name))
 
 
 def _go_on(sftp: SFTPClient, remote: str, size: int, part: Path, progress: Progress) -> None:

@@ -44,6 +44,7 @@ class OfferedFile:
     sha256: str = ""  # hex; empty: nobody states it
     state: SetDigest | None = None  # of what is in use after it; none: nobody states it
     pages: TableFile | None = None
+    folder: str = ""  # beside the one that the site names
 
     @classmethod
     def of(

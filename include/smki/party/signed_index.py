@@ -8,8 +8,9 @@
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,17 @@ def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certific
         if stated["version"] != VERSION:
             rule = f"it has version {stated['version']!r}, and this program reads {VERSION}."
             raise SyncRefusedError(Refusal.INDEX, INDEX, rule)
-        extracts = map(_extract, stated["files"])
+        folder = stated.get("folder")
+        extracts = [_extract(file, folder) for file in stated["files"]]
         written_at = datetime.fromisoformat(stated["written_at"])
         return SignedIndex(written_at, tuple(file for file in extracts if file is not None))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SyncRefusedError(Refusal.INDEX, INDEX, f"it is no index ({type(error).__name__}: {error}).") from error
 
 
-def _extract(stated: Mapping[str, Any]) -> OfferedFile | None:
+def _extract(stated: Mapping[str, Any], of_index: str | None) -> OfferedFile | None:
+    """Folders are the operator's: a Party may see others, so what counts is the way from the index's to the file's."""
     state = SetDigest.parse(stated["state"]) if "state" in stated else None
     pages = TableFile(*(stated["pages"][name] for name in ("name", "bytes", "sha256"))) if "pages" in stated else None
-    return OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
+    file = OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
+    return file and replace(file, folder=posixpath.relpath(stated["folder"], of_index) if of_index else "")

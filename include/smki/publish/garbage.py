@@ -103,4 +103,6 @@ def _needed(engine: Engine, store: Store, at: datetime) -> set[str]:
 
 
 def _named_by(store: Store, manifests: Iterable[str]) -> set[str]:
-    return {segment for sha256 in manifests for segment in get_manifest(store, sha256).segments}
+    """Their segments, and the marks of what stands around the records: what waits may be judged again."""
+    found = [get_manifest(store, sha256) for sha256 in manifests]
+    return {name for one in found for name in (*one.segments, f"frame-{one.frame_digest}")}

@@ -191,13 +191,15 @@ def test_what_the_gate_holds_or_has_cleared_stays_until_it_is_published(
 ) -> None:
     """It may wait for longer than the grace: for a person, or for a site."""
     offers.extract(14, "newer")
-    made = stored(offers.store, [[PageXml(0, 1, memoryview(b"held"))]], (b"head", b"tail"))
+    made = stored(offers.store, [[PageXml(0, 1, memoryview(b"held"))]], (b"its own head", b"tail"))
     manifest, small = put_manifest(offers.store, made), offers.store.put_content("files", b"held")
     for sha256, of_manifest in (("ab" * 32, manifest), (small, "")):
         number = record_judgement(offers.engine, said(verdict, sha256, LATER - 2 * GRACE), of_manifest)
         if released is not None:
             record_decision(offers.engine, number, Decision(released, "seen", "ada", LATER))
-    made_of = segments(made) | {f"manifests/{manifest}", f"files/{small}"}
+    of_frame = f"checked/basis/frame-{made.frame_digest}.pages"  # without which it could not be judged again
+    offers.store.put(of_frame, b"x")
+    made_of = segments(made) | {f"manifests/{manifest}", f"files/{small}", of_frame}
     assert offers.garbage() == (set() if stays else made_of)
     assert offers.garbage(LATER + timedelta(days=31)) == made_of, "nobody publishes it any more"
 

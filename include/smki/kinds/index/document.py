@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from smki.certificates.set_digest import SetDigest
-from smki.obligations.catalogue import DeltaExtract, FullExtract, Obligation, RevocationList, UserGuide
+from smki.obligations.catalogue import DeltaExtract, FullExtract, Index, Obligation, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.repository.windows import Window
 from smki.store.content import SmallFile
@@ -39,6 +39,7 @@ class ListFacts:
 
 def index_of(
     guide: UserGuide,
+    index: Index,
     offered: Sequence[Publication],
     windows: Sequence[Window],
     lists: Mapping[int, ListFacts],
@@ -85,6 +86,7 @@ def index_of(
     return {
         "version": VERSION,
         "written_at": _instant(now),
+        "folder": index.folder,
         "files": files,
         "chain": _chain(guide, offered),
         "corrections": _corrections(guide, offered),

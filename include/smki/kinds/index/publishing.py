@@ -60,7 +60,7 @@ def publish_index(
             lists = _list_facts(connection, guide, offered)
             record_signer(connection, site.name, signer.certificate)
         tables = _page_tables(store, guide, index, offered)
-        stated = index_of(guide, offered, list_windows(engine), lists, tables, clock())
+        stated = index_of(guide, index, offered, list_windows(engine), lists, tables, clock())
         content = index_bytes(stated)
         files = [
             *tables.values(),

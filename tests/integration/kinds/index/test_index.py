@@ -3,9 +3,10 @@
 import gzip
 import hashlib
 import json
+import posixpath
 import subprocess
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,11 @@ from smki.certificates.set_digest import SetDigest
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
 from smki.kinds.revocation.file import newest_list, write_revocation_file
-from smki.obligations.catalogue import Obligation, UserGuide
+from smki.obligations.catalogue import Index, Obligation, UserGuide
 from smki.party.copy import LocalCopy
 from smki.party.planning import Plan
 from smki.party.refusals import Refusal, SyncRefusedError
-from smki.party.signed_index import load_signers
+from smki.party.signed_index import INDEX, load_signers
 from smki.party.synchronising import Listener, Wish, synchronise
 from smki.publish.ledger import publish_artefact
 from smki.repository.windows import close_windows, find_window, in_use_digest
@@ -55,13 +56,14 @@ class Publisher:
     sshd: OpenSshServer
     folder: Path
 
-    def publish(self, obligation: Obligation, business_date: date) -> None:
+    def publish(self, obligation: Obligation, business_date: date, folder: str = "") -> None:
         close_windows(self.engine, business_date, cut_off_of)
         _, manifest = produced(self.engine, obligation, business_date, self.folder)
         store = store_in(self.folder)
         artefact, paged = stored_artefact(store, manifest), PagedFile.stored(store, manifest)
         cleared(self.engine, artefact)
-        publish_artefact(self.engine, self.sshd.site, artefact, paged, "test", lambda _done, _of: None)
+        site = replace(self.sshd.site, folder=posixpath.join(self.sshd.site.folder, folder))
+        publish_artefact(self.engine, site, artefact, paged, "test", lambda _done, _of: None)
 
     def publish_list(self, obligation: Obligation) -> None:
         lodged = newest_list(self.engine, obligation)
@@ -214,6 +216,22 @@ def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Pub
     (published / "SMKIKR_INDEX.json").write_bytes(old["SMKIKR_INDEX.json"].replace(b'"version": 1', b'"version": 2'))
     assert refusal() is Refusal.SIGNATURE
     assert state() == publisher.state(day(14))
+
+
+def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
+    """Below another root than the operator's."""
+    guide = publisher.guide
+    folders = {guide.full.name: "/to/parties", guide.delta.name: "/to/parties/deltas"}
+    moved = replace(guide, all=tuple(replace(one, folder=folders.get(one.name, one.folder)) for one in guide.all))
+    publisher = replace(publisher, guide=replace(moved, index=Index(INDEX, "/to/parties")))
+    lodge_bodies(publisher.engine, BODIES[390:], during(8))
+    (publisher.sshd.published / "deltas").mkdir()
+    publisher.publish(publisher.guide.delta, day(8), "deltas")
+    publisher.publish_index()
+    wish = Wish(load_signers([publisher.folder / "signer.pem"]))
+    applied = synchronise(publisher.sshd.site, publisher.folder / "copy.sqlite", wish)
+    assert [one.name for one in applied] == [FULL, DELTA]
+    assert applied[-1].in_use == publisher.state(day(8))
 
 
 def test_copy_goes_on_by_a_later_full_extract_where_a_delta_will_not_come(publisher: Publisher) -> None:
