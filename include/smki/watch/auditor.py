@@ -70,7 +70,7 @@ from smki.watch.findings import (
     index_grace,
 )
 from smki.watch.findings_ledger import Reconciled, record_look
-from smki.watch.forecast import HISTORY, cautious_times, forecasts
+from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.page_rounds import OfferedFile, PagesRead
 from smki.watch.party_session import PartySession, in_seconds
 from smki.watch.read_back import (
@@ -319,7 +319,7 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, begun: datetime, n
 def _list_stands(engine: Engine, guide: UserGuide, site: str, now: datetime) -> list[DueStatus]:
     """How all that has to be on the site stands."""
     facts = load_facts(engine, guide, [site], (now - HISTORY).date())
-    ahead = cautious_times(forecasts(guide, facts, now))
+    ahead = forecasts(guide, facts, now)
     return [
         due_status(due, facts, now, ahead.get(due.key))
         for obligation in guide.all

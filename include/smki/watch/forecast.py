@@ -4,14 +4,13 @@
   says nothing of how long a day takes.
 * A file passes stages, cut-off → cleared by the gate → on every site. What remains is foretold from the last stage that
   it has passed, so a late start counts as it is, and a quick one, too.
-* Of the durations before, the median is the likely one, and the one that nine of ten keep within the cautious one.
-  States warn by the cautious one. A file that is slower than all is expected now, at every moment anew.
+* Of the durations before, the forecast takes the shortest that nine of ten keep within. A file that is slower than all
+  is expected now, at every moment anew.
 * Fewer than five say nothing. Nobody can foretell a person's decision: what the gate holds has no forecast.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from smki.obligations.catalogue import UserGuide
@@ -21,21 +20,12 @@ from smki.watch.states import DueStatus, State, due_status
 
 HISTORY = timedelta(weeks=8)
 _FEWEST = 5
-_LIKELY, _CAUTIOUS = 0.5, 0.9
+_KEPT_BY = 0.9  # of the publications before
 _OPEN = (State.DUE, State.AT_RISK, State.LATE)
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """When a file will be on every site."""
-
-    likely: datetime  # UTC; every second one would be there
-    cautious: datetime  # UTC; nine of ten would
-    taken_from: int  # so many publications before it
-
-
-def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) -> Forecast | None:
-    """When a file that is not on every site at `now` (UTC) will be there; `history` is of its obligation.
+def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) -> datetime | None:
+    """When (UTC) a file that is not on every site at `now` (UTC) will be there; `history` is of its obligation.
 
     None where it is there, is held, has nothing to publish, or where too little went before it.
     """
@@ -51,12 +41,11 @@ def forecast(waiting: DueStatus, history: Iterable[DueStatus], now: datetime) ->
         durations = [max(timedelta(), _published_at(one) - at) for one in taken if (at := _cleared_at(one))]
     if len(durations) < _FEWEST or now < waiting.due.cut_off:
         return None
-    likely, cautious = quantile(durations, _LIKELY), quantile(durations, _CAUTIOUS)
-    return Forecast(max(now, begun + likely), max(now, begun + cautious), len(durations))
+    return max(now, begun + quantile(durations, _KEPT_BY))
 
 
-def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[DueKey, Forecast]:
-    """The forecast of each obligation's newest file, where one can be given; `facts` reach back over HISTORY."""
+def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[DueKey, datetime]:
+    """The forecast (UTC) of each obligation's newest file, where one can be given; `facts` reach back over HISTORY."""
     found = {}
     for obligation in guide.all:
         since = facts.since(obligation) or date.max
@@ -67,11 +56,6 @@ def forecasts(guide: UserGuide, facts: Facts, now: datetime) -> dict[DueKey, For
             if ahead := forecast(due_status(due, facts, now), history, now):
                 found[due.key] = ahead
     return found
-
-
-def cautious_times(found: Mapping[DueKey, Forecast]) -> dict[DueKey, datetime]:
-    """The cautious times (UTC), as `status.statuses` takes them."""
-    return {key: ahead.cautious for key, ahead in found.items()}
 
 
 def quantile(durations: Sequence[timedelta], share: float) -> timedelta:

@@ -20,7 +20,7 @@ from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
 from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
 from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
-from smki.watch.forecast import HISTORY, cautious_times, forecasts
+from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.states import DueStatus, State, due_status
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
@@ -140,7 +140,7 @@ class StatusReport:
 def status_report(engine: Engine, guide: UserGuide, sites: Iterable[str], now: datetime) -> StatusReport:
     """How everything stands at `now` (UTC), from the ledger. Raises RepositoryUnavailableError."""
     facts = load_facts(engine, guide, sites, (now - HISTORY).date())
-    expected_at = cautious_times(forecasts(guide, facts, now))
+    expected_at = forecasts(guide, facts, now)
     return report_of(guide, facts, findings_at(engine, now), now, expected_at, list_looks(engine))
 
 

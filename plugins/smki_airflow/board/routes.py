@@ -32,7 +32,7 @@ from smki.settings import Settings
 from smki.watch.due import Due
 from smki.watch.facts import Facts, load_facts, past_files
 from smki.watch.findings_ledger import last_failure, list_findings_since, list_looks
-from smki.watch.forecast import HISTORY, cautious_times, forecasts
+from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.states import due_status
 from smki.watch.status_report import findings_at, report_of, status_report
 from smki_airflow.board import actions
@@ -143,7 +143,7 @@ def board(
     now, project = datetime.now(UTC), open_project_of_server()
     guide = project.guide
     facts = _facts(project, min(first_day(now), (now - HISTORY).date()))
-    expected_at = cautious_times(forecasts(guide, facts, now))
+    expected_at = forecasts(guide, facts, now)
     found = report_of(guide, facts, findings_at(project.engine, now), now, expected_at, list_looks(project.engine))
     may_edit = editable(user)
     dated = [one for one in guide.all if not one.replaced_in_place and one != guide.delta]
