@@ -54,6 +54,7 @@ from smki.retention.rules import SeenFile
 from smki.store.objects import Store
 from smki.verify.frame import read_single
 from smki.watch.due import due_on_server
+from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import load_facts, read_clocks
 from smki.watch.findings import (
     Finding,
@@ -83,7 +84,6 @@ from smki.watch.read_back import (
     read_back,
 )
 from smki.watch.site_index import look_at_index
-from smki.watch.states import DueStatus, due_status
 
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody

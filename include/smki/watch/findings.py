@@ -43,8 +43,8 @@ from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
 from smki.publish.unknown_files import NOT_ASKED, KnownNames, behind_rule, is_newer
 from smki.retention.rules import Action, SeenFile, plan_retention
+from smki.watch.due_status import DueStatus, State
 from smki.watch.facts import Clocks
-from smki.watch.states import DueStatus, State
 from smki.words import span
 
 _RETENTION_GRACE = timedelta(days=1, hours=2)  # retention looks once a day

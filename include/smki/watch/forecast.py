@@ -15,8 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import DueKey, current_due, list_due
+from smki.watch.due_status import DueStatus, State, due_status
 from smki.watch.facts import Facts
-from smki.watch.states import DueStatus, State, due_status
 
 HISTORY = timedelta(weeks=8)
 _FEWEST = 5

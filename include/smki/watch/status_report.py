@@ -17,11 +17,11 @@ from sqlalchemy import Engine
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
+from smki.watch.due_status import DueStatus, State, due_status
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
 from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
 from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
 from smki.watch.forecast import HISTORY, forecasts
-from smki.watch.states import DueStatus, State, due_status
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
 OUT_OF_ORDER = frozenset({State.MISSED, State.LATE, State.HELD})

@@ -20,11 +20,11 @@ from smki.errors import NotificationError
 from smki.gate.ledger import GateRun, newest_gate_run
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due import Due
+from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import load_facts
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
 from smki.watch.links import Links
-from smki.watch.states import DueStatus, due_status
 from smki.words import span
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from smki.watch.states import State
+from smki.watch.due_status import State
 from smki.words import span
 from smki_airflow.board.view import LOOK, duration, kinds, size
 from smki_airflow.links import links_on_server

@@ -30,10 +30,10 @@ from smki.repository.project import Project
 from smki.repository.schema import check_schema
 from smki.settings import Settings
 from smki.watch.due import Due
+from smki.watch.due_status import due_status
 from smki.watch.facts import Facts, load_facts, past_files
 from smki.watch.findings_ledger import last_failure, list_findings_since, list_looks
 from smki.watch.forecast import HISTORY, forecasts
-from smki.watch.states import due_status
 from smki.watch.status_report import findings_at, report_of, status_report
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin

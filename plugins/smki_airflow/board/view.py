@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
+from smki.watch.due_status import DueStatus, State, gate_runs_of, list_due_statuses
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings_ledger import Failure, KnownFinding
-from smki.watch.states import DueStatus, State, gate_runs_of, list_due_statuses
 from smki.watch.status_report import Expected, StatusReport
 from smki.words import span
 from smki_airflow.board.runs import DayRun, Stage

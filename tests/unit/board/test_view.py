@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from smki.obligations.catalogue import UserGuide
+from smki.watch.due_status import State
 from smki.watch.facts import Facts, PastFile
-from smki.watch.states import State
 from smki.watch.status_report import report_of
 from smki_airflow.board.runs import DayRun, Durations, Stage
 from smki_airflow.board.trends import trends

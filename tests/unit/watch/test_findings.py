@@ -10,9 +10,9 @@ from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
 from smki.publish.unknown_files import NOT_ASKED, KnownNames
 from smki.retention.rules import SeenFile
+from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import Clocks
 from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
-from smki.watch.states import DueStatus, due_status
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 

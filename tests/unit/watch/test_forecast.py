@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
+from smki.watch.due_status import State, due_status, list_due_statuses
 from smki.watch.forecast import forecast, forecasts, quantile
-from smki.watch.states import State, due_status, list_due_statuses
 
 from .conftest import DAY, HOUR, MONDAY, Ledger
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from smki.gate.ledger import Decision, GateRun
 from smki.gate.model import Judgement
+from smki.watch.due_status import due_status
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, KnownFinding
 from smki.watch.links import Links
-from smki.watch.states import due_status
 from smki.watch.telling import write_message
 
 from .conftest import HOUR, MONDAY, Ledger

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
 from smki.settings import PROJECT
+from smki.watch.due_status import State
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import KnownFinding
-from smki.watch.states import State
 from smki.watch.status_report import Chain, StatusReport, report_of
 
 SUNDAY = date(2025, 6, 8)

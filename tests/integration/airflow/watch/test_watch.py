@@ -25,8 +25,8 @@ from smki.repository.database import open_engine
 from smki.repository.tables import finding, publication
 from smki.settings import INCLUDE
 from smki.watch.due import Due
+from smki.watch.due_status import State, due_status
 from smki.watch.facts import load_facts
-from smki.watch.states import State, due_status
 from smki_airflow.names import AUDITOR
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
