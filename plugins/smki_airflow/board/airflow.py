@@ -20,7 +20,7 @@ The API server uses all of it, the scheduler only what `signals.deadlines` asks 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -246,8 +246,9 @@ def trigger_run(request: Request, session: Session, user: User, dag_id: str) -> 
 
 
 def _facts(run: DagRun) -> RunFacts:
-    asked = (run.conf or {}).get("any_day")
-    any_day = date.fromisoformat(asked) if asked else None
+    asked, any_day = (run.conf or {}).get("any_day"), None
+    with suppress(ValueError, TypeError):  # what is no date: the run itself says so
+        any_day = date.fromisoformat(asked) if asked else None
     return RunFacts(run.run_id, str(run.run_type), str(run.state), run.data_interval_end, any_day)
 
 

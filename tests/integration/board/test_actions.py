@@ -246,6 +246,14 @@ def test_a_run_for_any_day_is_shown_and_named_by_the_day_that_was_asked_for(
     assert user_guide.full.file_name(begun.date()) not in page
 
 
+def test_a_run_for_a_day_of_no_calendar_keeps_no_page_away(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    run_id = failed_run(session, midnight, conf={"any_day": "tomorrow"})
+    assert browser("ADMIN").get(f"/smki/board/{DAILY_DELTA}/clear?run_id={run_id}").status_code == 200
+    assert browser("ADMIN").get(f"/smki/board/day/{midnight.date()}?obligation=delta").status_code == 200
+
+
 def test_what_has_no_days_is_run_now_from_the_current_day_only(
     browser: Browser, repository: Engine, now: datetime
 ) -> None:
