@@ -16,7 +16,7 @@ BEFORE_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False} 
 def status(context: typer.Context, as_json: AsJson = False, wide: Wide = False) -> None:
     """Say how every obligation stands.
 
-    Exit code 0 when nothing is late, missed or held and no finding is open, else 1.
+    Exit code 0 when nothing is late, missed, not usable or held and no finding is open, else 1.
     """
     if context.args:
         raise typer.BadParameter(

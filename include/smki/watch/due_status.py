@@ -6,6 +6,7 @@
   publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
 * CORRECTED: a delta that the gate failed or a person rejected, in whose place every site was given a full extract of a
   later day: Parties go on from that one. Should the delta be published after all, it is MET_LATE.
+* UNUSABLE: it was on every site, and an open finding says that Parties cannot load it from some site now.
 * NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
 
 A dated file is met by its publication under its name. A file that is replaced in place is met by a gate run after its
@@ -15,8 +16,8 @@ and nobody had decided by then counts for this day, too, from its decision on: w
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -36,6 +37,7 @@ class State(StrEnum):
     LATE = "late"
     MISSED = "missed"
     CORRECTED = "corrected"
+    UNUSABLE = "not usable"
     NOTHING = "nothing to publish"
 
 
@@ -77,6 +79,7 @@ class DueStatus:
             State.MET_LATE: f"met, late by {span(-(self.margin or timedelta()))}",
             State.HELD: f"held by the gate: due {by}",
             State.CORRECTED: f"corrected by the full extract of {self.corrected_by}: was due {by}",
+            State.UNUSABLE: f"not usable on {', '.join(self.missing_sites)}: was due {by}",
         }
         return words.get(self.state, str(self.state))
 
@@ -114,6 +117,19 @@ def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | No
         state = State.CORRECTED
     offered = next((one for one, _ in by_site.values()), None)
     return DueStatus(due, state, now, published_at, missing, offered, judged, expected_at, corrected_by)
+
+
+def as_it_is_now(status: DueStatus, unusable: Collection[tuple[str, str]]) -> DueStatus:
+    """The same, held against open findings: `unusable` are files (site, name) that Parties cannot load.
+
+    A name that is used for ever is that of the newest day.
+    """
+    due = status.due
+    sites = tuple(sorted(site for site, name in unusable if name == due.name))
+    is_past = due.obligation.replaced_in_place and due.next_cut_off <= status.at
+    if not sites or is_past or status.state not in (State.MET, State.MET_LATE):
+        return status
+    return replace(status, state=State.UNUSABLE, missing_sites=sites)
 
 
 def _corrected_by(due: Due, facts: Facts, judged: GateVerdict | None) -> date | None:

@@ -17,15 +17,15 @@ from sqlalchemy import Engine
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
-from smki.watch.due_status import DueStatus, State, due_status
+from smki.watch.due_status import DueStatus, State, as_it_is_now, due_status
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
 from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
 from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
 from smki.watch.forecast import HISTORY, forecasts
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
-OUT_OF_ORDER = frozenset({State.MISSED, State.LATE, State.HELD})
-_WORST_FIRST = (State.MISSED, State.LATE, State.HELD, State.AT_RISK, State.DUE)
+OUT_OF_ORDER = frozenset({State.MISSED, State.UNUSABLE, State.LATE, State.HELD})
+_WORST_FIRST = (State.MISSED, State.UNUSABLE, State.LATE, State.HELD, State.AT_RISK, State.DUE)
 _LOOKS_MISSED = 3  # one may fail, and one may take long
 _OLDEST_FULL = timedelta(days=366)  # that is looked for
 
@@ -103,7 +103,7 @@ class StatusReport:
 
     @property
     def out_of_order(self) -> tuple[Standing, ...]:
-        """Obligations with something late, missed or held."""
+        """Obligations with something late, missed, not usable or held."""
         return tuple(one for one in self.standings if any(unmet.state in OUT_OF_ORDER for unmet in one.unmet))
 
     @property
@@ -165,16 +165,26 @@ def report_of(
     looks: Mapping[str, datetime],
 ) -> StatusReport:
     """Like `status_report`, for facts already loaded (at least 16 days); `looks` are the last ones (UTC), by site."""
-    standings = tuple(_standing(obligation, facts, now, expected_at) for obligation in guide.all)
+    unusable = unusable_files(findings)
+    standings = tuple(_standing(obligation, facts, unusable, now, expected_at) for obligation in guide.all)
     chain = recovery_chain(guide, facts, findings, now)
     oldest = now - _LOOKS_MISSED * guide.audit_every
     seen = tuple(SiteLook(site, at := looks.get(site), at is None or at < oldest) for site in facts.sites)
     return StatusReport(now, facts.sites, standings, chain, tuple(findings), seen)
 
 
+def unusable_files(findings: Iterable[KnownFinding]) -> frozenset[tuple[str, str]]:
+    """What Parties cannot load by the open ones of these findings: site and name of each file."""
+    return frozenset(
+        (known.finding.site, known.finding.item)
+        for known in findings
+        if known.finding.kind in NOT_USABLE and known.closed_at is None
+    )
+
+
 def recovery_chain(guide: UserGuide, facts: Facts, findings: Iterable[KnownFinding], now: datetime) -> Chain:
     """What a Party loads to get to `now` (UTC); `findings` are those that are open."""
-    unusable = {(one.finding.site, one.finding.item) for one in findings if one.finding.kind in NOT_USABLE}
+    unusable = unusable_files(findings)
     today = now.astimezone(UTC).date()
     oldest = today - _OLDEST_FULL
     day = today
@@ -188,10 +198,16 @@ def recovery_chain(guide: UserGuide, facts: Facts, findings: Iterable[KnownFindi
     return Chain(None, None, ())
 
 
-def _standing(obligation: Obligation, facts: Facts, now: datetime, expected_at: Expected) -> Standing:
+def _standing(
+    obligation: Obligation,
+    facts: Facts,
+    unusable: Collection[tuple[str, str]],
+    now: datetime,
+    expected_at: Expected,
+) -> Standing:
     since = facts.since(obligation)
     stands = [
-        due_status(due, facts, now, expected_at.get(due.key))
+        as_it_is_now(due_status(due, facts, now, expected_at.get(due.key)), unusable)
         for due in due_on_server(obligation, since or date.max, now)
     ]
     if not stands and since is not None:  # its first one is still to come
@@ -223,7 +239,9 @@ def _on_sites(facts: Facts, due: Due, unusable: Collection[tuple[str, str]]) -> 
 
 def _link(due: Due, facts: Facts, unusable: Collection[tuple[str, str]], now: datetime) -> ChainLink:
     there = _on_sites(facts, due, unusable)
-    return ChainLink(due_status(due, facts, now), tuple(site for site in facts.sites if site not in there))
+    return ChainLink(
+        as_it_is_now(due_status(due, facts, now), unusable), tuple(site for site in facts.sites if site not in there)
+    )
 
 
 def _standing_as_json(standing: Standing) -> dict[str, Any]:

@@ -30,11 +30,11 @@ from smki.repository.project import Project
 from smki.repository.schema import check_schema
 from smki.settings import Settings
 from smki.watch.due import Due
-from smki.watch.due_status import due_status
+from smki.watch.due_status import as_it_is_now, due_status
 from smki.watch.facts import Facts, load_facts, past_files
 from smki.watch.findings_ledger import last_failure, list_findings_since, list_looks
 from smki.watch.forecast import HISTORY, forecasts
-from smki.watch.status_report import findings_at, report_of, status_report
+from smki.watch.status_report import findings_at, report_of, status_report, unusable_files
 from smki_airflow.board import actions
 from smki_airflow.board.access import editable, editor, reader, same_origin
 from smki_airflow.board.airflow import ActionRefusedError, Session, SessionOfRequest, User, audit_logged, find_run
@@ -330,7 +330,7 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
             and day >= (facts.since(obligation) or day)
         ):
             due = Due(obligation, day)
-            stands = due_status(due, facts, now)
+            stands = as_it_is_now(due_status(due, facts, now), unusable_files(findings))
             others = [other.name for other in guide.published_by(obligation.dag) if other != obligation]
             runs = runs_of(session, due, others)
             is_open = stands.published_at is None or bool(runs and runs[0].failed)

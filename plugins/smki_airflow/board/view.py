@@ -6,10 +6,10 @@ from datetime import date, datetime, timedelta
 
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due
-from smki.watch.due_status import DueStatus, State, gate_runs_of, list_due_statuses
+from smki.watch.due_status import DueStatus, State, as_it_is_now, gate_runs_of, list_due_statuses
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.watch.findings_ledger import Failure, KnownFinding
-from smki.watch.status_report import Expected, StatusReport
+from smki.watch.status_report import Expected, StatusReport, unusable_files
 from smki.words import span
 from smki_airflow.board.runs import DayRun, Stage
 
@@ -98,10 +98,13 @@ def calendar(
     guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected: Expected
 ) -> Calendar:
     """How every file of the last eight weeks stands; days that are still to come are in it, empty."""
-    first = first_day(now)
+    first, unusable = first_day(now), unusable_files(findings)
     days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
     found = {
-        one.due.key: Cell(one, tuple(known for known in findings if one.published_at and _is_about(known, one.due)))
+        one.due.key: Cell(
+            as_it_is_now(one, unusable),
+            tuple(known for known in findings if one.published_at and _is_about(known, one.due)),
+        )
         for one in list_due_statuses(guide, facts, first, now.date(), now, expected)
         if one.due.cut_off <= now
     }
@@ -184,7 +187,8 @@ def mood(report: StatusReport) -> State:
     if report.findings:
         states.add(State.LATE)
     return next(
-        (state for state in (State.MISSED, State.LATE, State.HELD, State.AT_RISK) if state in states), State.MET
+        (one for one in (State.MISSED, State.UNUSABLE, State.LATE, State.HELD, State.AT_RISK) if one in states),
+        State.MET,
     )
 
 

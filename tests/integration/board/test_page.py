@@ -112,8 +112,9 @@ def test_a_published_file_with_an_open_finding_says_so_in_its_cell_and_its_row(
     late = Finding(Kind.MISSING, "primary", delta(met), "it was due.", "delta", met)
     open_finding(repository, late, now - timedelta(hours=5))
     tags = Tags(browser("VIEWER").get("/smki/board").text)
+    words = f"not usable on primary: was due {day} 04:00 UTC"
     marked = [one for tag, one in tags.seen if tag == "a" and (one.get("class") or "").endswith(" found")]
-    assert [one["aria-label"] for one in marked] == [f"Daily delta, {day}: met; open finding: truncated"]
+    assert [one["aria-label"] for one in marked] == [f"Daily delta, {day}: {words}; open finding: truncated"]
     assert tags.values("a", "href").count("#findings") == 1
 
 

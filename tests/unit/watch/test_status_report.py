@@ -74,6 +74,19 @@ def test_an_obligation_stands_as_the_worst_of_what_has_to_be_there(user_guide: U
     assert found.out_of_order == (delta,)
 
 
+def test_a_file_that_is_lost_from_a_site_is_not_met_any_more(user_guide: UserGuide) -> None:
+    """A state says what is on the servers now, and not that something was there once."""
+    name = DELTA.format(WEDNESDAY)
+    lost = KnownFinding(1, Finding(Kind.LOST, "dr", name, "gone"), NOON, NOON, None)
+    found = report(user_guide, facts(), findings=(lost,))
+    delta = standing(found, "delta")
+    assert (delta.state, delta.words) == (State.UNUSABLE, "not usable on dr: was due 2025-06-11 04:00 UTC")
+    assert [one.missing_sites for one in delta.unmet] == [("dr",)]
+    assert found.out_of_order == (delta,)
+    assert not found.in_order
+    assert standing(report(user_guide, facts(), findings=(replace(lost, closed_at=NOON),)), "delta").state is State.MET
+
+
 def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> None:
     known = facts()
     known._offered["", DELTA.format(WEDNESDAY)] = [offered(DELTA.format(WEDNESDAY), at(WEDNESDAY, 5), s) for s in SITES]
