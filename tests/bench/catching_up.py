@@ -53,7 +53,7 @@ def measure(repository: Repository, folder: Path, measurements: Measurements) ->
         for name, copy in ((_BY_PAGES, "copy.sqlite"), (_WHOLE, "whole.sqlite")):
             with Line(site["port"], BITS_A_SECOND, ROUND_TRIP_S) as line:
                 there = site | {"port": line.port}
-                measurements.take(Thing(name, action("measured", "copy", site=there, name=copy, **copying)))
+                measurements.take(Thing(name, action("measured", "copy", site=there, into=copy, **copying)))
                 came[name] = line.down.bytes
     return [figure(_BY_PAGES, lambda: _figure(repository, measurements, came, size))]
 

@@ -325,7 +325,7 @@ def publish_index(url: str, site: dict[str, Any], folder: str, signer: dict[str,
     publishing.publish_index(open_engine(url), _store(folder), _site(site), guide, signs, lambda: datetime.now(UTC))
 
 
-def copy(site: dict[str, Any], folder: str, name: str = "copy.sqlite", signer: str = "") -> str:
+def copy(site: dict[str, Any], folder: str, into: str = "copy.sqlite", signer: str = "") -> str:
     """Makes a Party's copy of what a site offers, as `smki sync` does; the set digest of what is in use in it.
 
     `signer` is the file of the certificate that is pinned; without one by names and sizes.
@@ -334,7 +334,7 @@ def copy(site: dict[str, Any], folder: str, name: str = "copy.sqlite", signer: s
     from smki.party.signed_index import load_signers
     from smki.party.synchronising import Wish, synchronise
 
-    path = Path(folder) / name
+    path = Path(folder) / into
     synchronise(_site(site), path, Wish(load_signers([Path(signer)]) if signer else ()))
     with LocalCopy(path, read_only=True) as made:
         return str(made.in_use)
