@@ -1,16 +1,20 @@
 """What a runbook's section on disasters says, done on a stack: each returns what did not hold afterwards."""
 
+import gzip
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from sqlalchemy import create_engine, text
 
-from builders import DAILY_DELTA, FULL_EXTRACT
+from builders import DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
 from chaos.proxy import Fault
-from chaos.rehearsal import DAY, DR, FAILED, SITES, Rehearsal, until
-from chaos.runs import begin_delta, wrong_delta
+from chaos.rehearsal import DAY, DR, FAILED, PRIMARY, SITES, Rehearsal, lead_through, until
+from chaos.runs import KINDS, begin_delta, wrong_delta
+from smki.kinds.revocation.lodging import lodge_revocation_lists
+from smki.repository.offers import RevocationListOffer
 from smki_airflow.names import lane_pool
-from smki_demo.stack import start_airflow
+from smki_demo.stack import start_airflow, start_site
 
 
 def site_down_for_days(rehearsal: Rehearsal) -> list[str]:
@@ -52,13 +56,7 @@ def metadata_lost(rehearsal: Rehearsal) -> list[str]:
     stack = rehearsal.stack
     before = {path: path.stat().st_ino for site in SITES for path in rehearsal.folder(site).glob("SMKIKR_*.xml.gz")}
     rehearsal.stop_airflow()
-    server = create_engine(stack.repository_url.replace("/smki?", "/postgres?")).execution_options(
-        isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(text("DROP DATABASE airflow WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE airflow"))
-    server.dispose()
+    _have_server_do(rehearsal, "DROP DATABASE airflow WITH (FORCE)", "CREATE DATABASE airflow")
     stack.airflow("db", "migrate")
     for site in SITES:
         for in_place in (False, True):
@@ -72,6 +70,58 @@ def metadata_lost(rehearsal: Rehearsal) -> list[str]:
     return wrong + _next_day(rehearsal)
 
 
+def host_keys_new(rehearsal: Rehearsal) -> list[str]:
+    """Every site has another host key: nothing is sent to it, until a person has pinned the new one."""
+    stack = rehearsal.stack
+    for site in SITES:
+        stack.stop(stack.sites[site].process)
+        stack.sites[site].known_hosts.with_name("host_key").unlink()
+        start_site(stack, site, stack.sites[site].port)
+        lead_through(rehearsal.doors[site], stack, site)
+    before = {site: len(list(rehearsal.folder(site).iterdir())) for site in SITES}
+    run = begin_delta(rehearsal)
+    until(lambda: any(task["state"] in FAILED for task in run.tasks()), "the refusal")
+    wrong = [f"{site} got a file" for site in SITES if len(list(rehearsal.folder(site).iterdir())) != before[site]]
+    rehearsal.stop_airflow()
+    start_airflow(stack)  # with the new keys in its connections
+    state = run.finish()
+    return wrong + ([f"the run ended as {state}"] if state != "success" else list(wrong_delta(rehearsal)))
+
+
+def newest_list_unknown(rehearsal: Rehearsal) -> list[str]:
+    """The database is that of before the newest lists: they are lodged from the server, and stay there as they are."""
+    lists = KINDS["lists"]
+    _restart_on(rehearsal, "CREATE DATABASE smki_before TEMPLATE smki")
+    if (state := lists.begin(rehearsal).finish()) != "success":
+        return [f"the run of the newest lists ended as {state}"]
+    newest = {terms.file: (rehearsal.folder(PRIMARY) / terms.file).read_bytes() for terms, _ in rehearsal.guide.lists()}
+    _restart_on(rehearsal, "DROP DATABASE smki WITH (FORCE)", "ALTER DATABASE smki_before RENAME TO smki")
+    offers = [RevocationListOffer(gzip.decompress(body), name) for name, body in newest.items()]
+    refused = lodge_revocation_lists(rehearsal.engine, offers, datetime.now(UTC)).refusals
+    state = rehearsal.trigger(REVOCATION_LISTS).finish()
+    wrong = [str(one.error) for one in refused] + ([f"the run ended as {state}"] if state != "success" else [])
+    after = {name: (rehearsal.folder(PRIMARY) / name).read_bytes() for name in newest}
+    wrong += [f"{name} was replaced" for name in newest if after[name] != newest[name]]
+    return wrong + list(lists.wrong(rehearsal))
+
+
+def _restart_on(rehearsal: Rehearsal, *statements: str) -> None:
+    """Has PostgreSQL do what needs Airflow to be stopped."""
+    rehearsal.stop_airflow()
+    rehearsal.engine.dispose()
+    _have_server_do(rehearsal, *statements)
+    start_airflow(rehearsal.stack)
+
+
+def _have_server_do(rehearsal: Rehearsal, *statements: str) -> None:
+    url = rehearsal.stack.repository_url.replace("/smki?", "/postgres?")
+    server = create_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    server.dispose()
+
+
 def _next_day(rehearsal: Rehearsal) -> list[str]:
     state = begin_delta(rehearsal).finish()
     return [f"the next day ended as {state}"] if state != "success" else list(wrong_delta(rehearsal))
@@ -82,4 +132,6 @@ DISASTERS: dict[str, Callable[[Rehearsal], list[str]]] = {
     "site lost whole": site_lost_whole,
     "store lost": store_lost,
     "metadata lost": metadata_lost,
+    "host keys new": host_keys_new,
+    "newest list unknown": newest_list_unknown,
 }

@@ -230,10 +230,14 @@ def _put_doors(stack: Stack, store_port: int) -> dict[str, Door]:
     for site in SITES:
         port = stack.sites[site].port
         doors[site] = Door(lambda port=port: socket.create_connection((HOST, port)))
-        variable = f"AIRFLOW_CONN_{connection_id(site).upper()}"
-        stated = json.loads(stack.environment[variable]) | {"port": doors[site].port}
-        stack.environment[variable] = json.dumps(stated)
+        lead_through(doors[site], stack, site)
     return doors
+
+
+def lead_through(door: Door, stack: Stack, site: str) -> None:
+    """Has the publisher's connection of a site lead through the door, once Airflow is started."""
+    variable = f"AIRFLOW_CONN_{connection_id(site).upper()}"
+    stack.environment[variable] = json.dumps(json.loads(stack.environment[variable]) | {"port": door.port})
 
 
 def processes_of(pid: int) -> tuple[psutil.Process, psutil.Process]:

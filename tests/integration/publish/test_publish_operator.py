@@ -1,9 +1,10 @@
 """The operator that publishes, on a real sshd and ledger: which publication is an event for other DAGs."""
 
+import gzip
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,15 @@ from sqlalchemy import Engine
 
 from builders import cleared, cut_off, day, during, lodge_bodies, look_alikes, store_in
 from smki.certificates.set_digest import SetDigest
-from smki.errors import LedgerBehindError
+from smki.errors import LedgerBehindError, PublicationRefusedError
 from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki_airflow.names import PUBLISHED, connection_id
 from smki_airflow.publishing.handover import artefact_as_json
 from smki_airflow.publishing.publish import PublishOperator
+from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import CRL_VALIDITY, revocation_list
 
 from .conftest import OpenSshServer
 
@@ -30,9 +33,26 @@ Publish = Callable[..., Events]
 SITES = ("primary", "dr")
 
 
+@pytest.fixture(scope="module")
+def lists(pki: Pki) -> dict[str, bytes]:
+    """Files of revocation lists."""
+    now = datetime.now(UTC)
+    ends = {"one": now + CRL_VALIDITY, "two": now + CRL_VALIDITY, "ended": now - timedelta(minutes=1)}
+    return {
+        name: gzip.compress(revocation_list(pki.issuing_oca, number, now - timedelta(hours=1), at), mtime=0)
+        for number, (name, at) in enumerate(ends.items(), 1)
+    }
+
+
 @pytest.fixture
-def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publish:
-    """Publishes some bytes on one of two sites by the run of this name; the events that other DAGs hear of."""
+def publish(
+    repository: Engine,
+    sshd: OpenSshServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    lists: dict[str, bytes],
+) -> Publish:
+    """Publishes a list on one of two sites by the run of this name; the events that other DAGs hear of."""
     monkeypatch.setenv("SMKI_DATABASE_URL", libpq_url(repository))
     monkeypatch.setenv("SMKI_STORE", store_in(tmp_path).name)
     monkeypatch.setenv("SMKI_SITES", ",".join(SITES))
@@ -44,12 +64,13 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
 
     def run(
         site: str,
-        content: bytes = b"one",
+        which: str = "one",
         run_id: str = "monday",
         version: int | None = 1,
         obligation: str = "crl",
         name: str = "SMKIKR_ORGANISATION_CRL.crl.gz",
     ) -> Events:
+        content = lists[which]
         sha256 = store_in(tmp_path).put_content("files", content)
         artefact = Artefact(
             obligation=obligation,
@@ -78,11 +99,11 @@ def publish(repository: Engine, sshd: OpenSshServer, monkeypatch: pytest.MonkeyP
     return run
 
 
-def test_file_is_an_event_once_it_is_on_every_site(publish: Publish) -> None:
+def test_file_is_an_event_once_it_is_on_every_site(publish: Publish, lists: dict[str, bytes]) -> None:
     assert publish("primary") == []
     ((asset, extra),) = publish("dr")
     assert asset == Asset("smki://crl"), "what others' DAGs name"
-    assert extra["sha256"] == hashlib.sha256(b"one").hexdigest()
+    assert extra["sha256"] == hashlib.sha256(lists["one"]).hexdigest()
     assert (extra["business_date"], extra["version"], extra["records"]) == ("2026-03-01", 1, 3)
 
 
@@ -95,15 +116,21 @@ def test_run_that_finds_it_published_is_no_event(publish: Publish) -> None:
 def test_successor_is_an_event_once_every_site_has_it(publish: Publish) -> None:
     for site in SITES:
         publish(site)
-    assert publish("dr", b"two", "tuesday", 2) == []
-    ((_, extra),) = publish("primary", b"two", "tuesday", 2)
+    assert publish("dr", "two", "tuesday", 2) == []
+    ((_, extra),) = publish("primary", "two", "tuesday", 2)
     assert extra["version"] == 2
 
 
 def test_list_that_is_superseded_is_no_event(publish: Publish) -> None:
     for site in SITES:
-        publish(site, b"two", "tuesday", 2)
+        publish(site, "two", "tuesday", 2)
     assert [publish(site) for site in SITES] == [[], []]
+
+
+def test_list_that_ran_out_before_it_was_released_is_not_published(publish: Publish, sshd: OpenSshServer) -> None:
+    with pytest.raises(PublicationRefusedError, match="before it was released"):
+        publish("primary", "ended")
+    assert not (sshd.root / "primary").exists()
 
 
 def test_task_whose_worker_died_after_the_publication_still_makes_it_an_event(publish: Publish) -> None:
