@@ -24,7 +24,7 @@ from builders import (
 from conftest import NewRepository
 from smki.certificates.model import Status
 from smki.errors import TakeOverError
-from smki.kinds.revocation.lodging import lodge_revocation_lists, newest_lists
+from smki.kinds.revocation.lodging import lodge_revocation_lists, newest_lists, read_list
 from smki.obligations.catalogue import UserGuide
 from smki.repository.authorities import trust_roots
 from smki.repository.database import reading
@@ -199,7 +199,7 @@ def test_history_of_the_demo_is_rebuilt_from_its_files_and_goes_on(
     assert {before[body] for body in before.keys() - after.keys()} <= {"N"}  # before the FULL; in none of the files
 
     with reading(history.engine) as connection:
-        lists = [RevocationListOffer(one.body, "test") for one in newest_lists(connection)]
+        lists = [RevocationListOffer(read_list(connection, one).body, "test") for one in newest_lists(connection)]
     lodgements = lodge_revocation_lists(stranger, lists, cut_off(day(19))).lodgements
     assert [(one.revoked, one.unknown) for one in lodgements] == [(0, ())] * 2
 
