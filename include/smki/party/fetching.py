@@ -3,7 +3,8 @@
 import hashlib
 import posixpath
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -42,7 +43,8 @@ def fetch_index(site: Site, signers: Sequence[x509.Certificate]) -> SignedIndex:
 def _read_signed(site: Site, name: str) -> bytes:
     """The index, or its signature. Raises SyncRefusedError where there is none."""
     if (content := _read_small(site, name)) is None:
-        raise SyncRefusedError(Refusal.SIGNATURE, name, "a signer is pinned, and the server has no such file.")
+        rule = f"a signer is pinned, and folder {site.folder} of the server, if it is the right one, has no such file."
+        raise SyncRefusedError(Refusal.SIGNATURE, name, rule)
     return content
 
 
@@ -80,7 +82,7 @@ def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, p
     remote = _path(site, file)
     with (
         open_sftp(site) as sftp,
-        site_errors(f"{file.name} on site {site.name}"),
+        _errors(site, file),
         _open(part, "wb") as out,
         sftp.open(remote, "rb") as stream,
     ):
@@ -89,9 +91,15 @@ def fetch_pages(site: Site, file: OfferedFile, changed: Changed, folder: Path, p
 
 
 def list_extracts(site: Site) -> list[OfferedFile]:
-    """The extracts that a site offers, by names and sizes. Raises SiteUnavailableError and the like."""
+    """The extracts that a site offers, by names and sizes; none where there is no such folder.
+
+    Raises SiteUnavailableError and the like.
+    """
     with open_sftp(site) as sftp, site_errors(f"site {site.name}, folder {site.folder}"):
-        listed = list_folder(sftp, site.folder)
+        try:
+            listed = list_folder(sftp, site.folder)
+        except FileNotFoundError:
+            return []
     return [file for entry in listed if not entry.odd and (file := OfferedFile.of(entry.name, entry.bytes))]
 
 
@@ -101,7 +109,7 @@ def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tu
     Raises SyncRefusedError for a file of another size than was listed, SiteUnavailableError and the like, StoreError.
     """
     part = folder / file.name
-    with open_sftp(site) as sftp, site_errors(f"{file.name} on site {site.name}"):
+    with open_sftp(site) as sftp, _errors(site, file):
         _go_on(sftp, _path(site, file), file.bytes, part, progress)
     try:
         with part.open("rb") as stream:
@@ -117,6 +125,19 @@ def fetch(site: Site, file: OfferedFile, folder: Path, progress: Progress) -> tu
         rule = f"the index states SHA-256 {file.sha256}, and {sha256} came."
         raise SyncRefusedError(Refusal.DAMAGED, file.name, rule)
     return part, sha256
+
+
+@contextmanager
+def _errors(site: Site, file: OfferedFile) -> Iterator[None]:
+    """Within it, a file that is listed and cannot be had is one that is wrong: others may do without it."""
+    with site_errors(f"{file.name} on site {site.name}"):
+        try:
+            yield
+        except FileNotFoundError:
+            raise SyncRefusedError(Refusal.DAMAGED, file.name, "it is listed, and is not there.") from None
+        except PermissionError:
+            rule = "it is there, and this account may not read it."
+            raise SyncRefusedError(Refusal.DAMAGED, file.name, rule) from None
 
 
 def _path(site: Site, file: OfferedFile) -> str:

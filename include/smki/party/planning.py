@@ -117,7 +117,8 @@ def plan_sync(copy: CopyState, offered: Iterable[OfferedFile]) -> Plan:
             raise SyncRefusedError(Refusal.BEHIND, "the server", f"it {offers}, and the copy has {day}.")
         ways = [_follow(deltas, day, []), *(way for way in ways if way.reaches >= day)]
     if not ways:
-        raise SyncRefusedError(Refusal.NO_START, "the server", "a copy begins with a full extract, and it offers none.")
+        rule = f"a copy begins with a full extract, and of {len(files)} extracts that may be used none is one."
+        raise SyncRefusedError(Refusal.NO_START, "the server", rule)
     best = min(ways, key=lambda way: (-way.reaches.toordinal(), way.bytes))
     if best.reaches < files[-1].day:
         return Plan(best.files, best.reaches, best.reaches + _DAY)

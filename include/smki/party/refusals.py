@@ -11,7 +11,7 @@ class Refusal(Enum):
     NO_START = (
         "S01",
         "nothing to begin with",
-        "see whether SITE names the right folder; if it does, ask the operator for a full extract.",
+        "see whether SITE names the right folder, and --until no day too early; else ask for a full extract.",
     )
     BEHIND = (
         "S02",
@@ -71,7 +71,7 @@ class Refusal(Enum):
     OLD_COPY = (
         "S13",
         "the copy is an earlier program's",
-        "add --anew: the copy is made again from the newest full extract.",
+        "`smki sync` with --anew makes it again from the newest full extract.",
     )
 
     @property

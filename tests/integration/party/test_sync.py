@@ -177,6 +177,11 @@ def test_copy_of_an_earlier_program_is_refused_and_made_anew(party: Party) -> No
     assert party.sync("--anew", "--check")["set_digest"] == state
 
 
+def test_folder_that_is_not_there_has_nothing_to_begin_with(party: Party) -> None:
+    party.server.published.rename(party.server.published.with_name("elsewhere"))
+    assert party.sync(code=1)["item"].startswith("S01 ")
+
+
 def test_file_that_is_no_copy_is_not_touched(party: Party) -> None:
     party.copy.write_text("somebody's notes\n" * 100)
     for options in ((), ("--anew",)):

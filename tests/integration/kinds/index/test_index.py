@@ -218,6 +218,19 @@ def test_party_follows_the_signed_index_and_believes_nothing_else(publisher: Pub
     assert state() == publisher.state(day(14))
 
 
+def test_copy_goes_on_by_a_full_extract_where_a_listed_delta_is_not_there(publisher: Publisher) -> None:
+    wish, copy = Wish(load_signers([publisher.folder / "signer.pem"])), publisher.folder / "copy.sqlite"
+    publisher.publish_index()
+    synchronise(publisher.sshd.site, copy, wish)
+    lodge_bodies(publisher.engine, BODIES[390:], during(8))
+    publisher.publish(publisher.guide.delta, day(8))
+    publisher.publish(publisher.guide.full, day(8))
+    publisher.publish_index()
+    (publisher.sshd.published / DELTA).unlink()
+    (applied,) = synchronise(publisher.sshd.site, copy, wish)
+    assert (applied.name, applied.in_use) == (f"SMKIKR_FULL_{day(8)}.xml.gz", publisher.state(day(8)))
+
+
 def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
     """Below another root than the operator's."""
     guide = publisher.guide
