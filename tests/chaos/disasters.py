@@ -106,10 +106,12 @@ def newest_list_unknown(rehearsal: Rehearsal) -> list[str]:
 
 
 def _restart_on(rehearsal: Rehearsal, *statements: str) -> None:
-    """Has PostgreSQL do what needs Airflow to be stopped."""
+    """Has PostgreSQL do what nobody may be connected for."""
     rehearsal.stop_airflow()
+    _have_server_do(
+        rehearsal, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'smki'", *statements
+    )
     rehearsal.engine.dispose()
-    _have_server_do(rehearsal, *statements)
     start_airflow(rehearsal.stack)
 
 
