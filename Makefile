@@ -31,7 +31,7 @@ chaos: $(VENV)/checks  ## Faults in each step of a run, under Airflow's schedule
 	@cd tests && ../$(RUN) -m chaos --only '$(or $(ONLY),*)' --part $(or $(PART),1/1)
 
 histories: $(VENV)/checks  ## The properties over whole histories, at length: both ends, and renewal (N=1000)
-	@HISTORIES=$(or $(N),1000) $(RUN) -m pytest -n 2 tests/integration/both_ends \
+	@HISTORIES=$(or $(N),1000) $(RUN) -m pytest -n 2 --timeout 0 tests/integration/both_ends \
 	  tests/integration/kinds/extracts/test_renewal.py::test_renewed_extract_is_the_one_made_from_scratch
 
 format: $(VENV)/checks  ## Format and sort imports
