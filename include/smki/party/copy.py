@@ -7,8 +7,8 @@
   delta changes the rows that it names.
 * The set digest of what is in use is kept with the state: it is what the repository's windows and the publisher's gate
   have for the same day (`certificates.set_digest`).
-* Memory is for some megabytes of records at a time, and for SQLite's cache. The file has some 550 bytes a certificate
-  (estimated); while a full extract is applied there are three of it on the disk.
+* Memory is for some megabytes of records at a time, and for SQLite's cache. The file has some 650 bytes a certificate;
+  while a full extract is applied there are three of it on the disk.
 """
 
 import hashlib
@@ -17,37 +17,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 from asn1crypto import x509
 
-from smki.certificates.model import AUTHORITY, CertificateFields, Status
+from smki.certificates.model import AUTHORITY, Status
 from smki.certificates.names import comparable_name
 from smki.certificates.set_digest import SetDigest
 from smki.errors import TransportError
+from smki.party import tables
 from smki.party.extract_reading import Batch
 from smki.party.planning import CopyState, OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
-_OURS = 0x534D4B49  # "SMKI", SQLite's application id
-_VERSION = 2  # of the tables
 _CACHE_KIB = 32_768  # the sorting of an index takes as much again
-_TABLES = ("certificate_body", "certificate_status")
-_INDEXES = {
-    "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate_body (sha256)",
-    "certificate_sha1": "INDEX certificate_sha1 ON certificate_body (sha1)",
-    "certificate_eui64": "INDEX certificate_eui64 ON certificate_body (eui64) WHERE eui64 IS NOT NULL",
-    "certificate_serial": "INDEX certificate_serial ON certificate_body (serial_number)",
-    "certificate_profile": "INDEX certificate_profile ON certificate_status (profile, status)",
-    "certificate_page": "INDEX certificate_page ON certificate_status (page)",
-    "certificate_not_in_use": "INDEX certificate_not_in_use ON certificate_status (status) WHERE status <> 'I'",
-}
-_INSERT_BODY = "INSERT INTO certificate_body (id, eui64, serial_number, sha1, sha256, body) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_STATUS = "INSERT INTO certificate_status (id, profile, status, manufacturing, page) VALUES (?, ?, ?, ?, ?)"
-_KNOWN = "SELECT id, status FROM certificate_body JOIN certificate_status USING (id) WHERE sha256 = ?"
-_UPDATE = "UPDATE certificate_status SET status = ?, manufacturing = ? WHERE id = ?"
 _STATUSES = frozenset(Status)
 
 
@@ -73,7 +57,7 @@ class LocalCopy:
         Raises SyncRefusedError for a file that is no copy, TransportError for the disk.
         """
         self.path = path
-        self._profiles: dict[tuple[object, ...], int] = {}  # numbers of those that are in the table
+        self._profiles: tables.Profiles = {}
         with self._errors():
             mode = "ro" if read_only else "rwc"
             self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
@@ -229,29 +213,25 @@ class LocalCopy:
     def _prepare(self, *, read_only: bool) -> None:
         connection = self.connection
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if not read_only and not tables and not application:
+        (there,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not read_only and not there and not application:
             connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
-                self._make_tables("copy.sql")
-                self._make_tables("certificate.sql")
-                self._make_indexes()
-                connection.execute(f"PRAGMA application_id = {_OURS}")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-            application = _OURS
+                tables.make_all(connection)
+            application = tables.OURS
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application == _OURS and version < _VERSION:
-            rule = f"its tables have version {version}, and {_VERSION} is wanted."
+        if application == tables.OURS and version < tables.VERSION:
+            rule = f"its tables have version {version}, and {tables.VERSION} is wanted."
             raise SyncRefusedError(Refusal.OLD_COPY, str(self.path), rule)
-        if application != _OURS or version != _VERSION:
-            rule = "it is none that `smki sync` made" if application != _OURS else f"its tables have version {version}"
-            raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"{rule}; version {_VERSION} is wanted.")
+        if application != tables.OURS or version != tables.VERSION:
+            is_ours = application == tables.OURS
+            rule = f"its tables have version {version}" if is_ours else "it is none that `smki sync` made"
+            raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"{rule}; version {tables.VERSION} is wanted.")
         if read_only:
             connection.execute("BEGIN")  # all that is read is of one state, whatever is written meanwhile
         else:
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            query = "SELECT id, class, issuer, common_name, role, usage, not_after FROM profile"
-            self._profiles = {tuple(key): number for number, *key in connection.execute(query)}
+            self._profiles = tables.read_profiles(connection)
 
     def _keep_pages(self, kept: Sequence[int]) -> tuple[int, SetDigest]:
         """Removes what is in none of these pages; how many certificates stay, and their set digest."""
@@ -263,7 +243,7 @@ class LocalCopy:
             "CREATE TEMP TABLE gone AS SELECT id FROM certificate_status INDEXED BY certificate_page "
             "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept)"
         )
-        for table in _TABLES:
+        for table in tables.OF_CERTIFICATES:
             connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM gone)")  # noqa: S608  # our own
         connection.execute("DROP TABLE kept")
         connection.execute("DROP TABLE gone")
@@ -280,12 +260,7 @@ class LocalCopy:
         """Records, and the set digest of what is in use; `kept` are those of the rows that stay."""
         connection = self.connection
         if kept is None:
-            for index in _INDEXES:
-                connection.execute(f"DROP INDEX {index}")
-            connection.execute("DROP VIEW certificate")
-            for table in _TABLES:
-                connection.execute(f"DROP TABLE {table}")
-            self._make_tables("certificate.sql")
+            tables.begin_anew(connection)
         records, in_use = kept or (0, SetDigest())
         for batch in batches:
             for status in set(batch.statuses):
@@ -297,7 +272,7 @@ class LocalCopy:
             in_use += SetDigest.of_hashes(batch.hashes)
         if kept is None:
             with _no_repetition(name):
-                self._make_indexes()
+                tables.make_indexes(connection)
         return records, in_use
 
     def _apply_delta(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
@@ -310,7 +285,7 @@ class LocalCopy:
                 raise SyncRefusedError(Refusal.CONTENT, name, f"a record in it has status {min(unknown)!r}.")
             new, changed, entered, departed = [], [], [], []
             for row, (sha256, status) in enumerate(zip(batch.hashes, batch.statuses, strict=True)):
-                known = connection.execute(_KNOWN, (sha256,)).fetchone()
+                known = connection.execute(tables.KNOWN, (sha256,)).fetchone()
                 if known is None:
                     new.append(row)
                 else:
@@ -325,71 +300,15 @@ class LocalCopy:
                 "DELETE FROM page WHERE number = (SELECT page FROM certificate_status WHERE id = ?)",
                 ((number,) for _, _, number in changed),
             )
-            connection.executemany(_UPDATE, changed)
+            connection.executemany(tables.UPDATE, changed)
             records += len(batch.bodies)
             in_use = in_use + SetDigest.of_hashes(entered) - SetDigest.of_hashes(departed)
         connection.execute("DROP TABLE seen")
         return records, in_use
 
     def _insert(self, name: str, batch: Batch, rows: Iterable[int]) -> None:
-        profiles = [self._profile(fields) for fields in batch.profiles]
-        ((last,),) = self.connection.execute("SELECT coalesce(max(id), 0) FROM certificate_body")
-        numbered = list(enumerate(rows, last + 1))
         with _no_repetition(name):
-            self.connection.executemany(
-                _INSERT_BODY,
-                (
-                    (
-                        number,
-                        batch.eui64s[row],
-                        batch.serial_numbers[row],
-                        sha1_key(hashlib.sha1(batch.bodies[row], usedforsecurity=False).digest()),
-                        batch.hashes[row],
-                        batch.bodies[row],
-                    )
-                    for number, row in numbered
-                ),
-            )
-        self.connection.executemany(
-            _INSERT_STATUS,
-            (
-                (
-                    number,
-                    profiles[batch.profile[row]],
-                    batch.statuses[row],
-                    batch.manufacturing[row],
-                    None if batch.pages is None else batch.pages[row],
-                )
-                for number, row in numbered
-            ),
-        )
-
-    def _profile(self, fields: CertificateFields) -> int:
-        """The number of what several certificates have in common."""
-        key = (
-            str(fields.certificate_class or AUTHORITY),
-            fields.issuer,
-            fields.common_name,
-            fields.role,
-            fields.usage and str(fields.usage),
-            fields.not_after.isoformat(),
-        )
-        if (number := self._profiles.get(key)) is None:
-            number = self.connection.execute(
-                "INSERT INTO profile (class, issuer, common_name, role, usage, not_after) VALUES (?, ?, ?, ?, ?, ?)",
-                key,
-            ).lastrowid
-            assert number is not None  # noqa: S101  # a row was inserted
-            self._profiles[key] = number
-        return number
-
-    def _make_tables(self, name: str) -> None:
-        for statement in _sql(name).split(";\n"):
-            self.connection.execute(statement)
-
-    def _make_indexes(self) -> None:
-        for index in _INDEXES.values():
-            self.connection.execute(f"CREATE {index}")
+            tables.insert(self.connection, batch, rows, self._profiles)
 
     def _find_authorities(self) -> None:
         connection = self.connection
@@ -457,12 +376,3 @@ def _no_repetition(name: str) -> Iterator[None]:
         yield
     except sqlite3.IntegrityError as error:
         raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
-
-
-def sha1_key(sha1: bytes) -> int:
-    """The number by which a SHA-1 value is indexed."""
-    return int.from_bytes(sha1[:8], signed=True)
-
-
-def _sql(name: str) -> str:
-    return files("smki.party").joinpath(name).read_text(encoding="utf-8")

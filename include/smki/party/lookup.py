@@ -11,7 +11,8 @@ from asn1crypto import x509
 from smki.certificates.model import Status, eui64_text
 from smki.certificates.names import comparable_name, name_in_words
 from smki.certificates.signatures import public_key, signature_verifies
-from smki.party.copy import LocalCopy, sha1_key
+from smki.party.copy import LocalCopy
+from smki.party.tables import sha1_key
 
 _MOST_ABOVE = 8  # authorities above a certificate; the real ones have two
 _ITS_PROFILE = "profile ON profile.id = profile"
