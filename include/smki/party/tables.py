@@ -16,7 +16,6 @@ from smki.party.extract_reading import Batch
 
 OURS = 0x534D4B49  # "SMKI", SQLite's application id
 VERSION = 2  # of the tables
-OF_CERTIFICATES = ("certificate_body", "certificate_status")
 KNOWN = "SELECT id, status FROM certificate_body JOIN certificate_status USING (id) WHERE sha256 = ?"
 UPDATE = "UPDATE certificate_status SET status = ?, manufacturing = ? WHERE id = ?"
 _INDEXES = {
@@ -47,8 +46,8 @@ def make_all(connection: sqlite3.Connection) -> None:
 def begin_anew(connection: sqlite3.Connection) -> None:
     """Empties the tables of certificates, and leaves them without indexes."""
     connection.execute("DROP VIEW certificate")
-    for table in OF_CERTIFICATES:
-        connection.execute(f"DROP TABLE {table}")
+    connection.execute("DROP TABLE certificate_body")
+    connection.execute("DROP TABLE certificate_status")
     _run(connection, "certificate.sql")
 
 
