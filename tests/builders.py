@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,12 @@ def during(window: int, hour: float = 12) -> datetime:
 
 def look_alikes(count: int, seed: int = 1) -> list[bytes]:
     """Device Certificates (DER) that nobody signed."""
-    return [body for batch in volume_bodies(count, seed=seed) for body in batch.to_pylist()] if count else []
+    return list(_look_alikes(count, seed))
+
+
+@cache
+def _look_alikes(count: int, seed: int) -> tuple[bytes, ...]:
+    return tuple(body for batch in volume_bodies(count, seed=seed) for body in batch.to_pylist()) if count else ()
 
 
 def lodge_bodies(

@@ -84,12 +84,23 @@ def server(postgres: str) -> Iterator[Engine]:
 
 
 _NUMBER = count(1)
-_EMPTY = text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+
+
+def empty(engine: Engine) -> None:
+    """Removes all rows, and begins all numbers anew. On the few rows of a test DELETE takes 3 ms, TRUNCATE 60."""
+    with engine.begin() as connection:
+        sequences = connection.scalars(text("SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences"))
+        statements = [
+            "SET LOCAL session_replication_role = replica",  # no trigger and no foreign key has a say
+            *(str(table.delete()) for table in metadata.tables.values()),
+            *(f"ALTER SEQUENCE {name} RESTART" for name in sequences),
+        ]
+        connection.exec_driver_sql("; ".join(statements))
 
 
 @pytest.fixture(scope="session")
 def emptied() -> list[str]:
-    """Databases that tests are done with: emptying one takes a tenth of dropping it and making another."""
+    """Databases that tests are done with: emptying one takes a hundredth of dropping it and making another."""
     return []
 
 
@@ -112,8 +123,7 @@ def new_repository(postgres: str, server: Engine, emptied: list[str], pki: Pki) 
     yield new
     for engine in engines:
         engine.dispose()
-        with engine.begin() as connection:
-            connection.execute(_EMPTY)
+        empty(engine)
         engine.dispose()
         emptied.append(str(engine.url.database))
 
@@ -122,6 +132,18 @@ def new_repository(postgres: str, server: Engine, emptied: list[str], pki: Pki) 
 def repository(new_repository: NewRepository) -> Engine:
     """A fresh, migrated, empty repository."""
     return new_repository()
+
+
+@pytest.fixture
+def repository_again(repository: Engine, pki: Pki) -> NewRepository:
+    """Always the same repository, empty again: for the examples of a property, which may be thousands."""
+
+    def again() -> Engine:
+        empty(repository)
+        trust_pki(repository, pki)
+        return repository
+
+    return again
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy import Engine, text
 
 from builders import XSD, cleared, cut_off, day, store_in, stored_artefact, trust_pki
+from conftest import empty
 from smki.errors import LedgerBehindError
 from smki.kinds.extracts.agreement import check_agreement
 from smki.kinds.extracts.production import plan_in_store, produce
@@ -217,11 +218,11 @@ def back_up(engine: Engine) -> Backup:
 
 
 def restore(engine: Engine, backup: Backup) -> None:
+    empty(engine)
     with engine.connect() as connection:
         database: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         with database.transaction():
             database.execute("SET LOCAL session_replication_role = replica")  # no trigger: all rows are in the backup
-            database.execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
             for table, content in backup.rows.items():
                 with database.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
                     copy.write(content)

@@ -81,12 +81,14 @@ class BothEnds(Operator):
         self._sync(party, Faults(), anew=refusal is Refusal.OLD_INDEX, ways=ways + 1)
 
     def _try(self, party: Party, faults: Faults, *, anew: bool = False) -> Outcome | None:
-        """None: something broke on the way, or the index states what is not there."""
+        """None: something broke on the way."""
         expected = self._foretell(party, anew=anew)
         outcome = self._outcome(party, faults, anew=anew)
         self._check(party)
-        if faults == Faults():
-            assert outcome == expected if outcome else self._is_something_lost(party)
+        if faults == Faults() and outcome != expected:
+            assert outcome is not None
+            assert outcome.refusal is Refusal.DAMAGED
+            assert self._is_something_lost(party)
         return outcome
 
     def _outcome(self, party: Party, faults: Faults, *, anew: bool) -> Outcome | None:

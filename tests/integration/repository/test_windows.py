@@ -349,10 +349,10 @@ def test_closing_waits_for_no_writer(repository: Engine) -> None:
     )
 )
 def test_digests_of_any_history_are_those_of_its_events(
-    new_repository: NewRepository, steps: list[tuple[str, int, int, bool]]
+    repository_again: NewRepository, steps: list[tuple[str, int, int, bool]]
 ) -> None:
     """Steps: status, certificate, window of its time (clocks in disorder), whether a window is closed after it."""
-    engine = new_repository()
+    engine = repository_again()
     bodies = look_alikes(8)
     latest: dict[int, Status] = {}
     closed = 0

@@ -17,9 +17,9 @@ from smki.repository.windows import in_use_digest
 @settings(max_examples=10)
 @given(steps=STEPS, loaded=st.integers(1, WINDOWS))
 def test_full_and_the_deltas_after_it_are_the_repositorys_state(
-    new_repository: NewRepository, user_guide: UserGuide, steps: list[Step], loaded: int
+    repository_again: NewRepository, user_guide: UserGuide, steps: list[Step], loaded: int
 ) -> None:
-    engine = new_repository()
+    engine = repository_again()
     live_through(engine, steps)
     with TemporaryDirectory() as name:
         full, _ = produced(engine, user_guide.full, day(loaded), Path(name), page_format=SMALL_PAGES)

@@ -46,9 +46,9 @@ def renewed(engine: Engine, terms: Obligation, window: int, store: Store, predec
 @settings(max_examples=histories(10))
 @given(steps=STEPS, chain=st.lists(st.integers(1, WINDOWS), min_size=2, max_size=4, unique=True).map(sorted))
 def test_renewed_extract_is_the_one_made_from_scratch(
-    new_repository: NewRepository, user_guide: UserGuide, steps: list[Step], chain: list[int]
+    repository_again: NewRepository, user_guide: UserGuide, steps: list[Step], chain: list[int]
 ) -> None:
-    engine = new_repository()
+    engine = repository_again()
     live_through(engine, steps)
     with TemporaryDirectory() as name:
         folder = Path(name)
