@@ -1,7 +1,7 @@
 """The state of each due file, in the words that people use. Pure: what the ledger says, and the time, in; states out.
 
 * MET: on every site by publish-by. MET_LATE: on every site, after it; that stays on record for ever.
-* HELD: the gate held it and nobody has decided yet, whatever the time is.
+* HELD: the gate held it, or another file of its set, and nobody has decided yet, whatever the time is.
 * DUE: not there, and its warning time has not come. AT_RISK: its warning time has come, or the forecast ends after
   publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
 * CORRECTED: a delta that the gate failed or a person rejected, in whose place every site was given a full extract of a
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from smki.gate.model import Verdict
 from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due import Due, DueKey, list_due
 from smki.watch.facts import Facts, GateVerdict, Offered
@@ -70,6 +69,7 @@ class DueStatus:
         """The state in words, such as `late by 1 h 12 min`."""
         by = f"{self.due.publish_by:%Y-%m-%d %H:%M} UTC"
         left = span(self.due.publish_by - self.at)
+        held_with = self.judged.held_with if self.judged is not None else None
         late = self.expected_at is not None and self.expected_at > self.due.publish_by
         words = {
             State.DUE: f"due in {left}",
@@ -77,7 +77,7 @@ class DueStatus:
             State.LATE: f"late by {span(self.at - self.due.publish_by)}",
             State.MISSED: f"missed: was due {by}",
             State.MET_LATE: f"met, late by {span(-(self.margin or timedelta()))}",
-            State.HELD: f"held by the gate: due {by}",
+            State.HELD: f"held by the gate{f' with {held_with.name}' if held_with else ''}: due {by}",
             State.CORRECTED: f"corrected by the full extract of {self.corrected_by}: was due {by}",
             State.UNUSABLE: f"not usable on {', '.join(self.missing_sites)}: was due {by}",
         }
@@ -147,12 +147,11 @@ def _state(
     expected_at: datetime | None,
 ) -> State:
     since = facts.since(due.obligation)
-    is_held = judged is not None and judged.verdict is Verdict.HOLD and judged.released is None
     if published_at is not None:
         return State.MET if published_at <= due.publish_by else State.MET_LATE
     if since is None or due.business_date < since:
         return State.NOTHING
-    if is_held:
+    if judged is not None and judged.waits:
         return State.HELD
     if now >= due.missed_at:
         return State.MISSED

@@ -1,8 +1,9 @@
 """What the ledger and the repository say of the due files: one read, so that states are computed from one moment."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine, and_, func, or_, select
 
@@ -55,6 +56,13 @@ class GateVerdict:
     decided_by: str | None
     reason: str | None
     decided_at: datetime | None = None  # UTC
+    held_with: "GateVerdict | None" = None  # what the gate held of its set: they go out together
+
+    @property
+    def waits(self) -> bool:
+        """Whether it goes out only when a person has decided."""
+        held = self.held_with or self
+        return held.verdict is Verdict.HOLD and held.released is None
 
     @property
     def cleared(self) -> bool:
@@ -67,9 +75,10 @@ class GateVerdict:
         return max(self.judged_at, self.decided_at or self.judged_at) if self.cleared else None
 
     def waits_at(self, at: datetime) -> bool:
-        """Whether the gate held it before `at` (UTC), and nobody had decided by then."""
-        undecided = self.released is None or (self.decided_at is not None and self.decided_at >= at)
-        return self.verdict is Verdict.HOLD and self.judged_at < at and undecided
+        """Whether the gate held it, or what it goes out with, before `at` (UTC), and nobody had decided by then."""
+        held = self.held_with or self
+        undecided = held.released is None or (held.decided_at is not None and held.decided_at >= at)
+        return held.verdict is Verdict.HOLD and held.judged_at < at and undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +210,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
                 gate_decision.c.decided_by,
                 gate_decision.c.reason,
                 gate_decision.c.decided_at,
+                gate_run.c.run,
             )
             .join_from(gate_run, gate_decision, isouter=True)
             .join(
@@ -219,12 +229,24 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     for subject, *row in publications:
         offered.setdefault((subject, row[1]), []).append(Offered(*row))
     judged: dict[Key, list[GateVerdict]] = {}
-    for subject, *row in runs:
-        verdict = GateVerdict(row[0], row[1], row[2], row[3], Verdict(row[4]), row[5], row[6], row[7], row[8], row[9])
+    for subject, verdict in _with_their_sets(runs, {one.file for one in guide.anchors().values()}):
         judged.setdefault((subject, verdict.name), []).append(verdict)
     first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
     every = tuple(sites)
     return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))
+
+
+def _with_their_sets(rows: Iterable[Any], in_set: Collection[str]) -> Iterator[tuple[str, GateVerdict]]:
+    """The gate runs, by subject; those over files of a set each with what the same run held of it."""
+    verdicts = [
+        (subject, run, GateVerdict(number, name, sha256, content, Verdict(verdict), *rest))
+        for subject, number, name, sha256, content, verdict, *rest, run in rows
+    ]
+    newest = {(run, one.name): one for _, run, one in verdicts if one.name in in_set}
+    held = {run: one for (run, _), one in newest.items() if one.verdict is Verdict.HOLD}
+    for subject, run, one in verdicts:
+        goes_with = run in held and one.name in in_set and one.verdict is Verdict.PASS
+        yield subject, replace(one, held_with=held[run]) if goes_with else one
 
 
 @dataclass(frozen=True, slots=True)

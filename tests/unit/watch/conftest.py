@@ -57,10 +57,13 @@ class Ledger:
         released: bool | None = None,
         decided_at: datetime | None = None,
         content: str = "",
+        held_with: GateVerdict | None = None,
     ) -> None:
         runs = self.judged.setdefault(("", due.name), [])
         digest = content or sha256
-        runs.append(GateVerdict(len(runs) + 1, due.name, sha256, digest, verdict, at, released, None, None, decided_at))
+        number = len(runs) + 1
+        one = GateVerdict(number, due.name, sha256, digest, verdict, at, released, None, None, decided_at, held_with)
+        runs.append(one)
         self.begins.setdefault(due.obligation.key, at - 30 * DAY)
 
     def facts(self) -> Facts:

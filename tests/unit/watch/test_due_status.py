@@ -152,6 +152,23 @@ def test_what_is_held_over_the_cut_off_is_held_until_its_decision_and_met_by_it(
     assert due_status(tomorrow, ledger.facts(), tomorrow.publish_by).state is State.LATE, "it was decided by then"
 
 
+def test_what_is_judged_with_a_held_file_of_its_set_waits_with_it(ledger: Ledger):
+    due, table = ledger.due("anchor_document"), ledger.due("anchor_table")
+    judged, decided = due.cut_off - HOUR, due.publish_by + HOUR
+    ledger.judge(table, judged, Verdict.HOLD)
+    ledger.judge(due, judged, held_with=ledger.judged["", table.name][-1])
+    found = due_status(due, ledger.facts(), due.publish_by)
+    assert found.state is State.HELD
+    assert found.words == f"held by the gate with {table.name}: due {due.publish_by:%Y-%m-%d %H:%M} UTC"
+
+    ledger.judged.clear()
+    ledger.judge(table, judged, Verdict.HOLD, released=True, decided_at=decided)
+    ledger.judge(due, judged, held_with=ledger.judged["", table.name][-1])
+    assert state(ledger, decided, due.obligation.name) is State.LATE
+    ledger.publish(due, decided + SECOND)
+    assert due_status(due, ledger.facts(), decided + HOUR).words == "met, late by 1 h"
+
+
 def test_what_was_held_and_replaced_before_the_cut_off_says_nothing_of_the_day(ledger: Ledger):
     due = ledger.due("crl")
     ledger.judge(due, due.cut_off - 2 * HOUR, Verdict.HOLD)
