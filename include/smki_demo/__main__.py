@@ -1,36 +1,18 @@
 """The command line of the demo: `smki-demo`, and `python -m smki_demo`."""
 
-import os
-
-import typer
-
-from smki.cli.exit_codes import Commands
-from smki.cli.terminal import open_standard_streams
-from smki.processes import end_in_order
-from smki.settings import EMBEDDED
-from smki_demo import generate, run
-
-app = typer.Typer(
-    name="smki-demo",
-    cls=Commands,
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-    help="The demo, and made-up repositories for tests and measurements.",
-)
-
-
-@app.callback()
-def demo() -> None:
-    """What is made up goes into a repository of its own, unless another one is named."""
-    if not os.environ.get("SMKI_DATABASE_URL"):
-        os.environ["SMKI_DATABASE_URL"] = EMBEDDED
-
-
-app.command("run")(run.run_demo)
-app.add_typer(generate.app, name="generate")
+import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
+    if find_spec("sqlalchemy") is None:
+        print("smki-demo needs what a publisher needs, and only a Party's part is installed here.", file=sys.stderr)
+        print("Next: `make venv` in the project's folder, or its extra `publisher`.", file=sys.stderr)
+        sys.exit(3)
+    from smki.cli.terminal import open_standard_streams
+    from smki.processes import end_in_order
+    from smki_demo.application import app
+
     open_standard_streams()
     end_in_order()
     app()

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,7 @@ from smki.certificates.model import Status, Usage
 from smki.cli.exit_codes import Commands
 from smki.cli.terminal import AsJson, err, out, parse_date, parse_serial_number, print_facts, print_json, progress_bar
 from smki.errors import ConfigurationError
+from smki.party import tables
 from smki.party.copy import Applied, LocalCopy
 from smki.party.lookup import Held, Question, chain
 from smki.party.lookup import find as find_held
@@ -29,6 +31,21 @@ _MOST = 1_000_000_000
 _SIGNER = "SMKI_PARTY_SIGNER"
 
 app = typer.Typer(name="smki", cls=Commands, no_args_is_help=True, help="A Party's copy of the SMKI Repository.")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        out.print(f"smki {version('smki-publisher')}, a copy's tables {tables.VERSION}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def smki(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What both commands have in common."""
 
 
 def parse_site(url: str, key: Path | None, host_key: str | None) -> Site:

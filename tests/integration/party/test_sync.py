@@ -16,6 +16,7 @@ import pytest
 from builders import day, document, look_alikes, record_of, zipped
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
+from smki.settings import PROJECT
 
 from ..cli.test_commands import as_json, run
 from ..publish.conftest import OpenSshServer
@@ -102,6 +103,15 @@ def test_certificates_are_found_by_any_spelling(party: Party) -> None:
     assert party.find("--status", "I", "--limit", 3)["more"]
     run({}, "find", "--in", party.copy, "--eui64", "90-B3", code=2)
     run({}, "find", "--in", party.copy, code=2)
+
+
+def test_the_page_for_parties_names_every_key(party: Party) -> None:
+    refused = party.sync("--until", day(1), code=1)
+    first = party.sync()
+    one = party.find("--status", "I", "--chain", "--limit", 1)
+    keys = [*refused, *first, *first["files"][0], *first["applied"][0], *one, *one["found"][0]]
+    page = (PROJECT / "docs" / "party.md").read_text(encoding="utf-8")
+    assert [key for key in keys if f"`{key}`" not in page] == []
 
 
 def test_refusal_has_its_code_and_leaves_the_copy_as_it_was(party: Party) -> None:
