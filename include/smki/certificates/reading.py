@@ -16,7 +16,7 @@ from itertools import islice
 from asn1crypto import core, x509
 from cryptography import x509 as strict_x509
 
-from smki.certificates.der import GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, elements
+from smki.certificates.der import GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, elements, signed_parts
 from smki.certificates.model import CertificateClass, CertificateFields, Usage
 from smki.certificates.names import common_name_of
 from smki.errors import CertificateRefusedError, PrivateKeyRefusedError
@@ -61,6 +61,7 @@ def read_certificate(der: bytes) -> CertificateFields:
     try:
         certificate = x509.Certificate.load(der, strict=True)
         certificate.native  # noqa: B018  # parses every part now rather than at some later access
+        signed_parts(der)  # asn1crypto lets something stand behind them
         return _fields(certificate, der)
     except PARSE_ERRORS as error:
         if is_private_key(der):

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from smki.certificates.der import SEQUENCE, bounds, contents, only
+from smki.certificates.der import SEQUENCE, contents, only, signed_parts
 from smki.certificates.reading import PARSE_ERRORS
 
 _NO_UNUSED_BITS = b"\0"  # before the value of a BIT STRING
@@ -37,27 +37,16 @@ def public_key(certificate: x509.Certificate) -> PublicKey | None:
 
 
 def signature_verifies(der: bytes, key: PublicKey | None) -> bool:
-    """Whether a certificate or a list (DER that can be read) is signed with `key`; other threads run meanwhile."""
-    signed, algorithm, signature = _cut(der)
-    ecdsa = _ecdsa(algorithm)
-    if key is None or ecdsa is None or signature[:1] != _NO_UNUSED_BITS:
-        return False
+    """Whether a certificate or a list (DER) is signed with `key`; other threads run meanwhile."""
     try:
+        signed, algorithm, signature = signed_parts(der)
+        ecdsa = _ecdsa(algorithm)
+        if key is None or ecdsa is None or signature[:1] != _NO_UNUSED_BITS:
+            return False
         key.verify(signature[1:], signed, ecdsa)
-    except InvalidSignature:
+    except (ValueError, InvalidSignature):  # what is built otherwise is signed by nobody
         return False
     return True
-
-
-def _cut(der: bytes) -> tuple[bytes, bytes, bytes]:
-    """What is signed, the algorithm, and the signature's content: by offsets alone, as this is done a million times."""
-    signed, end = bounds(der, 0, len(der))
-    _, algorithm = bounds(der, signed, end)
-    _, signature = bounds(der, algorithm, end)
-    content, last = bounds(der, signature, end)
-    if der[0] != SEQUENCE or last != end or end != len(der):
-        raise ValueError("it is no sequence of what is signed, algorithm and signature")
-    return der[signed:algorithm], der[algorithm:signature], der[content:last]
 
 
 @lru_cache(maxsize=64)  # real ones are of one kind

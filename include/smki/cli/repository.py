@@ -52,7 +52,9 @@ def lodge(
     as_status: Annotated[
         Status | None, typer.Option("--status", help="Status where the file states none; I if not given.")
     ] = None,
-    manufacturing: Annotated[bool, typer.Option(help="Manufacturing flag where the file states none.")] = False,
+    manufacturing: Annotated[
+        bool | None, typer.Option(help="Manufacturing flag where the file states none; false if not given.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lodge certificates, then revocation lists.
@@ -112,14 +114,20 @@ def takeover(
 ) -> None:
     """Take over what was published before: a full extract, and the deltas of the days after it.
 
-    It begins in an empty repository, with the trusted roots stated (`smki authority trust`). The same call again goes
-    on where it stopped. Nothing is owed for these days. Lodge the newest revocation lists afterwards.
+    It begins in an empty repository, with the trusted roots stated (`smki authority trust`). Authorities that are no
+    longer in use are in no full extract: lodge these before. The same call again goes on where it stopped. Nothing is
+    owed for these days. Lodge the newest revocation lists afterwards.
     """
     project = open_project()
+    schema = project.settings.annex_b_xsd
     taken_over = []
     left = "The windows that are named above stay; the same command goes on from there."
     with if_interrupted(left), progress_bar("taking over") as progress:
-        for one in take_over(project.engine, project.guide, full, deltas or [], lambda _, done: progress(done, None)):
+
+        def show_progress(_name: str, done: int) -> None:
+            progress(done, None)
+
+        for one in take_over(project.engine, project.guide, full, deltas or [], show_progress, schema=schema):
             if not as_json:
                 print_lines(
                     f"{escape(one.name)}: window {one.window.seq}, {counted(one.window.changed.count, 'certificate')}"

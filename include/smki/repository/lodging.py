@@ -3,14 +3,16 @@
 * A certificate is lodged when it verifies under a lodged authority (see `authorities`), in whatever order both are
   offered: what names an issuer that is not known yet waits, on disk, until all else has been looked at.
 * Another body under the same issuer and serial number is a conflict: the lodged one stands.
-* The same certificate again is there already and is not verified again, so an interrupted run is simply run again. A
-  status that is stated beside it, and that may follow the lodged one, is applied with an event. N becomes I again only
-  where the offers are known to be later than what is lodged: an older file must not bring a certificate back.
+* The same certificate again is there already and is not verified again, so an interrupted run is simply run again. Each
+  status that is stated beside it, in the order of the offers, and that may follow the one before it is applied with an
+  event. N becomes I again only where the offers are known to be later than what is lodged: an older file must not bring
+  a certificate back. Its ManufacturingFlag is what it was lodged with; another one that is stated is refused.
 * What cannot be lodged goes to `rejected_lodgement` with its bytes and the reason, and the rest of the batch is lodged.
   A private key's bytes go nowhere. So what is offered is lodged, or there already, or kept with its reason.
 * Each batch is one transaction. Lodging is a certificate's first status event, in the same transaction.
 * A certificate that its issuer's current revocation list names is lodged with status R, unless it is offered as E. A
-  Device Certificate is not revocable, so no list is asked.
+  Device Certificate is not revocable, so no list is asked. What others published is lodged as they did: no list is
+  asked before `revoke_listed`.
 """
 
 import os
@@ -18,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -90,11 +93,11 @@ RETURNING l.ordinal
 _INSERT = """
 WITH listed AS (
   SELECT issuer_id, serial_number, l.reason FROM lodging JOIN listed_certificate l USING (issuer_id, serial_number)
-  WHERE class <> 'DEVICE' AND status <> 'E'
+  WHERE class <> 'DEVICE' AND status <> 'E' AND NOT %(later)s
 ), lodged AS (
   INSERT INTO certificate (class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after,
                            body, status, note, lodged_at)
-  SELECT class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after,
+  SELECT class, issuer_id, serial_number, eui64, common_name, role, usage, coalesce(manufacturing, false), not_after,
          body, CASE WHEN listed.reason IS NULL THEN status ELSE 'R' END, note, coalesce(recorded_at, clock_timestamp())
   FROM lodging LEFT JOIN listed USING (issuer_id, serial_number) ORDER BY ordinal
   ON CONFLICT (issuer_id, serial_number) DO NOTHING
@@ -111,26 +114,38 @@ _CONFLICTS = """
 SELECT l.ordinal FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
 WHERE c.body <> l.body ORDER BY l.ordinal
 """
-# Of several offers of one certificate the last one counts.
-_LAST_STATED = """
-SELECT DISTINCT ON (issuer_id, serial_number) issuer_id, serial_number, body, ordinal, status, recorded_at, known
-FROM lodging WHERE stated ORDER BY issuer_id, serial_number, ordinal DESC
+# Only these are looked at one by one.
+_STATED_OTHERWISE = """
+SELECT DISTINCT c.id FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
+WHERE c.body = l.body
+  AND (l.stated AND (c.status <> l.status OR (%(later)s AND l.known)) OR l.manufacturing <> c.manufacturing)
 """
-_CHANGE = f"""
-WITH offered AS ({_LAST_STATED}), changed AS (
-  UPDATE certificate c SET status = o.status FROM offered o
-  WHERE (c.issuer_id, c.serial_number, c.body) = (o.issuer_id, o.serial_number, o.body)
-    AND (c.status || o.status = ANY(%(moves)s) OR (%(later)s AND o.known AND c.status = o.status))
-  RETURNING c.id, c.status, o.recorded_at
+_STATED = """
+SELECT c.id, l.ordinal, c.status, l.status, l.stated, l.known, l.recorded_at, l.manufacturing <> c.manufacturing
+FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
+WHERE c.body = l.body AND c.id = ANY(%(ids)s) ORDER BY c.id, l.ordinal FOR UPDATE OF c
+"""
+_CHANGE = """
+WITH change AS (
+  SELECT * FROM unnest(%(ids)s::bigint[], %(statuses)s::text[], %(times)s::timestamptz[])
+  WITH ORDINALITY AS change (id, status, recorded_at, number)
+), newest AS (SELECT DISTINCT ON (id) id, status FROM change ORDER BY id, number DESC), changed AS (
+  UPDATE certificate c SET status = n.status FROM newest n WHERE c.id = n.id AND c.status <> n.status
 )
 INSERT INTO status_event (certificate_id, status, reason, recorded_at)
 SELECT id, status, 'stated when it was offered again', coalesce(recorded_at, clock_timestamp())
-FROM changed ORDER BY id
-"""  # noqa: S608  # constants
-_UNCHANGED = f"""
-SELECT o.ordinal, c.status FROM ({_LAST_STATED}) o JOIN certificate c USING (issuer_id, serial_number)
-WHERE c.body = o.body AND c.status <> o.status ORDER BY o.ordinal
-"""  # noqa: S608  # constants
+FROM change ORDER BY number
+"""
+_REVOKE_LISTED = """
+WITH revoked AS (
+  UPDATE certificate c SET status = 'R' FROM listed_certificate l
+  WHERE (c.issuer_id, c.serial_number) = (l.issuer_id, l.serial_number)
+    AND c.class <> 'DEVICE' AND c.status NOT IN ('E', 'R')
+  RETURNING c.id, l.reason
+)
+INSERT INTO status_event (certificate_id, status, reason, recorded_at)
+SELECT id, 'R', reason, clock_timestamp() FROM revoked ORDER BY id
+"""
 _BACK_IN_USE = Status.NOT_IN_USE + Status.IN_USE
 _LATER_MOVES = [old + new for old, allowed in LEGAL.items() for new in allowed]
 _MOVES = [move for move in _LATER_MOVES if move != _BACK_IN_USE]
@@ -277,7 +292,7 @@ class _Run:
         forged = find_forged(batch, [row for row in rows if row not in known])
         if forged:
             database.execute("DELETE FROM lodging WHERE ordinal = ANY(%s)", [forged])
-        lodged = dict(database.execute(_INSERT).fetchall())
+        lodged = dict(database.execute(_INSERT, {"later": self._later}).fetchall())
         already_there = len(rows) - len(forged) - sum(lodged.values())
         refused = self._look_at_lodged(batch) if already_there else []
         database.execute("DELETE FROM lodging")
@@ -301,21 +316,45 @@ class _Run:
         return forged
 
     def _look_at_lodged(self, batch: _Batch) -> list[int]:
-        """Applies statuses that are stated for what is there already; returns rows that are refused: conflicts."""
-        moves = {"moves": _LATER_MOVES if self._later else _MOVES, "later": self._later}
-        self.report.changed += self._database.execute(_CHANGE, moves).rowcount
-        conflicts = [ordinal for (ordinal,) in self._database.execute(_CONFLICTS)]
-        for row in conflicts:
+        """Applies statuses that are stated for what is there already; returns rows that are refused."""
+        refused = [ordinal for (ordinal,) in self._database.execute(_CONFLICTS)]
+        for row in refused:
             batch.refuse(row, _conflict())
-        back = []
-        for row, lodged in self._database.execute(_UNCHANGED):
-            offered = batch.offers[row].status
-            if self._later or lodged + (offered or "") == _BACK_IN_USE:
-                batch.refuse(row, _not_applied(lodged, offered))
-                back.append(row)
+        ids = [number for (number,) in self._database.execute(_STATED_OTHERWISE, {"later": self._later})]
+        changes: list[tuple[int, Status, datetime | None]] = []
+        stands: dict[int, str] = {}  # the status that each has by now
+        for number, row, lodged, status, stated, known, at, is_other_flag in (
+            self._database.execute(_STATED, {"ids": ids}) if ids else ()
+        ):
+            stands.setdefault(number, lodged)
+            if is_other_flag:
+                batch.refuse(row, _other_flag())
+                refused.append(row)
+            elif not stated or (status == stands[number] and not (self._later and known)):
+                continue
+            elif status == stands[number] or stands[number] + status in (_LATER_MOVES if self._later else _MOVES):
+                changes.append((number, status, at))
+                stands[number] = status
+            elif self._later or stands[number] + status == _BACK_IN_USE:
+                batch.refuse(row, _not_applied(stands[number], status))
+                refused.append(row)
             else:
                 self.report.kept_status += 1
-        return conflicts + back
+        if changes:
+            of, statuses, times = map(list, zip(*changes, strict=True))
+            self._database.execute(_CHANGE, {"ids": of, "statuses": statuses, "times": times})
+        self.report.changed += len(changes)
+        return refused
+
+
+def revoke_listed(engine: Engine) -> int:
+    """Gives status R to what others published otherwise and a current revocation list names; how many these are.
+
+    Raises RepositoryUnavailableError.
+    """
+    with session(engine) as connection, connection.begin():
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
+        return connection.exec_driver_sql(_REVOKE_LISTED).rowcount
 
 
 def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -> _Batch | None:
@@ -400,11 +439,20 @@ def _conflict() -> CertificateRefusedError:
     )
 
 
-def _not_applied(lodged: str, offered: Status | None) -> CertificateRefusedError:
+def _other_flag() -> CertificateRefusedError:
+    return CertificateRefusedError(
+        "certificate",
+        "it is lodged with another ManufacturingFlag than it is offered with.",
+        "The lodged one stands, and so does its status; this reason is kept.",
+        next_step="find out which one is right; a take-over may begin with a full extract that has the newer one.",
+    )
+
+
+def _not_applied(lodged: str, offered: str) -> CertificateRefusedError:
     return CertificateRefusedError(
         "certificate",
         f"it is lodged with status {lodged} and offered with {offered}, and nothing says which of the two is later."
-        if lodged + (offered or "") == _BACK_IN_USE
+        if lodged + offered == _BACK_IN_USE
         else f"it is lodged with status {lodged}, which cannot become {offered}.",
         f"Status {lodged} stands; this reason is kept.",
         next_step="find out which status it has; `smki certificate set-status` changes it.",

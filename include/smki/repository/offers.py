@@ -34,7 +34,7 @@ class Lodgement:
     body: bytes  # DER
     origin: str  # where it came from, for reports
     status: Status | None = None  # None: not stated; it is lodged as in use
-    manufacturing: bool = False
+    manufacturing: bool | None = None  # None: not stated; it is lodged without the flag
     recorded_at: datetime | None = None  # UTC; None: the database's clock
 
 
@@ -90,4 +90,4 @@ def storable(text: str) -> str:
 
 def _rejected_row(refusal: Refusal) -> tuple[bytes, bytes, str, str]:
     origin, reason = storable(refusal.origin), storable(str(refusal.error))
-    return hashlib.sha256(refusal.body).digest(), refusal.body, origin, reason
+    return hashlib.sha256(refusal.body or origin.encode()).digest(), refusal.body, origin, reason

@@ -13,6 +13,7 @@ folders of all that.
 import codecs
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from smki.verify.faults import Fault, FaultError
 from smki.verify.record_check import RecordChecker
 
 Offer = Lodgement | Refusal | RevocationListOffer
-_SCHEMA = INCLUDE / "schema" / V1.schema
+SCHEMA = INCLUDE / "schema" / V1.schema
 _KEPT = 1 << 16  # bytes that are kept with a refusal, at most
 _GZIP = b"\x1f\x8b"
 _BOM = codecs.BOM_UTF8
@@ -46,7 +47,7 @@ _BUNDLES = ("PKCS7", "PKCS #7 SIGNED DATA", "CMS")
 
 
 def offers_of(
-    paths: Iterable[Path], status: Status | None = None, *, manufacturing: bool = False, schema: Path = _SCHEMA
+    paths: Iterable[Path], status: Status | None = None, *, manufacturing: bool | None = None, schema: Path = SCHEMA
 ) -> Iterator[Offer]:
     """All that `paths` offer, folders in name order. `status` and `manufacturing` apply where a file has none.
 
@@ -63,24 +64,32 @@ def offers_of(
 @dataclass(frozen=True, slots=True)
 class _Reader:
     status: Status | None  # where a file has none; None: not stated
-    manufacturing: bool
+    manufacturing: bool | None
     schema: Path
 
     def read_folder(self, folder: Path) -> Iterator[Offer]:
         unread: list[OSError] = []
-        files = [
-            Path(parent, name)
-            for parent, _, names in os.walk(folder, onerror=unread.append)
-            for name in names
-            if Path(parent, name).is_file()
-        ]
+        found: list[Path] = []
+        for parent, folders, names in os.walk(folder, onerror=unread.append):
+            found += (Path(parent, name) for name in names)
+            found += (path for name in folders if (path := Path(parent, name)).is_symlink())  # which is not walked
         for error in unread:
             yield _unreadable(str(error.filename), error)
-        for file in sorted(files):
-            yield from self.read_file(file)
+        for path in sorted(found):
+            try:
+                mode = path.stat().st_mode
+            except OSError as error:
+                yield _unreadable(_origin(path), error)
+                continue
+            if stat.S_ISREG(mode):
+                yield from self.read_file(path)
+            elif stat.S_ISDIR(mode):
+                yield _refuse(b"", _origin(path), "it is a link to a folder, and a folder's links are not followed.")
+            else:
+                yield _refuse(b"", _origin(path), "it is neither a file nor a folder.")
 
     def read_file(self, file: Path) -> Iterator[Offer]:
-        origin = os.fsencode(file).decode("utf-8", "backslashreplace")  # a file's name need not be text
+        origin = _origin(file)
         try:
             with file.open("rb") as stream:
                 yield from self._read_content(Source(stream), origin)
@@ -252,6 +261,11 @@ class _Document:
             else:
                 self.records += 1
                 yield _refuse_record(records[0], f"{self.origin}, record {self.records}", fault, piece)
+
+
+def _origin(file: Path) -> str:
+    """A file's name need not be text."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
 def _refuse_record(record: bytes, origin: str, fault: FaultError, piece: Piece) -> Refusal:

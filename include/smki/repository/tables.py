@@ -150,7 +150,12 @@ rejected_lodgement = Table(
     "rejected_lodgement",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("sha256", LargeBinary, nullable=False, comment="of the body; a second offer of the same counts up"),
+    Column(
+        "sha256",
+        LargeBinary,
+        nullable=False,
+        comment="of the body, or of the origin where there is none; a second offer of the same counts up",
+    ),
     Column("body", LargeBinary, nullable=False),
     Column("origin", Text, nullable=False),
     Column("reason", Text, nullable=False),

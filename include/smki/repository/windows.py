@@ -27,7 +27,7 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import EarlyWindowError, NotOwedError, WindowError
 from smki.repository.database import reading, session
-from smki.repository.tables import NEVER_EXPIRES, body_hash, delta_window, status_event
+from smki.repository.tables import NEVER_EXPIRES, body_hash, certificate, delta_window, status_event
 
 _TOGETHER = 65_536  # ids whose hashes come in one row: 2 MB at the most
 _WAITED_FOR = timedelta(seconds=30)
@@ -116,6 +116,19 @@ def waiting_hashes(engine: Engine, cutoff: datetime) -> Iterator[bytes]:
     query = select(body_hash.c.sha256).where(body_hash.c.certificate_id.in_(waiting))
     with reading(engine) as connection:
         yield from connection.execution_options(yield_per=_TOGETHER).execute(query).scalars()
+
+
+def statuses_after(engine: Engine, cutoff: datetime) -> dict[bytes, Status]:
+    """What has an event after the cut-off (UTC) that no window has: its status now, by SHA-256."""
+    after = select(status_event.c.certificate_id).where(
+        status_event.c.window_seq.is_(None), status_event.c.recorded_at > cutoff
+    )
+    query = select(body_hash.c.sha256, certificate.c.status).join_from(
+        body_hash, certificate, body_hash.c.certificate_id == certificate.c.id
+    )
+    with reading(engine) as connection:
+        found = connection.execute(query.where(body_hash.c.certificate_id.in_(after)))
+        return {sha256: Status(status) for sha256, status in found}
 
 
 def find_window(engine: Engine, business_date: date) -> Window:

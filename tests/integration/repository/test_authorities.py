@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, select, text
 
-from builders import Nameless, have_not, lodge_bodies, look_alikes, trust
+from builders import Nameless, have_not, have_not_issuers, lodge_bodies, look_alikes, trust
 from made_certificates import name, self_made, with_serial
 from smki.certificates.model import CertificateClass, Status, Usage
+from smki.certificates.reading import read_certificate
 from smki.errors import CertificateRefusedError, StatementRefusedError, UnknownIssuerError
 from smki.repository.authorities import (
     issuer_faults,
@@ -17,7 +18,7 @@ from smki.repository.authorities import (
 )
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
-from smki.repository.tables import certificate, rejected_lodgement
+from smki.repository.tables import certificate, rejected_lodgement, status_event
 from smki_demo.generator.pki import Authority, Pki
 from smki_demo.generator.volume import ISSUER
 
@@ -187,6 +188,42 @@ def test_several_statuses_in_one_batch_end_with_the_last(repository: Engine, sig
     assert (report.lodged, report.already_there, report.refused) == (1, 2, 0)
     with repository.connect() as connection:
         assert connection.execute(select(certificate.c.status)).scalars().all() == ["R"]
+
+
+def test_of_several_statuses_in_one_batch_each_counts_after_the_one_before_it(
+    repository: Engine, signed: list[bytes]
+) -> None:
+    """As of a folder, in which deltas come before full extracts: the newer file says R, the older one I."""
+    lodge_bodies(repository, signed[5:7])
+    for first, second, body in (("R", "I", signed[5]), ("N", "E", signed[6])):
+        report = lodge(repository, [Lodgement(body, "newer", Status(first)), Lodgement(body, "older", Status(second))])
+        kept = int(first == "R")
+        assert (report.already_there, report.changed, report.kept_status, report.refused) == (2, 2 - kept, kept, 0)
+    with repository.connect() as connection:
+        events = select(status_event.c.status).order_by(status_event.c.id)
+        assert "".join(connection.execute(events).scalars()) == "IIRNE"
+        assert connection.execute(select(certificate.c.status)).scalars().all() == ["R", "E"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_status_is_not_lost_where_another_certificate_has_the_same_serial_number(stranger: Engine, order: int) -> None:
+    body, other = look_alikes(1)[0], look_alikes(2, seed=9)[1]
+    other = with_serial(other, read_certificate(body).serial_number)
+    have_not_issuers(stranger, [body])
+    lodge_bodies(stranger, [body])
+    offers = [Lodgement(one, "test", Status.NOT_IN_USE) for one in (body, other)]
+    report = lodge(stranger, offers[::order])
+    assert (report.already_there, report.changed, report.refused) == (1, 1, 1)
+
+
+def test_manufacturing_flag_is_what_it_was_lodged_with_and_another_one_is_refused(
+    repository: Engine, signed: list[bytes]
+) -> None:
+    lodge(repository, [Lodgement(signed[5], "Annex B", Status.IN_USE, manufacturing=True)])
+    assert lodge(repository, [Lodgement(signed[5], "DER, which states none")]).already_there == 1
+    report = lodge(repository, [Lodgement(signed[5], "Annex B", Status.REVOKED, manufacturing=False)])
+    assert (report.already_there, report.changed, report.refused) == (0, 0, 1)
+    assert "ManufacturingFlag" in report.refusals[0].error.rule
 
 
 def test_status_that_nobody_states_changes_nothing(repository: Engine, signed: list[bytes]) -> None:

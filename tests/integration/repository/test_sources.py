@@ -1,3 +1,4 @@
+import base64
 import gzip
 import json
 import os
@@ -407,11 +408,48 @@ def test_files_that_are_nothing_are_named_and_the_rest_is_lodged(repository: Eng
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "8-dangling").symlink_to(tmp_path / "nowhere")  # no file, so nothing is offered
+    (tmp_path / "8-dangling").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "9-pipe")
     report = lodge_paths(repository, tmp_path)
-    assert (report.lodged, report.refused) == (1, 6)
-    assert sorted(refusal.origin.rsplit("/")[-1][0] for refusal in report.refusals) == list("123456")
-    assert len(kept(repository)) == 6
+    assert (report.lodged, report.refused) == (1, 8)
+    names = list("12345689")
+    assert sorted(refusal.origin.rsplit("/")[-1][0] for refusal in report.refusals) == names
+    assert sorted(origin.rsplit("/")[-1][0] for origin in kept(repository)) == names
+
+
+def test_link_to_a_folder_is_named_and_links_to_files_are_read(repository: Engine, tmp_path: Path) -> None:
+    (good,) = look_alikes(1)
+    elsewhere, inbox = tmp_path / "2026-11-27", tmp_path / "inbox"
+    elsewhere.mkdir()
+    inbox.mkdir()
+    (elsewhere / "a.der").write_bytes(good)
+    (inbox / "current").symlink_to(elsewhere)
+    (refusal,) = lodge_paths(repository, inbox).refusals
+    assert "link to a folder" in str(refusal.error)
+    (inbox / "current").unlink()
+    (inbox / "b.der").symlink_to(elsewhere / "a.der")
+    assert lodge_paths(repository, inbox).lodged == 1
+    (link := tmp_path / "named").symlink_to(elsewhere)
+    assert lodge_paths(repository, link).already_there == 1, "one that is named itself is followed"
+
+
+def test_certificate_that_something_stands_behind_or_is_damaged_at_its_joints_stops_no_other(
+    repository: Engine, signed: list[bytes], tmp_path: Path
+) -> None:
+    lodge_bodies(repository, signed[:4])
+    good = signed[4]
+    signature = good.rindex(b"\x03", 0, len(good) - 64)  # its BIT STRING
+    damaged = {
+        "longer": b"\x30\x82" + (len(good) - 2).to_bytes(2) + good[4:] + b"\x05\0",
+        "joint": good[:signature] + bytes([good[signature], good[signature + 1] ^ 1]) + good[signature + 2 :],
+    }
+    for name, body in {**damaged, "a": signed[5], "z": signed[6]}.items():
+        (tmp_path / name).write_bytes(body)
+    report = lodge_paths(repository, tmp_path)
+    assert (report.lodged, {refusal.body for refusal in report.refusals}) == (2, set(damaged.values()))
+    for body in damaged.values():
+        xml = document([record_of(signed[7]), record_of(good)._replace(body=base64.b64encode(body).decode())])
+        assert lodge_paths(repository, zipped(tmp_path, xml, "records.xml.gz")).refused == 1
 
 
 def test_file_that_cannot_be_read_is_named(repository: Engine, tmp_path: Path) -> None:

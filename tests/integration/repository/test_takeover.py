@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from builders import (
+    XSD,
     change,
     contents_of,
     cut_off,
@@ -31,10 +32,11 @@ from smki.repository.database import reading
 from smki.repository.lodging import lodge
 from smki.repository.offers import Lodgement, RevocationListOffer
 from smki.repository.tables import status_event
-from smki.repository.takeover import take_over
+from smki.repository.takeover import take_over, take_over_next
 from smki.repository.windows import close_windows, find_window, in_use_digest, list_windows
 from smki_demo.generator.filling import fill_with_history
 from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import issue_lists
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,64 @@ def test_file_of_another_name_is_refused(
 def test_take_over_begins_in_an_empty_repository_only(
     published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes]
 ) -> None:
-    lodge_bodies(repository, signed[:1])
+    lodge_bodies(repository, signed[5:6])
     with pytest.raises(TakeOverError):
         list(take_over(repository, user_guide, published.full, published.deltas))
+
+
+def test_revocation_list_that_comes_in_between_stops_a_take_over(
+    published: Published, repository: Engine, user_guide: UserGuide, pki: Pki
+) -> None:
+    going = take_over(repository, user_guide, published.full, published.deltas)
+    next(going)
+    going.close()
+    assert issue_lists(repository, pki, cut_off(day(8)))
+    with pytest.raises(TakeOverError) as error:
+        list(take_over(repository, user_guide, published.full, published.deltas))
+    assert "2 revocation lists" in error.value.rule
+    assert [window.seq for window in list_windows(repository)] == [0]
+
+
+def test_authority_that_is_in_no_full_extract_is_lodged_before_the_take_over(
+    repository: Engine, stranger: Engine, user_guide: UserGuide, pki: Pki, signed: list[bytes], tmp_path: Path
+) -> None:
+    """Also where one that is in it was lodged with it: windows have the digests of their files."""
+    trust_roots(stranger, pki.trusted_roots)
+    lodge_bodies(repository, signed, during(1))
+    change(repository, signed[1:2], Status.NOT_IN_USE, during(2))
+    close_windows(repository, day(7), cut_off)
+    full, _ = produced(repository, user_guide.full, day(7), tmp_path)
+    with pytest.raises(TakeOverError, match="cannot be lodged"):
+        list(take_over(stranger, user_guide, full, []))
+    lodge_bodies(stranger, signed[:4])
+    (taken,) = take_over(stranger, user_guide, full, [])
+    assert taken.window.changed.count == len(signed) - 1
+    assert set(in_use(state_as_of(stranger, 0))) == set(signed) - {signed[1]}
+
+
+def test_what_has_changed_since_a_forgotten_delta_refuses_it_before_anything_is_lodged(
+    published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes]
+) -> None:
+    list(take_over(repository, user_guide, published.full, []))
+    change(repository, signed[8:9], Status.NOT_IN_USE, during(9))  # the delta of day 8 revokes it
+    change(repository, signed[9:10], Status.NOT_IN_USE, during(9))  # and says nothing of this one
+    with pytest.raises(TakeOverError) as error:
+        take_over_next(repository, user_guide, published.deltas[0], day(8))
+    assert "1 of its certificates have got another status since" in error.value.rule
+    assert "R in the file, N now" in error.value.rule
+    assert state_as_of(repository, 1) == state_as_of(repository, 0)
+    change(repository, signed[8:9], Status.REVOKED, during(9, 13))  # by its list, too
+    assert take_over_next(repository, user_guide, published.deltas[0], day(8)).window.seq == 1
+
+
+def test_what_is_taken_over_is_checked_by_the_schema_that_is_given(
+    published: Published, repository: Engine, user_guide: UserGuide, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.xsd"
+    other.write_bytes(XSD.read_bytes().replace(b'"CertificateStatus"', b'"CertificateState"'))
+    with pytest.raises(TakeOverError):
+        list(take_over(repository, user_guide, published.full, [], schema=other))
+    assert list(take_over(repository, user_guide, published.full, [], schema=XSD))
 
 
 def test_delta_that_does_not_follow_from_the_state_before_is_refused(
