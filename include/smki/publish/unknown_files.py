@@ -37,9 +37,9 @@ from smki.publish.readback import list_folder
 from smki.publish.site import Site, folder_on, open_sftp, site_errors
 from smki.repository.database import reading
 from smki.repository.tables import artefact, delta_window, publication
+from smki.words import first_few
 
 log = logging.getLogger(__name__)
-_SHOWN = 7  # files that a rule names
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,6 @@ def refuse_to_close(
 def behind_rule(names: Iterable[str]) -> str:
     """What is wrong, in words."""
     listed = sorted(names)
-    shown = ", ".join(listed[:_SHOWN]) + (" …" if len(listed) > _SHOWN else "")
     verb, they = ("is", "it is") if len(listed) == 1 else ("are", "they are")
     cause = f"it was restored from an older backup, or {they} somebody else's."
-    return f"{shown} {verb} newer on the server than all that it knows: {cause}"
+    return f"{first_few(listed)} {verb} newer on the server than all that it knows: {cause}"
