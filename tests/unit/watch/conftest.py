@@ -12,7 +12,7 @@ from smki.publish.artefact import Artefact, Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due
 from smki.watch.facts import Facts, GateVerdict, Key, Offered, full_days
-from smki.watch.findings import Sight
+from smki.watch.site_findings import Sight
 
 SUNDAY = date(2026, 3, 1)
 MONDAY = SUNDAY + timedelta(days=1)

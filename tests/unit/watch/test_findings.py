@@ -12,7 +12,9 @@ from smki.publish.unknown_files import NOT_ASKED, KnownNames
 from smki.retention.rules import SeenFile
 from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import Clocks
-from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
+from smki.watch.findings import Finding, Kind
+from smki.watch.repository_findings import find_held, find_late_or_at_risk, find_wrong_clocks
+from smki.watch.site_findings import find_wrong
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 
