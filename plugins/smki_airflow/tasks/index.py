@@ -37,6 +37,6 @@ def publish_index(site: str, params: Json | None = None) -> list[str]:
     guide, signer = project.guide, load_signer(project.settings)
     if guide.index is None or signer is None:
         raise AirflowSkipException("no index: [index] in user_guide.toml switches it off, or SMKI_INDEX_KEY is not set")
-    refuse_if_behind(project.engine, open_site(site, "/"), guide, datetime.now(UTC))
+    refuse_if_behind(project.engine, open_site(site), guide, datetime.now(UTC))
     login = open_site(site, guide.index.folder)
     return publishing.publish_index(project.engine, project.store, login, guide, signer, partial(datetime.now, UTC))

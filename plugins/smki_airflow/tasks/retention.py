@@ -49,7 +49,7 @@ def remove_files(site: str, params: Json | None = None) -> Json:
     from smki.retention.rules import Action
     from smki_airflow.sites import open_site
 
-    project, login = open_project(), open_site(site, "/")
+    project, login = open_project(), open_site(site)
     if is_dry_run(params):
         report = look_at_site(project.engine, login, project.guide)
     else:
