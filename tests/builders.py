@@ -390,10 +390,10 @@ def document(records: Sequence[Record], *, pretty: bool = False, annex_b: AnnexB
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=pretty)
 
 
-def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz", inside: str | None = None) -> Path:
-    """A .gz by Python's gzip, its FNAME the file's name without .gz unless `inside` says otherwise."""
+def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz") -> Path:
+    """A .gz by Python's gzip, its FNAME the file's name without .gz."""
     stream = io.BytesIO()
-    with gzip.GzipFile(name.removesuffix(".gz") if inside is None else inside, "wb", 1, stream, mtime=0) as out:
+    with gzip.GzipFile(name.removesuffix(".gz"), "wb", 1, stream, mtime=0) as out:
         out.write(xml)
     file = folder / name
     file.write_bytes(stream.getvalue())
