@@ -170,39 +170,61 @@ def in_use(state: dict[bytes, str]) -> list[bytes]:
 
 def cleared(engine: Engine, artefact: Artefact) -> Artefact:
     """The artefact, once the gate has passed it: without that nothing is published."""
-    judgement = Judgement(
-        obligation=artefact.obligation,
+    judgement = made_judgement(
+        artefact.obligation,
+        artefact.name,
+        artefact.business_date,
+        artefact.sha256,
         subject=artefact.subject,
-        name=artefact.name,
-        business_date=artefact.business_date,
         bytes=artefact.bytes,
-        sha256=artefact.sha256,
         run=artefact.run,
         judged_at=artefact.verified_at,
-        suite_version="test",
-        results=(),
-        figures=(),
-        seconds=0.0,
     )
     record_judgement(engine, judgement)
     return artefact
 
 
+def made_judgement(obligation: str, name: str, business_date: date, sha256: str, **facts: Any) -> Judgement:
+    """A judgement of which only what is stated matters; the file passes unless `results` say otherwise."""
+    usual = {
+        "bytes": 1,
+        "run": "test",
+        "judged_at": cut_off(business_date),
+        "suite_version": "test",
+        "results": (),
+        "figures": (),
+        "seconds": 0.1,
+    }
+    return Judgement(obligation, name, business_date, sha256=sha256, **usual | facts)
+
+
+def made_artefact(obligation: str, name: str, business_date: date, sha256: str = "", **facts: Any) -> Artefact:
+    """An artefact of which only what is stated matters."""
+    usual = {
+        "window_seq": None,
+        "bytes": 1,
+        "content_digest": sha256,
+        "xml_bytes": 1,
+        "records": 1,
+        "set_digest": SetDigest(),
+        "run": "test",
+        "verified_at": cut_off(business_date),
+    }
+    return Artefact(obligation, name, business_date, sha256=sha256, **usual | facts)
+
+
 def stored_artefact(store: Store, manifest: Manifest) -> Artefact:
     """The artefact of an extract, whose manifest is put into the store that its pages are in."""
-    return Artefact(
-        obligation=manifest.obligation,
-        name=manifest.name,
-        business_date=manifest.business_date,
+    return made_artefact(
+        manifest.obligation,
+        manifest.name,
+        manifest.business_date,
+        PagedFile.stored(store, manifest).sha256(),
         window_seq=manifest.window_seq,
         bytes=manifest.size,
-        sha256=PagedFile.stored(store, manifest).sha256(),
         content_digest=manifest.content_digest,
         xml_bytes=manifest.xml_bytes,
         records=manifest.records,
-        set_digest=SetDigest(),
-        run="test",
-        verified_at=datetime(2026, 3, 1, tzinfo=UTC),
         manifest=put_manifest(store, manifest),
     )
 
@@ -374,10 +396,10 @@ def document(records: Sequence[Record], *, pretty: bool = False, annex_b: AnnexB
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=pretty)
 
 
-def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz", inside: str | None = None) -> Path:
-    """A .gz by Python's gzip, its FNAME the file's name without .gz unless `inside` says otherwise."""
+def zipped(folder: Path, xml: bytes, name: str = "SMKIKR_DELT_2025-06-02.xml.gz") -> Path:
+    """A .gz by Python's gzip, its FNAME the file's name without .gz."""
     stream = io.BytesIO()
-    with gzip.GzipFile(name.removesuffix(".gz") if inside is None else inside, "wb", 1, stream, mtime=0) as out:
+    with gzip.GzipFile(name.removesuffix(".gz"), "wb", 1, stream, mtime=0) as out:
         out.write(xml)
     file = folder / name
     file.write_bytes(stream.getvalue())

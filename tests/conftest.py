@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from builders import Nameless, trust_pki
+from builders import Nameless, store_in, trust_pki
 from smki.cli import terminal
 from smki.obligations.catalogue import UserGuide
 from smki.obligations.user_guide import load_user_guide
@@ -25,6 +25,7 @@ from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
 from smki.repository.tables import metadata
 from smki.settings import INCLUDE, PROJECT
+from smki.store.objects import Store
 from smki_demo.generator.pki import Pki, organisations
 
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
@@ -178,6 +179,11 @@ def signed(pki: Pki) -> list[bytes]:
 @pytest.fixture(scope="session")
 def nameless() -> Nameless:
     return Nameless.create(datetime(2025, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return store_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

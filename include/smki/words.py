@@ -1,11 +1,17 @@
 """How people say things, wherever they read them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 
 def counted(number: int, noun: str) -> str:
     """A number of things, whose plural ends in s."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def first_few(items: Sequence[object], most: int = 7, separator: str = ", ") -> str:
+    """The first `most` of them, and whether there are more."""
+    return separator.join(map(str, items[:most])) + " …" * (len(items) > most)
 
 
 def span(length: timedelta) -> str:

@@ -60,6 +60,11 @@ def run_of(context: Any) -> Run:
     )
 
 
+def is_dry_run(params: Json | None) -> bool:
+    """Whether a run is to look and say, and to change nothing (`defaults.DRY_RUN`)."""
+    return bool((params or {}).get("dry_run"))
+
+
 def open_project() -> "Project":
     """What nearly every task works with: `smki.repository.project`, loaded by the task and not by the DAG processor."""
     from smki.repository import project

@@ -60,7 +60,7 @@ class SmkiSiteHook(BaseHook):
         )
 
 
-def open_site(name: str, folder: str) -> Site:
+def open_site(name: str, folder: str = "/") -> Site:
     """The site as the publisher logs in to it; `folder` is the obligation's. Raises ConfigurationError."""
     return SmkiSiteHook(connection_id(name)).site(name, folder)
 

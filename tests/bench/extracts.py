@@ -69,9 +69,9 @@ def produce_command(repository: Repository, folder: Path, workers: int, obligati
     )
 
 
-def verify_command(folder: Path, manifest: str, workers: int = 2) -> list[str]:
+def verify_command(folder: Path, manifest: str) -> list[str]:
     """The command that verifies an extract in the store of a folder."""
-    return action("measured", "verify_stored", folder=folder, manifest=manifest, workers=workers)
+    return action("measured", "verify_stored", folder=folder, manifest=manifest, workers=2)
 
 
 def gate_command(repository: Repository, folder: Path, manifest: str, obligation: str = "full") -> list[str]:

@@ -180,12 +180,11 @@ def _judge(url: str, day: str, folder: str, manifest: str, workers: int, obligat
     from smki.kinds import Source
     from smki.kinds.extracts.evidence import extract_evidence
     from smki.kinds.extracts.reading import has_rows, read_stored
-    from smki.obligations.user_guide import load_user_guide
     from smki.repository.database import open_engine
+    from smki.repository.project import Project
     from smki.store.manifest import get_manifest
 
-    settings = Settings.from_environment()
-    source = Source.of(open_engine(url), load_user_guide(settings.config), settings)
+    source = Source.of(Project(Settings.from_environment(), open_engine(url)))
     judged = source.guide.obligation(obligation)
     with begin_judging() as judge:
         verification, marks = _examine(folder, manifest, workers, keep_rows=has_rows(judged.kind))

@@ -77,7 +77,7 @@ def judge(
     now = datetime.now(UTC)
     project = open_project()
     obligation, day = _obligation_and_day(project.guide, file, kind, day, now)
-    source = Source.of(project.engine, project.guide, project.settings)
+    source = Source.of(project)
     with if_interrupted("There is no verdict; nothing was written."), begin_judging() as judge_evidence:
         with progress_bar("reading") as progress:
             evidence = gather_evidence(source, obligation, day, file, now, workers, progress)

@@ -1,6 +1,5 @@
 """`smki revocation`: the Organisation ARL and CRL. `smki lodge` takes the lists in."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,11 +90,10 @@ def produce(
 ) -> None:
     """Produce the files of the newest lists, and verify them, as the DAG does before it publishes."""
     project = open_project()
-    engine = project.engine
-
-    def produce_files(unchecked: Path) -> Iterator[dict[str, Any]]:
+    produced = []
+    with checked_first(folder) as unchecked:
         for obligation, kind in project.guide.lists():
-            lodged = newest_list(engine, obligation)
+            lodged = newest_list(project.engine, obligation)
             if lodged is None:
                 raise PlanError(
                     obligation.file,
@@ -104,9 +102,9 @@ def produce(
                 )
             now = datetime.now(UTC)
             artefact = write_revocation_file(obligation, lodged, unchecked, now, "command line")
-            for fault in examine_list(engine, unchecked / artefact.name, lodged, now).faults:
+            for fault in examine_list(project.engine, unchecked / artefact.name, lodged, now).faults:
                 raise fault
-            yield {
+            facts = {
                 "file": artefact.name,
                 "list": str(lodged),
                 "nextUpdate": lodged.next_update,
@@ -115,9 +113,7 @@ def produce(
                 "SHA-256": artefact.sha256,
                 "content digest": artefact.content_digest,
             }
-
-    with checked_first(folder) as unchecked:
-        produced = list(produce_files(unchecked))
+            produced.append(facts)
     show(produced, as_json=as_json)
 
 

@@ -26,6 +26,7 @@ from smki.gate.checks import AtLeast, Bounded, Check, FileRow, NoneOf, OneOf, Pr
 from smki.gate.evidence import Evidence
 from smki.gate.model import CheckResult, Figure, Judgement, Severity
 from smki.gate.report.wording import quantity, reach
+from smki.words import first_few
 
 _SHOWN = 5  # values that a sentence shows
 _MOST_DETAILS = 220  # lines: 100 on each side of a comparison, with what they are held against
@@ -201,7 +202,7 @@ def _observed_of_rows(check: Check, result: ExpectationValidationResult, table: 
     if isinstance(check.rule, NoneOf):
         return found
     values = list(dict.fromkeys(_words(value) for value in result.result.get("partial_unexpected_list", ())))
-    return f"{found}: {'; '.join(values[:_SHOWN])}{' …' if len(values) > _SHOWN else ''}"
+    return f"{found}: {first_few(values, _SHOWN, '; ')}"
 
 
 def _allowed(figure: Figure) -> str:

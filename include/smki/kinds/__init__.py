@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from smki.gate.bounds import Quality, load_quality
 from smki.obligations.catalogue import UserGuide
-from smki.settings import Settings
+from smki.repository.project import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Source:
     anchor_slots: Path  # the configuration of the base set
 
     @classmethod
-    def of(cls, engine: Engine, guide: UserGuide, settings: Settings) -> "Source":
+    def of(cls, project: Project) -> "Source":
         """Those of an installation. Raises QualityError."""
-        return cls(engine, guide, load_quality(settings.config), settings.annex_b_xsd, settings.anchor_slots)
+        settings = project.settings
+        quality = load_quality(settings.config)
+        return cls(project.engine, project.guide, quality, settings.annex_b_xsd, settings.anchor_slots)

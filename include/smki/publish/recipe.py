@@ -63,6 +63,7 @@ import logging
 import posixpath
 import stat
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -280,7 +281,8 @@ def _upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Rang
         upload(sftp, content, part, ranges, progress)
     except SiteFullError:
         # A full disk also stops what others write; our half of a file is not to keep it full.
-        _remove_if_there(sftp, part)
+        with suppress(FileNotFoundError):
+            sftp.remove(part)
         raise
 
 
@@ -352,10 +354,3 @@ def _look(sftp: SFTPClient, final: str, expected: int) -> int:
             "have the file on the server looked at now; others write there.",
         )
     return stands.st_mtime or 0
-
-
-def _remove_if_there(sftp: SFTPClient, part: str) -> None:
-    try:
-        sftp.remove(part)
-    except FileNotFoundError:
-        log.debug("nothing to remove path=%s", part)

@@ -18,7 +18,7 @@ import logging
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from paramiko import SFTPClient
 from sqlalchemy import Engine, func, select
@@ -37,9 +37,10 @@ from smki.publish.readback import list_folder
 from smki.publish.site import Site, folder_on, open_sftp, site_errors
 from smki.repository.database import reading
 from smki.repository.tables import artefact, delta_window, publication
+from smki.repository.windows import first_owed_day
+from smki.words import first_few
 
 log = logging.getLogger(__name__)
-_SHOWN = 7  # files that a rule names
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,6 @@ def is_newer(guide: UserGuide, name: str, known: KnownNames, now: datetime) -> t
 
 def load_known(engine: Engine, site: str) -> KnownNames:
     """What the ledger knows of the dated files of a site. Raises RepositoryUnavailableError."""
-    windows = delta_window.c
     newest = (
         select(artefact.c.obligation, artefact.c.subject, func.max(artefact.c.business_date))
         .join_from(publication, artefact)
@@ -90,13 +90,10 @@ def load_known(engine: Engine, site: str) -> KnownNames:
     )
     with reading(engine) as connection:
         names = connection.execute(select(artefact.c.name).distinct().where(artefact.c.version.is_(None))).scalars()
-        taken_over, first = connection.execute(
-            select(func.max(windows.business_date).filter(windows.taken_over), func.min(windows.business_date))
-        ).one()
         return KnownNames(
             frozenset(names),
             {(obligation, subject): day for obligation, subject, day in connection.execute(newest)},
-            taken_over + timedelta(days=1) if taken_over else first or date.min,
+            first_owed_day(connection) or date.min,
         )
 
 
@@ -161,7 +158,6 @@ def refuse_to_close(
 def behind_rule(names: Iterable[str]) -> str:
     """What is wrong, in words."""
     listed = sorted(names)
-    shown = ", ".join(listed[:_SHOWN]) + (" …" if len(listed) > _SHOWN else "")
     verb, they = ("is", "it is") if len(listed) == 1 else ("are", "they are")
     cause = f"it was restored from an older backup, or {they} somebody else's."
-    return f"{shown} {verb} newer on the server than all that it knows: {cause}"
+    return f"{first_few(listed)} {verb} newer on the server than all that it knows: {cause}"

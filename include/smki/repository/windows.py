@@ -161,6 +161,23 @@ def in_use_digest(engine: Engine, seq: int) -> SetDigest:
     return total
 
 
+def first_owed_day(connection: Connection) -> date | None:
+    """The first day whose files are owed; what was taken over was published before. None while no window is closed."""
+    windows = delta_window.c
+    taken_over: date | None
+    first: date | None
+    taken_over, first = connection.execute(
+        select(func.max(windows.business_date).filter(windows.taken_over), func.min(windows.business_date))
+    ).one()
+    return taken_over + timedelta(days=1) if taken_over else first
+
+
+def first_day_after(begun: datetime, cut_off: CutOff) -> date:
+    """The first day whose cut-off, by its time of day, has not come before `begun` (UTC)."""
+    day = begun.astimezone(UTC).date()
+    return day if begun <= cut_off(day) else day + timedelta(days=1)
+
+
 def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date:
     oldest: datetime | None = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
     if oldest is None:
@@ -169,8 +186,7 @@ def _oldest_event_day(connection: Connection, cut_off: CutOff) -> date:
             "nothing has ever been lodged in it, and a window of nothing would be published as the truth.",
             next_step="see whether SMKI_DATABASE_URL names the right repository, then lodge certificates.",
         )
-    day = oldest.astimezone(UTC).date()
-    return day if oldest <= cut_off(day) else day + timedelta(days=1)
+    return first_day_after(oldest, cut_off)
 
 
 def _wait(connection: Connection, cutoff: datetime) -> None:

@@ -36,6 +36,7 @@ from smki.errors import ConfigurationError, PrivateKeyRefusedError
 from smki.verify.documents import plain_opening
 from smki.verify.faults import Fault, FaultError
 from smki.verify.plain_records import TEXTS, Columns, are_plain, read_plain
+from smki.words import first_few
 
 _WORD = 8  # bytes
 _MOST_REPEATED = 300  # letters of a text that an error repeats
@@ -181,7 +182,8 @@ class RecordChecker:
             stated = columns.texts[field]
             if not stated.equals(certified):
                 row, *others = (int(place) + 1 for place in np.flatnonzero(pc.not_equal(stated, certified)))
-                also = f" {len(others):,} more records here differ the same way: {_list(others)}." if others else ""
+                listed = first_few(others, _MOST_LISTED)
+                also = f" {len(others):,} more records here differ the same way: {listed}." if others else ""
                 raise FaultError(
                     Fault.FIELDS,
                     f"{item}, record {row}",
@@ -270,10 +272,6 @@ def _rows(statuses: pa.StringArray, fields: FieldBatch, hashes: list[bytes]) -> 
         pa.array(hashes, pa.binary()),
     ]
     return pa.table(columns, schema=ROWS)
-
-
-def _list(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:_MOST_LISTED])) + (" …" if len(numbers) > _MOST_LISTED else "")
 
 
 def _record_item(item: str, row: int) -> str:

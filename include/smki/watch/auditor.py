@@ -56,20 +56,7 @@ from smki.verify.frame import read_single
 from smki.watch.due import due_on_server
 from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import load_facts, read_clocks
-from smki.watch.findings import (
-    Finding,
-    Kind,
-    Obstacle,
-    SeenIndex,
-    Sight,
-    find_held,
-    find_late_or_at_risk,
-    find_lists_without_obligation,
-    find_wrong,
-    find_wrong_clocks,
-    find_wrong_index,
-    index_grace,
-)
+from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Reconciled, record_look
 from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.page_rounds import OfferedFile, PagesRead
@@ -83,6 +70,13 @@ from smki.watch.read_back import (
     load_read_back,
     read_back,
 )
+from smki.watch.repository_findings import (
+    find_held,
+    find_late_or_at_risk,
+    find_lists_without_obligation,
+    find_wrong_clocks,
+)
+from smki.watch.site_findings import Obstacle, SeenIndex, Sight, find_wrong, find_wrong_index, index_grace
 from smki.watch.site_index import look_at_index
 
 log = logging.getLogger(__name__)

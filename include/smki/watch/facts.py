@@ -9,11 +9,10 @@ from sqlalchemy import Engine, and_, func, or_, select
 
 from smki.certificates.model import ListKind
 from smki.gate.model import Verdict, is_cleared
-from smki.obligations.catalogue import CutOff, Obligation, UserGuide
+from smki.obligations.catalogue import Obligation, UserGuide
 from smki.repository.database import reading
 from smki.repository.tables import (
     artefact,
-    delta_window,
     gate_decision,
     gate_run,
     issuer,
@@ -21,6 +20,7 @@ from smki.repository.tables import (
     revocation_list,
     status_event,
 )
+from smki.repository.windows import first_day_after, first_owed_day
 
 Key = tuple[str, str]  # whom a file is for, and its name
 _HELD_AT_MOST = timedelta(days=7)  # by a run that waits for its decision
@@ -105,7 +105,7 @@ class Facts:
         if not obligation.replaced_in_place:
             day = self.first_day
         elif begun := self.begins.get(obligation.key):
-            day = first_day_after(begun, obligation.cut_off)
+            day = first_day_after(begun, obligation.cut_off.at)
         else:
             return None
         return day if day is None or obligation.cut_off.falls_on(day) else obligation.cut_off.next_day(day)
@@ -120,12 +120,6 @@ def full_days(full: Obligation, sites: Collection[str], offered: Mapping[Key, Se
             if subject == full.subject and (day := full.day_of(name)) and {one.site for one in there}.issuperset(sites)
         )
     )
-
-
-def first_day_after(begun: datetime, cut_off: CutOff) -> date:
-    """The first day whose cut-off, by its time of day, has not come before `begun` (UTC)."""
-    day = begun.astimezone(UTC).date()
-    return day if begun <= cut_off.at(day) else day + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +146,10 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     """What is known of all that is due from the business date `first` on. Raises RepositoryUnavailableError."""
     begin = datetime.combine(first - timedelta(days=1), datetime.min.time(), UTC)
     with reading(engine) as connection:
-        # What was taken over was published before.
-        taken_over, first_window = connection.execute(
-            select(
-                func.max(delta_window.c.business_date).filter(delta_window.c.taken_over),
-                func.min(delta_window.c.business_date),
-            )
-        ).one()
-        windows = taken_over + timedelta(days=1) if taken_over else first_window
-        oldest = None
-        if windows is None:  # else a look at every event there ever was
+        first_day = first_owed_day(connection)
+        if first_day is None:  # else a look at every event there ever was
             oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
+            first_day = oldest and first_day_after(oldest, guide.delta.cut_off.at)
         lists = connection.execute(
             select(revocation_list.c.kind, issuer.c.name, func.min(revocation_list.c.lodged_at).label("at"))
             .join(issuer, issuer.c.id == revocation_list.c.issuer_id)
@@ -231,7 +218,6 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     judged: dict[Key, list[GateVerdict]] = {}
     for subject, verdict in _with_their_sets(runs, {one.file for one in guide.anchors().values()}):
         judged.setdefault((subject, verdict.name), []).append(verdict)
-    first_day = windows or (oldest and first_day_after(oldest, guide.delta.cut_off))
     every = tuple(sites)
     return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))
 

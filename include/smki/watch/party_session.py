@@ -11,7 +11,8 @@ from paramiko import SFTPClient
 
 from smki.errors import ConfigurationError, SiteUnavailableError, TransportError, UploadDamagedError
 from smki.publish.site import site_errors
-from smki.watch.findings import Kind, Obstacle
+from smki.watch.findings import Kind
+from smki.watch.site_findings import Obstacle
 
 
 class OutOfTimeError(Exception):

@@ -9,8 +9,8 @@ from paramiko import SFTPClient
 from smki.certificates.detached_signatures import is_signed
 from smki.obligations.catalogue import Index
 from smki.publish.readback import odd_type, read_file
-from smki.watch.findings import SeenIndex
 from smki.watch.party_session import PartySession
+from smki.watch.site_findings import SeenIndex
 
 _MOST_BYTES = 64 << 20  # of an index: a file that is offered has some hundred
 

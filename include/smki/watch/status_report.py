@@ -19,9 +19,10 @@ from smki.obligations.catalogue import Obligation, UserGuide
 from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
 from smki.watch.due_status import DueStatus, State, as_it_is_now, due_status
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
-from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE, find_wrong_clocks
+from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE
 from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
 from smki.watch.forecast import HISTORY, forecasts
+from smki.watch.repository_findings import find_wrong_clocks
 
 VERSION = 1  # of the JSON; it rises when a field goes or changes its meaning, not when one is added
 OUT_OF_ORDER = frozenset({State.MISSED, State.UNUSABLE, State.LATE, State.HELD})

@@ -28,7 +28,7 @@ _MOST_DAYS = 92
 class BackfillPlan:
     """What a backfill would do."""
 
-    dag_id: str
+    obligation: Obligation
     first: date
     last: date
     again: bool  # also days whose run ended well
@@ -64,35 +64,33 @@ def clear(session: Session, user: User, dag_id: str, run_id: str, *, whole: bool
     airflow.clear_run(session, user, dag_id, run_id, only_failed=not whole)
 
 
-def plan_backfill(
-    session: Session, obligation: Obligation, dag_id: str, first: date, last: date, *, again: bool
-) -> BackfillPlan:
+def plan_backfill(session: Session, obligation: Obligation, first: date, last: date, *, again: bool) -> BackfillPlan:
     """Which days a backfill would run: Airflow's own dry run. Raises ActionRefusedError."""
     asked = _due_days(obligation, first, last)
-    active = airflow.find_active_backfill(session, dag_id)
+    active = airflow.find_active_backfill(session, obligation.dag)
     if active is not None:
         raise ActionRefusedError(
-            f"backfill of {dag_id}",
+            f"backfill of {obligation.dag}",
             f"backfill {active} of this DAG is under way, and Airflow works on one at a time.",
             "No day was added.",
             "wait until its runs have ended (it is marked as completed a little later), or cancel it in Airflow.",
         )
     cut_offs = airflow.dry_run_backfill(session, _range(obligation, asked, again=again))
     runs = tuple(day for day in asked if obligation.cut_off.at(day) in cut_offs)
-    return BackfillPlan(dag_id, first, last, again, runs, tuple(day for day in asked if day not in runs))
+    return BackfillPlan(obligation, first, last, again, runs, tuple(day for day in asked if day not in runs))
 
 
-def backfill(session: Session, user: User, obligation: Obligation, plan: BackfillPlan) -> None:
+def backfill(session: Session, user: User, plan: BackfillPlan) -> None:
     """Has Airflow run the days of a plan. Raises ActionRefusedError, also where there is none."""
     if not plan.days:
         raise ActionRefusedError(
-            f"backfill of {plan.dag_id}",
+            f"backfill of {plan.obligation.dag}",
             "each day of the range has a run that is under way or ended well.",
             "There is nothing to run.",
             "ask for days that ended well, too, if they are to be run again.",
         )
     days = (*plan.days, *plan.left)
-    airflow.create_backfill(session, user, _range(obligation, days, again=plan.again))
+    airflow.create_backfill(session, user, _range(plan.obligation, days, again=plan.again))
 
 
 def check_runnable(session: Session, dag_id: str) -> None:

@@ -5,6 +5,7 @@
 * An action takes two requests: GET shows what it would do, POST does it and goes back to the board.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
@@ -75,46 +76,43 @@ Opened = Annotated[str, Depends(_opened)]
 Said = tuple[int, str, str]  # status, what is the matter, what to do
 
 
-class BoardRoute(APIRoute):
-    """A route whose refusals and failures are pages of the board."""
+class _RefusingRoute(APIRoute):
+    """A route that answers with what its refusals and failures say; what nobody foresaw is raised."""
+
+    @abstractmethod
+    def refusal(self, request: Request, said: Said) -> Response: ...
 
     def get_route_handler(self) -> Handler:
-        """The handler, with errors as pages."""
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
             except Exception as error:
-                if getattr(error, "status_code", None) == _UNAUTHENTICATED:
-                    back = request.url.path if request.method == "GET" else links_on_server().board()
-                    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
-                    return RedirectResponse(login_path(back + query))
-                said = _said(error)
-                if said is None:
+                if (said := _said(error)) is None:
                     raise
-                return page("refused.html", said[0], what=said[1], next_step=said[2])
+                return self.refusal(request, said)
 
         return handled
 
 
-class StatusRoute(APIRoute):
+class StatusRoute(_RefusingRoute):
     """A route whose refusals and failures are JSON."""
 
-    def get_route_handler(self) -> Handler:
-        """The handler, with errors as JSON."""
-        handle = super().get_route_handler()
+    def refusal(self, _request: Request, said: Said) -> Response:
+        return api_refusal(*said)
 
-        async def handled(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Exception as error:
-                said = _said(error)
-                if said is None:
-                    raise
-                return api_refusal(*said)
 
-        return handled
+class BoardRoute(_RefusingRoute):
+    """A route whose refusals and failures are pages of the board; whoever is not logged in is sent to log in."""
+
+    def refusal(self, request: Request, said: Said) -> Response:
+        status, what, next_step = said
+        if status != _UNAUTHENTICATED:
+            return page("refused.html", status, what=what, next_step=next_step)
+        back = request.url.path if request.method == "GET" else links_on_server().board()
+        query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+        return RedirectResponse(login_path(back + query))
 
 
 _NOT_KEPT = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
@@ -237,8 +235,8 @@ def confirm_backfill(
 ) -> HTMLResponse:
     """What a backfill would do."""
     actions.check_runnable(session, dag_id)
-    plan = actions.plan_backfill(session, _obligation(dag_id), dag_id, first, last, again=again)
     obligation = _obligation(dag_id)
+    plan = actions.plan_backfill(session, obligation, first, last, again=again)
     return page("confirm.html", action="backfill", dag_id=dag_id, plan=plan, obligation=obligation, opened=opened)
 
 
@@ -253,11 +251,9 @@ def backfill(
     again: bool = False,
 ) -> Response:
     """Has Airflow run days again."""
-    obligation = _obligation(dag_id)
     actions.check_runnable(session, dag_id)
-    actions.backfill(
-        session, user, obligation, actions.plan_backfill(session, obligation, dag_id, first, last, again=again)
-    )
+    plan = actions.plan_backfill(session, _obligation(dag_id), first, last, again=again)
+    actions.backfill(session, user, plan)
     return _back("backfill", opened)
 
 

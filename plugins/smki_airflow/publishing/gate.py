@@ -6,7 +6,7 @@ release task after it. What becomes of judgements and decisions is `smki.gate.re
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
@@ -20,23 +20,24 @@ from smki_airflow.run import Json, Run, open_project, run_of
 
 if TYPE_CHECKING:
     from smki.gate.judging_process import Judge
-    from smki.kinds import Source
-    from smki.repository.project import Project
 
 log = logging.getLogger(__name__)
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 class GateOperator(BaseOperator):
-    """Judges a run's files; returns what may be published, and what of it a person has to release.
+    """Judges what the tasks before it have `produced`; returns what may be published, and what of it a person has to
+    release.
 
     Where several files belong together and one fails, none is published.
     """
 
+    template_fields: Sequence[str] = ("produced",)
     operator_extra_links = (GateReportLink(),)
 
-    def __init__(self, *, task_id: str = JUDGE, **options: Any) -> None:
+    def __init__(self, *, produced: Any, task_id: str = JUDGE, **options: Any) -> None:
         super().__init__(task_id=task_id, **options)
+        self.produced = produced
         self.shown_gate_run: int | None = None
 
     @abstractmethod
@@ -85,10 +86,3 @@ class GateOperator(BaseOperator):
             return release in of_run and of_run[release] not in _ENDED
 
         return waits
-
-
-def gate_source(project: "Project") -> "Source":
-    """What evidence is drawn from."""
-    from smki.kinds import Source
-
-    return Source.of(project.engine, project.guide, project.settings)

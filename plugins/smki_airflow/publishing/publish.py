@@ -67,7 +67,7 @@ class PublishOperator(BaseOperator):
         artefact = artefact_from_json(self.artefact)
         obligation = project.guide.obligation(artefact.obligation, artefact.subject)
         if artefact.version is None:
-            refuse_if_behind(project.engine, open_site(self.site, "/"), project.guide, datetime.now(UTC))
+            refuse_if_behind(project.engine, open_site(self.site), project.guide, datetime.now(UTC))
         content = stored_content(project.store, artefact.name, artefact.sha256, artefact.manifest)
         is_list = isinstance(obligation.kind, RevocationList)
         if is_list:

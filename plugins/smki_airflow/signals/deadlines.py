@@ -94,8 +94,8 @@ def _look_at_ledger(obligations: Sequence[str], cut_off: datetime) -> None:
     from smki.watch.due import Due
     from smki.watch.due_status import due_status
     from smki.watch.facts import load_facts
-    from smki.watch.findings import find_late_or_at_risk
     from smki.watch.findings_ledger import open_finding
+    from smki.watch.repository_findings import find_late_or_at_risk
     from smki_airflow.signals.telling import tell_people
 
     project = open_project()

@@ -25,10 +25,10 @@ from smki.errors import NotificationError
 from smki.gate.ledger import find_gate_run
 from smki.obligations.catalogue import UserGuide
 from smki.settings import Settings
-from smki.watch.findings import find_held
 from smki.watch.findings_ledger import open_finding
 from smki.watch.links import Links
 from smki.watch.mail import as_email
+from smki.watch.repository_findings import find_held
 from smki.watch.telling import Message, tell
 from smki_airflow.links import base_url
 from smki_airflow.names import SMTP, WEBHOOK

@@ -5,18 +5,17 @@ date: it publishes what configuration and repository say now.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.errors import AnchorSlotsUnsetError
-from smki_airflow.publishing.gate import GateOperator, gate_source
+from smki_airflow.publishing.gate import GateOperator
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.run import Json, Run, current_run, open_project
 
@@ -62,13 +61,8 @@ def produce() -> list[Json]:
 class SetGate(GateOperator):
     """Judges the four files, each beside the others, by the configuration as it is now."""
 
-    template_fields: Sequence[str] = ("produced",)
-
-    def __init__(self, *, produced: Any, **options: Any) -> None:
-        super().__init__(**options)
-        self.produced = produced
-
     def judge(self, run: Run, judge: "Judge") -> list[Judged]:
+        from smki.kinds import Source
         from smki.kinds.anchors.evidence import set_evidence
         from smki.kinds.anchors.production import load_anchor_set
         from smki.store.content import fetch_small_file
@@ -81,7 +75,7 @@ class SetGate(GateOperator):
         with TemporaryDirectory(prefix="smki-") as folder:
             for artefact in artefacts.values():
                 fetch_small_file(project.store, artefact.sha256, Path(folder) / artefact.name)
-            evidence = set_evidence(gate_source(project), Path(folder), anchor_set, day)
+            evidence = set_evidence(Source.of(project), Path(folder), anchor_set, day)
         judgements = [judge(one, run.label, now) for one in evidence]
         return [Judged(one, replace(artefacts[one.name], verified_at=now)) for one in judgements]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import task
 
-from smki_airflow.run import Json, open_project
+from smki_airflow.run import Json, is_dry_run, open_project
 from smki_airflow.signals.metrics import measure_findings, measure_lists
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def audit(site: str, params: Json | None = None) -> Json:
     from smki_airflow.sites import open_audited_site
 
     project, now = open_project(), datetime.now(UTC)
-    dry_run = bool((params or {}).get("dry_run"))
+    dry_run = is_dry_run(params)
     audit = audit_site(
         project.engine,
         project.store,

@@ -17,14 +17,13 @@ SHA-256. So any worker may do any step, and a step that is repeated finds what i
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki.errors import NotOwedError
-from smki_airflow.publishing.gate import GateOperator, gate_source
+from smki_airflow.publishing.gate import GateOperator
 from smki_airflow.publishing.handover import Judged, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
@@ -48,7 +47,7 @@ def extract_run(obligation: str) -> None:
     rendered: Any = render.expand(share=planned)
     units: Any = assemble(rendered)
     verified: Any = verify.expand(share=units)
-    published = gated_publishing(ExtractGate(verified=verified, sha256=digest(units)), in_place=False)
+    published = gated_publishing(ExtractGate(produced=verified, sha256=digest(units)), in_place=False)
     close_window() >> planned
     record(published)
 
@@ -62,8 +61,7 @@ def close_window() -> int:
 
     project, run = open_project(), current_run()
     day = run.business_date
-    sites, login = project.settings.sites, partial(open_site, folder="/")
-    refuse_to_close(project.engine, sites, login, project.guide, day, datetime.now(UTC))
+    refuse_to_close(project.engine, project.settings.sites, open_site, project.guide, day, datetime.now(UTC))
     try:
         closed = close_windows(project.engine, day, project.guide.delta.cut_off.at)
     except NotOwedError as error:
@@ -198,14 +196,14 @@ def verify(share: Json) -> Json:
 class ExtractGate(GateOperator):
     """Judges the file by the figures of its pages, the repository and the ledger."""
 
-    template_fields: Sequence[str] = ("verified", "sha256")
+    template_fields: Sequence[str] = (*GateOperator.template_fields, "sha256")
 
-    def __init__(self, *, verified: Any, sha256: Any, **options: Any) -> None:
+    def __init__(self, *, sha256: Any, **options: Any) -> None:
         super().__init__(**options)
-        self.verified = verified
         self.sha256 = sha256
 
     def judge(self, run: Run, judge: "Judge") -> list[Judged]:
+        from smki.kinds import Source
         from smki.kinds.extracts.agreement import extract_artefact
         from smki.kinds.extracts.evidence import extract_evidence
         from smki.kinds.extracts.reading import read_stored
@@ -216,13 +214,13 @@ class ExtractGate(GateOperator):
 
         project = open_project()
         store, schema = project.store, project.settings.annex_b_xsd
-        manifest = get_manifest(store, of_manifest := self.verified[0]["manifest"])
+        manifest = get_manifest(store, of_manifest := self.produced[0]["manifest"])
         marks = stored_marks(store, manifest, schema)
-        wrong = [SegmentFigures(**facts) for part in self.verified for facts in part["wrong"]]
+        wrong = [SegmentFigures(**facts) for part in self.produced for facts in part["wrong"]]
         verification = conclude(PagedFile.stored(store, manifest), self.sha256, marks, wrong)
         read = read_stored(store, manifest, schema, verification, marks)
         obligation = project.guide.obligation(manifest.obligation)
-        evidence = extract_evidence(gate_source(project), obligation, manifest.business_date, read)
+        evidence = extract_evidence(Source.of(project), obligation, manifest.business_date, read)
         judgement = judge(evidence, run.label, datetime.now(UTC))
         at = judgement.judged_at
         return [Judged(judgement, extract_artefact(obligation, of_manifest, manifest, verification, run.label, at))]

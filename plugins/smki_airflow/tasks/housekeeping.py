@@ -26,7 +26,7 @@ from smki.errors import ConfigurationError, TransportError
 from smki.settings import Settings
 from smki_airflow.defaults import HELD_FOR
 from smki_airflow.names import METADATA
-from smki_airflow.run import Json
+from smki_airflow.run import Json, is_dry_run
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def clean_metadata(params: Json | None = None) -> None:
     before, url = _oldest_kept(datetime.now(UTC)), _metadata_url()
     command = [sys.executable, "-m", "airflow", "db", "clean", "--tables", ",".join(TABLES)]
     command += ["--clean-before-timestamp", before.isoformat(), "--yes", "--skip-archive", "--error-on-cleanup-failure"]
-    if _is_dry_run(params):
+    if is_dry_run(params):
         command.append("--dry-run")
     environment = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url.render_as_string(hide_password=False)}
     done = subprocess.run(
@@ -80,7 +80,7 @@ def remove_logs(params: Json | None = None) -> Json:
     old = find_old_logs(folder, before)
     size = sum(file.stat().st_size for file in old)
     log.info("logs written before %s: files=%d bytes=%d", before.isoformat(), len(old), size)
-    if not _is_dry_run(params):
+    if not is_dry_run(params):
         for file in old:
             file.unlink(missing_ok=True)
             _remove_empty(file.parent, folder)
@@ -138,7 +138,3 @@ def _metadata_url() -> URL:
         stated.schema,
         stated.extra_dejson,
     )
-
-
-def _is_dry_run(params: Json | None) -> bool:
-    return bool((params or {}).get("dry_run"))

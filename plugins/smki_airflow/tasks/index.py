@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from smki_airflow.names import lane_pool
 from smki_airflow.publishing.publish import CHANGE_WITHIN
-from smki_airflow.run import Json, open_project
+from smki_airflow.run import Json, is_dry_run, open_project
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ def publish_index(site: str, params: Json | None = None) -> list[str]:
     from smki.publish.unknown_files import refuse_if_behind
     from smki_airflow.sites import open_site
 
-    if (params or {}).get("dry_run"):
+    if is_dry_run(params):
         raise AirflowSkipException("a dry run publishes nothing")
     project = open_project()
     guide, signer = project.guide, load_signer(project.settings)
     if guide.index is None or signer is None:
         raise AirflowSkipException("no index: [index] in user_guide.toml switches it off, or SMKI_INDEX_KEY is not set")
-    refuse_if_behind(project.engine, open_site(site, "/"), guide, datetime.now(UTC))
+    refuse_if_behind(project.engine, open_site(site), guide, datetime.now(UTC))
     login = open_site(site, guide.index.folder)
     return publishing.publish_index(project.engine, project.store, login, guide, signer, partial(datetime.now, UTC))

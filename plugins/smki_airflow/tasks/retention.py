@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from smki_airflow.names import lane_pool
 from smki_airflow.publishing.publish import CHANGE_WITHIN
-from smki_airflow.run import Json, current_run, open_project
+from smki_airflow.run import Json, current_run, is_dry_run, open_project
 from smki_airflow.tasks.index import index_of_site
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def remove_files(site: str, params: Json | None = None) -> Json:
     from smki.retention.rules import Action
     from smki_airflow.sites import open_site
 
-    project, login = open_project(), open_site(site, "/")
-    if _is_dry_run(params):
+    project, login = open_project(), open_site(site)
+    if is_dry_run(params):
         report = look_at_site(project.engine, login, project.guide)
     else:
         report = apply_retention(project.engine, login, project.guide, current_run().label)
@@ -69,7 +69,7 @@ def collect_garbage(params: Json | None = None) -> Json:
     project, now = open_project(), datetime.now(UTC)
     garbage = find_garbage(project.engine, project.store, now)
     log.info("garbage %s", garbage)
-    if not _is_dry_run(params):
+    if not is_dry_run(params):
         garbage = collect_garbage(project.engine, project.store, garbage, now)
     return {"objects": len(garbage.objects), "bytes": garbage.bytes, "kept": garbage.kept}
 
@@ -86,16 +86,8 @@ def clear_quarantine(params: Json | None = None) -> list[str]:
     from smki.gate import quarantine
     from smki.gate.bounds import load_quality
 
-    _skip_dry_run(params)
+    if is_dry_run(params):
+        raise AirflowSkipException("a dry run removes nothing")
     project = open_project()
     kept_for = load_quality(project.settings.config).quarantine.kept_for
     return quarantine.clear_quarantine(project.store, kept_for, datetime.now(UTC))
-
-
-def _is_dry_run(params: Json | None) -> bool:
-    return bool((params or {}).get("dry_run"))
-
-
-def _skip_dry_run(params: Json | None) -> None:
-    if _is_dry_run(params):
-        raise AirflowSkipException("a dry run removes nothing")

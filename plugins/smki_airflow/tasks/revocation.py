@@ -4,18 +4,17 @@ The run begins with an event of the repository or with the day, so it has no bus
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from smki_airflow.defaults import published_by
-from smki_airflow.publishing.gate import GateOperator, gate_source
+from smki_airflow.publishing.gate import GateOperator
 from smki_airflow.publishing.handover import Judged, artefact_as_json, artefact_from_json, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
 from smki_airflow.run import Json, Run, current_run, open_project
@@ -72,13 +71,8 @@ def stage(obligation: str) -> Json:
 class ListGate(GateOperator):
     """Judges a list's file; nothing if a newer list was lodged since, as that begins a run of its own."""
 
-    template_fields: Sequence[str] = ("produced",)
-
-    def __init__(self, *, produced: Any, **options: Any) -> None:
-        super().__init__(**options)
-        self.produced = produced
-
     def judge(self, run: Run, judge: "Judge") -> list[Judged]:
+        from smki.kinds import Source
         from smki.kinds.revocation.evidence import list_evidence
         from smki.kinds.revocation.file import newest_list
         from smki.store.content import fetch_small_file
@@ -93,7 +87,7 @@ class ListGate(GateOperator):
         now = datetime.now(UTC)
         with TemporaryDirectory(prefix="smki-") as folder:
             file = fetch_small_file(project.store, artefact.sha256, Path(folder) / artefact.name)
-            judgement = judge(list_evidence(gate_source(project), obligation, newest, file, now), run.label, now)
+            judgement = judge(list_evidence(Source.of(project), obligation, newest, file, now), run.label, now)
         return [Judged(judgement, replace(artefact, verified_at=now))]
 
 

@@ -58,7 +58,7 @@ def stack(collector: Collector) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a module may have a stack of its own
 def engine(stack: Stack) -> Iterator[Engine]:
     opened = open_engine(stack.repository_url)
     yield opened

@@ -32,7 +32,7 @@ from smki.store.paged_file import PagedFile
 from smki.watch.due import Due
 from smki.watch.due_status import DueStatus, State, due_status
 from smki.watch.facts import load_facts
-from smki.watch.findings import find_late_or_at_risk
+from smki.watch.repository_findings import find_late_or_at_risk
 from smki_demo.mail_server import read_messages, text_of
 from smki_demo.stack import Stack
 

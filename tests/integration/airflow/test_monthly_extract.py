@@ -77,13 +77,6 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def engine(stack: Stack) -> Iterator[Engine]:
-    opened = open_engine(stack.repository_url)
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture(scope="module")
 def monthly(stack: Stack) -> Obligation:
     return load_user_guide(Path(stack.environment["SMKI_CONFIG"])).obligation("monthly")
 

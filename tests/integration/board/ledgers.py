@@ -37,14 +37,13 @@ _EXTRACT_PUBLICATIONS = text(
     """
     INSERT INTO publication (site, name, artefact_id, path, run, first_published_at, published_at, ended_at, ended_by,
                              end_reason)
-    SELECT site, name, id, '/' || name, run, at, at,
+    SELECT 'primary', name, id, '/' || name, run, at, at,
            CASE WHEN gone < CAST(:now AS timestamptz) THEN gone END,
            CASE WHEN gone < CAST(:now AS timestamptz) THEN 'smki_retention' END,
            CASE WHEN gone < CAST(:now AS timestamptz) THEN 'past its days' END
     FROM (SELECT *, verified_at + interval '20 minutes' + (id * 37 % 60) * interval '1 minute' AS at,
                  business_date + CASE obligation WHEN 'full' THEN interval '14 days' ELSE interval '8 days' END AS gone
-          FROM artefact WHERE obligation IN ('full', 'delta')) AS files, unnest(CAST(:sites AS text[])) AS site
-    WHERE NOT (obligation = 'delta' AND business_date >= CAST(:today AS date) AND :without_today)
+          FROM artefact WHERE obligation IN ('full', 'delta')) AS files
     """
 )
 # Four files that are replaced in place, judged six times a day; a new one every day.
@@ -69,11 +68,10 @@ _IN_PLACE_PUBLICATIONS = text(
     """
     INSERT INTO publication (site, name, artefact_id, path, run, first_published_at, published_at, ended_at, ended_by,
                              end_reason)
-    SELECT site, name, id, '/' || name, run, at, at, next, next_run, CASE WHEN next IS NOT NULL THEN 'replaced' END
+    SELECT 'primary', name, id, '/' || name, run, at, at, next, next_run, CASE WHEN next IS NOT NULL THEN 'replaced' END
     FROM (SELECT *, verified_at + interval '4 minutes' AS at,
                  lead(verified_at + interval '4 minutes') OVER of_name AS next, lead(run) OVER of_name AS next_run
-          FROM artefact WHERE version IS NOT NULL WINDOW of_name AS (PARTITION BY name ORDER BY version)) AS files,
-         unnest(CAST(:sites AS text[])) AS site
+          FROM artefact WHERE version IS NOT NULL WINDOW of_name AS (PARTITION BY name ORDER BY version)) AS files
     """
 )
 _GATE_RUNS = text(
@@ -90,11 +88,9 @@ _GATE_RUNS = text(
 )
 
 
-def fill_ledger(
-    engine: Engine, now: datetime, days: int, sites: tuple[str, ...] = ("primary",), *, without_today: bool = False
-) -> None:
-    """So many days of publishing up to `now`, each file in time on every site; without today's delta where asked."""
-    parameters = {"today": now.date(), "now": now, "days": days, "sites": list(sites), "without_today": without_today}
+def fill_ledger(engine: Engine, now: datetime, days: int) -> None:
+    """So many days of publishing up to `now`, each file in time on the site `primary`."""
+    parameters = {"today": now.date(), "now": now, "days": days}
     with engine.begin() as connection:
         for statement in (
             _PARAMETERS,

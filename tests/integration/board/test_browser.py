@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from playwright import sync_api as playwright
 
 from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS
+from integration.airflow.conftest import ended_runs, wait_until
 from smki.obligations.catalogue import UserGuide
 from smki.repository.database import open_engine
 from smki.settings import PROJECT
@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 LAST_DAY = datetime.now(UTC).date() - timedelta(days=20)  # no scheduled run reaches back to it
 SCREENSHOTS = PROJECT / "var" / "screenshots"
 OURS = {DAILY_DELTA, FULL_EXTRACT, REVOCATION_LISTS, ANCHOR_SLOTS, AUDITOR}
-RUNS_S = 300
 Open = Callable[..., Any]
 
 
@@ -84,22 +83,6 @@ def _is_ours(message: Any) -> bool:
     return message.type == "error" and "/smki/" in message.location.get("url", "")
 
 
-def wait_until(condition: Callable[[], bool], seconds: int = RUNS_S) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        sleep(0.5)
-
-
-def ended(stack: Stack, dag_id: str) -> dict[date, str]:
-    """State of each run that has ended, by business date."""
-    return {
-        datetime.fromisoformat(run["data_interval_end"]).date(): run["state"]
-        for run in stack.api.runs(dag_id)
-        if run["state"] in ("success", "failed") and run["data_interval_end"]
-    }
-
-
 def keep(page: Any, name: str, *, whole: bool = True) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
@@ -134,8 +117,8 @@ def test_an_admin_backfills_a_range_and_it_is_met_late(stack: Stack, opened: Ope
     page.locator("[role=status]", has_text="one by one, oldest first").wait_for()
     keep(page, "backfill-done")
 
-    wait_until(lambda: {LAST_DAY, LAST_DAY - timedelta(days=1)} <= ended(stack, DAILY_DELTA).keys())
-    assert ended(stack, DAILY_DELTA)[LAST_DAY] == "success"
+    wait_until(lambda: {LAST_DAY, LAST_DAY - timedelta(days=1)} <= ended_runs(stack, DAILY_DELTA).keys())
+    assert ended_runs(stack, DAILY_DELTA)[LAST_DAY] == "success"
     page.goto(f"{stack.api.base_url}/smki/board")
     assert "met, late by" in (delta_cell(page, LAST_DAY).get_attribute("aria-label") or "")
     with drawer(page, LAST_DAY) as day:
@@ -154,7 +137,7 @@ def test_a_failed_day_is_cleared_from_its_drawer(stack: Stack, opened: Open, use
     page = opened(f"/smki/board?day={failed}&obligation=delta")
     page.locator("dialog[open]").get_by_role("link", name="Backfill this day…").click()
     page.get_by_role("button", name="Backfill 1 day").click()
-    wait_until(lambda: ended(stack, DAILY_DELTA).get(failed) == "failed")
+    wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(failed) == "failed")
 
     intruder.unlink()
     page.goto(f"{stack.api.base_url}/smki/board")
@@ -166,7 +149,7 @@ def test_a_failed_day_is_cleared_from_its_drawer(stack: Stack, opened: Open, use
         keep(page, "clear-asks")
         page.get_by_role("button", name="Clear").click()
         page.locator("[role=status]").wait_for()
-        wait_until(lambda: ended(stack, DAILY_DELTA).get(failed) == "success")
+        wait_until(lambda: ended_runs(stack, DAILY_DELTA).get(failed) == "success")
         page.goto(f"{stack.api.base_url}/smki/board?day={failed}&obligation=delta")
     assert "met, late by" in (delta_cell(page, failed).get_attribute("aria-label") or "")
 
@@ -183,7 +166,7 @@ def test_a_file_that_the_server_lost_is_published_again_from_its_drawer(
     keep(page, "again-asks")
     page.get_by_role("button", name="Publish again").click()
     page.locator("[role=status]", has_text="The run begins again within seconds.").wait_for()
-    wait_until(lambda: file.exists() and ended(stack, DAILY_DELTA).get(LAST_DAY) == "success")
+    wait_until(lambda: file.exists() and ended_runs(stack, DAILY_DELTA).get(LAST_DAY) == "success")
     assert file.read_bytes() == content
 
 

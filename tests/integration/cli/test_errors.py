@@ -239,11 +239,9 @@ def test_folder_that_cannot_be_made_is_a_setting_to_change(tmp_path: Path) -> No
     assert "SMKI_VAR" in json.loads(result.stdout)["next_step"]
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+@pytest.fixture
+def mistaken() -> typer.Typer:
+    """An application with a mistake in one of its commands."""
     application = typer.Typer(cls=Commands)
 
     @application.command()
@@ -253,7 +251,15 @@ def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
     @application.command()
     def other() -> None: ...
 
-    result = CliRunner().invoke(application, ["fail", *(["--json"] if as_json else [])])
+    return application
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
+    mistaken: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = CliRunner().invoke(mistaken, ["fail", *(["--json"] if as_json else [])])
     (report,) = tmp_path.glob("smki-*.traceback")
     assert result.exit_code == 70
     assert "KeyError" in report.read_text()
@@ -267,19 +273,10 @@ def test_error_that_nobody_foresaw_is_no_statement_about_the_data(
 
 
 def test_error_that_nobody_foresaw_is_reported_where_no_file_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mistaken: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    application = typer.Typer(cls=Commands)
-
-    @application.command()
-    def fail(json_: bool = typer.Option(False, "--json")) -> None:
-        raise KeyError(json_)
-
-    @application.command()
-    def other() -> None: ...
-
-    result = CliRunner().invoke(application, ["fail", "--json"])
+    result = CliRunner().invoke(mistaken, ["fail", "--json"])
     assert (result.exit_code, json.loads(result.stdout)["item"]) == (70, "KeyError")
     assert "Traceback" in result.stderr
 

@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from builders import lodge_bodies, look_alikes
 from smki.repository.database import libpq_url
 from smki.watch.facts import read_clocks
-from smki.watch.findings import Finding, Kind, find_wrong_clocks
+from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
+from smki.watch.repository_findings import find_wrong_clocks
 from smki.watch.status_report import findings_at
 
 from ..board.ledgers import fill_ledger

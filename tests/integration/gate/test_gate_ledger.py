@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from builders import day
-from smki.certificates.set_digest import SetDigest
+from builders import day, made_artefact
 from smki.errors import PublicationRefusedError, UnknownGateRunError
 from smki.gate.ledger import (
     Decision,
@@ -25,7 +24,6 @@ from smki.gate.ledger import (
 )
 from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verdict
 from smki.obligations.user_guide import load_user_guide
-from smki.publish.artefact import Artefact
 from smki.publish.ledger import end_publication, record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
 from smki.settings import INCLUDE
@@ -65,20 +63,7 @@ def said(
 
 def publish(engine: Engine, judgement: Judgement, *, site: str = "primary") -> None:
     """Puts a judged file onto a site, as the ledger has it."""
-    artefact = Artefact(
-        obligation=judgement.obligation,
-        name=judgement.name,
-        business_date=judgement.business_date,
-        window_seq=None,
-        bytes=judgement.bytes,
-        sha256=judgement.sha256,
-        content_digest=judgement.sha256,
-        xml_bytes=99,
-        records=10,
-        set_digest=SetDigest(),
-        run="test",
-        verified_at=NOW,
-    )
+    artefact = made_artefact(judgement.obligation, judgement.name, judgement.business_date, judgement.sha256)
     published = PublishedFile(f"/{judgement.name}", judgement.bytes, judgement.sha256, already_there=False)
     with engine.begin() as connection:
         record_artefact(connection, artefact)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from builders import store_in
+from builders import made_judgement, store_in
 from smki.errors import GateRefusedError, GateRejectedError
 from smki.gate.ledger import Decision, GateRun, find_gate_run, list_gate_runs
 from smki.gate.model import CheckResult, Judgement, Severity
@@ -42,19 +42,7 @@ def judged(*failed: str, run: str = "dag/monday", name: str = NAME, sha256: str 
         )
         for check in ("list.lost", "list.number", "!list.signature")
     ]
-    return Judgement(
-        obligation="crl",
-        name=name,
-        business_date=NOW.date(),
-        bytes=17,
-        sha256=sha256,
-        run=run,
-        judged_at=NOW,
-        suite_version="1",
-        results=tuple(results),
-        figures=(),
-        seconds=0.1,
-    )
+    return made_judgement("crl", name, NOW.date(), sha256, run=run, judged_at=NOW, results=tuple(results))
 
 
 def recorded(

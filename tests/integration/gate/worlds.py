@@ -19,6 +19,8 @@ from builders import (
     during,
     lodge_bodies,
     look_alikes,
+    made_artefact,
+    made_judgement,
     produced,
     reference,
     store_in,
@@ -43,7 +45,6 @@ from smki.kinds.extracts.reading import ReadExtract, has_rows, read_file, read_s
 from smki.kinds.revocation.file import newest_list
 from smki.kinds.revocation.lodging import LodgedList, lodge_revocation_lists
 from smki.obligations.catalogue import Obligation, UserGuide
-from smki.publish.artefact import Artefact
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
 from smki.repository.offers import RevocationListOffer
@@ -241,33 +242,14 @@ class World:
     def publish(self, evidence: Evidence, *, window: int | None = None, digest: str = str(SetDigest())) -> None:
         """Puts a file into the ledger: judged, passed and published."""
         at = cut_off(evidence.business_date) + timedelta(hours=3)
-        judgement = Judgement(
-            obligation=evidence.obligation.name,
-            name=evidence.name,
-            business_date=evidence.business_date,
-            bytes=evidence.bytes,
-            sha256=evidence.sha256,
-            run="test",
-            judged_at=at,
-            suite_version="test",
-            results=(),
-            figures=evidence.figures,
-            seconds=0.0,
-        )
+        about = evidence.obligation.name, evidence.name, evidence.business_date, evidence.sha256
+        judgement = made_judgement(*about, bytes=evidence.bytes, judged_at=at, figures=evidence.figures)
         number = record_judgement(self.engine, judgement)
-        artefact = Artefact(
-            obligation=evidence.obligation.name,
-            name=evidence.name,
-            business_date=evidence.business_date,
+        artefact = made_artefact(
+            *about,
             window_seq=window,
             bytes=evidence.bytes,
-            sha256=evidence.sha256,
-            content_digest=evidence.sha256,
-            xml_bytes=evidence.bytes,
-            records=0,
             set_digest=SetDigest.parse(digest),
-            run="test",
-            verified_at=at,
             version=number if evidence.obligation.name in LISTS else None,
         )
         published = PublishedFile(f"/{evidence.name}", evidence.bytes, evidence.sha256, already_there=False)

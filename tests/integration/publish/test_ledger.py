@@ -4,12 +4,12 @@ import hashlib
 import os
 import threading
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 from sqlalchemy import create_engine, func, select, text
 
-from builders import cleared
+from builders import cleared, made_artefact
 from smki.certificates.set_digest import SetDigest
 from smki.errors import (
     PublicationRefusedError,
@@ -19,7 +19,6 @@ from smki.errors import (
     SiteUnavailableError,
     VerificationError,
 )
-from smki.publish.artefact import Artefact
 from smki.publish.ledger import (
     Lane,
     find_publication,
@@ -36,19 +35,17 @@ NAME = "FULL.xml.gz"
 
 
 def artefact_of(staged, content="c0ffee", name=NAME):
-    return Artefact(
-        obligation="full",
-        name=name,
-        business_date=date(2026, 3, 1),
-        window_seq=None,
+    return made_artefact(
+        "full",
+        name,
+        date(2026, 3, 1),
+        staged.sha256(),
         bytes=staged.size,
-        sha256=staged.sha256(),
         content_digest=content,
         xml_bytes=20_000_000,
         records=3,
         set_digest=SetDigest.of([b"a", b"b", b"c"]),
         run="produced by " + RUN,
-        verified_at=datetime(2026, 3, 1, 1, tzinfo=UTC),
     )
 
 

@@ -14,10 +14,8 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import Engine
 
-from builders import cleared, cut_off, day, during, lodge_bodies, look_alikes, store_in
-from smki.certificates.set_digest import SetDigest
+from builders import cleared, cut_off, day, during, lodge_bodies, look_alikes, made_artefact, store_in
 from smki.errors import LedgerBehindError, PublicationRefusedError
-from smki.publish.artefact import Artefact
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki_airflow.names import PUBLISHED, connection_id
@@ -72,20 +70,9 @@ def publish(
     ) -> Events:
         content = lists[which]
         sha256 = store_in(tmp_path).put_content("files", content)
-        artefact = Artefact(
-            obligation=obligation,
-            name=name,
-            business_date=date(2026, 3, 1),
-            window_seq=None,
-            bytes=len(content),
-            sha256=sha256,
-            content_digest=sha256,
-            xml_bytes=len(content),
-            records=3,
-            set_digest=SetDigest(),
-            run=f"dag/{run_id}",
-            verified_at=datetime(2026, 3, 1, 1, tzinfo=UTC),
-            version=version,
+        size, of_run = len(content), f"dag/{run_id}"
+        artefact = made_artefact(
+            obligation, name, date(2026, 3, 1), sha256, bytes=size, records=3, run=of_run, version=version
         )
         events = OutletEventAccessors()
         context = {"dag_run": SimpleNamespace(dag_id="dag", run_id=run_id), "outlet_events": events}

@@ -5,14 +5,22 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from builders import SMALL_PAGES, cleared, cut_off, day, during, lodge_bodies, look_alikes, produced, store_in
-from smki.certificates.set_digest import SetDigest
+from builders import (
+    SMALL_PAGES,
+    cleared,
+    cut_off,
+    day,
+    during,
+    lodge_bodies,
+    look_alikes,
+    produced,
+    store_in,
+    stored_artefact,
+)
 from smki.obligations.catalogue import UserGuide
-from smki.publish.artefact import Artefact
 from smki.publish.ledger import publish_artefact
 from smki.repository.windows import close_windows
 from smki.store.content import stored_content
-from smki.store.manifest import put_manifest
 
 RENDERED_FROM = "certificate, status_event, body_hash, issuer"
 
@@ -24,21 +32,7 @@ def test_lost_extract_comes_back_while_nobody_can_read_a_certificate(
     close_windows(repository, day(1), cut_off)
     file, manifest = produced(repository, user_guide.full, day(1), tmp_path, page_format=SMALL_PAGES)
     store = store_in(tmp_path)
-    artefact = Artefact(
-        obligation="full",
-        name=manifest.name,
-        business_date=day(1),
-        window_seq=1,
-        bytes=manifest.size,
-        sha256=stored_content(store, manifest.name, "", put_manifest(store, manifest)).sha256(),
-        content_digest=manifest.content_digest,
-        xml_bytes=manifest.xml_bytes,
-        records=manifest.records,
-        set_digest=SetDigest.of(look_alikes(60)),
-        run="test",
-        verified_at=cut_off(day(1)),
-        manifest=put_manifest(store, manifest),
-    )
+    artefact = stored_artefact(store, manifest)
 
     def publish() -> None:
         content = stored_content(store, artefact.name, artefact.sha256, artefact.manifest)

@@ -48,7 +48,7 @@ def test_login_that_works_says_what_it_saw(server: OpenSshServer, state: State) 
 
 def test_connection_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigurationError, match="smki_sftp_tertiary"):
-        open_site("tertiary", "/")
+        open_site("tertiary")
 
 
 def test_another_host_key_than_the_pinned_one_fails_the_test(
@@ -72,7 +72,7 @@ def test_what_is_missing_fails_the_test_and_is_named(server: OpenSshServer, stat
     passed, said = SmkiSiteHook().test_connection()
     assert (passed, missing in said) == (False, True)
     with pytest.raises(ConfigurationError):
-        open_site("primary", "/")
+        open_site("primary")
 
 
 def test_folder_that_is_not_there_fails_the_test(sshd: OpenSshServer, state: State) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, text, update
 
-from builders import cleared
-from smki.certificates.set_digest import SetDigest
+from builders import cleared, made_artefact
 from smki.obligations.catalogue import UserGuide
-from smki.publish.artefact import Artefact, Publication
+from smki.publish.artefact import Publication
 from smki.publish.ledger import publish_artefact
 from smki.publish.site import Site
 from smki.repository.tables import publication as publication_table
@@ -33,17 +32,13 @@ def offer(repository: Engine, user_guide: UserGuide, tmp_path: Path) -> Offer:
         obligation = user_guide.obligation(name)
         local = tmp_path / obligation.file_name(day)
         local.write_bytes(f"{local.name} {'.' * day.day}".encode())
-        artefact = Artefact(
-            obligation=name,
-            name=local.name,
-            business_date=day,
-            window_seq=None,
+        artefact = made_artefact(
+            name,
+            local.name,
+            day,
+            hashlib.sha256(local.read_bytes()).hexdigest(),
             bytes=local.stat().st_size,
-            sha256=hashlib.sha256(local.read_bytes()).hexdigest(),
             content_digest=local.name,
-            xml_bytes=1,
-            records=1,
-            set_digest=SetDigest(),
             run="produced",
             verified_at=datetime.now(UTC),
             version=1 if obligation.replaced_in_place else None,

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text, update
 
-from builders import cut_off, day, during, lodge_bodies, look_alikes, store_in, stored
-from smki.certificates.set_digest import SetDigest
+from builders import cut_off, day, during, lodge_bodies, look_alikes, made_artefact, made_judgement, store_in, stored
 from smki.errors import MissingObjectError, StoreError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.quarantine import clear_quarantine, keep_failed
-from smki.publish.artefact import Artefact
 from smki.publish.garbage import GRACE, collect_garbage, find_garbage
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
@@ -50,21 +48,9 @@ class Offers:
     def publish(
         self, obligation: str, name: str, window: int, sha256: str, manifest: str = "", version: int | None = None
     ) -> None:
-        artefact = Artefact(
-            obligation=obligation,
-            name=name,
-            business_date=day(window),
-            window_seq=window if manifest else None,
-            bytes=1,
-            sha256=sha256,
-            content_digest=sha256,
-            xml_bytes=1,
-            records=1,
-            set_digest=SetDigest(),
-            run="test",
-            verified_at=cut_off(day(window)),
-            version=version,
-            manifest=manifest,
+        seq = window if manifest else None
+        artefact = made_artefact(
+            obligation, name, day(window), sha256, window_seq=seq, version=version, manifest=manifest
         )
         with self.engine.begin() as connection:
             record_artefact(connection, artefact)
@@ -161,7 +147,7 @@ def test_what_is_in_quarantine_stays_as_long_as_it_is_kept(offers: Offers) -> No
     failed = stored(store, [[PageXml(0, 1, memoryview(b"failed"))]], (b"head", b"tail"))
     manifest, small = put_manifest(store, failed), store.put_content("files", b"failed")
     for sha256, of_manifest in (("ab" * 32, manifest), (small, "")):
-        judgement = Judgement("full", "x.gz", day(7), 1, sha256, "test", LATER, "1", (), (), 0.1)
+        judgement = made_judgement("full", "x.gz", day(7), sha256, judged_at=LATER)
         keep_failed(store, judgement, of_manifest, "report")
     kept = segments(failed) | {f"manifests/{manifest}", f"files/{small}"}
     assert not offers.garbage()
@@ -173,7 +159,7 @@ def said(verdict: Verdict, sha256: str, judged_at: datetime) -> Judgement:
     """The gate's word on a file, which the one check decides."""
     severity = Severity.HOLD if verdict is Verdict.HOLD else Severity.FAIL
     result = CheckResult("x", "x", severity, verdict is Verdict.PASS, "x", "x")
-    return Judgement("full", "x.gz", day(7), 1, sha256, "test", judged_at, "1", (result,), (), 0.1)
+    return made_judgement("full", "x.gz", day(7), sha256, judged_at=judged_at, results=(result,))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from builders import cleared, lodge_bodies, look_alikes, store_in
-from smki.certificates.set_digest import SetDigest
+from builders import cleared, lodge_bodies, look_alikes, made_artefact, store_in
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
 from smki.obligations.catalogue import UserGuide
@@ -81,19 +80,14 @@ class World:
             write_single(local, content, at)
         else:
             local.write_bytes(content)
-        artefact = Artefact(
-            obligation=name,
-            name=local.name,
-            business_date=day,
-            window_seq=None,
+        artefact = made_artefact(
+            name,
+            local.name,
+            day,
+            hashlib.sha256(local.read_bytes()).hexdigest(),
             bytes=local.stat().st_size,
-            sha256=hashlib.sha256(local.read_bytes()).hexdigest(),
             content_digest=hashlib.sha256(content).hexdigest(),
-            xml_bytes=len(content),
-            records=1,
-            set_digest=SetDigest(),
             run=f"test/{local.name}",
-            verified_at=at,
             version=version if obligation.replaced_in_place else None,
         )
         self.publish_file(artefact, local, at)

@@ -2,20 +2,19 @@
 
 import os
 import random
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from builders import assembled
-from smki.certificates.set_digest import SetDigest
+from builders import assembled, stored_artefact
 from smki.errors import PublicationRefusedError
-from smki.publish.artefact import Artefact, Publication
+from smki.publish.artefact import Publication
 from smki.publish.ledger import find_publication
 from smki.publish.readings import PageReading, find_reading
 from smki.repository.tables import page_reading
-from smki.store.manifest import put_manifest
 from smki.store.paged_file import PagedFile
 from smki.watch import page_rounds
 from smki.watch.findings import Finding, Kind
@@ -48,22 +47,8 @@ class Extracts:
         manifest = paged.manifest
         day = self.world.guide.full.day_of(manifest.name)
         assert day is not None
-        artefact = Artefact(
-            obligation="full",
-            name=manifest.name,
-            business_date=day,
-            window_seq=None,
-            bytes=manifest.size,
-            sha256=paged.sha256(),
-            content_digest=manifest.content_digest,
-            xml_bytes=manifest.xml_bytes,
-            records=1,
-            set_digest=SetDigest(),
-            run="test",
-            verified_at=at,
-            manifest=put_manifest(self.world.store, manifest),
-        )
-        self.world.publish_content(artefact, paged, at)
+        artefact = stored_artefact(self.world.store, manifest)
+        self.world.publish_content(replace(artefact, business_date=day), paged, at)
         with self.world.engine.connect() as connection:
             found = find_publication(connection, "primary", manifest.name)
         assert found is not None

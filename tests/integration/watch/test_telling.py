@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from builders import made_judgement
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
-from smki.gate.model import CheckResult, Judgement, Severity
+from smki.gate.model import CheckResult, Severity
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_finding, record_failure, record_look
 from smki.watch.links import Links
@@ -130,7 +131,9 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
 def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):
     name = world.guide.delta.file_name(TOMORROW)
     volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
-    judgement = Judgement("delta", name, TOMORROW, 1, "aa", "smki_daily_delta/r", NOON, "v", (volume,), (), 0.1)
+    judgement = made_judgement(
+        "delta", name, TOMORROW, "aa", run="smki_daily_delta/r", judged_at=NOON, results=(volume,)
+    )
     held = record_judgement(world.engine, judgement)
     for _ in range(2):
         assert (Kind.HELD, name) in world.kinds(NOON)

@@ -43,7 +43,7 @@ def test_ways_to_a_run_and_to_the_login_quote_what_they_lead_to(at):
 
 def test_task_that_judged_nothing_has_no_button(at):
     at("")
-    gate = ExtractGate(verified=[], sha256="")
+    gate = ExtractGate(produced=[], sha256="")
     assert GateReportLink().get_link(gate, ti_key=None) == ""
     gate.shown_gate_run = 7
     assert GateReportLink().get_link(gate, ti_key=None) == "/smki/gate/7"

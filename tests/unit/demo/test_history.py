@@ -22,11 +22,6 @@ Key = tuple[bytes, bytes]  # issuer, serial number
 
 
 @pytest.fixture(scope="module")
-def pki() -> Pki:
-    return Pki.create(datetime(2015, 1, 1, tzinfo=UTC))
-
-
-@pytest.fixture(scope="module")
 def windows(pki: Pki) -> list[HistoryDay]:
     return list(make_history(pki, END, DAYS, CERTIFICATES))
 

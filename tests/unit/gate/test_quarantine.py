@@ -3,34 +3,13 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-from builders import day, store_in
-from smki.gate.model import Judgement
+from builders import day, made_judgement
 from smki.gate.quarantine import clear_quarantine, keep_failed, kept_files
 from smki.store.objects import Store
 
 KEPT_FOR = timedelta(days=30)
-JUDGEMENT = Judgement(
-    obligation="full",
-    name="SMKIKR_FULL_2025-06-08.xml.gz",
-    business_date=day(7),
-    bytes=17,
-    sha256="ab" * 32,
-    run="dag/run",
-    judged_at=datetime(2025, 6, 8, tzinfo=UTC),
-    suite_version="1",
-    results=(),
-    figures=(),
-    seconds=0.1,
-)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return store_in(tmp_path)
+JUDGEMENT = made_judgement("full", "SMKIKR_FULL_2025-06-08.xml.gz", day(7), "ab" * 32)
 
 
 def test_file_is_kept_with_its_report_and_by_its_manifest(store: Store) -> None:

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from smki.certificates.set_digest import SetDigest
+from builders import made_artefact
 from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
-from smki.publish.artefact import Artefact, Publication
+from smki.publish.artefact import Publication
 from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
 from smki.settings import INCLUDE
 
@@ -27,21 +27,8 @@ def at(day: date, hour: float = 0) -> datetime:
 
 def publication(name: str, day: date, published_at: datetime | None = None) -> Publication:
     obligation = GUIDE.obligation(name)
-    artefact = Artefact(
-        obligation=name,
-        name=obligation.file_name(day),
-        business_date=day,
-        window_seq=None,
-        bytes=day.toordinal(),
-        sha256="",
-        content_digest="",
-        xml_bytes=0,
-        records=0,
-        set_digest=SetDigest(),
-        run="",
-        verified_at=at(day),
-        version=1 if obligation.replaced_in_place else None,
-    )
+    version = 1 if obligation.replaced_in_place else None
+    artefact = made_artefact(name, obligation.file_name(day), day, bytes=day.toordinal(), version=version)
     return Publication("primary", artefact, f"/{artefact.name}", "run", published_at or at(day, 1))
 
 

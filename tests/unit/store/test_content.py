@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import XML_NAME, store_in, stored
+from builders import XML_NAME, stored
 from smki.errors import MissingObjectError, StoreError
 from smki.store.content import SmallFile, fetch_small_file, put_small_file, stored_content
 from smki.store.manifest import put_manifest
@@ -12,11 +12,6 @@ from smki.store.pages import PageXml
 
 NAME = "SMKIKR_ORGANISATION_CRL.crl.gz"
 CONTENT = b"a revocation list " * 9
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return store_in(tmp_path)
 
 
 @pytest.fixture

@@ -36,11 +36,6 @@ def made(store: Store, xml: list[bytes], segment_of: list[int], frame: tuple[byt
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return store_in(tmp_path)
-
-
-@pytest.fixture
 def manifest(store: Store) -> Manifest:
     """Five pages in two segments, by turns."""
     return made(store, [b"%d" % number * 900 for number in range(5)], [0, 1, 0, 1, 0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders import XML_NAME, XSD, assembled, look_alikes, rendered, store_in, stored, written
+from builders import XML_NAME, XSD, assembled, look_alikes, rendered, stored, written
 from smki.annex_b.version import V1
 from smki.certificates.set_digest import SetDigest
 from smki.errors import MissingObjectError, StoreError, VerificationError
@@ -33,11 +33,6 @@ FACTS = [name for name in PAGE.names or () if name not in ("number", "segment", 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return store_in(tmp_path)
-
-
-@pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     return assembled(tmp_path, XML)[1]
 
@@ -57,12 +52,12 @@ def with_pages(manifest: Manifest, places: Sequence[int]) -> Manifest:
     return replace(manifest, pages=manifest.pages[list(places)])
 
 
-def lying(manifest: Manifest, fact: str, place: int = 1) -> Manifest:
+def lying(manifest: Manifest, fact: str) -> Manifest:
     pages = manifest.pages.copy()
     if fact == "xml_sha256":
-        pages[fact][place] = np.void(bytes(32))
+        pages[fact][1] = np.void(bytes(32))
     else:
-        pages[fact][place] += 1
+        pages[fact][1] += 1
     return replace(manifest, pages=pages)
 
 

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from smki.certificates.set_digest import SetDigest
+from builders import made_artefact
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
-from smki.publish.artefact import Artefact, Publication
+from smki.publish.artefact import Publication
 from smki.retention.rules import SeenFile
 from smki.watch.due import Due
 from smki.watch.facts import Facts, GateVerdict, Key, Offered, full_days
-from smki.watch.findings import Sight
+from smki.watch.site_findings import Sight
 
 SUNDAY = date(2026, 3, 1)
 MONDAY = SUNDAY + timedelta(days=1)
@@ -78,20 +78,7 @@ def ledger(user_guide: UserGuide) -> Ledger:
 
 def published(due: Due, at: datetime | None = None, size: int = 100, sha256: str = "aa") -> Publication:
     """A publication, as the ledger lists it."""
-    artefact = Artefact(
-        obligation=due.obligation.name,
-        name=due.name,
-        business_date=due.business_date,
-        window_seq=None,
-        bytes=size,
-        sha256=sha256,
-        content_digest=sha256,
-        xml_bytes=1,
-        records=1,
-        set_digest=SetDigest(),
-        run="dag/run",
-        verified_at=due.cut_off,
-    )
+    artefact = made_artefact(due.obligation.name, due.name, due.business_date, sha256, bytes=size, run="dag/run")
     return Publication("primary", artefact, f"/published/{due.name}", "dag/run", at or due.cut_off + HOUR)
 
 

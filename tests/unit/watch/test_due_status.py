@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
 from smki.watch.due_status import State, due_status, list_due_statuses
-from smki.watch.findings import find_late_or_at_risk
+from smki.watch.repository_findings import find_late_or_at_risk
 from smki.words import span
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger

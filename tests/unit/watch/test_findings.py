@@ -5,14 +5,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from builders import made_judgement
 from smki.gate.ledger import GateRun
-from smki.gate.model import CheckResult, Judgement, Severity, Verdict
+from smki.gate.model import CheckResult, Severity, Verdict
 from smki.obligations.catalogue import KeepForDays
 from smki.publish.unknown_files import NOT_ASKED, KnownNames
 from smki.retention.rules import SeenFile
 from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import Clocks
-from smki.watch.findings import Finding, Kind, find_held, find_late_or_at_risk, find_wrong, find_wrong_clocks
+from smki.watch.findings import Finding, Kind
+from smki.watch.repository_findings import find_held, find_late_or_at_risk, find_wrong_clocks
+from smki.watch.site_findings import find_wrong
 
 from .conftest import DAY, HOUR, MONDAY, SUNDAY, Ledger, published, seen
 
@@ -73,7 +76,7 @@ def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger
 
 def test_what_waits_for_a_person_is_a_finding_of_no_single_site_and_says_what_tripped():
     volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
-    judgement = Judgement(DELTA, "a.xml.gz", MONDAY, 1, "aa", "dag/run", NOW, "v", (volume,), (), 0.1)
+    judgement = made_judgement(DELTA, "a.xml.gz", MONDAY, "aa", judged_at=NOW, results=(volume,))
     (finding,) = find_held([GateRun(7, judgement, None)])
     assert (finding.kind, finding.site, finding.item) == (Kind.HELD, "", "a.xml.gz")
     assert (finding.obligation, finding.business_date) == (DELTA, MONDAY)

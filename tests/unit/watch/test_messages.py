@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+from builders import made_judgement
 from smki.gate.ledger import Decision, GateRun
-from smki.gate.model import Judgement
 from smki.watch.due_status import due_status
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, KnownFinding
@@ -76,7 +76,7 @@ def test_contacts_of_all_are_told_of_what_concerns_all_each_once(ledger: Ledger)
 
 def test_what_is_held_leads_to_the_run_and_the_report_and_its_closing_says_who_decided(ledger: Ledger):
     at = ledger.due("delta").cut_off
-    judgement = Judgement("delta", "a", MONDAY, 1, "aa", "smki_daily_delta/manual__1", at, "v", (), (), 0.1)
+    judgement = made_judgement("delta", "a", MONDAY, "aa", run="smki_daily_delta/manual__1", judged_at=at)
     finding = Finding(Kind.HELD, "", "a", "gate run 7 holds it.", "delta", MONDAY)
     opening = write_message(
         KnownFinding(1, finding, at, at, None), ledger.guide, None, None, GateRun(7, judgement, None), LINKS

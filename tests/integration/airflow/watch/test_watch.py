@@ -109,13 +109,6 @@ def publish_by(guide: UserGuide, today: date) -> datetime:
 
 
 @pytest.fixture(scope="module")
-def engine(stack: Stack) -> Iterator[Engine]:
-    opened = open_engine(stack.repository_url)
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture(scope="module")
 def metadata(stack: Stack) -> Iterator[Engine]:
     """Airflow's own database."""
     opened = create_engine(stack.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("psycopg2", "psycopg"))

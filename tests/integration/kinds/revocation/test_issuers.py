@@ -87,10 +87,10 @@ def odd_authority(tmp_path: Path, program: Program) -> bytes:
     return run([*request, *usage], check=True, capture_output=True).stdout
 
 
-def without_key(authority: Authority, number: int = 1) -> bytes:
+def without_key(authority: Authority) -> bytes:
     """A list that does not state which key signed it."""
     builder = x509.CertificateRevocationListBuilder(authority.name, NOW, NOW + CRL_VALIDITY)
-    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False)
     return builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
 
 
