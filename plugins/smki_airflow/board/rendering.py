@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,7 @@ def _environment() -> Environment:
         "duration": duration,
         "kinds": kinds,
         "count": lambda number: f"{number:,}",
+        "breakable": _breakable,
         "when": _when,
         "long_date": _long_date,
     }
@@ -70,6 +72,11 @@ def _environment() -> Environment:
 def _when(at: datetime) -> Markup:
     """An instant, to the minute."""
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M}")
+
+
+def _breakable(name: str) -> Markup:
+    """A file's name that a narrow column breaks after its underscores, and nowhere else: at no hyphen of a date."""
+    return Markup("<wbr>").join(Markup("<span>{}</span>").format(part) for part in re.split("(?<=_)", name))
 
 
 def _long_date(day: date) -> str:
