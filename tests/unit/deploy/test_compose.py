@@ -353,6 +353,18 @@ def test_every_airflow_command_is_one_that_airflow_has(compose: Compose, tmp_pat
         assert ["pools", "set", lane_pool("primary", in_place=in_place), "1"] in [command[:4] for command in commands]
 
 
+def test_documents_run_in_a_container_only_what_the_image_knows() -> None:
+    """The entrypoint of apache/airflow takes any other word for a command of Airflow's."""
+    documents = [PROJECT / "README.md", *PROJECT.glob("docs/**/*.md")]
+    texts = [" ".join(document.read_text(encoding="utf-8").split()) for document in documents]
+    service = "|".join(AIRFLOW_SERVICES)
+    programs = [
+        found[1] for text in texts for found in re.finditer(rf"docker compose run [^`]*? (?:{service}) (\w+)", text)
+    ]
+    assert len(programs) == sum(text.count("docker compose run") for text in texts) > 0
+    assert set(programs) <= {"bash", "python", "airflow"}
+
+
 def test_classes_of_providers_can_be_imported(compose: Compose, tmp_path: Path) -> None:
     ping = compose["services"]["worker"]["healthcheck"]["test"][1]
     celery_app = shlex.split(ping)[2]
