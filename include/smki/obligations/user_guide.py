@@ -130,7 +130,7 @@ class _Obligation(Section):
         publish_time = PublishTime(time(int(due[2]), int(due[3])), int(due[1] or 0), due[4] or "UTC")
         try:
             ZoneInfo(publish_time.zone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # the name may be a folder's, or too long for a file's
             raise wrong(f"{publish_time.zone!r} is no time zone such as Europe/London.") from None
         if (cut_off := info.data.get("cut_off")) is not None and _least_delay(publish_time, cut_off) <= timedelta():
             raise wrong(f"{stated} does not come after the cut-off {cut_off.time:%H:%M}.")

@@ -116,6 +116,8 @@ IMPOSSIBLE = [
     ("full", "publish_by", '"-1 08:00"'),
     ("full", "publish_by", '"08:00 Europe/Lundon"'),
     ("full", "publish_by", '"08:00 ../etc/passwd"'),
+    ("full", "publish_by", '"08:00 Europe"'),  # a folder of time zones
+    pytest.param("full", "publish_by", f'"08:00 {"x" * 300}"', id="zone too long for a file's name"),
     ("full", "publish_by", '"01:00 Europe/London"'),  # in summer it is that of the cut-off
     ("full", "file", '"SMKIKR_FULL.xml.gz"'),
     ("full", "file", '"SMKIKR_FULL_{date}.xml"'),
