@@ -132,11 +132,14 @@ def statuses_after(engine: Engine, cutoff: datetime) -> dict[bytes, Status]:
 
 
 def find_window(engine: Engine, business_date: date) -> Window:
-    """The closed window of that day. Raises WindowError when there is none."""
+    """The closed window of that day. Raises WindowError when there is none yet, NotOwedError when there never will."""
     with reading(engine) as connection:
         row = connection.execute(
             select(delta_window).where(delta_window.c.business_date == business_date)
         ).one_or_none()
+        first = connection.execute(select(func.min(delta_window.c.business_date))).scalar_one()
+    if row is None and first is not None and business_date < first:
+        raise NotOwedError(f"window of {business_date}", f"the first window is that of {first}.")
     if row is None:
         raise WindowError(
             f"window of {business_date}",

@@ -104,6 +104,12 @@ def test_day_without_a_window_is_refused(environment: dict[str, str], delta: Pat
     assert "a delta or full extract needs a closed window" in said
 
 
+def test_day_before_the_first_window_is_never_told_to_be_closed(environment: dict[str, str], delta: Path) -> None:
+    said = run(environment, "gate", "judge", delta, "--date", day(-30), code=1).stderr
+    assert said.startswith("NotOwedError")
+    assert "windows close" not in said
+
+
 def test_file_that_is_not_there_is_wrong_usage(environment: dict[str, str]) -> None:
     assert "nothing.xml.gz" in run(environment, "gate", "judge", "nothing.xml.gz", code=2).stderr
 
