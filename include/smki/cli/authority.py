@@ -1,17 +1,22 @@
 """`smki authority`: which roots are trusted, and which issuers cannot be had."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from asn1crypto import x509 as lenient_x509
 from cryptography import x509
 
-from smki.certificates.model import CertificateClass
+from smki.certificates.model import CertificateClass, CertificateFields
 from smki.certificates.names import name_in_words
 from smki.certificates.reading import read_certificate
-from smki.cli.terminal import AsJson, Wide, show
+from smki.cli.terminal import AsJson, Wide, print_facts, print_json, show
+from smki.errors import DataError
 from smki.repository.authorities import (
     AUTHORITY_CLASSES,
     TrustedRoot,
@@ -21,7 +26,7 @@ from smki.repository.authorities import (
     state_unchecked_issuers,
     trust_roots,
 )
-from smki.repository.offers import Lodgement, Refusal
+from smki.repository.offers import Refusal, RevocationListOffer
 from smki.repository.project import open_project
 from smki.repository.sources import offers_of
 
@@ -51,16 +56,17 @@ def trust(
 ) -> None:
     """Trust CA certificates: they can be lodged then, and what chains to them.
 
-    Compare each SHA-256 with what its issuer publishes first.
+    Compare each SHA-256 with what its issuer publishes first. A file holds one CA certificate and nothing else.
     """
-    fingerprints = [
-        bytes.fromhex(root.replace(":", "")) if _FINGERPRINT.fullmatch(root) else sha256(_certificate(root)).digest()
-        for root in roots
-    ]
-    stated = trust_roots(
-        open_project().engine, [TrustedRoot(one, certificate_class) for one in dict.fromkeys(fingerprints)]
-    )
-    show({"trusted": stated, "trusted_before": len(set(fingerprints)) - stated}, as_json=as_json)
+    named = dict(_root(root) for root in roots)
+    stated = trust_roots(open_project().engine, [TrustedRoot(one, certificate_class) for one in named])
+    facts = {"trusted": stated, "trusted_before": len(named) - stated}
+    said = [{"sha256": one.hex(), "subject": subject} for one, subject in named.items()]
+    if as_json:
+        print_json(facts | {"roots": said})
+        return
+    show(said, as_json=False)
+    print_facts(facts)
 
 
 @app.command()
@@ -77,7 +83,7 @@ def unchecked(
     as_json: AsJson = False,
 ) -> None:
     """State issuers whose certificates cannot be had: what names them is lodged unchecked."""
-    names = [read_certificate(_certificate(one)).issuer if Path(one).exists() else _parse_name(one) for one in issuers]
+    names = [name for one in issuers for name in _names(one)]
     stated = state_unchecked_issuers(
         open_project().engine, [UncheckedIssuer(name, certificate_class, reason) for name in dict.fromkeys(names)]
     )
@@ -117,16 +123,47 @@ def list_(as_json: AsJson = False, wide: Wide = False) -> None:
     )
 
 
-def _certificate(file: str) -> bytes:
-    """The first certificate in a file (DER or PEM), or a usage error."""
-    if not Path(file).exists():
-        raise typer.BadParameter(f"{file!r} is neither a SHA-256 nor a file")
-    for offer in offers_of([Path(file)]):
-        if isinstance(offer, Lodgement):
-            return offer.body
-        if isinstance(offer, Refusal):
-            raise offer.error
-    raise typer.BadParameter(f"{file!r} holds no certificate")
+def _root(text: str) -> tuple[bytes, str | None]:
+    """The SHA-256 that a text is, or that of the authority in the file it names, and whose certificate that is."""
+    if _FINGERPRINT.fullmatch(text):
+        return bytes.fromhex(text.replace(":", "")), None
+    if (file := _find_file(text)) is None:
+        raise typer.BadParameter(f"{text!r} is neither a SHA-256 nor a file")
+    (body, fields), *others = islice(_read_certificates(file), 2)
+    if others:
+        raise typer.BadParameter(f"{text!r} holds more than one certificate: name a file with one, or a SHA-256")
+    if fields.certificate_class is not None:
+        raise typer.BadParameter(f"{text!r} is a certificate of class {fields.certificate_class}, and no authority")
+    return sha256(body).digest(), name_in_words(lenient_x509.Certificate.load(body).subject.dump())
+
+
+def _names(text: str) -> list[bytes]:
+    """The issuers of the certificates in a file, or the Name that the text is."""
+    file = _find_file(text)
+    return [_parse_name(text)] if file is None else [fields.issuer for _, fields in _read_certificates(file)]
+
+
+def _find_file(text: str) -> Path | None:
+    with suppress(OSError):  # of what is too long for a file's name
+        file = Path(text)
+        return file if file.exists() and not file.is_dir() else None
+    return None
+
+
+def _read_certificates(file: Path) -> Iterator[tuple[bytes, CertificateFields]]:
+    """All that a file offers, at least one, or a usage error where something of it is no certificate."""
+    offer = None
+    try:
+        for offer in offers_of([file]):
+            if isinstance(offer, Refusal):
+                raise offer.error
+            if isinstance(offer, RevocationListOffer):
+                raise typer.BadParameter(f"{str(file)!r} holds a revocation list")
+            yield offer.body, read_certificate(offer.body)
+    except DataError as error:
+        raise typer.BadParameter(f"{str(file)!r} holds what is no certificate: {error.rule}") from None
+    if offer is None:
+        raise typer.BadParameter(f"{str(file)!r} holds no certificate")
 
 
 def _parse_name(text: str) -> bytes:

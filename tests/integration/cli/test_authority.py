@@ -1,5 +1,6 @@
 """`smki authority` and `smki takeover`, as an operator runs them on a new repository."""
 
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows, in_use_digest
 from smki_demo.generator.pki import Pki
+from smki_demo.generator.revocation import revocation_list
 
 from .test_commands import as_json, run
 
@@ -36,7 +38,13 @@ def test_roots_are_stated_by_fingerprint_or_file_and_then_what_chains_to_them_is
     fingerprint = sha256(pki.root_oca.der).digest().hex(":")
     assert as_json(environment, "authority", "trust", fingerprint.upper(), "--class", "oca")["trusted"] == 1
     assert as_json(environment, "authority", "trust", root, "--class", "DCA")["trusted"] == 1
-    assert as_json(environment, "authority", "trust", root, "--class", "DCA") == {"trusted": 0, "trusted_before": 1}
+    subject = name_in_words(pki.root_dca.certificate.subject.public_bytes())
+    assert as_json(environment, "authority", "trust", root, "--class", "DCA") == {
+        "trusted": 0,
+        "trusted_before": 1,
+        "roots": [{"sha256": sha256(pki.root_dca.der).hexdigest(), "subject": subject}],
+    }
+    assert subject in run(environment, "authority", "trust", root, "--class", "DCA").stdout
     lodged = as_json(environment, "lodge", offered)
     assert (lodged["lodged"], lodged["refused"]) == (46, 0)
     assert [(row["stated"], row["class"]) for row in as_json(environment, "authority", "list")] == [
@@ -60,10 +68,43 @@ def test_issuer_that_cannot_be_had_is_stated_by_name_or_by_what_it_issued(
     assert {row["reason"] for row in as_json(environment, "authority", "list")} == {"lost", "not published"}
 
 
+def test_only_a_file_of_one_authority_and_nothing_else_is_trusted(
+    environment: dict[str, str], pki: Pki, signed: list[bytes], tmp_path: Path
+) -> None:
+    pem = pki.root_oca.certificate.public_bytes(Encoding.PEM)
+    now = datetime.now(UTC).replace(microsecond=0)
+    contents = {
+        "text": (b"a root, as it were", "no certificate"),
+        "two": (pem + pki.root_dca.certificate.public_bytes(Encoding.PEM), "more than one"),
+        "damaged": (pem + pem[:100], "no whole block"),
+        "organisation": (signed[10], "ORGANISATION"),
+        "list": (revocation_list(pki.issuing_oca, 1, now, now + timedelta(days=1)), "revocation list"),
+        "folder/one": (pem, ""),
+    }
+    (tmp_path / "folder").mkdir()
+    for name, (content, reason) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        if reason:
+            said = run(environment, "authority", "trust", tmp_path / name, "--class", "OCA", code=2).stderr
+            assert reason in " ".join(said.split())
+    run(environment, "authority", "trust", tmp_path / "folder", "--class", "OCA", code=2)
+    assert as_json(environment, "authority", "list") == []
+
+
+def test_issuers_of_all_certificates_in_a_file_are_stated(
+    environment: dict[str, str], signed: list[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "both").write_bytes(signed[10] + signed[-1])
+    stated = as_json(environment, "authority", "unchecked", tmp_path / "both", "--class", "OCA", "--reason", "lost")
+    assert stated == {"stated": 2, "stated_before": 0}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("trust", "no-such-file", "--class", "OCA"),
+        ("trust", "x" * 5_000, "--class", "OCA"),
+        ("unchecked", "x" * 5_000, "--class", "OCA", "--reason", "lost"),
         ("trust", "00" * 32, "--class", "DEVICE"),
         ("unchecked", "no name", "--class", "OCA", "--reason", "lost"),
     ],
