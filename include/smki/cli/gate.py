@@ -1,6 +1,7 @@
 """`smki gate`: judges a file as the DAG does, and shows what the gate has said. A look records no verdict."""
 
 import getpass
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from rich.markup import escape
 
 from smki.cli.exit_codes import HELD
 from smki.cli.terminal import (
+    MOST,
     AsJson,
+    Limit,
     Wide,
     Workers,
     err,
@@ -33,6 +36,7 @@ from smki.kinds import Source
 from smki.kinds.evidence import gather_evidence
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.repository.project import open_project
+from smki.store.local_files import disk_error
 
 _SHOWN = 10  # things concerned that the terminal shows of a check
 _COLOUR = {Verdict.PASS: "green", Verdict.HOLD: "yellow", Verdict.FAIL: "red"}
@@ -40,9 +44,10 @@ _COLOUR = {Verdict.PASS: "green", Verdict.HOLD: "yellow", Verdict.FAIL: "red"}
 
 def _writable(file: Path | None) -> Path | None:
     """Judging takes minutes: whether its report can be written is asked before."""
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}")
-    return file
+    with suppress(OSError):  # of a name that is too long for a file's
+        if file is None or (file.parent.is_dir() and not file.is_dir()):
+            return file
+    raise typer.BadParameter(f"{file} is no file in a folder that is there")
 
 
 Report = Annotated[
@@ -91,7 +96,7 @@ def judge(
 def history(
     kind: Annotated[str | None, typer.Option("--kind", help="Of one obligation only.")] = None,
     verdict: Annotated[Verdict | None, typer.Option("--verdict", help="Of one verdict only.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
@@ -116,7 +121,7 @@ def history(
 
 @app.command("show")
 def show_run(
-    number: Annotated[int, typer.Argument(help="Of the gate run.")],
+    number: Annotated[int, typer.Argument(min=1, max=MOST, help="Of the gate run.")],
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
@@ -147,7 +152,10 @@ def _obligation_and_day(
 
 def _report(judgement: Judgement, decision: Decision | None, report: Path | None, *, as_json: bool) -> None:
     if report is not None:
-        report.write_text(render_report(judgement, decision), encoding="utf-8")
+        try:
+            report.write_text(render_report(judgement, decision), encoding="utf-8")
+        except OSError as error:
+            raise disk_error(report, error) from error
     if as_json:
         print_json(judgement.as_json() | {"verdict": judgement.verdict, "decision": decision and asdict(decision)})
         return

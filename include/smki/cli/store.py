@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from smki.cli.terminal import AsJson, OutFolder, Wide, progress_bar, show
+from smki.cli.terminal import AsJson, Limit, OutFolder, Wide, progress_bar, show
 from smki.errors import MissingObjectError
 from smki.publish.artefact import Artefact
 from smki.publish.garbage import collect_garbage, find_garbage
@@ -23,7 +23,7 @@ _AT_ONCE = 8 << 20  # bytes
 
 @app.command("list")
 def list_files(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many of the newest.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:

@@ -125,6 +125,8 @@ INTERRUPTED = 128 + 2  # as the shell says it of SIGINT
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide the terminal is.")]
 SiteName = Annotated[str | None, typer.Option("--site", help="One site only; all of SMKI_SITES if not given.")]
+MOST = 2**63 - 1  # a bigint of PostgreSQL's
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, help="So many of the newest.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 BusinessDate = Annotated[
     date,
@@ -141,7 +143,10 @@ def find_obligation(guide: UserGuide, name: str) -> Obligation:
 
 def _writable_folder(folder: Path) -> Path:
     """A folder that can be made and written to, or a usage error: producing takes minutes."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    except OSError as error:
+        raise typer.BadParameter(f"{folder} can be no folder ({error.strerror})") from None
     if not there.is_dir():
         raise typer.BadParameter(f"{there} is no folder")
     if not os.access(there, os.W_OK | os.X_OK):

@@ -33,6 +33,8 @@ from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import revocation_list
 
 TOMORROW = "2999-01-01"
+ENDLESS = "x" * 5_000  # longer than a file's name can be
+BEYOND = 10**20  # what PostgreSQL counts
 
 
 def run(engine: Engine | None, *arguments: object, **environment: str) -> Result:
@@ -74,6 +76,13 @@ def filled(repository: Engine) -> Engine:
         (["produce", "crl", "--date", day(2)], 2, "no extract"),
         (["gate", "judge", __file__, "--kind", "weekly"], 2, "weekly"),
         (["gate", "judge", __file__, "--report", "/nowhere/report.html"], 2, "/nowhere"),
+        (["gate", "judge", __file__, "--report", "/tmp"], 2, "/tmp"),  # a folder
+        (["gate", "show", 1, "--report", ENDLESS], 2, "no file"),
+        (["gate", "show", 1, "--report", f"{ENDLESS}/report.html"], 2, "no file"),
+        (["gate", "show", BEYOND], 2, "number"),
+        (["gate", "history", "--limit", BEYOND], 2, "--limit"),
+        (["store", "list", "--limit", BEYOND], 2, "--limit"),
+        (["produce", "full", "--date", day(7), "--out", ENDLESS], 2, "--out"),
         (["produce", "full", "--date", day(7), "--workers", 0], 2, "workers"),
         (["verify", "gone.xml.gz"], 2, "gone.xml.gz"),
         (["verify", "/"], 2, "is a directory"),

@@ -104,6 +104,11 @@ def test_day_without_a_window_is_refused(environment: dict[str, str], delta: Pat
     assert "a delta or full extract needs a closed window" in said
 
 
+def test_report_that_no_disk_takes_is_no_mistake_of_the_program(environment: dict[str, str], delta: Path) -> None:
+    said = run(environment, "gate", "judge", delta, "--report", "/dev/full", code=4).stderr
+    assert said.startswith("StoreError")
+
+
 def test_day_before_the_first_window_is_never_told_to_be_closed(environment: dict[str, str], delta: Path) -> None:
     said = run(environment, "gate", "judge", delta, "--date", day(-30), code=1).stderr
     assert said.startswith("NotOwedError")
