@@ -67,12 +67,8 @@ def produce(  # noqa: PLR0913, PLR0917  # each is an option
     obligation = find_obligation(project.guide, extract)
     if not isinstance(obligation.kind, FullExtract | DeltaExtract):
         raise typer.BadParameter(f"{extract} is no extract of certificates, such as full or delta")
-    if not any_day and not obligation.cut_off.falls_on(day):
-        raise typer.BadParameter(
-            f"no {extract} is due on {day} ({day:%A}), by user_guide.toml at {obligation.cut_off.cron!r}: "
-            "ask for a day on which one is, or add --any-day",
-            param_hint="--date",
-        )
+    if not any_day and (rule := obligation.why_not_due(day)):
+        raise typer.BadParameter(f"{rule}: ask for a day on which one is, or add --any-day", param_hint="--date")
     with if_interrupted(_LEFT):
         if not dry_run:
             sites, now = project.settings.sites, datetime.now(UTC)

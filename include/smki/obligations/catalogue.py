@@ -176,6 +176,12 @@ class Obligation:
         except ValueError:
             return None
 
+    def why_not_due(self, day: date) -> str:
+        """Why no file is due on that day, in words; empty where one is."""
+        if self.cut_off.falls_on(day):
+            return ""
+        return f"no {self.name} is due on {day} ({day:%A}), by user_guide.toml at {self.cut_off.cron!r}"
+
     def publish_by(self, day: date) -> datetime:
         """When that day's file has to be on the server (UTC)."""
         return self.publish_time.at(day)

@@ -1,7 +1,7 @@
 """An extract's run, full or delta, as `extract_run` wires it. Each task says what it did in one log line.
 
 1. `close_window`: the window of the run's day, and those before it that are still open; not where a site has files that
-   are newer than the ledger.
+   are newer than the ledger, nor for a day on which no file is due and nobody asked for by *Any day*.
 2. `plan`: which pages are taken over from the extract before, and which are rendered, in segments; one task of the next
    step takes a share of them.
 3. `render`, mapped: segments from the repository into the store.
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
-from smki.errors import NotOwedError
+from smki.errors import ConfigurationError, NotOwedError
 from smki_airflow.publishing.gate import GateOperator
 from smki_airflow.publishing.handover import Judged, confirm_published
 from smki_airflow.publishing.wiring import gated_publishing
@@ -48,19 +48,29 @@ def extract_run(obligation: str) -> None:
     units: Any = assemble(rendered)
     verified: Any = verify.expand(share=units)
     published = gated_publishing(ExtractGate(produced=verified, sha256=digest(units)), in_place=False)
-    close_window() >> planned
+    close_window(obligation) >> planned
     record(published)
 
 
 @task
-def close_window() -> int:
-    """Returns how many windows it closed. Skipped, with the whole run, on a day before anything was lodged."""
+def close_window(obligation: str) -> int:
+    """Returns how many windows it closed. Skipped, with the whole run, on a day before anything was lodged.
+
+    Raises ConfigurationError for a day on which no file is due, unless a person asked for it by *Any day*.
+    """
     from smki.publish.unknown_files import refuse_to_close
     from smki.repository.windows import close_windows
     from smki_airflow.sites import open_site
 
     project, run = open_project(), current_run()
     day = run.business_date
+    if run.any_day is None and (rule := project.guide.obligation(obligation).why_not_due(day)):
+        raise ConfigurationError(
+            f"run {run.run_id}",
+            f"{rule}.",
+            "No window was closed and nothing was produced.",
+            "trigger with a cut-off as logical date, or set Any day.",
+        )
     refuse_to_close(project.engine, project.settings.sites, open_site, project.guide, day, datetime.now(UTC))
     try:
         closed = close_windows(project.engine, day, project.guide.delta.cut_off.at)
