@@ -337,11 +337,12 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
 
 
 def _file_of(session: Session, dag_id: str, run_id: str) -> str:
-    """The file that a run is for; empty where it is for several that are replaced in place."""
-    run, obligation = find_run(session, dag_id, run_id), _obligation(dag_id)
-    if run is None or run.business_date is None or obligation.replaced_in_place:
+    """The file that a run is for; empty where it is for none, or several that are replaced in place."""
+    run = find_run(session, dag_id, run_id)
+    if dag_id == AUDITOR or run is None or run.business_date is None:
         return ""
-    return obligation.file_name(run.business_date)
+    obligation = _obligation(dag_id)
+    return "" if obligation.replaced_in_place else obligation.file_name(run.business_date)
 
 
 def _trends(session: Session, project: Project) -> list[tuple[str, list[Trend]]]:
@@ -364,8 +365,12 @@ def _user_guide() -> UserGuide:
 
 
 def _obligation(dag_id: str) -> Obligation:
-    """The obligation that a DAG publishes for; the first, where there are several."""
-    return _user_guide().published_by(dag_id)[0]
+    """The obligation that a DAG publishes for; the first, where there are several. Raises ActionRefusedError."""
+    for obligation in _user_guide().published_by(dag_id):
+        return obligation
+    raise ActionRefusedError(
+        f"DAG {dag_id}", "it publishes nothing, so it has no days.", "Nothing was run.", "run it now instead."
+    )
 
 
 def _check_works_on_now(dag_id: str) -> None:

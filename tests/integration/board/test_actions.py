@@ -273,6 +273,16 @@ def test_the_auditor_is_run_once_now(browser: Browser, session: Session) -> None
     assert (run.dag_id, run.run_type, run.triggering_user_name) == (AUDITOR, "manual", "admin")
 
 
+def test_the_auditor_has_no_days_and_a_run_of_it_is_cleared(
+    browser: Browser, session: Session, midnight: datetime
+) -> None:
+    run_id = failed_run(session, midnight, dag_id=AUDITOR)
+    assert browser("ADMIN").get(f"/smki/board/{AUDITOR}/clear?run_id={run_id}&whole=true").status_code == 200
+    path = f"/smki/board/{AUDITOR}/backfill?first={midnight.date()}&last={midnight.date()}"
+    for answer in (browser("ADMIN").get(path), browser("ADMIN").post(path, headers=OURS)):
+        assert (answer.status_code, "run it now instead" in answer.text) == (409, True)
+
+
 @pytest.mark.usefixtures("session")
 def test_the_day_that_an_action_began_from_stays_open(browser: Browser, midnight: datetime) -> None:
     day = (midnight - 3 * DAY).date()
