@@ -7,8 +7,8 @@
 | smki_auditor | `smki audit` from another machine | read; record what it read back, and findings |
 | smki_reader | the board, reports, `smki status` | read |
 
-* The ledger only grows: of these roles none may delete a row of it or empty it, and of what is written only what `MAY`
-  names may change: how a publication ended, when people were told of a finding.
+* The ledger only grows: of these roles none may delete a row of it or empty it, and of what is written only the columns
+  that `MAY` names may change, such as how a publication ended, or the window that claims an event.
 * The roles have no login; `GRANT smki_publisher TO login` gives one its rights. They belong to the server: repositories
   on one server share them.
 * `smki init` grants anew, so a table that a migration brings is covered. It makes the roles where it may.
