@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import TransportError
 from smki.party import tables
 from smki.party.extract_reading import Batch
-from smki.party.planning import CopyState, OfferedFile
+from smki.party.planning import NOTHING, CopyState, OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
 _CACHE_KIB = 32_768  # the sorting of an index takes as much again
@@ -162,8 +163,8 @@ class LocalCopy:
         """
         with self._errors(), self._transaction() as connection:
             if file.is_full:
-                kept_rows = None if kept is None else self._keep_pages(kept)
-                records, in_use = self._load_full(file.name, batches, kept_rows)
+                load = self._load_full if kept is None else partial(self._load_pages, kept)
+                records, in_use = load(file.name, batches)
                 connection.execute("DELETE FROM applied")
                 connection.execute("DELETE FROM page")
                 connection.executemany("INSERT INTO page VALUES (?, ?)", pages)
@@ -200,7 +201,7 @@ class LocalCopy:
             (found,) = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
                 raise _damaged(self.path, f"SQLite finds it damaged ({' '.join(found.split())}).")
-            in_use = SetDigest()
+            in_use = NOTHING
             rows = self.connection.execute("SELECT id, status, sha256, body FROM certificate")
             while some := rows.fetchmany(10_000):
                 for number, _, noted, body in some:
@@ -233,47 +234,60 @@ class LocalCopy:
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._profiles = tables.read_profiles(connection)
 
-    def _keep_pages(self, kept: Sequence[int]) -> tuple[int, SetDigest]:
-        """Removes what is in none of these pages; how many certificates stay, and their set digest."""
+    def _load_full(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
+        """Records, and the set digest of what is in use."""
+        tables.begin_anew(self.connection)
+        records, in_use = 0, NOTHING
+        for batch in batches:
+            _need_in_use(name, batch)
+            self._insert(name, batch, range(len(batch.bodies)))
+            records += len(batch.bodies)
+            in_use += SetDigest.of_hashes(batch.hashes)
+        with _no_repetition(name):
+            tables.make_indexes(self.connection)
+        return records, in_use
+
+    def _load_pages(self, kept: Sequence[int], name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
+        """The same, where `batches` are what is in the other pages than these.
+
+        Of a page that has changed most certificates stay as they are, and nothing is written of them: each row that is
+        written costs its places in five indexes.
+        """
         connection = self.connection
         connection.execute("CREATE TEMP TABLE kept (number INTEGER PRIMARY KEY)")
         connection.executemany("INSERT INTO kept VALUES (?)", ((number,) for number in kept))
-        # By the index alone: the table has some kilobytes of others between two that go.
+        connection.execute("CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY)")
+        # By the index alone: the table has some kilobytes of others between two that may go.
         connection.execute(
-            "CREATE TEMP TABLE gone AS SELECT id FROM certificate_status INDEXED BY certificate_page "
-            "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept)"
+            "INSERT INTO gone SELECT id FROM certificate_status INDEXED BY certificate_page "
+            "WHERE page IS NULL OR page NOT IN (SELECT number FROM kept) ORDER BY id"
         )
+        for batch in batches:
+            _need_in_use(name, batch)
+            assert batch.pages is not None  # noqa: S101  # `read_changed` numbers them
+            new, stay, changed = [], [], []
+            for row, now in enumerate(zip(batch.manufacturing, batch.pages, strict=True)):
+                known = connection.execute(tables.KNOWN, (batch.hashes[row],)).fetchone()
+                if known is None:
+                    new.append(row)
+                    continue
+                number, *before = known
+                stay.append((number,))
+                if before != [Status.IN_USE, *now]:
+                    changed.append((*now, number))
+            self._insert(name, batch, new)
+            if connection.executemany("DELETE FROM gone WHERE id = ?", stay).rowcount < len(stay):
+                raise _repeated(name)
+            connection.executemany(tables.UPDATE_IN_USE, changed)
         connection.execute("DELETE FROM certificate_body WHERE id IN (SELECT id FROM gone)")
         connection.execute("DELETE FROM certificate_status WHERE id IN (SELECT id FROM gone)")
         connection.execute("DROP TABLE kept")
         connection.execute("DROP TABLE gone")
-        count, in_use = 0, SetDigest()
+        in_use = NOTHING
         rows = connection.execute("SELECT sha256 FROM certificate_body")
         while some := rows.fetchmany(100_000):
             in_use += SetDigest.of_hashes(sha256 for (sha256,) in some)
-            count += len(some)
-        return count, in_use
-
-    def _load_full(
-        self, name: str, batches: Iterable[Batch], kept: tuple[int, SetDigest] | None
-    ) -> tuple[int, SetDigest]:
-        """Records, and the set digest of what is in use; `kept` are those of the rows that stay."""
-        connection = self.connection
-        if kept is None:
-            tables.begin_anew(connection)
-        records, in_use = kept or (0, SetDigest())
-        for batch in batches:
-            for status in set(batch.statuses):
-                if status != Status.IN_USE:
-                    rule = f"a full extract holds what is in use, and a record in it has status {status!r}."
-                    raise SyncRefusedError(Refusal.CONTENT, name, rule)
-            self._insert(name, batch, range(len(batch.bodies)))
-            records += len(batch.bodies)
-            in_use += SetDigest.of_hashes(batch.hashes)
-        if kept is None:
-            with _no_repetition(name):
-                tables.make_indexes(connection)
-        return records, in_use
+        return in_use.count, in_use
 
     def _apply_delta(self, name: str, batches: Iterable[Batch]) -> tuple[int, SetDigest]:
         connection, records, in_use = self.connection, 0, self.in_use
@@ -375,4 +389,15 @@ def _no_repetition(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.") from error
+        raise _repeated(name) from error
+
+
+def _repeated(name: str) -> SyncRefusedError:
+    return SyncRefusedError(Refusal.CONTENT, name, "a certificate stands in it more than once.")
+
+
+def _need_in_use(name: str, batch: Batch) -> None:
+    for status in set(batch.statuses):
+        if status != Status.IN_USE:
+            rule = f"a full extract holds what is in use, and a record in it has status {status!r}."
+            raise SyncRefusedError(Refusal.CONTENT, name, rule)

@@ -16,7 +16,10 @@ from smki.party.extract_reading import Batch
 
 OURS = 0x534D4B49  # "SMKI", SQLite's application id
 VERSION = 2  # of the tables
-KNOWN = "SELECT id, status FROM certificate_body JOIN certificate_status USING (id) WHERE sha256 = ?"
+KNOWN = (
+    "SELECT id, status, manufacturing, page FROM certificate_body JOIN certificate_status USING (id) WHERE sha256 = ?"
+)
+UPDATE_IN_USE = "UPDATE certificate_status SET status = 'I', manufacturing = ?, page = ? WHERE id = ?"
 UPDATE = "UPDATE certificate_status SET status = ?, manufacturing = ? WHERE id = ?"
 _INDEXES = {
     "certificate_sha256": "UNIQUE INDEX certificate_sha256 ON certificate_body (sha256)",

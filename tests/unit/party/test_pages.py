@@ -95,6 +95,35 @@ def test_only_pages_that_changed_are_fetched(tmp_path: Path):
         assert touched.places.tolist() == [0], "a delta has touched it"
 
 
+def test_what_stays_of_a_changed_page_is_not_written_again(tmp_path: Path):
+    """Numbers and so places in every index stay; a certificate that a delta brought gets its page."""
+    everything = set(range(SIZE * PAGES))
+    with LocalCopy(tmp_path / "copy.sqlite") as copy:
+        load(copy, offer(tmp_path, 7, everything - {4}))
+        apply(copy, delta(tmp_path, day(8), {BODIES[0]: "N", BODIES[1]: "N", BODIES[4]: "I"}))
+        query = "SELECT sha256, id FROM certificate_body WHERE sha256 <> ? ORDER BY id"
+        before = copy.read(query, (hashlib.sha256(BODIES[0]).digest(),))
+        one, file, table = offer(tmp_path, 14, everything - {0})
+        changed = find_changed(table, copy.pages())
+        assert changed.places.tolist() == [0, 1]
+        batches = read_changed(fetched(file, changed), changed, file.name)
+        copy.apply(one, "", batches, table.pages, changed.kept)
+        assert copy.read(query, (b"",)) == before
+        assert copy.read("SELECT count(*) FROM certificate WHERE status <> 'I' OR page IS NULL", ()) == [(0,)]
+
+
+def test_certificate_that_stands_in_a_kept_page_and_in_a_changed_one_is_refused(tmp_path: Path):
+    with LocalCopy(tmp_path / "copy.sqlite") as copy:
+        load(copy, offer(tmp_path, 7, {0, 1, SIZE}))
+        one, file, table = offer(tmp_path, 14, {0, 1, SIZE})
+        changed = Changed(table, np.arange(1))
+        batches = list(read_changed(fetched(file, changed), changed, file.name))
+        apply(copy, delta(tmp_path, day(8), {BODIES[SIZE]: "I"}))
+        for twice, kept in ((batches * 2, [1]), (batches, [0, 1])):
+            with pytest.raises(SyncRefusedError, match="more than once"):
+                copy.apply(one, "", twice, table.pages, kept)
+
+
 def test_page_that_is_not_what_the_table_states_is_refused(tmp_path: Path):
     one, file, table = offer(tmp_path, 7, {0, 5})
     changed = Changed(table, np.arange(2))
