@@ -153,7 +153,7 @@ class LocalCopy:
         file: OfferedFile,
         sha256: str,
         batches: Iterable[Batch],
-        pages: Sequence[tuple[int, bytes]] = (),
+        pages: Iterable[tuple[int, bytes]] = (),
         kept: Sequence[int] | None = None,
     ) -> Applied:
         """Applies a file in one transaction. Raises SyncRefusedError, TransportError, and whatever `batches` raises.

@@ -37,9 +37,10 @@ class PageTable:
     offsets: NDArray[np.int64]  # (n + 1,) where each page begins in the file, and where the last one ends
 
     @property
-    def pages(self) -> list[tuple[int, bytes]]:
+    def pages(self) -> Iterator[tuple[int, bytes]]:
         """Number and SHA-256 of each."""
-        return list(zip(self.rows["number"].tolist(), self.rows["xml_sha256"].tolist(), strict=True))
+        for row in self.rows:
+            yield int(row["number"]), row["xml_sha256"].tobytes()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
