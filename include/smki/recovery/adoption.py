@@ -44,7 +44,6 @@ from smki.publish.recipe import PublishedFile
 from smki.publish.site import Site, open_sftp, site_errors
 from smki.publish.unknown_files import UnknownFile, find_unknown
 from smki.repository.database import libpq_url, session
-from smki.repository.lodging import revoke_listed
 from smki.repository.takeover import take_over_next
 from smki.repository.windows import list_windows
 from smki.store.objects import Store
@@ -98,8 +97,6 @@ class Adoption:
             except AdoptionError as error:
                 yield Seen(site.name, file, error)
                 stopped = AdoptionError(file.name, f"{error.item} comes before it, and was not adopted.")
-        if stopped is None:
-            revoke_listed(self.engine)
 
     def _adopt(self, site: Site, file: UnknownFile, steps: Steps) -> Seen:
         with tempfile.TemporaryDirectory(prefix="smki-") as folder:

@@ -101,12 +101,14 @@ class Authorities:
         of_name = self.lodged.get(comparable_name(name), [])
         of_key = [one for one in of_name if issuer_key and one.key_identifier == issuer_key]
         unchecked = None if of_key else self.unchecked.get(comparable_name(name))
+        has_key = bool(of_key) or issuer_key is None or all(one.key_identifier is None for one in of_name)
         if of_class is None:
-            return Issuer(name, tuple(of_key or of_name), unchecked)
+            return Issuer(name, tuple(of_key or of_name), unchecked, has_key=has_key)
         signer = _SIGNED_BY[of_class]
         candidates = tuple(one for one in of_key or of_name if one.certificate_class is signer)
         is_other = bool(of_name or unchecked) and not candidates and unchecked is not signer
-        return Issuer(name, candidates, unchecked if unchecked is signer else None, of_class if is_other else None)
+        is_unchecked = unchecked if unchecked is signer else None
+        return Issuer(name, candidates, is_unchecked, of_class if is_other else None, has_key)
 
     def class_of(self, der: bytes, fields: CertificateFields, *, unchecked: bool) -> CertificateClass:
         """The class of an authority (DER) that may be lodged; `unchecked`: also where its issuer cannot be had.
@@ -129,7 +131,7 @@ class Authorities:
                 "roots.",
                 next_step="compare it with what its issuer publishes, then `smki authority trust` it with its class.",
             )
-        raise UnknownIssuerError("certificate", "") if issuer.unchecked else issuer.refusal()
+        raise UnknownIssuerError("certificate", "") if issuer.unchecked or not issuer.has_key else issuer.refusal()
 
     def refusal(self, der: bytes, fields: CertificateFields) -> CertificateRefusedError:
         """Why a certificate (DER) whose issuer is not known is refused."""
@@ -137,7 +139,8 @@ class Authorities:
             try:
                 self.class_of(der, fields, unchecked=True)
             except CertificateRefusedError as error:
-                return error
+                if error.rule:
+                    return error
         return self.issuer_of(fields).refusal()
 
 
@@ -149,6 +152,7 @@ class Issuer:
     candidates: tuple[LodgedAuthority, ...]  # those whose key may have signed
     unchecked: CertificateClass | None  # where it was stated that its certificate cannot be had
     signs_no: CertificateClass | None = None  # where all that is known of it is of the other class: whom it cannot sign
+    has_key: bool = True  # False: the certificates name a key that none of its Name has; it may still be offered
 
     @property
     def is_known(self) -> bool:

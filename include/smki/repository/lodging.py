@@ -4,15 +4,15 @@
   offered: what names an issuer that is not known yet waits, on disk, until all else has been looked at.
 * Another body under the same issuer and serial number is a conflict: the lodged one stands.
 * The same certificate again is there already and is not verified again, so an interrupted run is simply run again. Each
-  status that is stated beside it, in the order of the offers, and that may follow the one before it is applied with an
-  event. N becomes I again only where the offers are known to be later than what is lodged: an older file must not bring
-  a certificate back. Its ManufacturingFlag is what it was lodged with; another one that is stated is refused.
+  status that is stated beside it, in the order in which they are looked at, and that may follow the one before it is
+  applied with an event. N becomes I again only where the offers are known to be later than what is lodged: an older
+  file must not bring a certificate back. Its ManufacturingFlag is what it was lodged with; another one is refused.
 * What cannot be lodged goes to `rejected_lodgement` with its bytes and the reason, and the rest of the batch is lodged.
   A private key's bytes go nowhere. So what is offered is lodged, or there already, or kept with its reason.
 * Each batch is one transaction. Lodging is a certificate's first status event, in the same transaction.
 * A certificate that its issuer's current revocation list names is lodged with status R, unless it is offered as E. A
-  Device Certificate is not revocable, so no list is asked. What others published is lodged as they did: no list is
-  asked before `revoke_listed`.
+  Device Certificate is not revocable, so no list is asked. What others published is lodged as they did: the next window
+  of our own asks the lists.
 """
 
 import os
@@ -92,19 +92,21 @@ RETURNING l.ordinal
 """
 _INSERT = """
 WITH listed AS (
-  SELECT issuer_id, serial_number, l.reason FROM lodging JOIN listed_certificate l USING (issuer_id, serial_number)
-  WHERE class <> 'DEVICE' AND status <> 'E' AND NOT %(later)s
+  SELECT DISTINCT ON (issuer_id, serial_number) issuer_id, serial_number, l.reason
+  FROM lodging JOIN listed_certificate l USING (issuer_id, serial_number)
+  WHERE class <> 'DEVICE' AND NOT %(later)s ORDER BY issuer_id, serial_number
 ), lodged AS (
   INSERT INTO certificate (class, issuer_id, serial_number, eui64, common_name, role, usage, manufacturing, not_after,
                            body, status, note, lodged_at)
   SELECT class, issuer_id, serial_number, eui64, common_name, role, usage, coalesce(manufacturing, false), not_after,
-         body, CASE WHEN listed.reason IS NULL THEN status ELSE 'R' END, note, coalesce(recorded_at, clock_timestamp())
+         body, CASE WHEN listed.reason IS NULL OR status = 'E' THEN status ELSE 'R' END, note,
+         coalesce(recorded_at, clock_timestamp())
   FROM lodging LEFT JOIN listed USING (issuer_id, serial_number) ORDER BY ordinal
   ON CONFLICT (issuer_id, serial_number) DO NOTHING
   RETURNING id, class, status, lodged_at, issuer_id, serial_number
 ), event AS (
   INSERT INTO status_event (certificate_id, status, reason, recorded_at)
-  SELECT id, status, concat_ws(', ', 'lodged', listed.reason), lodged_at
+  SELECT id, status, concat_ws(', ', 'lodged', CASE status WHEN 'R' THEN listed.reason END), lodged_at
   FROM lodged LEFT JOIN listed USING (issuer_id, serial_number) ORDER BY id
 )
 SELECT class, count(*) FROM lodged GROUP BY class
@@ -123,7 +125,7 @@ WHERE c.body = l.body
 _STATED = """
 SELECT c.id, l.ordinal, c.status, l.status, l.stated, l.known, l.recorded_at, l.manufacturing <> c.manufacturing
 FROM lodging l JOIN certificate c USING (issuer_id, serial_number)
-WHERE c.body = l.body AND c.id = ANY(%(ids)s) ORDER BY c.id, l.ordinal FOR UPDATE OF c
+WHERE c.body = l.body AND c.id = ANY(%(ids)s::bigint[]) ORDER BY c.id, l.ordinal FOR UPDATE OF c
 """
 _CHANGE = """
 WITH change AS (
@@ -135,16 +137,6 @@ WITH change AS (
 INSERT INTO status_event (certificate_id, status, reason, recorded_at)
 SELECT id, status, 'stated when it was offered again', coalesce(recorded_at, clock_timestamp())
 FROM change ORDER BY number
-"""
-_REVOKE_LISTED = """
-WITH revoked AS (
-  UPDATE certificate c SET status = 'R' FROM listed_certificate l
-  WHERE (c.issuer_id, c.serial_number) = (l.issuer_id, l.serial_number)
-    AND c.class <> 'DEVICE' AND c.status NOT IN ('E', 'R')
-  RETURNING c.id, l.reason
-)
-INSERT INTO status_event (certificate_id, status, reason, recorded_at)
-SELECT id, 'R', reason, clock_timestamp() FROM revoked ORDER BY id
 """
 _BACK_IN_USE = Status.NOT_IN_USE + Status.IN_USE
 _LATER_MOVES = [old + new for old, allowed in LEGAL.items() for new in allowed]
@@ -234,7 +226,8 @@ class _Run:
     def _lodge_batch(self, batch: _Batch, waiting: Waiting | None) -> None:
         self._database.execute(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
         unknown = self._lodge_authorities(batch)
-        is_known = [self._authorities.issuer_of(profile).is_known for profile in batch.fields.profiles]
+        issuers = [self._authorities.issuer_of(profile) for profile in batch.fields.profiles]
+        is_known = [one.is_known and (one.has_key or waiting is None) for one in issuers]
         others = batch.rows(lambda number, profile: profile.certificate_class is not None and is_known[number])
         self._store(batch, others, self._find_forged)
         unknown += batch.rows(lambda number, profile: profile.certificate_class is not None and not is_known[number])
@@ -323,10 +316,13 @@ class _Run:
         ids = [number for (number,) in self._database.execute(_STATED_OTHERWISE, {"later": self._later})]
         changes: list[tuple[int, Status, datetime | None]] = []
         stands: dict[int, str] = {}  # the status that each has by now
-        for number, row, lodged, status, stated, known, at, is_other_flag in (
-            self._database.execute(_STATED, {"ids": ids}) if ids else ()
-        ):
+        # Prepared, the statement would be planned for any number of ids: each would be looked for in all of them.
+        stated_rows = self._database.execute(_STATED, {"ids": ids}, prepare=False) if ids else ()
+        for number, row, lodged, status, stated, known, at, is_other_flag in stated_rows:
+            is_lodged_now = not known and number not in stands
             stands.setdefault(number, lodged)
+            if is_lodged_now:
+                continue
             if is_other_flag:
                 batch.refuse(row, _other_flag())
                 refused.append(row)
@@ -345,16 +341,6 @@ class _Run:
             self._database.execute(_CHANGE, {"ids": of, "statuses": statuses, "times": times})
         self.report.changed += len(changes)
         return refused
-
-
-def revoke_listed(engine: Engine) -> int:
-    """Gives status R to what others published otherwise and a current revocation list names; how many these are.
-
-    Raises RepositoryUnavailableError.
-    """
-    with session(engine) as connection, connection.begin():
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({LISTS_LOCK})")
-        return connection.exec_driver_sql(_REVOKE_LISTED).rowcount
 
 
 def _read_batch(remaining: Iterator[Lodgement | Refusal], reader: BatchReader) -> _Batch | None:

@@ -53,6 +53,16 @@ _INSERT = text(
     ) WITH ORDINALITY event (id, status, reason, given, place) ORDER BY place
     """
 )
+# Entry by entry: there are few beside the certificates.
+_LISTED = text(
+    """
+    SELECT found.id, l.reason FROM listed_certificate l CROSS JOIN LATERAL (
+      SELECT id FROM certificate c WHERE (c.issuer_id, c.serial_number) = (l.issuer_id, l.serial_number)
+        AND c.class <> 'DEVICE' AND c.status NOT IN ('E', 'R') OFFSET 0
+    ) found
+    """
+)
+FINAL = (Status.EXPIRED, Status.REVOKED)
 _EXPIRE_BATCH = 10_000
 
 
@@ -192,6 +202,20 @@ def _only(reference: CertificateReference, found: dict[bytes, list[_Lodged]]) ->
     return candidates[0]
 
 
+def revoke_listed(connection: Connection) -> int:
+    """Gives status R to what a current revocation list names and is lodged otherwise; how many certificates these are.
+
+    Such is what others published, which is lodged as they did.
+    """
+    reasons: dict[int, str] = {row.id: row.reason for row in connection.execute(_LISTED)}
+    if not reasons:
+        return 0
+    ids = select(certificate.c.id).where(certificate.c.id.in_(reasons), certificate.c.status.not_in(FINAL))
+    locked = connection.execute(ids.order_by(certificate.c.id).with_for_update()).scalars().all()
+    _record(connection, [_Event(one, Status.REVOKED, reasons[one], None) for one in locked])
+    return len(locked)
+
+
 def expire(engine: Engine, now: datetime) -> int:
     """Gives status E to every certificate whose notAfter lies before `now` (UTC); returns how many."""
     due = (
@@ -199,7 +223,7 @@ def expire(engine: Engine, now: datetime) -> int:
         .where(
             certificate.c.not_after < now,
             certificate.c.not_after < text(NEVER_EXPIRES),
-            certificate.c.status.not_in([Status.EXPIRED, Status.REVOKED]),
+            certificate.c.status.not_in(FINAL),
         )
         .order_by(certificate.c.id)
         .limit(_EXPIRE_BATCH)

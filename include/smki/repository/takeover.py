@@ -33,10 +33,14 @@ from smki.repository.database import reading
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement, Refusal, RevocationListOffer
 from smki.repository.sources import SCHEMA, offers_of
-from smki.repository.tables import certificate, revocation_list, status_event
+from smki.repository.tables import certificate, delta_window, revocation_list, status_event
 from smki.repository.windows import Window, close_taken_over, list_windows, statuses_after, waiting_hashes
 from smki.words import counted
 
+_ELSEWHERE = (
+    "make a new database, `smki init` it, state the trusted roots, take over into that, and lodge the newest "
+    "revocation lists then."
+)
 _BATCH = 10_000  # certificates whose hashes are summed at once
 Progress = Callable[[str, int], None]  # hears a file's name, and how many of its certificates are dealt with
 
@@ -68,6 +72,9 @@ def take_over(
     days = _order(guide, full, deltas)
     closed = {window.business_date: window for window in list_windows(engine)}
     left = [day for day in days if day not in closed]
+    if closed and left and (days[left[0]] == full or max(closed) != left[0] - timedelta(days=1)):
+        rule = f"the repository's newest window is that of {max(closed)}."
+        raise TakeOverError(days[left[0]].name, rule, next_step=_ELSEWHERE)
     by_hand = bool(left) and _need_nothing_but_authorities(engine, days[left[0]], guide.delta.cut_off.at(left[0]))
     for day, file in days.items():
         read = _Reading(file, guide.delta.cut_off.at(day), schema)
@@ -206,12 +213,14 @@ def _need_nothing_but_authorities(engine: Engine, file: Path, cut_off: datetime)
     with reading(engine) as connection:
         of_all, of_authorities = connection.execute(events).one()
         lists = connection.execute(select(func.count()).select_from(revocation_list)).scalar_one()
-    if of_all > of_authorities or lists:
+        own = select(func.count()).select_from(delta_window).where(~delta_window.c.taken_over)
+        windows = connection.execute(own).scalar_one()
+    if of_all > of_authorities or lists or windows:
         raise TakeOverError(
             file.name,
             f"a take-over needs a repository with nothing else but authorities, and this one has "
-            f"{counted(of_all - of_authorities, 'other change')} of status and {counted(lists, 'revocation list')}.",
-            next_step="make a new database, `smki init` it, state the trusted roots, take over into that, then lodge "
-            "the newest revocation lists.",
+            f"{counted(of_all - of_authorities, 'other change')} of status, {counted(lists, 'revocation list')} and "
+            f"{counted(windows, 'window')} of its own.",
+            next_step=_ELSEWHERE,
         )
     return bool(of_authorities)

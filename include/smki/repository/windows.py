@@ -27,6 +27,7 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import EarlyWindowError, NotOwedError, WindowError
 from smki.repository.database import reading, session
+from smki.repository.status import revoke_listed
 from smki.repository.tables import NEVER_EXPIRES, body_hash, certificate, delta_window, status_event
 
 _TOGETHER = 65_536  # ids whose hashes come in one row: 2 MB at the most
@@ -220,6 +221,7 @@ def _now(connection: Connection) -> datetime:
 
 
 _CLAIM = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at <= :cutoff")
+_CLAIM_OF_FILE = text("UPDATE status_event SET window_seq = :seq WHERE window_seq IS NULL AND recorded_at = :cutoff")
 
 # What has expired by the cut-off, and is neither E nor R as of the window. A status that is final, with no event that
 # waits, leaves out at once what expired long ago.
@@ -290,7 +292,11 @@ def _expire(connection: Connection, seq: int, cutoff: datetime) -> int:
 def _close(
     connection: Connection, seq: int, day: date, cutoff: datetime, *, follows_file: bool = False, owed: bool = True
 ) -> Window:
-    events = connection.execute(_CLAIM, {"seq": seq, "cutoff": cutoff}).rowcount
+    if not follows_file:
+        revoke_listed(connection)
+    # What was lodged by hand before a take-over is in no file: the first window of our own has it.
+    claim = _CLAIM if owed else _CLAIM_OF_FILE
+    events = connection.execute(claim, {"seq": seq, "cutoff": cutoff}).rowcount
     if not follows_file:
         events += _expire(connection, seq, cutoff)
     changed = entered = departed = SetDigest()

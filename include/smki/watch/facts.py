@@ -216,20 +216,23 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     for subject, *row in publications:
         offered.setdefault((subject, row[1]), []).append(Offered(*row))
     judged: dict[Key, list[GateVerdict]] = {}
-    for subject, verdict in _with_their_sets(runs, {one.file for one in guide.anchors().values()}):
+    for subject, verdict in _with_their_sets(runs, {one.file: f"{one.dag}/" for one in guide.anchors().values()}):
         judged.setdefault((subject, verdict.name), []).append(verdict)
     every = tuple(sites)
     return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))
 
 
-def _with_their_sets(rows: Iterable[Any], in_set: Collection[str]) -> Iterator[tuple[str, GateVerdict]]:
-    """The gate runs, by subject; those over files of a set each with what the same run held of it."""
+def _with_their_sets(rows: Iterable[Any], in_set: Mapping[str, str]) -> Iterator[tuple[str, GateVerdict]]:
+    """The gate runs, by subject; those over files of a set (name → how its runs' labels begin) each with what the same
+    run held of it: of several what still waits.
+    """
     verdicts = [
         (subject, run, GateVerdict(number, name, sha256, content, Verdict(verdict), *rest))
         for subject, number, name, sha256, content, verdict, *rest, run in rows
     ]
-    newest = {(run, one.name): one for _, run, one in verdicts if one.name in in_set}
-    held = {run: one for (run, _), one in newest.items() if one.verdict is Verdict.HOLD}
+    newest = {(run, one.name): one for _, run, one in verdicts if run.startswith(in_set.get(one.name, "\0"))}
+    of_runs = sorted(newest.items(), key=lambda item: item[1].waits)
+    held = {run: one for (run, _), one in of_runs if one.verdict is Verdict.HOLD}
     for subject, run, one in verdicts:
         goes_with = run in held and one.name in in_set and one.verdict is Verdict.PASS
         yield subject, replace(one, held_with=held[run]) if goes_with else one

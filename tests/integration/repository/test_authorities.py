@@ -15,11 +15,13 @@ from smki.repository.authorities import (
     issuer_faults,
     list_trusted_roots,
     list_unchecked_issuers,
+    trust_roots,
 )
 from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import Lodgement
 from smki.repository.tables import certificate, rejected_lodgement, status_event
-from smki_demo.generator.pki import Authority, Pki
+from smki_demo.generator.pki import Authority, Pki, organisations
+from smki_demo.generator.revocation import Revoked, issue_lists
 from smki_demo.generator.volume import ISSUER
 
 VALID_FROM = datetime(2025, 1, 1, tzinfo=UTC)
@@ -203,6 +205,30 @@ def test_of_several_statuses_in_one_batch_each_counts_after_the_one_before_it(
         events = select(status_event.c.status).order_by(status_event.c.id)
         assert "".join(connection.execute(events).scalars()) == "IIRNE"
         assert connection.execute(select(certificate.c.status)).scalars().all() == ["R", "E"]
+
+
+def test_listed_certificate_that_is_offered_several_times_is_lodged_once_and_expired_stays_expired(
+    repository: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    lodge_bodies(repository, signed[:4])
+    serials = [read_certificate(body).serial_number for body in signed[5:7]]
+    issue_lists(repository, pki, VALID_FROM, [Revoked(serial, VALID_FROM) for serial in serials])
+    many = [Lodgement(signed[5], "test", Status.IN_USE)] * 3
+    report = lodge(repository, [*many, *(Lodgement(signed[6], "test", Status(letter)) for letter in "EI")])
+    assert (report.lodged, report.already_there, report.changed, report.kept_status) == (2, 3, 0, 3)
+    with repository.connect() as connection:
+        events = select(status_event.c.status).order_by(status_event.c.id).offset(4)
+        assert "".join(connection.execute(events).scalars()) == "RE"
+
+
+def test_authorities_of_one_name_with_another_key_may_come_with_what_they_signed(
+    stranger: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    renewed = Pki.create(VALID_FROM)
+    trust_roots(stranger, pki.trusted_roots + renewed.trusted_roots)
+    lodge_bodies(stranger, signed)
+    theirs = [*list(organisations(renewed, VALID_FROM))[:3], *renewed.ca_certificates()]
+    assert lodge_bodies(stranger, theirs).lodged == len(theirs)
 
 
 @pytest.mark.parametrize("order", [1, -1])

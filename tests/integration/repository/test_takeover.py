@@ -24,6 +24,7 @@ from builders import (
 )
 from conftest import NewRepository
 from smki.certificates.model import Status
+from smki.certificates.reading import read_certificate
 from smki.errors import TakeOverError
 from smki.kinds.revocation.lodging import lodge_revocation_lists, newest_lists, read_list
 from smki.obligations.catalogue import UserGuide
@@ -31,12 +32,12 @@ from smki.repository.authorities import trust_roots
 from smki.repository.database import reading
 from smki.repository.lodging import lodge
 from smki.repository.offers import Lodgement, RevocationListOffer
-from smki.repository.tables import status_event
+from smki.repository.tables import certificate, status_event
 from smki.repository.takeover import take_over, take_over_next
 from smki.repository.windows import close_windows, find_window, in_use_digest, list_windows
 from smki_demo.generator.filling import fill_with_history
 from smki_demo.generator.pki import Pki
-from smki_demo.generator.revocation import issue_lists
+from smki_demo.generator.revocation import Revoked, issue_lists
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,46 @@ def test_authority_that_is_in_no_full_extract_is_lodged_before_the_take_over(
     change(repository, signed[1:2], Status.NOT_IN_USE, during(2))
     close_windows(repository, day(7), cut_off)
     full, _ = produced(repository, user_guide.full, day(7), tmp_path)
-    with pytest.raises(TakeOverError, match="cannot be lodged"):
-        list(take_over(stranger, user_guide, full, []))
-    lodge_bodies(stranger, signed[:4])
+    lodge_bodies(stranger, signed[:4], during(8))
     (taken,) = take_over(stranger, user_guide, full, [])
     assert taken.window.changed.count == len(signed) - 1
     assert set(in_use(state_as_of(stranger, 0))) == set(signed) - {signed[1]}
+    delta = zipped(tmp_path, document([record_of(signed[5], "N")]), f"SMKIKR_DELT_{day(8)}.xml.gz")
+    _, taken = take_over(stranger, user_guide, full, [delta])
+    assert taken.window.changed.count == 1, "what was lodged by hand is in no file"
+    (own,) = close_windows(stranger, day(9), cut_off)
+    assert own.changed.count == 4
+
+
+def test_repository_with_windows_of_its_own_takes_nothing_over(
+    published: Published, repository: Engine, user_guide: UserGuide, signed: list[bytes]
+) -> None:
+    lodge_bodies(repository, signed[:4], during(6))
+    close_windows(repository, day(6), cut_off)
+    for day_before in (6, 7):
+        close_windows(repository, day(day_before), cut_off)
+        with pytest.raises(TakeOverError):
+            list(take_over(repository, user_guide, published.full, published.deltas))
+        assert len(state_as_of(repository, len(list_windows(repository)))) == 4, "nothing of it was lodged"
+
+
+def test_certificate_on_a_current_list_that_a_file_states_otherwise_is_revoked_with_our_next_window(
+    published: Published, repository: Engine, user_guide: UserGuide, pki: Pki, signed: list[bytes], tmp_path: Path
+) -> None:
+    """As after a restore: the newest list came first, and then the delta in which the certificate was still in use."""
+    list(take_over(repository, user_guide, published.full, []))
+    issuer, serial = pki.issuing_oca.certificate.subject.public_bytes(), read_certificate(signed[30]).serial_number
+    assert read_certificate(signed[30]).issuer == issuer
+    issue_lists(repository, pki, during(9), [Revoked(serial, during(9))])
+    delta = zipped(tmp_path, document([record_of(signed[30], "I")]), published.deltas[0].name)
+    taken = take_over_next(repository, user_guide, delta, day(8))
+    assert state_as_of(repository, taken.window.seq)[signed[30]] == "I"
+    close_windows(repository, day(9), cut_off)
+    with repository.connect() as connection:
+        status = select(certificate.c.status).where(certificate.c.body == signed[30])
+        assert connection.execute(status).scalar_one() == "R"
+        waiting = select(status_event.c.status).where(status_event.c.window_seq.is_(None))
+        assert connection.execute(waiting).scalars().all() == ["R"], "it is in the window of today"
 
 
 def test_what_has_changed_since_a_forgotten_delta_refuses_it_before_anything_is_lodged(

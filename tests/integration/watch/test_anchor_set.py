@@ -48,3 +48,6 @@ def test_a_set_waits_for_what_is_held_of_it_until_a_person_or_a_later_try_of_the
     assert states(14) == dict.fromkeys(names, State.HELD)
     judge(15, "smki_anchor_slots/b")  # the table is mended, and the run's gate cleared
     assert states(30) == dict.fromkeys(names, State.LATE), "nobody has to decide, and none is published"
+
+    judge(16, "smki gate by eve", many)
+    assert states(30) == dict.fromkeys(names, State.LATE) | {table.name: State.HELD}, "a command line has no set"
