@@ -15,6 +15,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Connection,
     Engine,
     LargeBinary,
@@ -210,7 +211,8 @@ def revoke_listed(connection: Connection) -> int:
     reasons: dict[int, str] = {row.id: row.reason for row in connection.execute(_LISTED)}
     if not reasons:
         return 0
-    ids = select(certificate.c.id).where(certificate.c.id.in_(reasons), certificate.c.status.not_in(FINAL))
+    named = certificate.c.id == any_(bindparam("ids", list(reasons), ARRAY(BigInteger)))
+    ids = select(certificate.c.id).where(named, certificate.c.status.not_in(FINAL))
     locked = connection.execute(ids.order_by(certificate.c.id).with_for_update()).scalars().all()
     _record(connection, [_Event(one, Status.REVOKED, reasons[one], None) for one in locked])
     return len(locked)
