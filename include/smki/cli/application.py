@@ -1,7 +1,6 @@
 """The application: every command by its name."""
 
 import os
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -23,7 +22,7 @@ from smki.cli import (
     store,
 )
 from smki.cli.exit_codes import Commands
-from smki.cli.terminal import out
+from smki.cli.terminal import version_option
 from smki.repository.schema import known_revisions
 from smki.settings import EMBEDDED
 
@@ -41,17 +40,9 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
-        out.print(f"smki {version('smki-publisher')}, schema {known_revisions()[-1]}", highlight=False)
-        raise typer.Exit
-
-
 @app.callback()
 def smki(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
+    _version: Annotated[bool, version_option(lambda: f"schema {known_revisions()[-1]}")] = False,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Work on a PostgreSQL of its own below SMKI_VAR, not SMKI_DATABASE_URL.")
     ] = False,

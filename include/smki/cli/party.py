@@ -4,7 +4,6 @@ import base64
 import os
 import re
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -14,7 +13,17 @@ from rich.markup import escape
 
 from smki.certificates.model import Status, Usage
 from smki.cli.exit_codes import Commands
-from smki.cli.terminal import AsJson, err, out, parse_date, parse_serial_number, print_facts, print_json, progress_bar
+from smki.cli.terminal import (
+    AsJson,
+    err,
+    out,
+    parse_date,
+    parse_serial_number,
+    print_facts,
+    print_json,
+    progress_bar,
+    version_option,
+)
 from smki.errors import ConfigurationError
 from smki.party import tables
 from smki.party.copy import Applied, LocalCopy
@@ -33,18 +42,8 @@ _SIGNER = "SMKI_PARTY_SIGNER"
 app = typer.Typer(name="smki", cls=Commands, no_args_is_help=True, help="A Party's copy of the SMKI Repository.")
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
-        out.print(f"smki {version('smki-publisher')}, a copy's tables {tables.VERSION}", highlight=False)
-        raise typer.Exit
-
-
 @app.callback()
-def smki(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
+def smki(_version: Annotated[bool, version_option(lambda: f"a copy's tables {tables.VERSION}")] = False) -> None:
     """What both commands have in common."""
 
 

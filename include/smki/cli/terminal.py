@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -168,6 +169,17 @@ def show(facts: Facts | Iterable[Facts], columns: Columns | None = None, *, as_j
     else:
         for one in facts:
             print_facts(one)
+
+
+def version_option(also: Callable[[], str]) -> Any:
+    """The option `--version`; `also` says what else has one."""
+
+    def show(asked: bool) -> None:
+        if asked:
+            out.print(f"smki {version('smki-publisher')}, {also()}", highlight=False)
+            raise typer.Exit
+
+    return typer.Option("--version", callback=show, is_eager=True, help="Show the version and exit.")
 
 
 def print_json(value: object) -> None:
