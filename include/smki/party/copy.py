@@ -161,7 +161,7 @@ class LocalCopy:
         `pages` are the number and SHA-256 of each page of a full extract. With `kept` the pages of these numbers stay
         as the copy has them, and `batches` are the others.
         """
-        with self._errors(), self._transaction() as connection:
+        with self._errors(), self._journal(), self._transaction() as connection:
             if file.is_full:
                 load = self._load_full if kept is None else partial(self._load_pages, kept)
                 records, in_use = load(file.name, batches)
@@ -336,6 +336,20 @@ class LocalCopy:
             "INSERT INTO authority VALUES (?, ?)",
             ((comparable_name(x509.Certificate.load(body).subject.dump()), number) for number, body in found),
         )
+
+    @contextmanager
+    def _journal(self) -> Iterator[None]:
+        """No write-ahead log while there is nothing yet: new pages need no journal, and it would have them all.
+
+        Nobody reads such a copy. Where somebody does all the same, the log stays.
+        """
+        if self.day is not None:
+            yield
+            return
+        with suppress(sqlite3.OperationalError):
+            self.connection.execute("PRAGMA journal_mode = DELETE")
+        yield
+        self.connection.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

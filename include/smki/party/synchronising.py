@@ -37,7 +37,7 @@ from smki.processes import Progress
 from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
-_BESIDE = ("-wal", "-shm")  # what SQLite has beside a copy that is open
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite has beside a copy that is open
 _OF_A_FILE = (Refusal.DAMAGED, Refusal.CONTENT, Refusal.STATE)  # what another file may do without
 UNKNOWN = (
     "whether the files are those that the operator made: no signer of an index is pinned",
