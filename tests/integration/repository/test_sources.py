@@ -35,44 +35,20 @@ from smki.certificates.model import Status
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, PrivateKeyRefusedError, VerificationError
 from smki.obligations.catalogue import UserGuide
-from smki.repository.lodging import LodgingReport, lodge
 from smki.repository.offers import RevocationListOffer
 from smki.repository.sources import offers_of
-from smki.repository.tables import certificate, rejected_lodgement
+from smki.repository.tables import certificate
 from smki.repository.windows import close_windows, in_use_digest
 from smki.verify.verification import verify_file
 from smki_demo.generator.pki import Pki
 from smki_demo.generator.revocation import CRL_VALIDITY, revocation_list
 
-
-def lodge_paths(engine: Engine, *paths: Path, status: Status = Status.IN_USE) -> LodgingReport:
-    return lodge(engine, offers_of(paths, status))
-
-
-def bodies(engine: Engine) -> list[bytes]:
-    with engine.connect() as connection:
-        return list(connection.execute(select(certificate.c.body).order_by(certificate.c.id)).scalars())
-
-
-def kept(engine: Engine) -> dict[str, str]:
-    with engine.connect() as connection:
-        query = select(rejected_lodgement.c.origin, rejected_lodgement.c.reason)
-        return {origin: reason for origin, reason in connection.execute(query)}  # noqa: C416  # rows, typed
+from .offering import bodies, kept, lodge_paths
 
 
 def key_pem() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def test_folder_offers_all_files_below_it_in_name_order(repository: Engine, tmp_path: Path) -> None:
-    first, second, third = look_alikes(3)
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "x.der").write_bytes(second)
-    (tmp_path / "c.bin").write_bytes(third)
-    (tmp_path / "a.crt").write_bytes(first)
-    assert lodge_paths(repository, tmp_path).lodged == 3
-    assert bodies(repository) == [first, second, third]
 
 
 def test_pem_file_with_several_certificates_and_text_around_them(repository: Engine, tmp_path: Path) -> None:
@@ -395,44 +371,6 @@ def test_gzip_bomb_is_refused_before_it_expands(repository: Engine, tmp_path: Pa
     assert "expands beyond" in str(refusal.error)
 
 
-def test_files_that_are_nothing_are_named_and_the_rest_is_lodged(repository: Engine, tmp_path: Path) -> None:
-    (good,) = look_alikes(1)
-    contents = {
-        "1-empty": b"",
-        "2-garbage": os.urandom(200).replace(b"\x1f", b"\0"),
-        "3-truncated": good[:-1],
-        "4-large": b"\0" * (1 << 20) + b"\0",
-        "5-pem": b"-----BEGIN CERTIFICATE-----\n!!!\n",
-        "6-request": pem.armor("CERTIFICATE REQUEST", b"0\0"),
-        "7-good": good,
-    }
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "8-dangling").symlink_to(tmp_path / "nowhere")
-    os.mkfifo(tmp_path / "9-pipe")
-    report = lodge_paths(repository, tmp_path)
-    assert (report.lodged, report.refused) == (1, 8)
-    names = list("12345689")
-    assert sorted(refusal.origin.rsplit("/")[-1][0] for refusal in report.refusals) == names
-    assert sorted(origin.rsplit("/")[-1][0] for origin in kept(repository)) == names
-
-
-def test_link_to_a_folder_is_named_and_links_to_files_are_read(repository: Engine, tmp_path: Path) -> None:
-    (good,) = look_alikes(1)
-    elsewhere, inbox = tmp_path / "2026-11-27", tmp_path / "inbox"
-    elsewhere.mkdir()
-    inbox.mkdir()
-    (elsewhere / "a.der").write_bytes(good)
-    (inbox / "current").symlink_to(elsewhere)
-    (refusal,) = lodge_paths(repository, inbox).refusals
-    assert "link to a folder" in str(refusal.error)
-    (inbox / "current").unlink()
-    (inbox / "b.der").symlink_to(elsewhere / "a.der")
-    assert lodge_paths(repository, inbox).lodged == 1
-    (link := tmp_path / "named").symlink_to(elsewhere)
-    assert lodge_paths(repository, link).already_there == 1, "one that is named itself is followed"
-
-
 def test_certificate_that_something_stands_behind_or_is_damaged_at_its_joints_stops_no_other(
     repository: Engine, signed: list[bytes], tmp_path: Path
 ) -> None:
@@ -450,18 +388,6 @@ def test_certificate_that_something_stands_behind_or_is_damaged_at_its_joints_st
     for body in damaged.values():
         xml = document([record_of(signed[7]), record_of(good)._replace(body=base64.b64encode(body).decode())])
         assert lodge_paths(repository, zipped(tmp_path, xml, "records.xml.gz")).refused == 1
-
-
-def test_file_that_cannot_be_read_is_named(repository: Engine, tmp_path: Path) -> None:
-    (refusal,) = lodge_paths(repository, tmp_path / "gone.der").refusals
-    assert "cannot be read (No such file or directory)" in str(refusal.error)
-
-
-def test_file_whose_name_is_no_text_is_named_legibly(repository: Engine, tmp_path: Path) -> None:
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.der", "wb") as stream:  # noqa: PTH123  # a name in bytes
-        stream.write(b"garbage")
-    assert lodge_paths(repository, tmp_path).refused == 1
-    assert list(kept(repository)) == [f"{tmp_path}/caf\\xe9.der"]
 
 
 def test_real_certificates_are_lodged_byte_for_byte(
