@@ -182,7 +182,7 @@ def _lost_connections() -> Iterator[None]:
             "repository", "PostgreSQL takes no changes: it is a standby, or is being restored."
         ) from error
     except _LOST as error:
-        if isinstance(error.__cause__ or error, psycopg.errors.LockNotAvailable):
+        if isinstance(error.__cause__ or error, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
             raise RepositoryBusyError(
                 "repository", "another process has locked what is needed, and did not let go in time."
             ) from error

@@ -7,6 +7,7 @@
 import hashlib
 import pickle
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +21,9 @@ from smki.errors import DataError, PrivateKeyRefusedError
 
 _IN_MEMORY = 1 << 24  # bytes of offers that wait for their issuers; beyond it they are on disk
 _REJECT = """
-INSERT INTO rejected_lodgement (sha256, body, origin, reason) VALUES (%s, %s, %s, %s)
+INSERT INTO rejected_lodgement (sha256, body, origin, reason, offers) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (sha256) DO UPDATE
-SET offers = rejected_lodgement.offers + 1, last_offered_at = clock_timestamp(), origin = excluded.origin,
+SET offers = rejected_lodgement.offers + excluded.offers, last_offered_at = clock_timestamp(), origin = excluded.origin,
     reason = excluded.reason
 """
 
@@ -73,9 +74,12 @@ class Waiting:
 
 
 def keep_refused(database: psycopg.Connection[Any], refusals: Iterable[Refusal]) -> None:
-    """Puts what was refused into `rejected_lodgement`, with its reason; a private key's bytes go nowhere."""
+    """Puts what was refused into `rejected_lodgement`, with its newest reason; a private key's bytes go nowhere."""
+    rows = [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)]
+    offers = Counter(sha256 for sha256, *_ in rows)
+    newest = {row[0]: row for row in rows}
     with database.cursor() as cursor:
-        cursor.executemany(_REJECT, [_rejected_row(refusal) for refusal in refusals if _may_be_kept(refusal)])
+        cursor.executemany(_REJECT, [(*row, offers[sha256]) for sha256, row in sorted(newest.items())])
 
 
 def _may_be_kept(refusal: Refusal) -> bool:

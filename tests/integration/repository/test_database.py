@@ -1,6 +1,8 @@
 """Connections: what is committed when, and that a lost one is told from a wrong statement by its type."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
@@ -76,6 +78,22 @@ def test_lock_that_nobody_lets_go_is_named_as_that(repository: Engine) -> None:
         with pytest.raises(RepositoryBusyError), writing(repository) as other:  # noqa: PT012  # what came before it
             other.execute(text("SET LOCAL lock_timeout = '100ms'"))
             other.execute(select(func.count()).select_from(issuer))
+
+
+def test_of_two_that_wait_for_each_other_one_is_undone_as_busy(repository: Engine) -> None:
+    both_wrote = Barrier(2)
+    mine, theirs = ISSUER, {"name": b"other", "comparable": b"other", "display": "another issuer"}
+
+    def write(*rows: dict[str, object]) -> None:
+        with writing(repository) as connection:
+            connection.execute(insert(issuer).values(rows[0]))
+            both_wrote.wait(60)
+            connection.execute(insert(issuer).values(rows[1]))
+
+    with ThreadPoolExecutor(2) as threads:
+        errors = [run.exception() for run in (threads.submit(write, mine, theirs), threads.submit(write, theirs, mine))]
+    assert sorted(type(error).__name__ for error in errors) == ["NoneType", "RepositoryBusyError"]
+    assert issuers(repository) == 2
 
 
 def test_vanished_server_is_noticed_unless_the_dsn_says_otherwise() -> None:

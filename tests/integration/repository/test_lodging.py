@@ -133,11 +133,11 @@ def test_batch_ends_where_its_bodies_grow_large(repository: Engine) -> None:
     assert heard[-1] == len(rows(repository, rejected_lodgement)) == 70
 
 
-def test_second_offer_of_a_refused_certificate_counts_up(repository: Engine) -> None:
+def test_each_offer_of_a_refused_certificate_counts(repository: Engine) -> None:
     for _ in range(3):
-        lodge_bodies(repository, [b"no certificate"])
+        assert lodge_bodies(repository, [b"no certificate"] * 2).refused == 2
     (row,) = rows(repository, rejected_lodgement)
-    assert row.offers == 3
+    assert row.offers == 6
     assert row.last_offered_at > row.first_offered_at
 
 
