@@ -102,7 +102,7 @@ def _has_plain_letters(records: bytes) -> bool:
         records.isascii() or records.decode()
     except UnicodeDecodeError:
         return False
-    return records.count(b"&") == sum(records.count(entity.encode()) for entity in _ENTITIES)
+    return b"&" not in records or records.count(b"&") == sum(records.count(entity.encode()) for entity in _ENTITIES)
 
 
 @cache

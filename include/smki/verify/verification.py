@@ -298,7 +298,7 @@ def _check_unit(paged: PagedFile, number: int, checker: RecordChecker) -> list[t
     for xml in _in_pieces(_inflate_pages(paged, places, item)):
         checked = checker.check(head, b"".join(xml), tail, item)
         end = manifest.format.record_end + b"\n"
-        counts = [page.count(b"\n" if checked.is_plain else end) for page in xml]  # a plain record is a line
+        counts = [page.count(end) for page in xml]
         if sum(counts) != checked.records or not all(page.endswith(end) for page in xml):
             raise FaultError(Fault.CONTENT, item, "its pages are not cut between records.")
         pieces.append((checked, counts))
