@@ -24,10 +24,11 @@ from smki.repository import embedded
 from smki.repository.database import ensure_database, open_engine
 from smki.repository.migrate import migrate
 from smki.repository.tables import metadata
-from smki.settings import INCLUDE, PROJECT
+from smki.settings import PROJECT
 from smki.store.objects import Store
 from smki_demo.generator.pki import Pki, organisations
 
+CONFIG = Path(__file__).parent / "config"
 REAL_CERTIFICATES = PROJECT.parent / "shared" / "certificates"
 
 # Before anything imports Airflow, which reads them once.
@@ -158,8 +159,8 @@ def stranger(new_repository: NewRepository) -> Engine:
 
 @pytest.fixture(scope="session")
 def user_guide() -> UserGuide:
-    """The shipped one."""
-    return load_user_guide(INCLUDE / "config")
+    """The tests' own."""
+    return load_user_guide(CONFIG)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from builders import day, made_artefact
+from conftest import CONFIG
 from smki.errors import PublicationRefusedError, UnknownGateRunError
 from smki.gate.ledger import (
     Decision,
@@ -26,10 +27,9 @@ from smki.gate.model import CheckResult, Figure, Judgement, Past, Severity, Verd
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.ledger import end_publication, record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
-from smki.settings import INCLUDE
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
-GUIDE = load_user_guide(INCLUDE / "config")
+GUIDE = load_user_guide(CONFIG)
 NAME = "SMKIKR_DELT_2025-06-08.xml.gz"
 OBLIGATION, OTHER = "delta", "full"
 PASS, HOLD, FAIL = Verdict.PASS, Verdict.HOLD, Verdict.FAIL

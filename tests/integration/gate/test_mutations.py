@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
+from conftest import CONFIG
 from smki.gate.checks import Check
 from smki.gate.model import Judgement, Verdict
 from smki.kinds.anchors.checks import DOCUMENT, REGION_FILE
 from smki.kinds.extracts.checks import DELTA, full_checks
 from smki.kinds.revocation.checks import LIST
 from smki.obligations.user_guide import load_user_guide
-from smki.settings import INCLUDE
 
 from .anchor_mutations import ANCHOR_MUTATIONS
 from .byte_mutations import BYTE_MUTATIONS
@@ -22,7 +22,7 @@ from .worlds import LISTS, WAYS, Stage, World
 
 MUTATIONS = (*BYTE_MUTATIONS, *CONTENT_MUTATIONS, *REPOSITORY_MUTATIONS, *LIST_MUTATIONS, *ANCHOR_MUTATIONS)
 OwnWorld = Callable[..., World]
-GUIDE = load_user_guide(INCLUDE / "config")
+GUIDE = load_user_guide(CONFIG)
 SUITES: dict[str, tuple[Check, ...]] = {
     "full": full_checks(GUIDE.full.kind),
     "delta": DELTA,

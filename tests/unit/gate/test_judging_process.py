@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import CONFIG
 from smki.errors import JudgingEndedError
 from smki.gate import judging_process
 from smki.gate.checks import GZIP, NAME, GzipRow, NameRow
@@ -17,11 +18,10 @@ from smki.gate.judging_process import Judge, begin_judging
 from smki.gate.model import Verdict
 from smki.kinds.extracts.checks import XML
 from smki.obligations.user_guide import load_user_guide
-from smki.settings import INCLUDE
 
 NOW = datetime(2026, 3, 1, 1, 2, tzinfo=UTC)
 EVIDENCE = Evidence(
-    obligation=load_user_guide(INCLUDE / "config").full,
+    obligation=load_user_guide(CONFIG).full,
     name="SMKIKR_FULL_2026-03-01.xml.gz",
     business_date=date(2026, 3, 1),
     bytes=7_668,

@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 from asn1crypto import x509
 
+from conftest import CONFIG
 from smki.certificates.model import ListKind
 from smki.errors import ObligationError
 from smki.obligations.catalogue import RevocationList, UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.settings import INCLUDE
 
-SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text(encoding="utf-8")
+GUIDE = (CONFIG / "user_guide.toml").read_text(encoding="utf-8")
 ARL_WARNING, CRL_WARNING = "next_update_warning_hours = 720", "next_update_warning_hours = 24"
 
 
 def guide_with(folder: Path, old: str, new: str) -> UserGuide:
-    assert old in SHIPPED
-    (folder / "user_guide.toml").write_text(SHIPPED.replace(old, new, 1), encoding="utf-8")
+    assert old in GUIDE
+    (folder / "user_guide.toml").write_text(GUIDE.replace(old, new, 1), encoding="utf-8")
     return load_user_guide(folder)
 
 
@@ -51,7 +51,7 @@ def test_clause_2_3_3_c_and_d_want_gz_files(tmp_path: Path) -> None:
 
 def second(issuer: str) -> str:
     """A second CRL of another issuer, as a section of its own."""
-    of_it = re.search(r"(?ms)^\[crl\]\n.*?(?=^\[)", SHIPPED)
+    of_it = re.search(r"(?ms)^\[crl\]\n.*?(?=^\[)", GUIDE)
     assert of_it
     return of_it[0].replace("[crl]", "[crl_2]\n" + issuer).replace("CRL.crl", "CRL_2.crl")
 
@@ -59,7 +59,7 @@ def second(issuer: str) -> str:
 @pytest.mark.parametrize("stated", ["OCA1", "CN=OCA1,OU=07", "ou = 07, cn = oca1"])
 def test_list_of_each_issuer_has_its_section(tmp_path: Path, stated: str) -> None:
     sections = f'[crl]\nissuer = "{stated}"'
-    (tmp_path / "user_guide.toml").write_text(SHIPPED.replace("[crl]", sections) + second('issuer = "OCA2"\n'))
+    (tmp_path / "user_guide.toml").write_text(GUIDE.replace("[crl]", sections) + second('issuer = "OCA2"\n'))
     guide = load_user_guide(tmp_path)
     parts = [{"organizational_unit_name": "07", "common_name": name} for name in ("OCA1", "OCA2")]
     names = [x509.Name.build(part).dump() for part in parts]
@@ -76,7 +76,7 @@ def test_sections_of_one_list_that_do_not_state_different_issuers_are_refused(
     def line(issuer: str) -> str:
         return f'issuer = "{issuer}"\n' if issuer else ""
 
-    (tmp_path / "user_guide.toml").write_text(SHIPPED.replace("[crl]\n", "[crl]\n" + line(first)) + second(line(other)))
+    (tmp_path / "user_guide.toml").write_text(GUIDE.replace("[crl]\n", "[crl]\n" + line(first)) + second(line(other)))
     with pytest.raises(ObligationError, match=r"\[crl(_2)?\] issuer: several sections"):
         load_user_guide(tmp_path)
 

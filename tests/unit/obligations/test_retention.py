@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from conftest import CONFIG
 from smki.errors import ObligationError
 from smki.obligations.catalogue import KeepForDays, KeepNewest, UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.settings import INCLUDE
 
-SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text(encoding="utf-8")
+GUIDE = (CONFIG / "user_guide.toml").read_text(encoding="utf-8")
 
 
 def load(folder: Path, old: str, new: str) -> UserGuide:
-    """The shipped user guide with one line changed."""
-    assert SHIPPED.count(f"\n{old}\n") == 1
-    (folder / "user_guide.toml").write_text(SHIPPED.replace(f"\n{old}\n", f"\n{new}\n"), encoding="utf-8")
+    """The tests' user guide with one line changed."""
+    assert GUIDE.count(f"\n{old}\n") == 1
+    (folder / "user_guide.toml").write_text(GUIDE.replace(f"\n{old}\n", f"\n{new}\n"), encoding="utf-8")
     return load_user_guide(folder)
 
 
-def test_shipped_terms_are_those_of_the_clause(user_guide: UserGuide):
+def test_terms_are_those_that_are_stated(user_guide: UserGuide):
     assert user_guide.retention_cron == "0 5 * * *"
     assert user_guide.delta.kind.retirement == KeepForDays(timedelta(days=7), wait_for_recovery=True)
     assert user_guide.full.kind.retirement == KeepNewest(2)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import CONFIG
 from smki.errors import ObligationError
 from smki.obligations.catalogue import DeltaExtract, FullExtract, UserGuide
 from smki.obligations.user_guide import load_user_guide
 from smki.settings import INCLUDE
 
-SHIPPED = (INCLUDE / "config" / "user_guide.toml").read_text()
+GUIDE = (CONFIG / "user_guide.toml").read_text()
 DAY = date(2026, 7, 15)
 
 
@@ -20,8 +21,8 @@ def load(folder: Path, text: str) -> UserGuide:
     return load_user_guide(folder)
 
 
-def setting(section: str, key: str, value: str, text: str = SHIPPED) -> str:
-    """The shipped guide with another value (TOML) of one key; an empty one removes the key."""
+def setting(section: str, key: str, value: str, text: str = GUIDE) -> str:
+    """The tests' guide with another value (TOML) of one key; an empty one removes the key."""
     changed, count = re.subn(
         rf"(?ms)^(\[{section}\]\n(?:(?!\[)[^\n]*\n)*?){key} = [^\n]*\n",
         rf"\g<1>{key} = {value}\n" if value else r"\1",
@@ -31,8 +32,9 @@ def setting(section: str, key: str, value: str, text: str = SHIPPED) -> str:
     return changed
 
 
-def test_shipped_guide_says_what_appendix_o_says(user_guide: UserGuide) -> None:
-    full, delta = user_guide.full, user_guide.delta
+def test_shipped_guide_says_what_appendix_o_says() -> None:
+    shipped = load_user_guide(INCLUDE / "config")
+    full, delta = shipped.full, shipped.delta
     assert full.file_name(date(2026, 7, 15)) == "SMKIKR_FULL_2026-07-15.xml.gz"
     assert delta.file_name(date(2026, 7, 15)) == "SMKIKR_DELT_2026-07-15.xml.gz"
     assert full.cut_off.weekday is not None
@@ -59,7 +61,7 @@ def test_times_of_a_day_follow_from_the_guide(user_guide: UserGuide, day: date) 
     [("18:31", timedelta(minutes=31)), ("+1 00:00", timedelta(hours=6)), ("+1 18:00", timedelta(days=1))],
 )
 def test_publish_by_is_on_the_day_of_the_cut_off_or_later(tmp_path: Path, publish_by: str, delay: timedelta) -> None:
-    text = SHIPPED
+    text = GUIDE
     for section, cron in [("full", "0 18 * * WED"), ("delta", "0 18 * * *")]:
         text = setting(section, "cut_off", f'"{cron}"', text)
         text = setting(section, "publish_by", f'"{publish_by}"', text)
@@ -88,7 +90,7 @@ def test_publish_by_in_a_time_zone_follows_its_clocks(tmp_path: Path, publish_by
     assert delta.publish_by(day).tzinfo is UTC
 
 
-SECTIONS = [one.name for one in load_user_guide(INCLUDE / "config").all]
+SECTIONS = [one.name for one in load_user_guide(CONFIG).all]
 KEYS = ("kind", "title", "clause", "dag", "file", "cut_off", "publish_by", "folder")
 IMPOSSIBLE = [
     *[(section, key, value) for section in SECTIONS for key in KEYS for value in ("", "7", '""')],
@@ -176,11 +178,11 @@ def test_refusal_names_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("line", "item"), [("publish-by = 3", "[full] publish-by"), ("retain = 3", "[full] retain")])
 def test_key_that_means_nothing_is_refused(tmp_path: Path, line: str, item: str) -> None:
     with pytest.raises(ObligationError, match=re.escape(item)):
-        load(tmp_path, SHIPPED.replace("[full]\n", f"[full]\n{line}\n"))
+        load(tmp_path, GUIDE.replace("[full]\n", f"[full]\n{line}\n"))
 
 
 def test_owner_and_contact_are_the_operators_unless_an_obligation_has_its_own(tmp_path: Path) -> None:
-    guide = load(tmp_path, SHIPPED.replace("[crl]\n", '[crl]\nowner = "PKI team"\n'))
+    guide = load(tmp_path, GUIDE.replace("[crl]\n", '[crl]\nowner = "PKI team"\n'))
     assert guide.obligation("crl").owner == "PKI team"
     assert guide.full.owner == "SMKI Repository operations"
     assert {one.contact for one in guide.all} == {"smki-oncall@example.org"}
@@ -188,28 +190,28 @@ def test_owner_and_contact_are_the_operators_unless_an_obligation_has_its_own(tm
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_what_appendix_o_wants_is_there_once(tmp_path: Path, section: str) -> None:
-    of_it = re.search(rf"(?ms)^\[{section}\]\n.*?(?=^\[|\Z)", SHIPPED)
+    of_it = re.search(rf"(?ms)^\[{section}\]\n.*?(?=^\[|\Z)", GUIDE)
     assert of_it
     with pytest.raises(ObligationError, match="no section has it"):
-        load(tmp_path, SHIPPED.replace(of_it[0], ""))
+        load(tmp_path, GUIDE.replace(of_it[0], ""))
     twice = of_it[0].replace(f"[{section}]", f"[{section}_again]").replace("SMKIKR", "SMKIKR_AGAIN")
     again = rf"\[{section}_again\]: .*and \[{section}\] and \[{section}_again\] have it"
     of_lists = rf"\[{section}\] issuer: several sections"
     with pytest.raises(ObligationError, match=of_lists if section in ("arl", "crl") else again):
-        load(tmp_path, SHIPPED + twice)
+        load(tmp_path, GUIDE + twice)
 
 
 def test_obligation_that_is_no_section_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ObligationError, match=r"\[monthly\]: it is no section"):
-        load(tmp_path, "monthly = 7\n" + SHIPPED)
+        load(tmp_path, "monthly = 7\n" + GUIDE)
 
 
 def test_monthly_cut_off_falls_on_its_day(tmp_path: Path) -> None:
-    monthly = re.search(r"(?ms)^\[full\]\n.*?(?=^\[)", SHIPPED)
+    monthly = re.search(r"(?ms)^\[full\]\n.*?(?=^\[)", GUIDE)
     assert monthly
     text = monthly[0].replace("[full]", "[monthly]").replace("0 0 * * SUN", "0 0 3 * *").replace('"I"', '"PINER"')
     text = text.replace("SMKIKR_FULL", "SMKIKR_ALL").replace("smki_full_extract", "smki_monthly_extract")
-    cut_off = load(tmp_path, SHIPPED + text).obligation("monthly").cut_off
+    cut_off = load(tmp_path, GUIDE + text).obligation("monthly").cut_off
     assert [cut_off.falls_on(date(2026, 7, number)) for number in (2, 3, 4)] == [False, True, False]
     assert cut_off.next_day(date(2026, 7, 3)) == date(2026, 8, 3)
     assert cut_off.previous_day(date(2026, 1, 3)) == date(2025, 12, 3)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from builders import made_artefact
+from conftest import CONFIG
 from smki.obligations.catalogue import DeltaExtract
 from smki.obligations.user_guide import load_user_guide
 from smki.publish.artefact import Publication
 from smki.retention.rules import Action, FilePlan, SeenFile, plan_retention
-from smki.settings import INCLUDE
 
-GUIDE = load_user_guide(INCLUDE / "config")
+GUIDE = load_user_guide(CONFIG)
 SUNDAY = date(2026, 3, 1)
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 

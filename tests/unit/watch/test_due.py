@@ -5,15 +5,15 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import CONFIG
 from smki.obligations.catalogue import Obligation, UserGuide
 from smki.obligations.user_guide import load_user_guide
-from smki.settings import INCLUDE
 from smki.watch.due import Due, current_due, due_on_server, list_due, next_due
 
 from .conftest import DAY, MONDAY, SUNDAY
 
 INSTANTS = st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # st wants naive bounds
-OBLIGATIONS = st.sampled_from(load_user_guide(INCLUDE / "config").all)
+OBLIGATIONS = st.sampled_from(load_user_guide(CONFIG).all)
 LONG_AGO = date(2024, 1, 1)
 
 
