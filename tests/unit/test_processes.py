@@ -29,8 +29,8 @@ def fail(process: int, only_here: bool, number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_each_item_is_worked_on_once_and_every_process_works(workers: int) -> None:
-    results = list(map_in_processes(square, range(300), workers, PREPARED))
-    assert sorted(number for number, _ in results) == [number * number for number in range(300)]
+    results = list(map_in_processes(square, range(200 * workers), workers, PREPARED))
+    assert sorted(number for number, _ in results) == [number * number for number in range(200 * workers)]
     assert len({process for _, process in results}) == workers
 
 

@@ -1,6 +1,6 @@
 """Revocation lists of the generated PKI, with the extensions that RFC 5280, 5.2 wants."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,18 +44,27 @@ def revocation_list(
 
 
 def issue_lists(
-    engine: Engine, pki: Pki, at: datetime, revoked: Sequence[Revoked] = (), *, recorded_at: datetime | None = None
+    engine: Engine,
+    pki: Pki,
+    at: datetime,
+    revoked: Sequence[Revoked] = (),
+    *,
+    kinds: Collection[ListKind] = tuple(ListKind),
+    recorded_at: datetime | None = None,
 ) -> ListLodgingReport:
     """Has the Root and the Issuing OCA issue the lists that follow the lodged ones, and lodges them.
 
-    `revoked` comes onto the CRL, beside what the one before it held. `at` (UTC) is thisUpdate, unless the list before
-    is younger; `recorded_at` is for histories. Raises RevocationListRefusedError for the repository of another PKI.
+    `revoked` comes onto the CRL, beside what the one before it held. `at` (UTC) is thisUpdate, unless the list
+    before is younger; `kinds` are those that are issued; `recorded_at` is for histories. Raises
+    RevocationListRefusedError for the repository of another PKI.
     """
     offers = []
     for kind, authority, validity, new in (
         (ListKind.ARL, pki.root_oca, ARL_VALIDITY, ()),
         (ListKind.CRL, pki.issuing_oca, CRL_VALIDITY, revoked),
     ):
+        if kind not in kinds:
+            continue
         with reading(engine) as connection:
             before = latest_list(connection, kind)
         entries = [_to_revoked(entry) for entry in read_revocation_list(before.body).entries] if before else []

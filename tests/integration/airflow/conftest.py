@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from otlp import Collector
 from smki.publish.site import Site
 from smki.repository.database import open_engine
-from smki.settings import INCLUDE
+from smki.settings import INCLUDE, PROJECT
 from smki_demo.airflow_api import AirflowApi
 from smki_demo.generator.filling import fill_with_history, open_pki
 from smki_demo.generator.revocation import issue_lists
@@ -54,7 +54,8 @@ def stack(collector: Collector) -> Iterator[Stack]:
         running.environment["SMKI_CONFIG"] = str(config)
         running.environment |= collector.environment
         start_airflow(running)
-        wait_until(lambda: len(running.api.get("dags")["dags"]) >= 2)
+        all_of_them = {file.stem for file in (PROJECT / "dags").glob("*.py")}
+        wait_until(lambda: all_of_them <= {dag["dag_id"] for dag in running.api.get("dags")["dags"]})
         yield running
 
 
@@ -120,9 +121,9 @@ class DagRun:
     def state(self) -> str:
         return str(self.stack.api.get(self.path)["state"])
 
-    def ends(self) -> str:
+    def ends(self, seconds: int = RUNS_S) -> str:
         """Its state once it has ended."""
-        wait_until(lambda: self.state in ("success", "failed"))
+        wait_until(lambda: self.state in ("success", "failed"), seconds)
         return self.state
 
     def task(self, task_id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 import requests
 from sqlalchemy import Engine, select, text, update
@@ -120,8 +121,8 @@ def test_people_are_told_that_it_waits_for_them(stack: Stack, user_guide: UserGu
 def test_no_worker_is_taken_while_it_waits(stack: Stack, held: DagRun):
     waiting = held.task("release")
     assert waiting["state"] == "awaiting_input"
-    commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline")]
-    assert not [command for command in commands if waiting["id"].encode() in command], "no process of the task"
+    of_it = [one for one in psutil.process_iter(["cmdline"]) if waiting["id"] in " ".join(one.info["cmdline"] or ())]
+    assert not of_it, "no process of the task"
     others = {run["dag_run_id"] for run in stack.api.runs(DAILY_DELTA)} - {held.run_id}
     wait_until(lambda: all(DagRun(stack, DAILY_DELTA, run).state in ("success", "failed") for run in others))
     wait_until(lambda: stack.api.get("pools/default_pool")["occupied_slots"] == 0)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any
@@ -63,6 +64,16 @@ def served(stack: Stack, guide: UserGuide, obligation: str) -> bytes:
     return gzip.decompress((stack.var / "sftp" / guide.obligation(obligation).file).read_bytes())
 
 
+def asking(stack: Stack, some: Iterable[str]) -> list[str]:
+    """Those of the runs that ask a person about a CRL."""
+    path = "taskInstances/crl.release"
+    return [
+        one
+        for one in some
+        if stack.api.get(f"dags/{REVOCATION_LISTS}/dagRuns/{one}/{path}")["state"] == "awaiting_input"
+    ]
+
+
 def log_of(stack: Stack, run_id: str, task_id: str) -> str:
     folder = stack.var / "airflow" / "logs" / f"dag_id={REVOCATION_LISTS}" / f"run_id={run_id}" / f"task_id={task_id}"
     return "".join(file.read_text() for file in folder.rglob("*.log"))
@@ -92,7 +103,7 @@ def test_clause_2_3_3_d_lodged_crl_is_on_the_server_within_minutes(stack: Stack,
         query = select(certificate.c.serial_number).where(certificate.c["class"] == "ORGANISATION")
         serial = connection.execute(query.where(certificate.c.status == "I").limit(1)).scalar_one()
     now = datetime.now(UTC)
-    issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)])
+    issue_lists(engine, open_pki(stack.var / "pki"), now, [Revoked(serial, now)], kinds=[ListKind.CRL])
     lodged = newest(engine, ListKind.CRL)
     wait_until(lambda: is_published(engine, user_guide, "crl", lodged), AT_ONCE_S)
     assert served(stack, user_guide, "crl") == lodged.body
@@ -158,8 +169,9 @@ def test_publication_that_fails_begins_no_run_after_run_and_is_cleared_once_its_
     wait_until(lambda: bool(set(runs(stack)) - before), AT_ONCE_S)
     wait_until_idle(stack)
     sleep(POLLS_S)
-    (failed,) = set(runs(stack)) - before
-    assert runs(stack)[failed]["state"] == "failed"
+    new = set(runs(stack)) - before
+    assert len(new) <= 2, "one for both lists, or each list has its own"
+    (failed,) = (one for one in new if runs(stack)[one]["state"] == "failed")
     assert intruder.read_bytes() == b"somebody else's file"
     assert is_published(engine, user_guide, "arl", arl), "the other list does not wait for it"
 
@@ -180,8 +192,8 @@ def test_list_that_is_held_is_asked_for_once_whichever_runs_come_upon_it(
     set_statuses(engine, [StatusChange(CertificateReference(serial), Status.REVOKED, "on no list")])
     issue_lists(engine, open_pki(stack.var / "pki"), datetime.now(UTC))
     crl = newest(engine, ListKind.CRL)
-    wait_until(lambda: bool(set(runs(stack)) - before), AT_ONCE_S)
-    (begun,) = set(runs(stack)) - before
+    wait_until(lambda: bool(asking(stack, set(runs(stack)) - before)), AT_ONCE_S)
+    (begun,) = asking(stack, set(runs(stack)) - before)
     first = DagRun(stack, REVOCATION_LISTS, begun)
     assert "Revoked and not listed" in first.wait_until_asking("crl.release")["body"]
     arl = newest(engine, ListKind.ARL)

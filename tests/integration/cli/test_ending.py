@@ -20,7 +20,7 @@ def test_embedded_postgres_ends_with_the_command(tmp_path: Path, sign: signal.Si
     environment = os.environ | {"SMKI_DATABASE_URL": "", "SMKI_VAR": str(tmp_path)}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not list(socket_folder(tmp_path / "postgres").glob(".s.PGSQL.*")) and time.monotonic() < deadline:
             assert running.poll() is None
             time.sleep(0.05)

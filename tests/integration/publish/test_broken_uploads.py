@@ -200,8 +200,8 @@ def test_server_that_freezes_is_unavailable_after_the_timeout(sshd, staged, publ
     begun = time.monotonic()
 
     with pytest.raises(SiteUnavailableError):
-        publish(replace(sshd.site, answer_timeout_s=0.5), staged, progress=lambda _done, _total: sshd.freeze_sessions())
-    assert time.monotonic() - begun < 5
+        publish(replace(sshd.site, answer_timeout_s=2), staged, progress=lambda _done, _total: sshd.freeze_sessions())
+    assert time.monotonic() - begun < 20
     assert names(sshd) == [PART]
 
 

@@ -126,6 +126,8 @@ def test_reader_never_sees_a_part_of_a_file(sshd, staged, publish):
 
     reader = threading.Thread(target=read_as_a_party_would)
     reader.start()
+    while len(seen) <= 10:
+        time.sleep(0.01)
     publish(sshd.site, staged)
     looks = len(seen)
     while len(seen) < looks + 2:  # one that began before the end may have been under way

@@ -25,7 +25,7 @@ def test_files_that_are_nothing_are_named_and_the_rest_is_lodged(repository: Eng
     (good,) = look_alikes(1)
     contents = {
         "1-empty": b"",
-        "2-garbage": os.urandom(200).replace(b"\x1f", b"\0"),
+        "2-garbage": b"\0" + os.urandom(200).replace(b"\x1f", b"\0"),
         "3-truncated": good[:-1],
         "4-large": b"\0" * (1 << 20) + b"\0",
         "5-pem": b"-----BEGIN CERTIFICATE-----\n!!!\n",

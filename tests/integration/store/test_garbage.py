@@ -23,7 +23,7 @@ from smki.store.manifest import Manifest, put_manifest
 from smki.store.objects import Store
 from smki.store.pages import PageXml
 
-LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
+LATER = datetime.now(UTC) + GRACE + timedelta(days=1)
 
 
 @dataclass(frozen=True)

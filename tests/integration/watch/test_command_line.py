@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,8 @@ def test_times_are_those_of_utc_whatever_zone_a_session_is_told(smki, world: Wor
     said = []
     for zone in ("UTC", "America/New_York", "Europe/London"):
         monkeypatch.setenv("PGTZ", zone)
-        status = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
+        stated = CliRunner().invoke(app, ["status", "--json"]).stdout
+        status = json.loads(re.sub(r'"words": "[^"]*"', '"words": ""', stated))  # "due in 3 h": the clock goes on
         plan = CliRunner().invoke(app, ["retention", "plan", "--at", at, "--json"])
         assert plan.exit_code == 0, plan.output
         said.append((status["obligations"], status["findings"], plan.stdout))

@@ -61,8 +61,8 @@ def test_what_becomes_late_during_a_look_is_late_and_no_longer_at_risk(
         connection.execute(delete(publication).where(publication.c.name == due.name))
     world.on_server(DELTA).unlink()
     copytree(world.sshd.published, faulty.published)
-    just_before = due.publish_by - timedelta(seconds=1)
-    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", (1.5, 0.05, 0.05))
+    just_before = due.publish_by - timedelta(seconds=4)
+    monkeypatch.setattr(auditor, "_AGAIN_AFTER_S", (4.5, 0.05, 0.05))
     assert [one.kind for one in world.audit(just_before, faulty.site).findings] == [Kind.AT_RISK]
     faulty.faults.drop_at_request = 0
     assert [one.kind for one in world.audit(just_before, faulty.site).findings] == [Kind.MISSING]
@@ -101,7 +101,7 @@ def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
     (faulty.published / gone).unlink()
     faulty.faults.silent_at = {silent, also_silent, "SMKIKR_INDEX.json"}
     monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
-    site = replace(faulty.site, answer_timeout_s=1)
+    site = replace(faulty.site, answer_timeout_s=2)
     broken = {(Kind.LOST, gone), (Kind.CHAIN_BROKEN, "recovery chain")}
     found = world.audit(site=site).findings
     broken_off = {(Kind.READ_ERROR, silent), (Kind.READ_ERROR, also_silent), (Kind.INDEX, "SMKIKR_INDEX.json")}

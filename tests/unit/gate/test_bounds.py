@@ -57,7 +57,7 @@ def test_wild_days_do_not_widen_the_band(rule: BandRule, usual: list[float], dat
     """Fewer than half of the history may be anything: the band is no wider than the usual days alone could make it."""
     wild = data.draw(st.lists(figures, max_size=(len(usual) - 1) // 2))
     widest = max(rule.floor, rule.spread * max(1.4826 * 10, 110 * rule.least_percent / 100))
-    assert reach(QUALITY, rule, [*usual, *wild]) <= widest * 1.000_001
+    assert reach(QUALITY, rule, [*usual, *wild]) <= widest * 1.000_001 + 1e-9
 
 
 def test_one_wild_day_moves_the_band_by_little() -> None:

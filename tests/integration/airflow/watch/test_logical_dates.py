@@ -29,7 +29,7 @@ from ..conftest import DagRun, trigger, wait_until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-STARTS = timedelta(seconds=200)  # from the beginning to the cut-off: what a stack takes to be up, and a run
+STARTS = timedelta(seconds=270)  # from the beginning to the cut-off: what a stack takes to be up, and a run
 OLD_RUN = """
 import sys
 from datetime import datetime

@@ -63,7 +63,7 @@ def minute_after(lead: timedelta) -> datetime:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     now = datetime.now(UTC)  # not before: other tests may have run for long
-    if (now + timedelta(minutes=10)).time() < time(0, 20):
+    if (now + timedelta(minutes=30)).time() < time(0, 40):
         pytest.skip("too near to midnight: the day's times do not fit into the day")
     with tempfile.TemporaryDirectory(prefix="smki stack ") as folder, running_stack(Path(folder)) as running:
         config = Path(folder) / "config"
