@@ -1,4 +1,4 @@
-"""`smki adopt`: what a site has and a restored ledger does not know."""
+"""`smki adopt`: what sites have and the ledger does not know."""
 
 import getpass
 import os
@@ -20,7 +20,8 @@ from smki.cli.terminal import (
 )
 from smki.errors import SmkiError
 from smki.publish.login import site_from_environment
-from smki.recovery.adoption import Adoption, Seen
+from smki.publish.unknown_files import ADOPTER
+from smki.recovery.adoption import Adoption, Found, Seen
 from smki.repository.project import open_project
 
 _COLUMNS: Columns = {
@@ -40,10 +41,11 @@ def adopt(
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
-    """Take over what a site has published and a ledger that was restored from a backup does not know.
+    """Take over what the sites have and the ledger does not know: after a restore from a backup, or `smki takeover`.
 
-    Until that is done, or the files are moved away, nothing with a date is published there. Each delta is lodged and
-    its window closed; each file has to be what the repository then says of its day. Exit code 1 where one is not.
+    After a restore nothing with a date is published on a site until that is done, or the files are moved away. Each
+    delta is lodged and its window closed; each file has to be what the repository then says of its day, and the same on
+    every site. Exit code 1 where one is not.
     """
     project = open_project()
     adoption = Adoption(
@@ -51,22 +53,27 @@ def adopt(
         project.store,
         project.guide,
         project.settings.annex_b_xsd,
-        f"smki adopt by {getpass.getuser()}",
+        f"{ADOPTER} by {getpass.getuser()}",
         len(os.sched_getaffinity(0)),
     )
     facts: list[dict[str, Any]] = []
     errors: list[SmkiError] = []
     with if_interrupted("What is adopted stays so; the same command goes on from there."):
+        found: list[Found] = []
         for name in [site] if site else project.settings.sites:
             try:
-                login = site_from_environment(name)
-                found = (Seen(name, file) for file in adoption.find(login))
-                for one in found if dry_run else adoption.adopt(login, progress_bar):
-                    facts.append(_facts(one, dry_run=dry_run))
-                    errors += [one.error] if one.error else []
+                found += adoption.find(site_from_environment(name))
             except SmkiError as error:
                 errors.append(error)
                 facts.append({"site": name} | error_facts(error))
+        try:
+            known_to_nobody = (Seen(one.site.name, one.file) for one in found)
+            for one in known_to_nobody if dry_run else adoption.adopt(found, progress_bar):
+                facts.append(_facts(one, dry_run=dry_run))
+                errors += [one.error] if one.error else []
+        except SmkiError as error:
+            errors.append(error)
+            facts.append(error_facts(error))
     if as_json:
         print_json(facts)
     elif any("file" in one for one in facts):

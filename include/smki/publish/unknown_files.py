@@ -8,10 +8,13 @@
 * A revocation list goes out all the same: it proves that it follows the one on the server (`kinds.revocation`). An
   anchor file replaces only what the ledger knows (`recipe`).
 * A name is known once an artefact of it is recorded, which is before it is sent. So what a crash or another publisher
-  left is known, and what is found here was recorded in a ledger that is lost.
+  left is known, and what is found here was recorded in a ledger that is lost. An artefact that was adopted was sent by
+  nobody: its name is known on the sites that the ledger has it on, and on no other.
 * Newer means: of a day after that of the newest file that the ledger has of the obligation on the site, and not before
   the first day that is owed. Its cut-off has come: one for a later day is somebody's mistake, and another finding.
   For a ledger without a window all are newer: it may be one that is lost whole.
+* A file of a day that was taken over (`repository.takeover`) is not newer and stops nothing. While the ledger does not
+  know it, though, retention never removes it and nobody looks whether it stays whole: `smki adopt` finds it, too.
 """
 
 import logging
@@ -19,9 +22,10 @@ import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from paramiko import SFTPClient
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, union
 
 from smki.errors import (
     ConfigurationError,
@@ -41,43 +45,57 @@ from smki.repository.windows import first_owed_day
 from smki.words import first_few
 
 log = logging.getLogger(__name__)
+ADOPTER = "smki adopt"  # how the run of who adopts begins
 
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """What the ledger knows of dated files."""
+    """What the ledger knows of the dated files of a site."""
 
-    names: frozenset[str]  # of recorded artefacts
+    names: frozenset[str]  # of artefacts that were recorded to be sent, or that the site has or had
     newest: Mapping[tuple[str, str], date]  # of each obligation's files that were published on the site
     first_day: date  # the first one that is owed, or the first of all while no window is closed
+    taken_over_from: date = date.max  # the first day that was taken over, if any was; from `first_day` on days are owed
 
 
 NOT_ASKED = KnownNames(frozenset(), {}, date.max)  # nothing is newer
 
 
+class UnknownName(NamedTuple):
+    """What the name of a file says that the ledger does not know."""
+
+    obligation: Obligation
+    business_date: date
+    is_taken_over: bool  # its day was taken over; else it is newer than the ledger
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownFile:
-    """A dated file on a site that is newer than the ledger."""
+    """A dated file on a site that is newer than the ledger, or of a day that was taken over."""
 
     obligation: Obligation
     business_date: date
     path: str  # on the server
     bytes: int
     modified_at: datetime  # by the server's clock
+    is_taken_over: bool  # its day was taken over; else it is newer
 
     @property
     def name(self) -> str:
         return posixpath.basename(self.path)
 
 
-def is_newer(guide: UserGuide, name: str, known: KnownNames, now: datetime) -> tuple[Obligation, date] | None:
-    """The obligation and the day of a file's name that the ledger does not know though it is newer; else none."""
+def find_unknown_name(guide: UserGuide, name: str, known: KnownNames, now: datetime) -> UnknownName | None:
+    """What a file's name says that the ledger does not know, if it is newer, or its day was taken over; else none."""
     obligation = guide.of_file(name)
     day = obligation.day_of(name) if obligation else None
     if obligation is None or day is None or name in known.names or obligation.cut_off.at(day) > now:
         return None
+    if known.taken_over_from <= day < known.first_day:
+        return UnknownName(obligation, day, True)
     newest = known.newest.get(obligation.key)
-    return (obligation, day) if (day >= known.first_day if newest is None else day > newest) else None
+    is_newer = day >= known.first_day if newest is None else day > newest
+    return UnknownName(obligation, day, False) if is_newer else None
 
 
 def load_known(engine: Engine, site: str) -> KnownNames:
@@ -88,17 +106,22 @@ def load_known(engine: Engine, site: str) -> KnownNames:
         .where(publication.c.site == site, artefact.c.version.is_(None))
         .group_by(artefact.c.obligation, artefact.c.subject)
     )
+    dated, is_adopted = select(artefact.c.name).where(artefact.c.version.is_(None)), artefact.c.run.startswith(ADOPTER)
+    here = select(publication.c.name).where(publication.c.site == site)
+    known = union(dated.where(~is_adopted).except_(dated.where(is_adopted)), here)
+    taken_over_from = select(func.min(delta_window.c.business_date)).where(delta_window.c.taken_over)
     with reading(engine) as connection:
-        names = connection.execute(select(artefact.c.name).distinct().where(artefact.c.version.is_(None))).scalars()
+        names = connection.execute(known).scalars()
         return KnownNames(
             frozenset(names),
             {(obligation, subject): day for obligation, subject, day in connection.execute(newest)},
             first_owed_day(connection) or date.min,
+            connection.scalar(taken_over_from) or date.max,
         )
 
 
 def find_unknown(engine: Engine, sftp: SFTPClient, site: Site, guide: UserGuide, now: datetime) -> list[UnknownFile]:
-    """The files of a site that are newer than the ledger at `now` (UTC), by day, each day's delta first.
+    """The files of a site that are newer than the ledger at `now` (UTC), and those of days that were taken over.
 
     `site.folder` is what the folders of the user guide are below. Raises SiteUnavailableError and the like,
     RepositoryUnavailableError.
@@ -114,18 +137,20 @@ def find_unknown(engine: Engine, sftp: SFTPClient, site: Site, guide: UserGuide,
     known = load_known(engine, site.name)  # after the look: what is published meanwhile is known
     for folder, entries in listed.items():
         for entry in entries:
-            if not entry.odd and (newer := is_newer(guide, entry.name, known, now)):
+            if not entry.odd and (of := find_unknown_name(guide, entry.name, known, now)):
                 path, modified_at = posixpath.join(folder, entry.name), datetime.fromtimestamp(entry.modified_at, UTC)
-                found.append(UnknownFile(*newer, path, entry.bytes, modified_at))
-    return sorted(found, key=lambda file: (file.business_date, file.obligation is not guide.delta, file.name))
+                found.append(
+                    UnknownFile(of.obligation, of.business_date, path, entry.bytes, modified_at, of.is_taken_over)
+                )
+    return found
 
 
 def refuse_if_behind(engine: Engine, site: Site, guide: UserGuide, now: datetime) -> None:
     """Raises LedgerBehindError where the site has files that are newer than the ledger; else as `find_unknown`."""
     with open_sftp(site) as sftp:
-        unknown = find_unknown(engine, sftp, site, guide, now)
-    if unknown:
-        raise LedgerBehindError(f"ledger of site {site.name}", behind_rule(file.name for file in unknown))
+        newer = [file for file in find_unknown(engine, sftp, site, guide, now) if not file.is_taken_over]
+    if newer:
+        raise LedgerBehindError(f"ledger of site {site.name}", behind_rule(file.name for file in newer))
 
 
 def refuse_to_close(

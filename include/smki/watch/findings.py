@@ -15,6 +15,7 @@
 | miscopied | ours, and the server did not copy into it what it was told to copy |
 | unread | nobody has read pages of it back for a day |
 | ledger behind | files there are newer than all that the ledger knows: it was restored from an older backup |
+| not adopted | files of days that were taken over stand there, and the ledger does not know them |
 | unexpected | nothing of ours: a Party may take it for ours |
 | expired | past its days and still there, a day after retention looked |
 | chain broken | from the newest full extract a Party cannot get to today |
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     READ_ERROR = "read error"
     NO_FILE = "no file"
     LEDGER_BEHIND = "ledger behind"
+    NOT_ADOPTED = "not adopted"
     UNEXPECTED = "unexpected"
     EXPIRED = "expired"
     CHAIN_BROKEN = "chain broken"
@@ -91,6 +93,7 @@ _NEXT_STEP = {
     Kind.READ_ERROR: "have the server's disk and log looked at; once it is mended, have what is lost published again.",
     Kind.NO_FILE: "have it moved away on the server, then have the file published again: its content is the same.",
     Kind.LEDGER_BEHIND: "see `smki adopt --dry-run`, then adopt them; till then nothing with a date is published.",
+    Kind.NOT_ADOPTED: "adopt them (`smki adopt`): till then neither retention nor the auditor looks after them.",
     Kind.UNEXPECTED: "find out whose it is, and have its owner move it away.",
     Kind.EXPIRED: "see the DAG smki_retention; `smki retention plan` says why it stays.",
     Kind.CHAIN_BROKEN: "backfill the days that are named, or publish a full extract of a later day.",

@@ -7,7 +7,8 @@ Pure: what a Party sees there, what the ledger says, and the time, in; findings 
 * Of a file that is there the first of these is said: its cut-off has not come; the ledger offers nothing of its name;
   a Party cannot read it; it is shorter, and begins as ours does; its length, then its bytes, then its pages are not
   those that were published; pages of it have not been read back for a day.
-* Of files that are newer than the ledger it is said that they are, once, and nothing of each.
+* Of files that are newer than the ledger it is said that they are, once, and nothing of each. So it is of those of days
+  that were taken over, as long as they are not adopted.
 * Of a folder that cannot be listed it is said that it cannot, and nothing of what was published there.
 * What changes while one looks is no finding: retention has a day and two hours to remove what is past its days, the
   files of the anchor set have until the next look to be equal, the index has two looks to follow what it states.
@@ -23,7 +24,7 @@ from typing import NamedTuple
 from smki.obligations.catalogue import AnchorPart, RevocationList, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.readings import PageReading
-from smki.publish.unknown_files import NOT_ASKED, KnownNames, behind_rule, is_newer
+from smki.publish.unknown_files import NOT_ASKED, KnownNames, UnknownName, behind_rule, find_unknown_name
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.due_status import DueStatus
 from smki.watch.findings import Finding, Kind
@@ -86,15 +87,15 @@ def find_wrong(
         if _folder_of(guide, publication) not in sight.unlisted
     }
     seen, others = _by_name(guide, sight.files)
-    newer = {name for name in seen if is_newer(guide, name, known, now)}
-    behind = [Finding(Kind.LEDGER_BEHIND, sight.site, "ledger", behind_rule(newer))] if newer else []
+    unknown = {name: of for name in seen if (of := find_unknown_name(guide, name, known, now))}
+    known_files = {name: file for name, file in seen.items() if name not in unknown}
     return [
-        *behind,
+        *_unknown(sight.site, unknown),
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands),
         *_elsewhere(sight.site, others, seen),
         *_lost(sight.site, publications, seen),
-        *_wrong_files(guide, sight, publications, {n: file for n, file in seen.items() if n not in newer}, now),
+        *_wrong_files(guide, sight, publications, known_files, now),
         *_expired(guide, sight.site, publications, seen, now),
         *_broken_chain(guide, sight, seen, now),
         *_near_next_update(guide, sight, now),
@@ -146,6 +147,17 @@ def _by_name(guide: UserGuide, files: Iterable[SeenFile]) -> tuple[dict[str, See
         if seen.setdefault(posixpath.basename(file.path), file) is not file:
             others.append(file)
     return seen, others
+
+
+def _unknown(site: str, unknown: Mapping[str, UnknownName]) -> Iterator[Finding]:
+    newer, taken_over = (
+        sorted(name for name, of in unknown.items() if of.is_taken_over is wanted) for wanted in (False, True)
+    )
+    if newer:
+        yield Finding(Kind.LEDGER_BEHIND, site, "ledger", behind_rule(newer))
+    if taken_over:
+        rule = f"their days were taken over, and the ledger does not know them: {first_few(taken_over)}."
+        yield Finding(Kind.NOT_ADOPTED, site, "files that were taken over", rule)
 
 
 def _elsewhere(site: str, others: Iterable[SeenFile], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:

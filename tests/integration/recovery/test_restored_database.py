@@ -1,5 +1,6 @@
 """PostgreSQL is lost, and comes back as it was an hour ago: what it has forgotten stands on the server."""
 
+import gzip
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -53,15 +54,33 @@ class Publisher:
     guide: UserGuide
     sshd: OpenSshServer
     folder: Path
+    names: tuple[str, ...] = ("primary",)  # of its sites
+    down: str = ""  # a site that does not answer
+
+    def sites(self) -> list[Site]:
+        """Each is a folder of one server."""
+        site = self.sshd.site
+        return [
+            replace(
+                site,
+                name=name,
+                folder=site.folder if name == "primary" else name,
+                port=1 if name == self.down else site.port,
+            )
+            for name in self.names
+        ]
 
     def publish(self, obligation: Obligation, business_date: date) -> Publication:
-        """Closes the windows up to that day, produces its file and publishes it, as a run does."""
+        """Closes the windows up to that day and publishes its file on every site; returns what the first one has."""
         close_windows(self.engine, business_date, self.guide.delta.cut_off.at)
         _, manifest = produced(self.engine, obligation, business_date, self.folder)
         artefact = cleared(self.engine, stored_artefact(store_in(self.folder), manifest))
-        refuse_if_behind(self.engine, self.sshd.site, self.guide, datetime.now(UTC))
         content = PagedFile.stored(store_in(self.folder), manifest)
-        return publish_artefact(self.engine, self.sshd.site, artefact, content, "test", lambda _done, _of: None)
+        made = []
+        for site in self.sites():
+            refuse_if_behind(self.engine, site, self.guide, datetime.now(UTC))
+            made.append(publish_artefact(self.engine, site, artefact, content, "test", lambda _done, _of: None))
+        return made[0]
 
     def lose_everything_since(self, at: datetime) -> None:
         self.engine.dispose()
@@ -69,30 +88,28 @@ class Publisher:
         self.engine = self.cluster.engine()
 
     def smki(self, *arguments: object, code: int = 0) -> Any:
-        site = self.sshd.site
-        login = json.dumps(
-            {
+        environment = {
+            "SMKI_DATABASE_URL": libpq_url(self.engine),
+            "SMKI_STORE": str(self.folder / "store"),
+            "SMKI_VAR": str(self.folder / "var"),
+            "SMKI_SITES": ",".join(self.names),
+            "SMKI_PARTY_KEY": str(self.sshd.site.key_file),
+            "SMKI_PARTY_HOST_KEY": self.sshd.site.host_key,
+        }
+        for site in self.sites():
+            login = {
                 "host": site.host,
                 "port": site.port,
                 "login": site.username,
                 "extra": {"key_file": str(site.key_file), "host_key": site.host_key, "folder": site.folder},
             }
-        )
-        environment = {
-            "SMKI_DATABASE_URL": libpq_url(self.engine),
-            "SMKI_STORE": str(self.folder / "store"),
-            "SMKI_VAR": str(self.folder / "var"),
-            "SMKI_SITES": site.name,
-            "SMKI_SITE_PRIMARY": login,
-            "SMKI_AUDIT_PRIMARY": login,
-            "SMKI_PARTY_KEY": str(site.key_file),
-            "SMKI_PARTY_HOST_KEY": site.host_key,
-        }
+            for of in ("SITE", "AUDIT"):
+                environment[f"SMKI_{of}_{site.name.upper()}"] = json.dumps(login)
         return as_json(environment, *arguments, code=code)
 
     def findings(self) -> set[tuple[str, str]]:
-        (looked,) = self.smki("audit", code=1)
-        return {(finding["kind"], finding["item"]) for finding in looked["findings"]}
+        looks = self.smki("audit", code=1)
+        return {(finding["kind"], finding["item"]) for looked in looks for finding in looked["findings"]}
 
     def sync(self) -> str:
         """Where a Party's copy is now: its set digest."""
@@ -104,9 +121,9 @@ class Publisher:
     def state(self, business_date: date) -> str:
         return str(in_use_digest(self.engine, find_window(self.engine, business_date).seq))
 
-    def history(self, name: str) -> list[Publication]:
+    def history(self, name: str, site: str = "primary") -> list[Publication]:
         with self.engine.connect() as connection:
-            return publication_history(connection, self.sshd.site.name, name)
+            return publication_history(connection, site, name)
 
 
 @pytest.fixture
@@ -114,17 +131,29 @@ def publisher(
     cluster: Cluster, user_guide: UserGuide, sshd: OpenSshServer, pki: Pki, signed: list[bytes], tmp_path: Path
 ) -> Publisher:
     """With a full extract and a delta; of the certificates of the day after it, half are in the backup."""
-    engine = cluster.engine()
+    return begin(Publisher(cluster, cluster.engine(), user_guide, sshd, tmp_path), pki, signed)
+
+
+@pytest.fixture
+def two_sites(
+    cluster: Cluster, user_guide: UserGuide, sshd: OpenSshServer, pki: Pki, signed: list[bytes], tmp_path: Path
+) -> Publisher:
+    """The same with a second site."""
+    (sshd.root / "dr").mkdir()
+    return begin(Publisher(cluster, cluster.engine(), user_guide, sshd, tmp_path, ("primary", "dr")), pki, signed)
+
+
+def begin(made: Publisher, pki: Pki, signed: list[bytes]) -> Publisher:
+    engine = made.engine
     migrate(engine)
     trust_pki(engine, pki)
-    made = Publisher(cluster, engine, user_guide, sshd, tmp_path)
     lodge_bodies(engine, signed[:30], during(7))
-    made.publish(user_guide.full, day(7))
+    made.publish(made.guide.full, day(7))
     lodge_bodies(engine, signed[30:34], during(8), Status.PENDING)
-    made.publish(user_guide.delta, KNOWN)
+    made.publish(made.guide.delta, KNOWN)
     lodge_bodies(engine, signed[34:38], during(9))
     change(engine, signed[6:8], Status.NOT_IN_USE, during(9, 1))
-    cluster.back_up()
+    made.cluster.back_up()
     return made
 
 
@@ -181,6 +210,61 @@ def test_files_that_the_restored_ledger_does_not_know_are_adopted_and_publishing
     assert publisher.sync() == publisher.state(NEXT)
 
 
+@pytest.mark.parametrize("down", ["", "dr", "primary"])
+def test_files_are_adopted_on_every_site_also_on_one_that_was_down_meanwhile(
+    two_sites: Publisher, signed: list[bytes], down: str
+) -> None:
+    at = two_sites.cluster.now()
+    go_on(two_sites, signed)
+    two_sites.lose_everything_since(at)
+    if down:
+        two_sites.down = down
+        adopted = two_sites.smki("adopt", code=4)
+        assert len([one for one in adopted if one.get("outcome") == "adopted"]) == 2
+        two_sites.down = ""
+        assert ("ledger behind", "ledger") in two_sites.findings()
+        site = next(site for site in two_sites.sites() if site.name == down)
+        with pytest.raises(LedgerBehindError, match=LOST_NAMES[0]):
+            refuse_if_behind(two_sites.engine, site, two_sites.guide, datetime.now(UTC))
+
+    adopted = two_sites.smki("adopt")
+    where = [down] if down else two_sites.names
+    assert [(one["file"], one["site"], one["outcome"]) for one in adopted] == [
+        (name, site, "adopted") for name in LOST_NAMES for site in where
+    ]
+    assert [one["lodged"] for one in adopted] == [0 if down else 4] + [0] * (len(adopted) - 1)
+    assert two_sites.smki("adopt") == []
+    assert not {item for kind, item in two_sites.findings() if kind in ("ledger behind", "unexpected")}
+    known = [two_sites.history(name, site) for name in LOST_NAMES for site in two_sites.names]
+    assert [len(history) for history in known] == [1, 1, 1, 1]
+    for obligation in (two_sites.guide.delta, two_sites.guide.full):
+        two_sites.publish(obligation, LOST)
+    assert [two_sites.history(name, site) for name in LOST_NAMES for site in two_sites.names] == known
+
+
+def test_file_that_differs_between_sites_is_adopted_on_none(two_sites: Publisher, signed: list[bytes]) -> None:
+    at = two_sites.cluster.now()
+    go_on(two_sites, signed)
+    two_sites.lose_everything_since(at)
+    changed = two_sites.sshd.root / "dr" / LOST_NAMES[0]
+    content = gzip.decompress(changed.read_bytes())
+    changed.unlink()
+    changed.write_bytes(gzip.compress(content + b"\n"))
+    adopted = two_sites.smki("adopt", code=1)
+    assert [(one["outcome"], one["error"]) for one in adopted] == [("left", "AdoptionError")] * 4
+    assert state_as_of(two_sites.engine, 9) == state_as_of(two_sites.engine, 8), "nothing of it was lodged"
+
+    changed.rename(two_sites.folder / "kept")
+    adopted = two_sites.smki("adopt")
+    assert [(one["file"], one["site"]) for one in adopted] == [
+        (LOST_NAMES[0], "primary"),
+        (LOST_NAMES[1], "primary"),
+        (LOST_NAMES[1], "dr"),
+    ]
+    two_sites.publish(two_sites.guide.delta, LOST)
+    assert changed.exists()
+
+
 def test_file_of_another_repository_is_left_and_once_it_is_moved_away_the_day_is_published(
     publisher: Publisher, signed: list[bytes]
 ) -> None:
@@ -221,6 +305,41 @@ def test_repository_that_was_lost_whole_publishes_nothing_until_it_is_rebuilt(
     lodge_bodies(repository, signed[40:42], during(9))
     publisher.publish(publisher.guide.delta, LOST)
     assert publisher.sync() == publisher.state(LOST)
+
+
+def test_files_that_were_taken_over_are_adopted_as_they_stand(
+    publisher: Publisher, repository: Engine, pki: Pki, signed: list[bytes]
+) -> None:
+    full, delta = f"SMKIKR_FULL_{day(7)}.xml.gz", f"SMKIKR_DELT_{KNOWN}.xml.gz"
+    publisher.engine = repository
+    trust_pki(repository, pki)
+    publisher.smki("takeover", *(publisher.sshd.published / name for name in (full, delta)))
+    there = publisher.sshd.published / delta
+    published = there.read_bytes()
+    other = gzip.decompress(published).replace(b"Status>P<", b"Status>N<", 1)
+    assert other != gzip.decompress(published)
+    rewrite(there, other)
+    assert ("not adopted", "files that were taken over") in publisher.findings()
+    adopted, left = publisher.smki("adopt", code=1)
+    assert (adopted["file"], adopted["outcome"]) == (full, "adopted")
+    assert (left["file"], left["outcome"], left["error"]) == (delta, "left", "AdoptionError")
+
+    lodge_bodies(repository, signed[40:42], during(9))
+    publisher.publish(publisher.guide.delta, LOST)
+    foreign = gzip.decompress(published).replace(b"><", b">\n<")  # another publisher's hand
+    rewrite(there, foreign)
+    assert [(one["file"], one["outcome"]) for one in publisher.smki("adopt")] == [(delta, "adopted")]
+    assert publisher.smki("adopt") == []
+    standing = {(kind, item) for kind, item in publisher.findings() if kind in ("not adopted", "unexpected", "altered")}
+    assert standing == set()
+    (planned,) = publisher.smki("retention", "plan")
+    assert [Path(one["path"]).name for one in planned["files"] if one["action"] == "foreign"] == []
+    assert publisher.sync() == publisher.state(LOST)
+
+
+def rewrite(file: Path, xml: bytes) -> None:
+    with file.open("wb") as out, gzip.GzipFile(file.name.removesuffix(".gz"), "wb", fileobj=out) as compressed:
+        compressed.write(xml)
 
 
 def test_database_that_goes_away_meanwhile_is_no_site_that_does_not_answer(
