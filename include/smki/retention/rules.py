@@ -13,6 +13,8 @@ Only what the ledger says is offered can be removed, and only while what stands 
 * What is replaced in place (revocation lists, anchor files) stays, and so does the index.
 * A file that is due for removal and not there has gone already. One that is not due and not there is lost: the ledger
   goes on offering it, so that its publication, repeated, puts it there again.
+* A file whose obligation user_guide.toml has no more waits for a person to remove it by hand. Once that is done it has
+  gone already: nothing can publish it again.
 * A file is foreign where the ledger offers nothing under its name, or published another number of bytes under it. So is
   what has a name of ours and is no file.
 * `.NAME.part`, where NAME is of an obligation or of the ledger, is what a failed upload left. It stays for a day, as
@@ -120,8 +122,7 @@ class _Rules:
 
     def action(self, publication: Publication) -> tuple[Action, str]:
         """KEEP, WAIT or REMOVE, and the rule."""
-        published = publication.artefact
-        obligation = self.guide.find(published.obligation, published.subject)
+        obligation = self.obligation_of(publication)
         if obligation is None:
             return (
                 Action.WAIT,
@@ -131,11 +132,15 @@ class _Rules:
             case KeepForDays() as rule:
                 return self._for_days(obligation, rule, publication)
             case KeepNewest(keep):
-                return self._newest(obligation, keep, published.business_date)
+                return self._newest(obligation, keep, publication.artefact.business_date)
             case ReplaceInPlace():
                 return Action.KEEP, "replaced in place by its successor; retention never removes it"
             case never:
                 assert_never(never)
+
+    def obligation_of(self, publication: Publication) -> Obligation | None:
+        """None where user_guide.toml has it no more."""
+        return self.guide.find(publication.artefact.obligation, publication.artefact.subject)
 
     def _for_days(self, obligation: Obligation, rule: KeepForDays, publication: Publication) -> tuple[Action, str]:
         days = f"{rule.stays.days} days"
@@ -177,7 +182,7 @@ def _found(path: str, publication: Publication, seen: SeenFile | None, rules: _R
     action, rule = rules.action(publication)
     published = publication.artefact
     if seen is None:
-        if action is Action.REMOVE:
+        if action is Action.REMOVE or rules.obligation_of(publication) is None:
             action, rule = Action.ALREADY_GONE, f"{rule}; it was gone from the server already"
         else:
             action, rule = Action.LOST, f"the server has lost it; clear its run, which publishes it again ({rule})"

@@ -94,7 +94,7 @@ def find_wrong(
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands),
         *_elsewhere(sight.site, others, seen),
-        *_lost(sight.site, publications, seen),
+        *_lost(guide, sight.site, publications, seen),
         *_wrong_files(guide, sight, publications, known_files, now),
         *_expired(guide, sight.site, publications, seen, now),
         *_broken_chain(guide, sight, seen, now),
@@ -167,9 +167,12 @@ def _elsewhere(site: str, others: Iterable[SeenFile], seen: Mapping[str, SeenFil
         yield Finding(Kind.UNEXPECTED, site, file.path, rule)
 
 
-def _lost(site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]) -> Iterator[Finding]:
+def _lost(
+    guide: UserGuide, site: str, publications: Mapping[str, Publication], seen: Mapping[str, SeenFile]
+) -> Iterator[Finding]:
     for name, publication in publications.items():
-        if name not in seen:
+        published = publication.artefact
+        if name not in seen and guide.find(published.obligation, published.subject):  # else a person was to remove it
             yield Finding(
                 Kind.LOST,
                 site,

@@ -138,6 +138,7 @@ def test_what_has_no_obligation_any_more_waits_for_a_person():
     published = full(SUNDAY)
     orphan = replace(published, artefact=replace(published.artefact, obligation="gone"))
     assert actions([orphan], at(SUNDAY + 400 * DAY)) == [Action.WAIT]
+    assert actions([orphan], at(SUNDAY + 400 * DAY), lost=[orphan]) == [Action.ALREADY_GONE], "that person removed it"
 
 
 def test_what_is_due_and_not_there_has_gone_and_what_is_not_due_is_lost():
