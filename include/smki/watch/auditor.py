@@ -324,7 +324,7 @@ def _list_stands(engine: Engine, guide: UserGuide, site: str, now: datetime) -> 
 def _find_in_ledger(engine: Engine, guide: UserGuide, now: datetime) -> list[Finding]:
     """What is wrong on no single site."""
     return [
-        *find_held(waiting_gate_runs(engine, now - HISTORY)),
+        *find_held(guide, waiting_gate_runs(engine, now - HISTORY)),
         *find_wrong_clocks(read_clocks(engine), datetime.now(UTC)),
         *find_lists_without_obligation(lists_without_obligation(engine, guide)),
     ]

@@ -23,6 +23,11 @@ class Due:
     business_date: date
 
     @property
+    def is_asked_for(self) -> bool:
+        """Whether none is due on its day: a person asked for the file of any day."""
+        return not self.obligation.cut_off.falls_on(self.business_date)
+
+    @property
     def name(self) -> str:
         return self.obligation.file_name(self.business_date)
 

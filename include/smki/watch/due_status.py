@@ -13,6 +13,8 @@ A dated file is met by its publication under its name. A file that is replaced i
 cut-off that cleared the content that every site offers: the daily run found that nothing newer is to be offered. Other
 processors may compress the same content to other bytes: that is the same content. What the gate held before the cut-off
 and nobody had decided by then counts for this day, too, from its decision on: while it waits, no other run judges it.
+
+A file of a day on which none is due, which a person asked for, is never late and never missed.
 """
 
 from bisect import bisect_left
@@ -148,11 +150,13 @@ def _state(
 ) -> State:
     since = facts.since(due.obligation)
     if published_at is not None:
-        return State.MET if published_at <= due.publish_by else State.MET_LATE
+        return State.MET if published_at <= due.publish_by or due.is_asked_for else State.MET_LATE
     if since is None or due.business_date < since:
         return State.NOTHING
     if judged is not None and judged.waits:
         return State.HELD
+    if due.is_asked_for:
+        return State.NOTHING
     if now >= due.missed_at:
         return State.MISSED
     if now >= due.publish_by:

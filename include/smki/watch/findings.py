@@ -115,7 +115,7 @@ class Finding:
     item: str  # the file's name, or what else it is about
     rule: str  # what is wrong, with figures
     obligation: str | None = None  # its name
-    business_date: date | None = None
+    business_date: date | None = None  # of what is replaced in place only where one day's is not there
     subject: str = ""  # whom the file is for; empty: all Parties
 
     def is_of(self, obligation: Obligation) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from smki.gate.ledger import GateRun
 from smki.kinds.revocation.lodging import ListFacts
-from smki.obligations.catalogue import DeltaExtract
+from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due_status import DueStatus, State
 from smki.watch.facts import Clocks
 from smki.watch.findings import Finding, Kind
@@ -52,13 +52,15 @@ def find_late_or_at_risk(site: str, stands: Iterable[DueStatus]) -> Iterator[Fin
         )
 
 
-def find_held(waiting: Iterable[GateRun]) -> Iterator[Finding]:
+def find_held(guide: UserGuide, waiting: Iterable[GateRun]) -> Iterator[Finding]:
     """A finding for each gate run that waits for a person; it is about no single site."""
     for run in waiting:
         judged = run.judgement
+        obligation = guide.find(judged.obligation, judged.subject)
+        day = None if obligation and obligation.replaced_in_place else judged.business_date
         tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
         rule = f"gate run {run.id} holds it since {judged.judged_at:%Y-%m-%d %H:%M} UTC: {tripped}."
-        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, judged.business_date, judged.subject)
+        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, day, judged.subject)
 
 
 def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:

@@ -301,7 +301,8 @@ def _folder_of(guide: UserGuide, publication: Publication) -> str:
     return obligation.folder if obligation else ""
 
 
-def _about(publication: Publication) -> tuple[str, date, str]:
-    """The obligation, the day and the subject of a published file."""
+def _about(publication: Publication) -> tuple[str, date | None, str]:
+    """The obligation, the day and the subject of a published file; what is replaced in place stands for every day."""
     published = publication.artefact
-    return published.obligation, published.business_date, published.subject
+    day = published.business_date if published.version is None else None
+    return published.obligation, day, published.subject

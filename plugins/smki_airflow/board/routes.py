@@ -320,12 +320,12 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
     findings = list_findings_since(engine, datetime.combine(day, datetime.min.time(), UTC))
     items = []
     for obligation in guide.all:
-        if (
-            obligation.cut_off.falls_on(day)
-            and obligation.cut_off.at(day) <= now
-            and day >= (facts.since(obligation) or day)
-        ):
-            due = Due(obligation, day)
+        due = Due(obligation, day)
+        is_due = not due.is_asked_for and day >= (facts.since(obligation) or day)
+        is_there = not obligation.replaced_in_place and (
+            facts.offered(obligation, day) or facts.judged(obligation, day)
+        )
+        if due.cut_off <= now and (is_due or is_there):
             stands = as_it_is_now(due_status(due, facts, now), unusable_files(findings))
             others = [other.name for other in guide.published_by(obligation.dag) if other != obligation]
             runs = runs_of(session, due, others)

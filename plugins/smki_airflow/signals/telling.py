@@ -66,7 +66,7 @@ def tell_people(engine: Engine, guide: UserGuide, now: datetime) -> int:
 def tell_of_held(engine: Engine, guide: UserGuide, gate_runs: Sequence[int]) -> None:
     """Tells people at once that these gate runs wait for one of them; the auditor would within minutes."""
     now = datetime.now(UTC)
-    for finding in find_held([find_gate_run(engine, number) for number in gate_runs]):
+    for finding in find_held(guide, [find_gate_run(engine, number) for number in gate_runs]):
         open_finding(engine, finding, now)
     tell_people(engine, guide, now)
 

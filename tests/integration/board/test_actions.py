@@ -16,8 +16,10 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
-from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT
+from builders import ANCHOR_SLOTS, DAILY_DELTA, FULL_EXTRACT, made_artefact
 from smki.obligations.catalogue import PublishTime, UserGuide
+from smki.publish.ledger import record_artefact, record_publication
+from smki.publish.recipe import PublishedFile
 from smki_airflow.names import AUDITOR
 from smki_airflow.signals.deadlines import PublishBy
 
@@ -244,6 +246,29 @@ def test_a_run_for_any_day_is_shown_and_named_by_the_day_that_was_asked_for(
     page = browser("ADMIN").get(path).text
     assert user_guide.full.file_name(asked) in page
     assert user_guide.full.file_name(begun.date()) not in page
+
+
+def test_a_file_of_a_day_on_which_none_is_due_has_its_day_and_is_published_again_by_its_own_run(
+    browser: Browser, repository: Engine, session: Session, midnight: datetime, user_guide: UserGuide
+) -> None:
+    begun = midnight - (1 + midnight.weekday()) % 7 * DAY  # a Sunday
+    asked = (begun - 4 * DAY).date()  # a Wednesday
+    path = f"/smki/board/day/{asked}?obligation=full"
+    name = user_guide.full.file_name(asked)
+    assert name not in browser("ADMIN").get(path).text
+    artefact = made_artefact("full", name, asked)
+    with repository.begin() as connection:
+        record_artefact(connection, artefact)
+        there = PublishedFile(f"/{name}", artefact.bytes, artefact.sha256, already_there=False)
+        record_publication(connection, "primary", name, there, "smki_full_extract/any")
+    page = browser("ADMIN").get(path).text
+    assert name in page
+    assert f"Any day</i> {asked}" in page
+    assert f"/smki/board/{FULL_EXTRACT}/backfill" not in page
+    assert "after publish-by" not in page
+
+    run_id = failed_run(session, begun, "success", dag_id=FULL_EXTRACT, conf={"any_day": asked.isoformat()})
+    assert f"/smki/board/{FULL_EXTRACT}/clear?run_id={run_id}&amp;whole=true" in browser("ADMIN").get(path).text
 
 
 def test_a_run_for_a_day_of_no_calendar_keeps_no_page_away(

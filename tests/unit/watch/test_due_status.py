@@ -46,6 +46,13 @@ def test_published_file_is_met_or_met_late_for_ever(user_guide: UserGuide, publi
     assert found.margin == -published * HOUR
 
 
+def test_file_of_a_day_on_which_none_is_due_is_never_late(ledger: Ledger):
+    due = ledger.due("full", MONDAY)
+    assert due_status(due, ledger.facts(), due.missed_at + DAY).state is State.NOTHING
+    ledger.publish(due, due.missed_at)
+    assert due_status(due, ledger.facts(), due.missed_at + DAY).state is State.MET
+
+
 def test_file_counts_when_the_last_site_has_it(ledger: Ledger):
     ledger.sites = ("primary", "dr")
     due = ledger.due("delta")

@@ -74,10 +74,23 @@ def test_file_that_the_gate_holds_is_told_as_waiting_for_a_person(ledger: Ledger
         assert finding.rule.endswith("The gate holds it: a person has to decide.")
 
 
-def test_what_waits_for_a_person_is_a_finding_of_no_single_site_and_says_what_tripped():
+def test_what_is_wrong_with_a_file_that_is_replaced_in_place_is_of_no_day(ledger: Ledger):
+    due = ledger.due(CRL, MONDAY - 5 * DAY)  # the day that its list begins on
+    standing = published(due)
+    standing = replace(standing, artefact=replace(standing.artefact, version=1))
+    held = GateRun(7, made_judgement(CRL, due.name, due.business_date, "aa", judged_at=NOW), None)
+    for finding in (
+        *find_wrong(ledger.guide, seen(), [standing], [], NOW),
+        *find_wrong(ledger.guide, seen((due.name, 99, "aa")), [standing], [], NOW),
+        *find_held(ledger.guide, [held]),
+    ):
+        assert (finding.item, finding.obligation, finding.business_date) == (due.name, CRL, None)
+
+
+def test_what_waits_for_a_person_is_a_finding_of_no_single_site_and_says_what_tripped(ledger: Ledger):
     volume = CheckResult("delta.volume", "a day", Severity.HOLD, False, "at most 20", "36 records", (), "records")
     judgement = made_judgement(DELTA, "a.xml.gz", MONDAY, "aa", judged_at=NOW, results=(volume,))
-    (finding,) = find_held([GateRun(7, judgement, None)])
+    (finding,) = find_held(ledger.guide, [GateRun(7, judgement, None)])
     assert (finding.kind, finding.site, finding.item) == (Kind.HELD, "", "a.xml.gz")
     assert (finding.obligation, finding.business_date) == (DELTA, MONDAY)
     assert finding.rule == "gate run 7 holds it since 2026-03-02 00:20 UTC: 36 records (expected: at most 20)."
