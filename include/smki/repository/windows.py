@@ -139,8 +139,13 @@ def find_window(engine: Engine, business_date: date) -> Window:
             select(delta_window).where(delta_window.c.business_date == business_date)
         ).one_or_none()
         first = connection.execute(select(func.min(delta_window.c.business_date))).scalar_one()
+        oldest: datetime | None = None
+        if row is None and first is None:
+            oldest = connection.execute(select(func.min(status_event.c.recorded_at))).scalar_one()
     if row is None and first is not None and business_date < first:
         raise NotOwedError(f"window of {business_date}", f"the first window is that of {first}.")
+    if oldest is not None and business_date < (begun := oldest.astimezone(UTC).date()):
+        raise NotOwedError(f"window of {business_date}", f"nothing was lodged before {begun}.")
     if row is None:
         raise WindowError(
             f"window of {business_date}",

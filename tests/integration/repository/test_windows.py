@@ -66,6 +66,16 @@ def test_day_before_anything_was_lodged_has_no_window(repository: Engine) -> Non
     assert [(window.seq, window.business_date, window.events) for window in close(repository, 2)] == [(1, day(2), 1)]
 
 
+def test_file_of_a_day_before_anything_was_lodged_is_not_to_be_had_by_closing_its_window(repository: Engine) -> None:
+    lodge_bodies(repository, look_alikes(1), during(3))
+    with pytest.raises(NotOwedError, match=f"window of {day(1)}"):
+        find_window(repository, day(1))
+    with pytest.raises(WindowError) as refused:
+        find_window(repository, day(3))
+    assert not isinstance(refused.value, NotOwedError)
+    assert f"--to {day(3)}" in refused.value.next_step
+
+
 def test_event_on_the_cut_off_is_in_and_one_a_microsecond_later_is_in_the_next(repository: Engine) -> None:
     first, second = look_alikes(2)
     lodge_bodies(repository, [first], cut_off(day(1)))
