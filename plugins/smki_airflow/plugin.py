@@ -14,7 +14,7 @@ from smki_airflow.signals.deadlines import PublishBy
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application below `/smki`."""
-    from smki_airflow.board.pages import app
+    from smki_airflow.board.app import app
 
     await app(scope, receive, send)
 

@@ -1,8 +1,8 @@
 """What a check is: a rule about a field of the evidence, as data. `judging` has Great Expectations run it.
 
 * Evidence comes in rows (`Row`): one of the file, and one a segment, record or whatever else a kind tells apart. A kind
-  fills its own row types and states its checks beside them, by the fields themselves: `FullRow.set_digest`. So mypy
-  sees a field that does not exist, and the import fails.
+  fills its own row types and states its checks beside them (kinds/*/checks.py), by the fields themselves:
+  `FullRow.set_digest`. So mypy sees a field that does not exist, and the import fails.
 * A field of faults has the text of what is wrong, or nothing; a check on it wants nothing.
 * FAIL is for what is wrong. HOLD is for breakers: a measure of the file is outside the bounds that quality.toml and the
   files published before it give.

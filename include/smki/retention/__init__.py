@@ -1,1 +1,1 @@
-"""What is removed from a site and from the staging area, when, and by which rule."""
+"""What is removed from a site, when, and by which rule."""

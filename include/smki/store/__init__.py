@@ -1,1 +1,1 @@
-"""What a file is made of, and where that lies: segments, manifests, the staging area."""
+"""What a file is made of, and where that lies: segments, manifests, a folder or object storage."""

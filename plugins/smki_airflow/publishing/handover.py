@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A staged file with what the gate says of it."""
+    """A produced file with what the gate says of it."""
 
     judgement: "Judgement"
     artefact: "Artefact"  # that it becomes, if it is cleared
@@ -36,7 +36,7 @@ def confirm_published(run: Run, files: int, published: Sequence[Sequence[Json]])
         raise PlanError(
             run.label,
             f"{files} files go to {sites} sites, and {len(publications)} publications came.",
-            "What is staged is kept.",
+            "What was produced is kept.",
         )
     for publication in publications:
         log.info("published %s", " ".join(f"{key}={value}" for key, value in publication.items()))

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import open_finding
-from smki_airflow.board import pages, routes
+from smki_airflow.board import app, routes
 
 from .conftest import HOST, Browser
 from .ledgers import delta, fill_ledger, hold, lose, publish_late
@@ -52,7 +52,7 @@ def test_other_systems_without_a_token_get_401_as_json(browser: Browser) -> None
 )
 def test_other_systems_that_ask_for_what_there_is_not_are_answered_in_json(method: str, path: str, status: int) -> None:
     airflow = FastAPI()
-    airflow.mount("/smki", pages.app)
+    airflow.mount("/smki", app.app)
     answer = TestClient(airflow, base_url=HOST).request(method, f"/smki{path}")
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
     assert set(answer.json()) == {"version", "error", "next_step"}

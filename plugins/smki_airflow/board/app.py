@@ -1,7 +1,7 @@
-"""The project's pages on Airflow's API server: the board, and the gate's reports, made whenever one is asked for.
+"""The app that Airflow's API server mounts: takes in the board's paths, serves the gate's reports, answers errors.
 
 * Airflow authenticates: a browser without a session is sent to log in and comes back.
-* A report is visible to anyone who may read the runs of the file's DAG; others get 403.
+* A report is made when it is asked for, by anyone who may read the runs of the file's DAG; others get 403.
 * No report runs a script; no page loads anything from elsewhere, or can be framed by another site.
 """
 
