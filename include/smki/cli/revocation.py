@@ -126,6 +126,7 @@ def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
         "not lodged": lodgement.unknown,
         "no longer listed": lodgement.dropped,
         "forgotten": lodgement.forgotten,
+        "no longer listed, not lodged": lodgement.dropped_unknown,
     }
     if lodgement.steps_back:
         facts["held by the gate"] = "; ".join(lodgement.steps_back)

@@ -62,7 +62,7 @@ MAY: dict[str, dict[str, _May]] = {
         "unchecked_issuer": _May(insert=True, update=("comparable", "name", "class", "reason", "stated_at")),
         "rejected_lodgement": _May(insert=True, update=("offers", "last_offered_at", "origin", "reason")),
         "revocation_list": _ADDS,
-        "listed_certificate": _May(insert=True, delete=True),  # the current lists' entries, from revocation_list
+        "listed_certificate": _ADDS,
         # the ledger
         "delta_window": _ADDS,
         "artefact": _May(insert=True, update=("version", "manifest")),

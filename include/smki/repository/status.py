@@ -204,7 +204,7 @@ def _only(reference: CertificateReference, found: dict[bytes, list[_Lodged]]) ->
 
 
 def revoke_listed(connection: Connection) -> int:
-    """Gives status R to what a current revocation list names and is lodged otherwise; how many certificates these are.
+    """Gives status R to what a revocation list names and is lodged otherwise; how many certificates these are.
 
     Such is what others published, which is lodged as they did.
     """

@@ -346,12 +346,17 @@ revocation_list = Table(
     Index("revocation_list_number_idx", "issuer_id", "number"),
 )
 
-# The entries of each issuer's current list, so that what is lodged after the list gets status R, too.
+# The entries of all lists that were lodged, so that what is lodged after a list gets status R, too.
 listed_certificate = Table(
     "listed_certificate",
     metadata,
     Column("issuer_id", Integer, primary_key=True, autoincrement=False),
     Column("serial_number", LargeBinary, primary_key=True, comment="big-endian magnitude"),
-    Column("reason", Text, nullable=False, comment="list and reason, as the status event has them"),
+    Column(
+        "reason",
+        Text,
+        nullable=False,
+        comment="the first list that had it, and its reason, as the status event has them",
+    ),
     _when("revoked_at", nullable=False),
 )

@@ -1,7 +1,7 @@
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 
 import pytest
@@ -161,3 +161,33 @@ def test_certificates_that_would_become_one_stop_the_migration_by_name(repositor
     with repository.begin() as connection:
         connection.execute(text("DELETE FROM certificate WHERE issuer_id = 2"))
     migrate(repository)
+
+
+def test_entries_of_lists_that_were_followed_come_back(repository: Engine, pki: Pki) -> None:
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    bodies = [
+        revocation_list(pki.issuing_oca, number, at, at + timedelta(days=9), [Revoked(serial, at)])
+        for number, serial in enumerate([b"\xab\1", b"\xab\2"], 1)
+    ]
+    with repository.begin() as connection:
+        command.downgrade(alembic_config(connection), "0020")
+        connection.execute(
+            text("INSERT INTO issuer (name, comparable, display) VALUES ('one', 'one', 'an issuer')"),
+        )
+        for number, body in enumerate(bodies, 1):
+            connection.execute(
+                text(
+                    "INSERT INTO revocation_list (kind, issuer_id, number, this_update, next_update, entries, body) "
+                    "VALUES ('CRL', 1, :number, now(), now(), 1, :body)"
+                ),
+                {"number": number, "body": body},
+            )
+        connection.execute(text("INSERT INTO listed_certificate VALUES (1, '\\xab02', 'of the current list', now())"))
+    migrate(repository)
+    with repository.connect() as connection:
+        listed = connection.execute(select(listed_certificate).order_by(listed_certificate.c.serial_number)).all()
+    reason = "on CRL 1 of an issuer: unspecified, revoked at 2026-07-01 00:00:00 UTC"
+    assert [(row.serial_number, row.reason) for row in listed] == [
+        (b"\xab\1", reason),
+        (b"\xab\2", "of the current list"),
+    ]

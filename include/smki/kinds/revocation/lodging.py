@@ -9,10 +9,13 @@
 * The same list again changes nothing.
 * Every listed certificate that is lodged gets status R with the list, in one transaction, so the next delta has it.
   One with status E keeps it (it is final) and one that is not lodged is no error: both are reported. The latter is
-  lodged with status R whenever it comes: the entries of each issuer's current list are kept.
+  lodged with status R whenever it comes: an entry is kept for ever, with the reason of the first list that had it.
 * A Device Certificate on a list refuses the list: it is not revocable, so the list is wrong.
 * A certificate leaves the lists of its issuer only when its notAfter passed before the newer list's thisUpdate
-  (RFC 5280, 3.3); one that is gone earlier is forgotten. Status R is never taken back.
+  (RFC 5280, 3.3); one that is gone earlier is forgotten. Of one that is not lodged nobody knows. Status R is never
+  taken back: not from a certificate, nor from an entry that waits for its certificate, whatever the next list forgets.
+* A list that names a distribution point has a name of it in common with the list before it, where that names one, too:
+  another point's list is a part, not the complete list.
 * What is refused is kept in `rejected_lodgement` with its reason. Each list is one transaction.
 * The newest list of a kind is the one lodged last.
 """
@@ -25,7 +28,7 @@ from typing import Any
 
 import psycopg
 from asn1crypto import x509
-from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, delete, func, insert, select, text
+from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, bindparam, func, insert, select, text
 
 from smki.certificates.model import CertificateClass, ListKind, Status
 from smki.certificates.names import comparable_name
@@ -40,11 +43,20 @@ from smki.repository.database import writing
 from smki.repository.lodging import LISTS_LOCK, issuer_id
 from smki.repository.offers import Refusal, RevocationListOffer, keep_refused
 from smki.repository.status import CertificateReference, StatusChange, apply_changes, lock_statuses
-from smki.repository.tables import certificate, issuer, listed_certificate, revocation_list
+from smki.repository.tables import certificate, issuer, revocation_list
 
 CLOCK_SKEW = timedelta(minutes=5)  # that an issuer's clock may be ahead of ours
 _CHECK_ISSUER = "ask its issuer for a list that follows the lodged one; `smki revocation list` shows that."
-_COPY_ENTRIES = "COPY listed_certificate (issuer_id, serial_number, reason, revoked_at) FROM STDIN"
+# Arrays, as a list may have 100,000 entries.
+_KEEP_ENTRIES = text(
+    """
+    INSERT INTO listed_certificate (issuer_id, serial_number, reason, revoked_at)
+    SELECT :issuer, serial_number, reason, revoked_at
+    FROM unnest(CAST(:serials AS bytea[]), CAST(:reasons AS text[]), CAST(:at AS timestamptz[]))
+      entry (serial_number, reason, revoked_at)
+    ON CONFLICT DO NOTHING
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,7 @@ class ListLodgement:
     unknown: tuple[bytes, ...] = ()  # serial numbers that no lodged certificate has
     dropped: tuple[bytes, ...] = ()  # serial numbers that the list before it held, rightly gone
     forgotten: tuple[bytes, ...] = ()  # the same of certificates that have not ended
+    dropped_unknown: tuple[bytes, ...] = ()  # the same of certificates that are not lodged: nobody knows their end
     before: LodgedList | None = None  # the list that it follows
 
     @property
@@ -242,8 +255,9 @@ def _lodge(
         kind = kind_of(connection, fields, offer.body)
         before = next(iter(_lists(connection, of_issuer, revocation_list.c.kind == kind, limit=1)), None)
         _check_order(fields, before)
+        _check_distribution_point(fields, before)
         _check_times(fields, now)
-        dropped, forgotten = _gone(connection, fields, before, list_issuer)
+        gone = _gone(connection, fields, before, list_issuer)
         lodged_id = connection.execute(
             insert(revocation_list)
             .values(
@@ -261,7 +275,9 @@ def _lodge(
         (lodged,) = _lists(connection, revocation_list.c.id == lodged_id)
         _keep_entries(connection, list_issuer, fields, lodged)
         done = _revoke(connection, fields, lodged, offer.origin, recorded_at)
-        return replace(done, dropped=dropped, forgotten=forgotten, before=before)
+        return replace(
+            done, dropped=gone.rightly, forgotten=gone.forgotten, dropped_unknown=gone.unknown, before=before
+        )
 
 
 def _check_order(fields: RevocationListFields, before: LodgedList | None) -> None:
@@ -274,6 +290,21 @@ def _check_order(fields: RevocationListFields, before: LodgedList | None) -> Non
         f"{before.number}, {before.this_update:%Y-%m-%d %H:%M:%S}.",
         next_step=_CHECK_ISSUER,
     )
+
+
+def _check_distribution_point(fields: RevocationListFields, before: LodgedList | None) -> None:
+    """Lists by distribution point are parts (RFC 5280, 5.2.5): none of them is what an obligation publishes."""
+    if before is None or not fields.distribution_points:
+        return
+    known = read_revocation_list(before.body).distribution_points
+    if known and not known & fields.distribution_points:
+        raise RevocationListRefusedError(
+            str(fields),
+            f"it is the list of another distribution point (issuingDistributionPoint) than the lodged list "
+            f"{before.number}, so it is not complete.",
+            next_step="ask its issuer for its complete list; of a point that has moved, for one that also has its old "
+            "name.",
+        )
 
 
 def _check_times(fields: RevocationListFields, now: datetime) -> None:
@@ -291,31 +322,48 @@ def _check_times(fields: RevocationListFields, now: datetime) -> None:
         )
 
 
-def _gone(
-    connection: Connection, fields: RevocationListFields, before: LodgedList | None, list_issuer: int
-) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """What the list before it held and it does not: rightly, and of lodged certificates that have not ended."""
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Serial numbers that the list before it held and a list does not."""
+
+    rightly: tuple[bytes, ...] = ()  # their certificates had ended
+    forgotten: tuple[bytes, ...] = ()  # their certificates are lodged, and had not
+    unknown: tuple[bytes, ...] = ()  # their certificates are not lodged
+
+
+def _gone(connection: Connection, fields: RevocationListFields, before: LodgedList | None, list_issuer: int) -> _Gone:
     if before is None:
-        return (), ()
+        return _Gone()
     gone = {entry.serial_number for entry in read_revocation_list(before.body).entries}
     gone -= {entry.serial_number for entry in fields.entries}
-    not_ended = connection.execute(
-        select(certificate.c.serial_number).where(
+    if not gone:
+        return _Gone()
+    lodged = connection.execute(
+        select(certificate.c.serial_number, certificate.c.not_after >= fields.this_update).where(
             certificate.c.serial_number == any_(bindparam("gone", list(gone), ARRAY(LargeBinary))),
             certificate.c.issuer_id == list_issuer,
-            certificate.c.not_after >= fields.this_update,
         )
     )
-    forgotten = {row.serial_number for row in not_ended} if gone else set()
-    return tuple(sorted(gone - forgotten)), tuple(sorted(forgotten))
+    runs: dict[bytes, bool] = {row[0]: row[1] for row in lodged}
+    return _Gone(
+        rightly=tuple(sorted(serial for serial in runs if not runs[serial])),
+        forgotten=tuple(sorted(serial for serial in runs if runs[serial])),
+        unknown=tuple(sorted(gone.difference(runs))),
+    )
 
 
 def _keep_entries(connection: Connection, list_issuer: int, fields: RevocationListFields, lodged: LodgedList) -> None:
-    """Puts the list's entries into the place of those of the issuer's list before it."""
-    connection.execute(delete(listed_certificate).where(listed_certificate.c.issuer_id == list_issuer))
-    with _driver(connection).cursor().copy(_COPY_ENTRIES) as copy:
-        for entry in fields.entries:
-            copy.write_row((list_issuer, entry.serial_number, _reason(lodged, entry), entry.revoked_at))
+    """Adds the list's entries to those of the issuer's lists before it."""
+    entries = fields.entries
+    connection.execute(
+        _KEEP_ENTRIES,
+        {
+            "issuer": list_issuer,
+            "serials": [entry.serial_number for entry in entries],
+            "reasons": [_reason(lodged, entry) for entry in entries],
+            "at": [entry.revoked_at for entry in entries],
+        },
+    )
 
 
 def _reason(lodged: LodgedList, entry: Entry) -> str:

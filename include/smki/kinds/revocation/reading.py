@@ -80,6 +80,7 @@ class RevocationListFields:
     entries: tuple[Entry, ...]
     covers_users: bool  # whether certificates of end entities would be on it
     covers_authorities: bool  # whether those of CAs would
+    distribution_points: frozenset[bytes]  # names (DER) of the point whose list it is; none where it states none
 
     def __str__(self) -> str:
         return f"{ITEM} {self.number} of {self.issuer_display}"
@@ -133,6 +134,7 @@ def _read(der: bytes) -> RevocationListFields:
         entries=tuple(_entries(der, revoked)),
         covers_users=not scope["only_contains_ca_certs"].native,
         covers_authorities=not scope["only_contains_user_certs"].native,
+        distribution_points=_point_names(scope),
     )
 
 
@@ -162,6 +164,14 @@ def _scope(extensions: dict[str, _Extension]) -> crl.IssuingDistributionPoint:
             "list.",
         )
     return scope
+
+
+def _point_names(scope: crl.IssuingDistributionPoint) -> frozenset[bytes]:
+    point = scope["distribution_point"]
+    if point.native is None:
+        return frozenset()
+    stated = point.chosen
+    return frozenset(one.dump() for one in stated) if point.name == "full_name" else frozenset([stated.dump()])
 
 
 def _need_known(extensions: dict[str, _Extension], known: Iterable[str], item: str) -> None:

@@ -47,6 +47,26 @@ def test_list_that_leaves_out_what_it_is_about_is_refused(stored: Engine, pki: P
         refuse(stored, body, f"leaves out what an {kind} is about")
 
 
+def of_points(authority: Authority, number: int, *uris: str) -> bytes:
+    """A list of the distribution point that has these names; of none where there are none."""
+    names = [x509.UniformResourceIdentifier(uri) for uri in uris] or None
+    at = NOW + number * timedelta(minutes=1)
+    builder = x509.CertificateRevocationListBuilder(authority.name, at, at + CRL_VALIDITY)
+    if names:
+        scope = x509.IssuingDistributionPoint(names, None, False, False, None, False, False)
+        builder = builder.add_extension(scope, critical=True)
+    signed = builder.add_extension(x509.CRLNumber(number), critical=False).sign(authority.key, SHA256())
+    return signed.public_bytes(Encoding.DER)
+
+
+def test_list_of_another_distribution_point_than_the_one_before_is_refused(stored: Engine, pki: Pki) -> None:
+    later, (old, new, other) = NOW + HOUR, ("http://x/old.crl", "http://x/new.crl", "http://x/other.crl")
+    for number, uris in enumerate([(), (old,), (old,), (new, old), (new,)]):
+        assert not lodge_one(stored, of_points(pki.issuing_oca, number, *uris), later).already_there
+    refuse(stored, of_points(pki.issuing_oca, 5, other), "another distribution point", later)
+    assert not lodge_one(stored, of_points(pki.issuing_oca, 6), later).already_there
+
+
 @pytest.mark.parametrize("garbage", [b"-- no list --", b"\x30\x03\x02\x01\x05", bytes(100)])
 def test_garbage_is_refused_and_kept(stored: Engine, garbage: bytes) -> None:
     refuse(stored, garbage, "it is no revocation list")

@@ -1,6 +1,7 @@
 """What lodging a list does to certificates, lodged before it or after it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from smki.repository.tables import certificate, listed_certificate, status_event
 from smki.repository.windows import close_windows
 from smki_demo.generator.pki import Pki
 
-from .lists import ORGANISATION, OTHER, Lister, lodge_one, refuse, rows, status_of
+from .lists import HOUR, NOW, ORGANISATION, OTHER, Lister, lodge_one, refuse, rows, status_of
 
 
 def test_clause_2_3_3_c_arl_revokes_a_certificate_of_an_authority(stored: Engine, pki: Pki, arls: Lister) -> None:
@@ -79,15 +80,40 @@ def test_listed_certificate_that_is_offered_as_expired_is_lodged_as_expired(
     assert (status_of(repository, signed[ORGANISATION]), rows(repository, status_event)[-1].reason) == ("E", "lodged")
 
 
-def test_only_the_current_list_of_its_own_issuer_revokes_what_is_lodged_later(
-    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister, arls: Lister
+def test_list_of_another_issuer_does_not_revoke_what_is_lodged_later(
+    repository: Engine, pki: Pki, signed: list[bytes], arls: Lister
 ) -> None:
     lodge_bodies(repository, pki.ca_certificates())
-    lodge_one(repository, crls.next(signed[ORGANISATION]))
-    lodge_one(repository, crls.next(signed[OTHER]))  # what is not lodged may leave a list
     lodge_one(repository, arls.next(signed[ORGANISATION]))
     lodge_bodies(repository, signed)
-    assert [status_of(repository, signed[one]) for one in (ORGANISATION, OTHER)] == ["I", "R"]
+    assert status_of(repository, signed[ORGANISATION]) == "I"
+
+
+@pytest.mark.parametrize("number", [51, 101])
+def test_entry_that_the_next_list_no_longer_has_revokes_what_is_lodged_later(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister, number: int
+) -> None:
+    lodge_bodies(repository, pki.ca_certificates())
+    lodge_one(repository, crls.next(signed[ORGANISATION], signed[OTHER], number=100))
+    later = NOW + HOUR
+    forgetful = lodge_one(repository, crls.next(signed[OTHER], at=later, number=number), later)
+    assert (forgetful.dropped, forgetful.forgotten) == ((), ())
+    assert forgetful.dropped_unknown == (reference(signed[ORGANISATION]).serial_number,)
+    lodge_bodies(repository, signed[ORGANISATION : OTHER + 1])
+    events = rows(repository, status_event)[-2:]
+    assert [event.status for event in events] == ["R", "R"]
+    assert all(event.reason.startswith("lodged, on CRL 100 of ") for event in events), "the first list that had it"
+
+
+def test_entry_of_an_authoritys_former_key_revokes_what_is_lodged_after_the_list_of_the_new_one(
+    repository: Engine, pki: Pki, signed: list[bytes], crls: Lister
+) -> None:
+    renewed = pki.root_oca.issuing("OCA1", datetime(2026, 1, 1, tzinfo=UTC))
+    lodge_bodies(repository, [*pki.ca_certificates(), renewed.der])
+    lodge_one(repository, crls.next(signed[ORGANISATION]))
+    lodge_one(repository, Lister(renewed).next(at=NOW + HOUR), NOW + HOUR)
+    lodge_bodies(repository, [signed[ORGANISATION]])
+    assert status_of(repository, signed[ORGANISATION]) == "R"
 
 
 def test_list_does_not_revoke_a_device_certificate_that_is_lodged_later(
