@@ -16,6 +16,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Engine, func, select, update
 
@@ -80,8 +81,9 @@ def _exit_status() -> int:
             with step("ending every process"):
                 resources.close()
     except SmkiError as error:
-        console.print(f"[bold red]{type(error).__name__}[/] {error.item}\n  {error.rule}\n  {error.consequence}")
-        console.print(f"  [bold]Next:[/] {error.next_step}")
+        item, rule, consequence, next_step = map(escape, error.args)
+        console.print(f"[bold red]{type(error).__name__}[/] {item}\n  {rule}\n  {consequence}")
+        console.print(f"  [bold]Next:[/] {next_step}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -235,7 +237,7 @@ def _files_table(engine: Engine, received: Mapping[str, str], *, wide: bool) -> 
 
 
 def _tell(line: str) -> None:
-    console.print(f"[bold yellow]![/] {line}", soft_wrap=True)
+    console.print(f"[bold yellow]![/] {escape(line)}", soft_wrap=True)
 
 
 def _wait_for_interrupt() -> None:

@@ -45,7 +45,8 @@ def check(as_json: AsJson = False, wide: Wide = False) -> None:
             place, rule, next_step = map(escape, (problem.place, problem.rule, problem.next_step))
             print_lines(f"[bold red]✗[/] {place}\n  {rule}\n  [bold]Next:[/] {next_step}", err)
         out.print(
-            f"{counted(len(results), 'place')}, {counted(len(problems), 'problem')} in {configuration}", soft_wrap=True
+            escape(f"{counted(len(results), 'place')}, {counted(len(problems), 'problem')} in {configuration}"),
+            soft_wrap=True,
         )
     if not all(result.fits for result in results):
         raise typer.Exit(1)

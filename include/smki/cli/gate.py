@@ -164,7 +164,7 @@ def _report(judgement: Judgement, decision: Decision | None, report: Path | None
     for result in judgement.failed:
         _print_failed(result)
     if unjudged := judgement.unjudged:
-        print_lines(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}")
+        print_lines(escape(f"{unjudged[0].observed}: {', '.join(result.id for result in unjudged)}"))
     for remark in judgement.remarks:
         print_lines(f"to know: {escape(remark)}")
     passed = sum(result.passed for result in judgement.results)

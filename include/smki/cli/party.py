@@ -124,7 +124,7 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         _say(chosen, as_json=as_json)
 
     def passed_over(error: SyncRefusedError) -> None:
-        err.print(f"{error.item}: {error.rule} It is passed over.", highlight=False, soft_wrap=True)
+        err.print(escape(f"{error.item}: {error.rule} It is passed over."), highlight=False, soft_wrap=True)
 
     with progress_bar("synchronising") as show:
         applied = synchronise(site, into, wish, Listener(planned, show, passed_over))

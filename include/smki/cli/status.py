@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import typer
+from rich.markup import escape
 
 from smki.cli.audit import print_finding
 from smki.cli.terminal import AsJson, Wide, out, print_json, print_lines, print_table
@@ -48,7 +49,7 @@ def _print(found: StatusReport, *, wide: bool) -> None:
         },
         wide=wide,
     )
-    print_lines(_chain_in_words(found.chain))
+    print_lines(escape(_chain_in_words(found.chain)))
     for look in found.looks:
         at = (
             f"{look.looked_at:%Y-%m-%d %H:%M} UTC ({span(found.at - look.looked_at)} ago)"

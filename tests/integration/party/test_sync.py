@@ -146,6 +146,13 @@ def test_wrong_delta_is_passed_over_once_a_full_extract_leads_on_without_it(part
     assert (synced["day"], synced["in_use"]) == (str(day(10)), 28)
 
 
+def test_what_a_file_says_is_told_as_it_stands(party: Party) -> None:
+    party.sync()
+    party.offer("DELT", day(9), {BODIES[1]: "[/b]"})
+    party.offer("FULL", day(9), dict.fromkeys(BODIES[2:], "I"))
+    assert party.sync()["day"] == str(day(9))
+
+
 def test_copy_that_is_made_anew_takes_the_old_ones_place_when_it_is_as_new_as_can_be(party: Party) -> None:
     state = party.sync()["set_digest"]
     content = party.copy.read_bytes()

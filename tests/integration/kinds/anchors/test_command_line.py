@@ -29,6 +29,13 @@ def test_check_shows_every_place_with_its_verdict(smki):
     assert "Central and South" in done.output
 
 
+def test_check_names_its_file_in_a_folder_of_any_name(smki, anchors: Anchors, monkeypatch):
+    folder = anchors.configuration.with_name("[b]")
+    folder.mkdir()
+    monkeypatch.setenv("SMKI_ANCHOR_SLOTS", str(anchors.configuration.rename(folder / "slots.toml")))
+    assert f"in {folder / 'slots.toml'}" in smki("anchors", "check").output
+
+
 def test_check_shows_all_problems_and_ends_with_1(smki, anchors: Anchors):
     (recovery,), (cos,) = anchors.serials(Slot.RECOVERY_DS), anchors.serials(Slot.TRANSITIONAL_COS_DS)
     anchors.edit(recovery, "5E" * 16)
