@@ -36,7 +36,7 @@ class Refusal(Enum):
     CONTENT = (
         "S06",
         "a file is not what its name says",
-        "tell the operator the file's name and this rule; the next full extract leads on without a delta.",
+        "tell the operator the file's name and this rule; the next full extract leads on without it.",
     )
     STATE = (
         "S07",

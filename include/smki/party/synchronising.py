@@ -4,11 +4,13 @@
    A plan is made (`planning`).
 2. Each file of the plan is fetched beside the copy (`fetching`), then applied in one transaction (`copy`), in order. A
    file that is found wrong is thrown away, so that the next call fetches it anew.
-3. A delta that is found wrong is passed over where a full extract leads to its day or beyond without it.
+3. A file that is found wrong is passed over where another way leads to its day or beyond without it.
 4. Where a delta is missing on the server, that is refused at the end: the copy is then as new as it can be.
 
 A copy that is made anew takes the old one's place when all of that is done, and a first one when its full extract is in
-it. Any call may be interrupted at any place: the next one goes on. Nothing is written on the site.
+it. Where a wrong file stops one that is made anew, it takes that place all the same, with a state that the signed index
+states, unless the old one has such a state of a later day. Any call may be interrupted at any place: the next one goes
+on. Nothing is written on the site.
 
 By a signed index each file is the one that the operator made, and each state that is committed is the repository's. By
 names and sizes alone nobody can tell whether a file is the one that its operator made, only that it is whole and
@@ -25,6 +27,7 @@ from pathlib import Path
 import pyarrow as pa
 from cryptography import x509
 
+from smki.certificates.set_digest import SetDigest
 from smki.errors import TransportError
 from smki.party.copy import Applied, LocalCopy
 from smki.party.extract_reading import read_extract
@@ -53,7 +56,7 @@ class Listener:
     progress: Progress = lambda _done, _of: None  # hears the bytes of each file as it is fetched, then as it is applied
     passed_over: Callable[[SyncRefusedError], object] = lambda _error: (
         None
-    )  # what is wrong with a delta that is not needed
+    )  # what is wrong with a file that is not needed
 
 
 SILENT = Listener()
@@ -82,32 +85,14 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps some 40 MB of what is freed
     with _alone(path) as folder:
         is_first = not _is_there(path)
-        target = folder / "anew.sqlite" if wish.anew or is_first else path
-        if target != path:
-            _begin_anew(path, target)
-        prepared = _plan(site, target, wish)
-        applied: list[Applied] = []
-        wrong: set[str] = set()
-        while True:
-            listener.planned(prepared.chosen)
-            try:
-                for file in prepared.chosen.files:
-                    applied.append(_bring(site, file, target, prepared, folder, listener))
-                    if is_first and target != path:
-                        _replace(path, target)
-                        target = path
-                break
-            except SyncRefusedError as error:
-                wrong.add(file.name)
-                if (other := _other_way(site, target, wish, wrong, file, error)) is None:
-                    raise
-                listener.passed_over(error)
-                prepared = other
+        place = _Place(path, folder / "anew.sqlite" if wish.anew or is_first else path, folder, is_first)
+        if place.target != path:
+            _begin_anew(path, place.target)
+        prepared, applied = _bring_all(site, place, wish, listener)
         if prepared.index_at is not None:
-            with LocalCopy(target) as copy:
+            with LocalCopy(place.target) as copy:
                 copy.keep_index_time(prepared.index_at)
-        if target != path:
-            _replace(path, target)
+        place.take()
         if prepared.chosen.missing is not None:
             raise SyncRefusedError(
                 Refusal.HOLE,
@@ -118,6 +103,22 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
         return applied
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a copy is, and where it is made."""
+
+    path: Path  # the copy
+    target: Path  # what is worked on: the copy, or what will take its place
+    folder: Path  # that files are fetched into
+    is_first: bool  # there is no copy yet
+
+    def take(self) -> None:
+        """What is worked on takes the copy's place. Raises TransportError."""
+        if self.target != self.path:
+            _replace(self.path, self.target)
+            self.target = self.path
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """A plan, and what it needs to be carried out."""
@@ -125,26 +126,52 @@ class _Prepared:
     chosen: Plan
     changed: Changed | None  # the pages that the copy lacks of a full extract in it
     index_at: datetime | None  # when the index was written (UTC)
+    states: Mapping[date, SetDigest]  # what is in use after each day, by the signed index
 
 
-def _bring(
-    site: Site, file: OfferedFile, target: Path, prepared: _Prepared, folder: Path, listener: Listener
-) -> Applied:
+def _bring_all(site: Site, place: _Place, wish: Wish, listener: Listener) -> tuple[_Prepared, list[Applied]]:
+    """Fetches and applies the files of a plan, or of another one where one of them is wrong."""
+    prepared = _plan(site, place.target, wish)
+    applied: list[Applied] = []
+    wrong: set[str] = set()
+    while True:
+        listener.planned(prepared.chosen)
+        try:
+            for file in prepared.chosen.files:
+                applied.append(_bring(site, file, place, prepared, listener))
+                if place.is_first:
+                    place.take()
+        except SyncRefusedError as error:
+            if error.refusal not in _OF_A_FILE:
+                raise
+            wrong.add(file.name)
+            if (other := _other_way(site, place.target, wish, wrong, file)) is None:
+                if place.target != place.path and _is_better(place.target, place.path, prepared.states):
+                    place.take()
+                    raise _stopped_anew(error, place.path) from error
+                raise
+            listener.passed_over(error)
+            prepared = other
+        else:
+            return prepared, applied
+
+
+def _bring(site: Site, file: OfferedFile, place: _Place, prepared: _Prepared, listener: Listener) -> Applied:
     """Fetches a file of the plan and applies it. One that is found wrong is thrown away."""
     changed = prepared.changed if file.is_full else None
     by_pages = changed is not None and prepared.chosen.by_pages is not None
     if by_pages and changed is not None:
-        fetched, sha256 = fetch_pages(site, file, changed, folder, listener.progress), file.sha256
+        fetched, sha256 = fetch_pages(site, file, changed, place.folder, listener.progress), file.sha256
         batches = read_changed(fetched, changed, file.name)
     else:
-        fetched, sha256 = fetch(site, file, folder, listener.progress)
+        fetched, sha256 = fetch(site, file, place.folder, listener.progress)
         batches = read_extract(fetched, listener.progress)
         if changed is not None:
             batches = number_pages(batches, changed.table, file.name)
     pages = changed.table.pages if changed is not None else []
     kept = changed.kept if by_pages and changed is not None else None
     try:
-        with LocalCopy(target) as copy:
+        with LocalCopy(place.target) as copy:
             done = copy.apply(file, sha256, batches, pages, kept)
     except SyncRefusedError as error:
         if error.refusal in _OF_A_FILE:
@@ -154,12 +181,8 @@ def _bring(
     return done
 
 
-def _other_way(
-    site: Site, target: Path, wish: Wish, wrong: Collection[str], file: OfferedFile, error: SyncRefusedError
-) -> _Prepared | None:
+def _other_way(site: Site, target: Path, wish: Wish, wrong: Collection[str], file: OfferedFile) -> _Prepared | None:
     """A plan without the files that are wrong, to the day of the last of them or beyond; none where there is none."""
-    if file.is_full or error.refusal not in _OF_A_FILE:
-        return None
     try:
         other = _plan(site, target, wish, wrong)
     except SyncRefusedError:
@@ -172,17 +195,18 @@ def _plan(site: Site, path: Path | None, wish: Wish, wrong: Collection[str] = ()
     index = fetch_index(site, wish.signers) if wish.signers else None
     offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
     wanted = [file for file in offered if file.name not in wrong]
+    states = {file.day: file.state for file in offered if file.state is not None}
     until = wish.until or date.max
     if path is None or not _is_there(path):
         chosen = plan_sync(CopyState(), [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, {}), index_at)
+        return _Prepared(*_by_pages(site, chosen, {}), index_at, states)
     with LocalCopy(path, read_only=True) as copy:
         if index_at and copy.index_at and index_at < copy.index_at:
             rule = f"it was written at {index_at:%Y-%m-%d %H:%M:%S} UTC, that one at {copy.index_at:%Y-%m-%d %H:%M:%S}."
             raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
         until = max(until, copy.state.day or date.min)  # a copy that is newer stays as it is
         chosen = plan_sync(copy.state, [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, copy.pages()), index_at)
+        return _Prepared(*_by_pages(site, chosen, copy.pages()), index_at, states)
 
 
 def _is_there(path: Path) -> bool:
@@ -212,6 +236,29 @@ def _begin_anew(path: Path, aside: Path) -> None:
                 raise
     for ending in ("", *_BESIDE):
         aside.with_name(aside.name + ending).unlink(missing_ok=True)
+
+
+def _is_better(aside: Path, path: Path, states: Mapping[date, SetDigest]) -> bool:
+    """Whether a copy aside has a state by the index, and the one in its place none of a later day."""
+    if not _is_there(aside):
+        return False
+    with LocalCopy(aside, read_only=True) as copy:
+        new = copy.state
+    if new.day is None or states.get(new.day) != new.in_use:
+        return False
+    try:
+        with LocalCopy(path, read_only=True) as copy:
+            old = copy.state
+    except SyncRefusedError:
+        return True
+    return old.day is None or old.day <= new.day or states.get(old.day) != old.in_use
+
+
+def _stopped_anew(error: SyncRefusedError, path: Path) -> SyncRefusedError:
+    """The refusal that stopped a copy, which has taken its place."""
+    with LocalCopy(path, read_only=True) as copy:
+        consequence = f"The copy was made anew, to the state of {copy.day}, and gets no newer one."
+    return SyncRefusedError(error.refusal, error.item.removeprefix(f"{error.refusal.code} "), error.rule, consequence)
 
 
 def _replace(path: Path, aside: Path) -> None:

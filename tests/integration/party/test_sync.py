@@ -146,6 +146,22 @@ def test_wrong_delta_is_passed_over_once_a_full_extract_leads_on_without_it(part
     assert (synced["day"], synced["in_use"]) == (str(day(10)), 28)
 
 
+def test_wrong_full_extract_is_passed_over_where_another_way_leads_as_far(party: Party) -> None:
+    wrong = party.offer("FULL", day(8), dict.fromkeys(BODIES[1:3], "I"))
+    wrong.write_bytes(wrong.read_bytes()[:-20])
+    first = party.sync()
+    names = [f"SMKIKR_FULL_{day(7)}.xml.gz", f"SMKIKR_DELT_{day(8)}.xml.gz"]
+    assert [one["name"] for one in first["applied"]] == names
+    party.offer("DELT", day(9), dict.fromkeys(BODIES[21:], "N"))
+    cheaper = party.offer("FULL", day(9), dict.fromkeys(BODIES[1:2], "I"))
+    cheaper.write_bytes(cheaper.read_bytes()[:-20])
+    (delta,) = party.sync()["applied"]
+    assert delta["name"] == f"SMKIKR_DELT_{day(9)}.xml.gz"
+    party.offer("FULL", day(10), dict.fromkeys(BODIES[1:2], "I")).write_bytes(b"no other way leads there")
+    for options in ((), ("--anew",)):
+        assert party.sync(*options, code=1)["item"].startswith("S05 ")
+
+
 def test_what_a_file_says_is_told_as_it_stands(party: Party) -> None:
     party.sync()
     party.offer("DELT", day(9), {BODIES[1]: "[/b]"})

@@ -4,8 +4,10 @@ import gzip
 import hashlib
 import json
 import posixpath
+import sqlite3
 import subprocess
 import zlib
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -229,6 +231,41 @@ def test_copy_goes_on_by_a_full_extract_where_a_listed_delta_is_not_there(publis
     (publisher.sshd.published / DELTA).unlink()
     (applied,) = synchronise(publisher.sshd.site, copy, wish)
     assert (applied.name, applied.in_use) == (f"SMKIKR_FULL_{day(8)}.xml.gz", publisher.state(day(8)))
+
+
+def test_copy_made_anew_takes_a_wrong_ones_place_though_a_later_delta_is_damaged(publisher: Publisher) -> None:
+    published, copy = publisher.sshd.published, publisher.folder / "copy.sqlite"
+    wish = Wish(load_signers([publisher.folder / "signer.pem"]))
+
+    def refusal() -> SyncRefusedError:
+        with pytest.raises(SyncRefusedError) as raised:
+            synchronise(publisher.sshd.site, copy, replace(wish, anew=True))
+        return raised.value
+
+    def state() -> tuple[date | None, SetDigest]:
+        with LocalCopy(copy, read_only=True) as opened:
+            opened.check()
+            return opened.day, opened.in_use
+
+    lodge_bodies(publisher.engine, BODIES[390:395], during(8))
+    publisher.publish(publisher.guide.delta, day(8))
+    publisher.publish_index()
+    synchronise(publisher.sshd.site, copy, wish)
+    with closing(sqlite3.connect(copy)) as damaged, damaged:
+        damaged.execute("UPDATE state SET in_use = ?", (str(SetDigest(1)),))
+    lodge_bodies(publisher.engine, BODIES[395:], during(9))
+    publisher.publish(publisher.guide.delta, day(9))
+    publisher.publish_index()
+    of_day = {number: published / f"SMKIKR_DELT_{day(number)}.xml.gz" for number in (8, 9)}
+    whole = {number: file.read_bytes() for number, file in of_day.items()}
+    of_day[9].write_bytes(whole[9][:-5])
+    assert (refused := refusal()).refusal is Refusal.DAMAGED
+    assert str(day(8)) in refused.consequence
+    assert state() == (day(8), publisher.state(day(8)))
+
+    of_day[8].write_bytes(whole[8][:-5])
+    assert refusal().refusal is Refusal.DAMAGED
+    assert state() == (day(8), publisher.state(day(8))), "what is right is not taken back"
 
 
 def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
