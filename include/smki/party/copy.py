@@ -103,9 +103,13 @@ class LocalCopy:
             return at and datetime.fromisoformat(at)
 
     def keep_index_time(self, at: datetime) -> None:
-        """Records when an index that was seen was written (UTC)."""
-        with self._errors(), self._transaction() as connection:
-            connection.execute("UPDATE state SET index_at = ?", (at.isoformat(),))
+        """Records when an index that was seen was written (UTC); a later one that was seen before stays."""
+        with self._errors(), self._transaction():
+            self._keep_index_time(at)
+
+    def _keep_index_time(self, at: datetime) -> None:
+        if (known := self.index_at) is None or known < at:
+            self.connection.execute("UPDATE state SET index_at = ?", (at.isoformat(),))
 
     @property
     def day(self) -> date | None:
@@ -155,11 +159,13 @@ class LocalCopy:
         batches: Iterable[Batch],
         pages: Iterable[tuple[int, bytes]] = (),
         kept: Sequence[int] | None = None,
+        index_at: datetime | None = None,
     ) -> Applied:
         """Applies a file in one transaction. Raises SyncRefusedError, TransportError, and whatever `batches` raises.
 
         `pages` are the number and SHA-256 of each page of a full extract. With `kept` the pages of these numbers stay
-        as the copy has them, and `batches` are the others.
+        as the copy has them, and `batches` are the others. `index_at` is when the index that states the file was
+        written (UTC): it is seen as soon as the file is applied.
         """
         with self._errors(), self._journal(), self._transaction() as connection:
             if file.is_full:
@@ -188,6 +194,8 @@ class LocalCopy:
                 ),
             )
             connection.execute("UPDATE state SET day = ?, in_use = ?", (applied.day.isoformat(), str(in_use)))
+            if index_at is not None:
+                self._keep_index_time(index_at)
         with suppress(sqlite3.Error):  # a reader may be at work: then the next one does it
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return applied

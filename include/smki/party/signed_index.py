@@ -2,8 +2,9 @@
 
 * Nothing of an index is believed before its signature is right: detached CMS (RFC 5652) by one of the certificates that
   the Party has pinned. Those certificates come from the operator, never from the signature.
-* An index that is older than one that the copy has seen is refused: a server may have been restored, or somebody may
-  show an old one.
+* An index that is older than one that the copy has seen is refused where it does not lead to the copy's state: a
+  server may have been restored, or somebody may show an old one. One that leads there, or beyond, is another site's of
+  the same operator, or was written by another clock.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,17 @@ def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certific
             raise SyncRefusedError(Refusal.INDEX, INDEX, rule)
         folder = stated.get("folder")
         extracts = [_extract(file, folder) for file in stated["files"]]
-        written_at = datetime.fromisoformat(stated["written_at"])
-        return SignedIndex(written_at, tuple(file for file in extracts if file is not None))
+        return SignedIndex(_instant(stated["written_at"]), tuple(file for file in extracts if file is not None))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SyncRefusedError(Refusal.INDEX, INDEX, f"it is no index ({type(error).__name__}: {error}).") from error
+
+
+def _instant(stated: str) -> datetime:
+    """UTC. Raises ValueError."""
+    found = datetime.fromisoformat(stated)
+    if found.tzinfo is None:
+        raise ValueError(f"{stated} has no time zone")
+    return found.astimezone(UTC)
 
 
 def _extract(stated: Mapping[str, Any], of_index: str | None) -> OfferedFile | None:

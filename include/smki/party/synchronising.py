@@ -19,9 +19,9 @@ that what it says is consistent; `UNKNOWN` says what remains unknown.
 
 import fcntl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,13 +35,14 @@ from smki.party.fetching import fetch, fetch_index, fetch_pages, fetch_table, li
 from smki.party.pages import Changed, find_changed, number_pages, read_changed
 from smki.party.planning import CopyState, OfferedFile, Plan, plan_sync
 from smki.party.refusals import Refusal, SyncRefusedError
-from smki.party.signed_index import INDEX
+from smki.party.signed_index import INDEX, SignedIndex
 from smki.processes import Progress
 from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite has beside a copy that is open
 _OF_A_FILE = (Refusal.DAMAGED, Refusal.CONTENT, Refusal.STATE)  # what another file may do without
+_CLOCK_SKEW = timedelta(minutes=5)  # that the operator's clock may be ahead of ours
 UNKNOWN = (
     "whether the files are those that the operator made: no signer of an index is pinned",
     "whether the state is the repository's: the set digest of what is in use can be compared with the operator's",
@@ -73,7 +74,7 @@ class Wish:
 
 def plan(site: Site, path: Path, wish: Wish) -> Plan:
     """What `synchronise` would do. Raises SyncRefusedError, and what `open_sftp` raises."""
-    return _plan(site, None if wish.anew else path, wish).chosen
+    return _plan(site, _read_offer(site, wish), None if wish.anew else path, wish).chosen
 
 
 def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT) -> list[Applied]:
@@ -88,10 +89,13 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
         place = _Place(path, folder / "anew.sqlite" if wish.anew or is_first else path, folder, is_first)
         if place.target != path:
             _begin_anew(path, place.target)
-        prepared, applied = _bring_all(site, place, wish, listener)
-        if prepared.index_at is not None:
-            with LocalCopy(place.target) as copy:
-                copy.keep_index_time(prepared.index_at)
+        offer = _read_offer(site, wish)
+        try:
+            prepared, applied = _bring_all(site, offer, place, wish, listener)
+        except SyncRefusedError:
+            _keep_index_time(place.path, offer)
+            raise
+        _keep_index_time(place.target, prepared.offer)
         place.take()
         if prepared.chosen.missing is not None:
             raise SyncRefusedError(
@@ -120,18 +124,37 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a site offers."""
+
+    files: Sequence[OfferedFile]
+    index: SignedIndex | None = None  # by which; none: by its listing
+
+    @property
+    def states(self) -> dict[date, SetDigest]:
+        """What is in use after each day, by the signed index."""
+        return {file.day: file.state for file in self.files if file.state is not None}
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When the index was written (UTC), as a copy keeps it: a date far ahead keeps no later index out."""
+        return self.index and min(self.index.written_at, datetime.now(UTC) + _CLOCK_SKEW)
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A plan, and what it needs to be carried out."""
 
     chosen: Plan
     changed: Changed | None  # the pages that the copy lacks of a full extract in it
-    index_at: datetime | None  # when the index was written (UTC)
-    states: Mapping[date, SetDigest]  # what is in use after each day, by the signed index
+    offer: _Offer
 
 
-def _bring_all(site: Site, place: _Place, wish: Wish, listener: Listener) -> tuple[_Prepared, list[Applied]]:
+def _bring_all(
+    site: Site, offer: _Offer, place: _Place, wish: Wish, listener: Listener
+) -> tuple[_Prepared, list[Applied]]:
     """Fetches and applies the files of a plan, or of another one where one of them is wrong."""
-    prepared = _plan(site, place.target, wish)
+    prepared = _plan(site, offer, place.target, wish)
     applied: list[Applied] = []
     wrong: set[str] = set()
     while True:
@@ -146,7 +169,7 @@ def _bring_all(site: Site, place: _Place, wish: Wish, listener: Listener) -> tup
                 raise
             wrong.add(file.name)
             if (other := _other_way(site, place.target, wish, wrong, file)) is None:
-                if place.target != place.path and _is_better(place.target, place.path, prepared.states):
+                if place.target != place.path and _is_better(place.target, place.path, prepared.offer.states):
                     place.take()
                     raise _stopped_anew(error, place.path) from error
                 raise
@@ -172,7 +195,7 @@ def _bring(site: Site, file: OfferedFile, place: _Place, prepared: _Prepared, li
     kept = changed.kept if by_pages and changed is not None else None
     try:
         with LocalCopy(place.target) as copy:
-            done = copy.apply(file, sha256, batches, pages, kept)
+            done = copy.apply(file, sha256, batches, pages, kept, prepared.offer.seen_at)
     except SyncRefusedError as error:
         if error.refusal in _OF_A_FILE:
             fetched.unlink()
@@ -184,29 +207,53 @@ def _bring(site: Site, file: OfferedFile, place: _Place, prepared: _Prepared, li
 def _other_way(site: Site, target: Path, wish: Wish, wrong: Collection[str], file: OfferedFile) -> _Prepared | None:
     """A plan without the files that are wrong, to the day of the last of them or beyond; none where there is none."""
     try:
-        other = _plan(site, target, wish, wrong)
+        other = _plan(site, _read_offer(site, wish), target, wish, wrong)
     except SyncRefusedError:
         return None
     return other if other.chosen.reaches >= file.day else None
 
 
-def _plan(site: Site, path: Path | None, wish: Wish, wrong: Collection[str] = ()) -> _Prepared:
+def _read_offer(site: Site, wish: Wish) -> _Offer:
+    if not wish.signers:
+        return _Offer(list_extracts(site))
+    index = fetch_index(site, wish.signers)
+    return _Offer(index.extracts, index)
+
+
+def _plan(site: Site, offer: _Offer, path: Path | None, wish: Wish, wrong: Collection[str] = ()) -> _Prepared:
     """What is to be done for the copy in `path`, without the files of these names; without a path there is no copy."""
-    index = fetch_index(site, wish.signers) if wish.signers else None
-    offered, index_at = (index.extracts, index.written_at) if index else (list_extracts(site), None)
-    wanted = [file for file in offered if file.name not in wrong]
-    states = {file.day: file.state for file in offered if file.state is not None}
+    wanted = [file for file in offer.files if file.name not in wrong]
     until = wish.until or date.max
     if path is None or not _is_there(path):
         chosen = plan_sync(CopyState(), [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, {}), index_at, states)
+        return _Prepared(*_by_pages(site, chosen, {}), offer)
     with LocalCopy(path, read_only=True) as copy:
-        if index_at and copy.index_at and index_at < copy.index_at:
-            rule = f"it was written at {index_at:%Y-%m-%d %H:%M:%S} UTC, that one at {copy.index_at:%Y-%m-%d %H:%M:%S}."
-            raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
-        until = max(until, copy.state.day or date.min)  # a copy that is newer stays as it is
-        chosen = plan_sync(copy.state, [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, copy.pages()), index_at, states)
+        state = copy.state
+        _refuse_old_index(offer, state.day, copy.index_at)
+        until = max(until, state.day or date.min)  # a copy that is newer stays as it is
+        chosen = plan_sync(state, [file for file in wanted if file.day <= until])
+        return _Prepared(*_by_pages(site, chosen, copy.pages()), offer)
+
+
+def _refuse_old_index(offer: _Offer, day: date | None, seen_at: datetime | None) -> None:
+    """One that is older and leads to the copy's state or beyond takes nothing back: another site's may be so."""
+    if offer.index is None or day is None or seen_at is None or offer.index.written_at >= seen_at:
+        return
+    newest = max((file.day for file in offer.files), default=None)
+    if newest is None or newest < day:
+        rule = (
+            f"it was written at {offer.index.written_at:%Y-%m-%d %H:%M:%S} UTC, that one at "
+            f"{seen_at:%Y-%m-%d %H:%M:%S}; it offers {newest or 'no extract'} at the most, and the copy has {day}."
+        )
+        raise SyncRefusedError(Refusal.OLD_INDEX, INDEX, rule)
+
+
+def _keep_index_time(path: Path, offer: _Offer) -> None:
+    """Whatever became of the synchronisation: an index that was seen stays seen."""
+    if offer.seen_at is None or not _is_there(path):
+        return
+    with suppress(SyncRefusedError), LocalCopy(path) as copy:  # a damaged copy keeps nothing
+        copy.keep_index_time(offer.seen_at)
 
 
 def _is_there(path: Path) -> bool:

@@ -114,9 +114,9 @@ class BothEnds(Operator):
                 return Outcome(party.day, Refusal.SIGNATURE)
             stated = self.publisher.index or {}
             written_at = datetime.fromisoformat(stated["written_at"])
-            if not anew and party.index_at and written_at < party.index_at:
-                return Outcome(party.day, Refusal.OLD_INDEX)
             expected = foretell(start, *dated(one["name"] for one in stated["files"]))
+            if expected.refusal is Refusal.BEHIND and party.index_at and written_at < party.index_at:
+                return Outcome(party.day, Refusal.OLD_INDEX)
         return replace(expected, day=party.day) if expected.refusal is Refusal.NO_START else expected
 
     def _is_something_lost(self, party: Party) -> bool:

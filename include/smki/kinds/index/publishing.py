@@ -13,11 +13,12 @@ Each step is repeated safely: the next call comes right from wherever one ended.
 """
 
 import hashlib
+import json
 import logging
 import posixpath
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from paramiko import SFTPClient
 from sqlalchemy import Connection, Engine, select
@@ -30,7 +31,7 @@ from smki.kinds.index.status_page import render_status_page
 from smki.obligations.catalogue import FullExtract, Index, UserGuide
 from smki.publish.artefact import Publication
 from smki.publish.ledger import Lane, list_publications, site_lock
-from smki.publish.readback import list_folder, remote_sha256
+from smki.publish.readback import list_folder, read_file, remote_sha256
 from smki.publish.recipe import KnownFiles, publish_file
 from smki.publish.site import SftpSession, Site, open_sftp, site_errors
 from smki.repository.database import session
@@ -41,6 +42,8 @@ from smki.store.manifest import get_manifest
 from smki.store.objects import Store
 
 log = logging.getLogger(__name__)
+_CLOCKS_APART = timedelta(minutes=5)  # at most, of two machines that publish
+_INSTANT = timedelta(microseconds=1)
 
 
 def publish_index(
@@ -48,7 +51,8 @@ def publish_index(
 ) -> list[str]:
     """Publishes the index of a site, whose folder is the index's; returns the names of what was put there.
 
-    `clock` (UTC) is asked once nobody else publishes one: an index that is put there later is dated later.
+    `clock` (UTC) is asked once nobody else publishes one: an index that is put there later is dated later, also where
+    the one before it was dated by a clock that is some minutes ahead.
     Raises PlanError where the index is switched off, what `open_sftp` and `publish_file` raise, StoreError,
     RepositoryUnavailableError.
     """
@@ -60,19 +64,32 @@ def publish_index(
             lists = _list_facts(connection, guide, offered)
             record_signer(connection, site.name, signer.certificate)
         tables = _page_tables(store, guide, index, offered)
-        stated = index_of(guide, index, offered, list_windows(engine), lists, tables, clock())
-        content = index_bytes(stated)
-        files = [
-            *tables.values(),
-            SmallFile(index.file, content),
-            SmallFile(index.signature, signer.sign(content)),
-            SmallFile(index.page, render_status_page(stated, index)),
-        ]
         with open_sftp(site) as sftp:
+            now = _next_instant(sftp, site, index, clock())
+            stated = index_of(guide, index, offered, list_windows(engine), lists, tables, now)
+            content = index_bytes(stated)
+            files = [
+                *tables.values(),
+                SmallFile(index.file, content),
+                SmallFile(index.signature, signer.sign(content)),
+                SmallFile(index.page, render_status_page(stated, index)),
+            ]
             put = [file.name for file in files if _put(sftp, site, file)]
             _remove_tables(sftp, site, guide, index, {table.name for table in tables.values()})
     log.info("index published site=%s files=%d sha256=%s", site.name, len(offered), hashlib.sha256(content).hexdigest())
     return put
+
+
+def _next_instant(sftp: SftpSession, site: Site, index: Index, now: datetime) -> datetime:
+    """When the index is written (UTC): after the one that stands there, which another clock may have dated."""
+    path = posixpath.join(site.folder, index.file)
+    with site_errors(f"{index.file} on site {site.name}"):
+        try:
+            size = sftp.stat(path).st_size or 0
+            before = datetime.fromisoformat(json.loads(read_file(sftp, path, size))["written_at"])
+            return max(now, before + _INSTANT) if before <= now + _CLOCKS_APART else now
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # there is none
+            return now
 
 
 def _page_tables(store: Store, guide: UserGuide, index: Index, offered: list[Publication]) -> dict[str, SmallFile]:

@@ -9,8 +9,7 @@ import subprocess
 import zlib
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from functools import partial
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ class Publisher:
         cleared(self.engine, artefact)
         publish_artefact(self.engine, self.sshd.site, artefact, content, "test", lambda _done, _of: None)
 
-    def publish_index(self) -> list[str]:
+    def publish_index(self, at: datetime | None = None) -> list[str]:
         stated = {
             "SMKI_INDEX_KEY": str(self.folder / "signer.key"),
             "SMKI_INDEX_CERTIFICATE": str(self.folder / "signer.pem"),
@@ -83,7 +82,11 @@ class Publisher:
         signer = load_signer(Settings.from_environment(stated))
         assert signer is not None
         store, site = store_in(self.folder), self.sshd.site
-        return publish_index(self.engine, store, site, self.guide, signer, partial(datetime.now, UTC))
+        return publish_index(self.engine, store, site, self.guide, signer, lambda: at or datetime.now(UTC))
+
+    def written_at(self) -> datetime:
+        index = json.loads((self.sshd.published / "SMKIKR_INDEX.json").read_bytes())
+        return datetime.fromisoformat(index["written_at"])
 
     def state(self, business_date: date) -> SetDigest:
         return in_use_digest(self.engine, find_window(self.engine, business_date).seq)
@@ -266,6 +269,51 @@ def test_copy_made_anew_takes_a_wrong_ones_place_though_a_later_delta_is_damaged
     of_day[8].write_bytes(whole[8][:-5])
     assert refusal().refusal is Refusal.DAMAGED
     assert state() == (day(8), publisher.state(day(8))), "what is right is not taken back"
+
+
+def test_index_is_dated_after_the_one_before_it_whatever_clock_wrote_that(publisher: Publisher) -> None:
+    now = datetime.now(UTC)
+    for clock, expected in (
+        (now + timedelta(minutes=3), now + timedelta(minutes=3)),
+        (now, now + timedelta(minutes=3, microseconds=1)),
+        (now + timedelta(days=2), now + timedelta(days=2)),
+        (now, now),  # that clock was wrong
+    ):
+        publisher.publish_index(clock)
+        assert publisher.written_at() == expected
+
+
+def test_older_index_that_leads_to_the_copys_state_is_taken_and_forgets_no_newer_one(publisher: Publisher) -> None:
+    published, copy, now = publisher.sshd.published, publisher.folder / "copy.sqlite", datetime.now(UTC)
+    wish = Wish(load_signers([publisher.folder / "signer.pem"]))
+
+    def publish(at: datetime) -> None:
+        (published / "SMKIKR_INDEX.json").unlink(missing_ok=True)  # as on another site
+        publisher.publish_index(at)
+
+    def seen_at() -> datetime | None:
+        with LocalCopy(copy, read_only=True) as opened:
+            return opened.index_at
+
+    publish(now)
+    synchronise(publisher.sshd.site, copy, wish)
+    publish(now - timedelta(seconds=5))
+    assert synchronise(publisher.sshd.site, copy, wish) == []
+    assert seen_at() == now
+    lodge_bodies(publisher.engine, BODIES[390:], during(8))
+    publisher.publish(publisher.guide.delta, day(8))
+    publish(now - timedelta(seconds=4))
+    assert [one.name for one in synchronise(publisher.sshd.site, copy, wish)] == [DELTA]
+    publish(later := now + timedelta(seconds=9))
+    whole = (published / FULL).read_bytes()
+    (published / FULL).write_bytes(whole[:-5])
+    with pytest.raises(SyncRefusedError):
+        synchronise(publisher.sshd.site, copy, replace(wish, anew=True))
+    assert seen_at() == later, "what was refused was seen"
+    publish(now + timedelta(days=2))
+    synchronise(publisher.sshd.site, copy, wish)
+    assert (seen := seen_at()) is not None
+    assert seen < datetime.now(UTC) + timedelta(minutes=5, seconds=1), "a date far ahead keeps no later index out"
 
 
 def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
