@@ -29,7 +29,7 @@ from smki.certificates.set_digest import SetDigest
 from smki.errors import TransportError
 from smki.party import tables
 from smki.party.extract_reading import Batch
-from smki.party.planning import NOTHING, CopyState, OfferedFile
+from smki.party.planning import NOTHING, AppliedFile, CopyState, OfferedFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
 _CACHE_KIB = 32_768  # the sorting of an index takes as much again
@@ -92,7 +92,7 @@ class LocalCopy:
     @property
     def state(self) -> CopyState:
         """What plans are made by."""
-        applied = {one.name: (one.bytes, one.sha256) for one in self.list_applied()}
+        applied = {one.name: AppliedFile(one.bytes, one.sha256, one.in_use) for one in self.list_applied()}
         return CopyState(self.day, self.in_use, applied)
 
     @property

@@ -6,7 +6,8 @@
   bytes: mostly the deltas that the copy lacks, and a full extract where they are gone.
 * Where a delta is missing, the plan goes as far as it can, and says which day stops it.
 * A copy is never taken back: a server that offers less than the copy has is refused, and so is one on which a file
-  that the copy has applied is another now.
+  that the copy has applied is another now. It is the same, only compressed otherwise, where the index states the state
+  that the copy has had after it: what is published under a name keeps its content.
 """
 
 import re
@@ -61,12 +62,26 @@ class OfferedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedFile:
+    """A file that a copy has applied."""
+
+    bytes: int
+    sha256: str  # hex
+    in_use: SetDigest  # after it
+
+    def is_still(self, offered: OfferedFile) -> bool:
+        """Whether what is offered under its name has its content, as far as that is stated."""
+        is_same = self.bytes == offered.bytes and offered.sha256 in ("", self.sha256)
+        return is_same or offered.state == self.in_use
+
+
+@dataclass(frozen=True, slots=True)
 class CopyState:
     """What a copy has; nothing of all this where there is none yet."""
 
     day: date | None = None
     in_use: SetDigest = NOTHING
-    applied: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # bytes and SHA-256 (hex) of each, by name
+    applied: Mapping[str, AppliedFile] = field(default_factory=dict)  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +116,10 @@ def plan_sync(copy: CopyState, offered: Iterable[OfferedFile]) -> Plan:
     files = sorted(offered, key=lambda file: file.day)
     day = copy.day
     for file in files:
-        size, sha256 = copy.applied.get(file.name, (file.bytes, file.sha256))
-        if size != file.bytes or (file.sha256 and sha256 != file.sha256):
-            rule = f"the copy has applied {size:,} bytes of that name, SHA-256 {sha256}, and others are offered."
+        known = copy.applied.get(file.name)
+        if known is not None and not known.is_still(file):
+            had = f"{known.bytes:,} bytes of that name, SHA-256 {known.sha256}"
+            rule = f"the copy has applied {had}, and others are offered."
             raise SyncRefusedError(Refusal.CHANGED, file.name, rule)
         if file.day == day and file.state not in (None, copy.in_use):
             rule = f"after it {file.state} is in use in the repository, and {copy.in_use} in the copy."

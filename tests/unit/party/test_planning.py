@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builders import day
 from smki.certificates.set_digest import SetDigest
-from smki.party.planning import CopyState, OfferedFile, plan_sync
+from smki.party.planning import AppliedFile, CopyState, OfferedFile, plan_sync
 from smki.party.refusals import Refusal, SyncRefusedError
 
 
@@ -27,8 +27,9 @@ def names(copy_day: date | None, offered: list[OfferedFile]) -> list[str]:
 
 
 def refusal(copy_day: date | None, offered: list[OfferedFile], applied: dict[str, int] | None = None) -> Refusal:
+    known = {name: AppliedFile(size, "", SetDigest()) for name, size in (applied or {}).items()}
     with pytest.raises(SyncRefusedError) as raised:
-        plan_sync(CopyState(copy_day, applied={name: (size, "") for name, size in (applied or {}).items()}), offered)
+        plan_sync(CopyState(copy_day, applied=known), offered)
     return raised.value.refusal
 
 
@@ -75,13 +76,25 @@ def test_server_behind_the_copy_is_refused():
 def test_applied_file_of_another_size_is_refused():
     offered = [*fulls(14), *deltas(15)]
     assert refusal(day(15), offered, {offered[1].name: 11}) is Refusal.CHANGED
-    assert plan_sync(CopyState(day(15), applied={offered[1].name: (10, "")}), offered).files == ()
+    applied = {offered[1].name: AppliedFile(10, "", SetDigest())}
+    assert plan_sync(CopyState(day(15), applied=applied), offered).files == ()
 
 
 def test_applied_file_of_another_sha256_is_refused():
     (stated,) = [replace(file, sha256="b" * 64) for file in fulls(14)]
+    known = AppliedFile(stated.bytes, "a" * 64, SetDigest(3))
     with pytest.raises(SyncRefusedError) as raised:
-        plan_sync(CopyState(day(14), applied={stated.name: (stated.bytes, "a" * 64)}), [stated])
+        plan_sync(CopyState(day(14), applied={stated.name: known}), [stated])
+    assert raised.value.refusal is Refusal.CHANGED
+
+
+def test_applied_file_that_is_compressed_otherwise_is_the_same():
+    offered = [*fulls(14), *deltas(15)]
+    stated = replace(offered[0], bytes=999, sha256="b" * 64, state=SetDigest(3))
+    known = AppliedFile(1000, "a" * 64, SetDigest(3))
+    assert plan_sync(CopyState(day(14), SetDigest(3), {stated.name: known}), [stated, offered[1]]).reaches == day(15)
+    with pytest.raises(SyncRefusedError) as raised:
+        plan_sync(CopyState(day(14), SetDigest(3), {stated.name: replace(known, in_use=SetDigest(2))}), [stated])
     assert raised.value.refusal is Refusal.CHANGED
 
 
