@@ -204,6 +204,15 @@ def _say(chosen: Plan, *, as_json: bool) -> None:
     (err if as_json else out).print(chosen.words, highlight=False, soft_wrap=True)
     if chosen.missing:
         err.print(f"the server has no delta of {chosen.missing}: the copy gets no further", highlight=False)
+    for late in chosen.overdue:
+        err.print(
+            escape(
+                f"the index was written at {chosen.written_at:%Y-%m-%d %H:%M} UTC, and by it {late.name} was due at "
+                f"{late.publish_by:%Y-%m-%d %H:%M}: there may be a newer state than the server shows; ask its operator"
+            ),
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _plan_facts(chosen: Plan) -> dict[str, Any]:
@@ -212,6 +221,8 @@ def _plan_facts(chosen: Plan) -> dict[str, Any]:
         "bytes": chosen.bytes,
         "reaches": chosen.reaches,
         "missing": chosen.missing,
+        "written_at": chosen.written_at,
+        "overdue": [{"file": late.name, "publish_by": late.publish_by} for late in chosen.overdue],
         "files": [{"name": file.name, "bytes": file.bytes} for file in chosen.files],
     }
 

@@ -13,7 +13,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from smki.certificates.set_digest import SetDigest
 from smki.party.refusals import Refusal, SyncRefusedError
@@ -85,6 +85,14 @@ class CopyState:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedFile:
+    """A file that a signed index announces."""
+
+    name: str
+    publish_by: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is fetched and applied, in order."""
 
@@ -92,6 +100,8 @@ class Plan:
     reaches: date
     missing: date | None = None  # the day whose delta keeps the copy from going further
     by_pages: int | None = None  # bytes to fetch of the full extract, where the copy has the other pages of it
+    written_at: datetime | None = None  # when the signed index was written that it is made by (UTC)
+    overdue: tuple[AwaitedFile, ...] = ()  # what should be offered by now, by that index
 
     @property
     def bytes(self) -> int:

@@ -5,6 +5,8 @@
 * An index that is older than one that the copy has seen is refused where it does not lead to the copy's state: a
   server may have been restored, or somebody may show an old one. One that leads there, or beyond, is another site's of
   the same operator, or was written by another clock.
+* An index of any age is read: nobody but its operator knows whether there is a newer one. It says itself when the next
+  extract comes; one that should have come is told (`SignedIndex.overdue`).
 """
 
 import hashlib
@@ -12,7 +14,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from cryptography import x509
 from smki.certificates.detached_signatures import is_signed
 from smki.certificates.set_digest import SetDigest
 from smki.errors import ConfigurationError
-from smki.party.planning import OfferedFile, TableFile
+from smki.party.planning import AwaitedFile, OfferedFile, TableFile
 from smki.party.refusals import Refusal, SyncRefusedError
 
 INDEX = "SMKIKR_INDEX.json"
 SIGNATURE = f"{INDEX}.p7s"
 VERSION = 1
+_DAY = timedelta(days=1)
+_GRACE = timedelta(hours=1)  # after publish-by: a file may be late, and its index follows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,28 @@ class SignedIndex:
 
     written_at: datetime  # UTC
     extracts: tuple[OfferedFile, ...]
+    awaited: tuple[AwaitedFile, ...] = ()  # the next extract of each kind
+
+    def overdue(self, now: datetime) -> tuple[AwaitedFile, ...]:
+        """What it announces or is bound to follow, and should be in a newer index by `now` (UTC).
+
+        The delta that it announces may be offered already: then it is the one of the first day without one that counts,
+        by the same time of its day.
+        """
+        offered = {file.name for file in self.extracts}
+        found = []
+        for awaited in self.awaited:
+            file = OfferedFile.of(awaited.name, 0)
+            while file is not None and file.name in offered and not file.is_full:
+                awaited, file = _of_next_day(awaited, file)  # noqa: PLW2901
+            if awaited.name not in offered and awaited.publish_by + _GRACE < now:
+                found.append(awaited)
+        return tuple(found)
+
+
+def _of_next_day(awaited: AwaitedFile, file: OfferedFile) -> tuple[AwaitedFile, OfferedFile | None]:
+    name = file.name.replace(str(file.day), str(file.day + _DAY))
+    return AwaitedFile(name, awaited.publish_by + _DAY), OfferedFile.of(name, 0)
 
 
 def load_signers(files: Sequence[Path]) -> list[x509.Certificate]:
@@ -63,7 +89,15 @@ def read_index(content: bytes, signature: bytes, signers: Sequence[x509.Certific
             raise SyncRefusedError(Refusal.INDEX, INDEX, rule)
         folder = stated.get("folder")
         extracts = [_extract(file, folder) for file in stated["files"]]
-        return SignedIndex(_instant(stated["written_at"]), tuple(file for file in extracts if file is not None))
+        return SignedIndex(
+            _instant(stated["written_at"]),
+            tuple(file for file in extracts if file is not None),
+            tuple(
+                AwaitedFile(one["file"], _instant(one["publish_by"]))
+                for one in stated.get("next", ())
+                if OfferedFile.of(one["file"], 0) is not None
+            ),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SyncRefusedError(Refusal.INDEX, INDEX, f"it is no index ({type(error).__name__}: {error}).") from error
 

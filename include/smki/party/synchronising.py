@@ -135,10 +135,16 @@ class _Offer:
         """What is in use after each day, by the signed index."""
         return {file.day: file.state for file in self.files if file.state is not None}
 
+    def dated(self, chosen: Plan) -> Plan:
+        """A plan, with what is known of the age of its index."""
+        if self.index is None:
+            return chosen
+        return replace(chosen, written_at=self.index.written_at, overdue=self.index.overdue(datetime.now(UTC)))
+
     @property
     def seen_at(self) -> datetime | None:
         """When the index was written (UTC), as a copy keeps it: a date far ahead keeps no later index out."""
-        return self.index and min(self.index.written_at, datetime.now(UTC) + _CLOCK_SKEW)
+        return None if self.index is None else min(self.index.written_at, datetime.now(UTC) + _CLOCK_SKEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +232,13 @@ def _plan(site: Site, offer: _Offer, path: Path | None, wish: Wish, wrong: Colle
     until = wish.until or date.max
     if path is None or not _is_there(path):
         chosen = plan_sync(CopyState(), [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, {}), offer)
+        return _Prepared(*_by_pages(site, offer.dated(chosen), {}), offer)
     with LocalCopy(path, read_only=True) as copy:
         state = copy.state
         _refuse_old_index(offer, state.day, copy.index_at)
         until = max(until, state.day or date.min)  # a copy that is newer stays as it is
         chosen = plan_sync(state, [file for file in wanted if file.day <= until])
-        return _Prepared(*_by_pages(site, chosen, copy.pages()), offer)
+        return _Prepared(*_by_pages(site, offer.dated(chosen), copy.pages()), offer)
 
 
 def _refuse_old_index(offer: _Offer, day: date | None, seen_at: datetime | None) -> None:

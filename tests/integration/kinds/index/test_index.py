@@ -30,7 +30,7 @@ from smki.party.copy import LocalCopy
 from smki.party.planning import Plan
 from smki.party.refusals import Refusal, SyncRefusedError
 from smki.party.signed_index import INDEX, load_signers
-from smki.party.synchronising import Listener, Wish, synchronise
+from smki.party.synchronising import Listener, Wish, plan, synchronise
 from smki.publish.ledger import publish_artefact
 from smki.repository.windows import close_windows, find_window, in_use_digest
 from smki.retention.execution import look_at_site
@@ -314,6 +314,19 @@ def test_older_index_that_leads_to_the_copys_state_is_taken_and_forgets_no_newer
     synchronise(publisher.sshd.site, copy, wish)
     assert (seen := seen_at()) is not None
     assert seen < datetime.now(UTC) + timedelta(minutes=5, seconds=1), "a date far ahead keeps no later index out"
+
+
+def test_party_is_told_that_an_index_is_older_than_what_it_announces(publisher: Publisher) -> None:
+    signers = load_signers([publisher.folder / "signer.pem"])
+
+    def planned(at: datetime) -> Plan:
+        publisher.publish_index(at)
+        return plan(publisher.sshd.site, publisher.folder / "none.sqlite", Wish(signers))
+
+    fresh, old = planned(now := datetime.now(UTC)), planned(before := now - timedelta(days=30))
+    assert (fresh.written_at, fresh.overdue) == (now, ())
+    assert old.written_at == before
+    assert {late.name[:11] for late in old.overdue} == {"SMKIKR_FULL", "SMKIKR_DELT"}
 
 
 def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
