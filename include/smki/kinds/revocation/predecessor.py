@@ -5,7 +5,8 @@ nothing of it. Parties need the next list all the same: it replaces a list
 
 * of the same kind and issuer,
 * whose signature verifies under a lodged authority, so that it is no foreign file that would be evidence,
-* with a lower CRL number (RFC 5280, 5.2.3), or the same list that was compressed otherwise.
+* that lodging would let it follow: with an earlier thisUpdate, or the same one and a lower CRL number; or the same list
+  that was compressed otherwise. A number that goes back is for the gate to hold: its issuer may have been restored.
 """
 
 import logging
@@ -40,12 +41,14 @@ def follows(engine: Engine, ours: Content, found: bytes) -> bool:
         return False
     if not same_kind or comparable_name(old.issuer) != comparable_name(new.issuer):
         return False
-    if old.number == new.number:
-        return body == new_body
-    if old.number > new.number:
+    if body == new_body:
+        return True
+    old_place, new_place = ((one.this_update, one.number) for one in (old, new))
+    if old_place > new_place:
         raise PublicationRefusedError(
             ours.name,
-            f"the server has {old}, and the newest one that is lodged is {new.number}.",
+            f"the server has {old} of {old.this_update:%Y-%m-%d %H:%M:%S} UTC, and the newest one that is lodged is "
+            f"{new.number} of {new.this_update:%Y-%m-%d %H:%M:%S}.",
             next_step="fetch the server's file and lodge it (`smki lodge FILE`); it is then the published one.",
         )
-    return True
+    return old_place < new_place

@@ -104,7 +104,16 @@ def test_same_list_that_was_compressed_otherwise_is_no_foreign_file(
     assert gzip.decompress(file.read_bytes()) == newest
 
 
-@pytest.mark.parametrize("damage", ["not gzip", "no list", "another's key", "another issuer", "same number"])
+def test_younger_list_of_an_issuer_that_was_restored_too_replaces_one_with_a_higher_number(
+    published: tuple[Publisher, Path], pki: Pki
+) -> None:
+    restored, file = published
+    at = NOW - timedelta(hours=1)
+    young = revocation_list(pki.issuing_oca, 5, at, at + CRL_VALIDITY)
+    assert restored.lodge_and_publish(young).artefact.sha256 == _sha256(file)
+
+
+@pytest.mark.parametrize("damage", ["not gzip", "no list", "another's key", "another issuer", "same place"])
 def test_anything_else_on_the_server_stays_for_a_person_to_look_at(
     published: tuple[Publisher, Path], pki: Pki, damage: str
 ) -> None:
@@ -115,7 +124,7 @@ def test_anything_else_on_the_server_stays_for_a_person_to_look_at(
         "no list": b"something else",
         "another's key": revocation_list(Pki.create(NOW - timedelta(days=9)).issuing_oca, 11, at, at + CRL_VALIDITY),
         "another issuer": revocation_list(pki.root_oca, 11, at, at + CRL_VALIDITY),
-        "same number": revocation_list(pki.issuing_oca, 12, at, at + CRL_VALIDITY),
+        "same place": revocation_list(pki.issuing_oca, 12, at + timedelta(minutes=1), at + 2 * CRL_VALIDITY),
     }[damage]
     if damage == "not gzip":
         file.write_bytes(b"foreign")
