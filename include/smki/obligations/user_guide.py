@@ -15,6 +15,7 @@
 * What is refused is named with line, obligation and key; so are two obligations with one file.
 """
 
+import posixpath
 import re
 import tomllib
 from collections import Counter
@@ -25,6 +26,7 @@ from typing import Annotated, Any, Literal, assert_never
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     TypeAdapter,
@@ -103,7 +105,13 @@ def _least_delay(publish_time: PublishTime, cut_off: CutOff) -> timedelta:
     return min(publish_time.at(day) - cut_off.at(day) for day in days)
 
 
+def _absolute(folder: str) -> str:
+    """`lists` is `/lists`: Parties read in the index what is where, and know no folder to begin at."""
+    return posixpath.join("/", folder)
+
+
 Text = Annotated[str, Field(min_length=1)]
+Folder = Annotated[Text, AfterValidator(_absolute)]
 Lead = Annotated[timedelta, BeforeValidator(_read_lead)]
 
 
@@ -114,7 +122,7 @@ class _Obligation(Section):
     clause: Text
     dag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     file: Text
-    folder: Text
+    folder: Folder
     owner: Text
     contact: Text
     cut_off: Annotated[CutOff, BeforeValidator(_read_cut_off)]
@@ -265,7 +273,7 @@ class _Auditor(Section):
 class _Index(Section):
     publish: bool
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.json$")]
-    folder: Text
+    folder: Folder
 
 
 _OBLIGATION: TypeAdapter[_Full | _Delta | _List | _Anchors] = TypeAdapter(

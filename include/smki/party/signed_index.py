@@ -115,4 +115,8 @@ def _extract(stated: Mapping[str, Any], of_index: str | None) -> OfferedFile | N
     state = SetDigest.parse(stated["state"]) if "state" in stated else None
     pages = TableFile(*(stated["pages"][name] for name in ("name", "bytes", "sha256"))) if "pages" in stated else None
     file = OfferedFile.of(stated["name"], stated["bytes"], stated["sha256"], state, pages)
-    return file and replace(file, folder=posixpath.relpath(stated["folder"], of_index) if of_index else "")
+    if file is None or not of_index:
+        return file
+    root = posixpath.sep  # an operator's: without it, the way would go by this machine's working directory
+    there, here = (posixpath.join(root, folder) for folder in (stated["folder"], of_index))
+    return replace(file, folder=posixpath.relpath(there, here))

@@ -143,6 +143,13 @@ def test_impossible_setting_is_refused_with_its_obligation_and_key(
     assert f"correct {tmp_path / 'user_guide.toml'}" in str(caught.value)
 
 
+def test_folder_is_below_the_sites_with_or_without_a_slash(tmp_path: Path) -> None:
+    guide = load(tmp_path, setting("index", "folder", '"index"', setting("full", "folder", '"to/parties"')))
+    assert (guide.full.folder, guide.delta.folder) == ("/to/parties", "/")
+    assert guide.index is not None
+    assert guide.index.folder == "/index"
+
+
 def test_two_files_have_two_names_also_in_two_folders(tmp_path: Path) -> None:
     """The ledger would take a second CA's list for the next version of the first one's."""
     text = setting("arl", "file", '"SMKIKR_ORGANISATION_CRL.crl.gz"')

@@ -329,10 +329,11 @@ def test_party_is_told_that_an_index_is_older_than_what_it_announces(publisher: 
     assert {late.name[:11] for late in old.overdue} == {"SMKIKR_FULL", "SMKIKR_DELT"}
 
 
-def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher) -> None:
-    """Below another root than the operator's."""
+@pytest.mark.parametrize("of_deltas", ["/to/parties/deltas", "to/parties/deltas"])
+def test_party_finds_files_in_other_folders_than_the_index(publisher: Publisher, of_deltas: str) -> None:
+    """Below another root than the operator's, from whatever folder it works in."""
     guide = publisher.guide
-    folders = {guide.full.name: "/to/parties", guide.delta.name: "/to/parties/deltas"}
+    folders = {guide.full.name: "/to/parties", guide.delta.name: of_deltas}
     moved = replace(guide, all=tuple(replace(one, folder=folders.get(one.name, one.folder)) for one in guide.all))
     publisher = replace(publisher, guide=replace(moved, index=Index(INDEX, "/to/parties")))
     lodge_bodies(publisher.engine, BODIES[390:], during(8))
