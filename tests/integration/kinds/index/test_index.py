@@ -18,10 +18,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from lxml import html
 from sqlalchemy import Engine
+from typer.testing import CliRunner
 
 from builders import cleared, day, during, lodge_bodies, look_alikes, produced, store_in, stored_artefact
 from builders import cut_off as cut_off_of
+from conftest import CONFIG
 from smki.certificates.set_digest import SetDigest
+from smki.cli.application import app
 from smki.kinds.index.publishing import publish_index
 from smki.kinds.index.signing import load_signer
 from smki.kinds.revocation.file import newest_list, write_revocation_file
@@ -32,6 +35,7 @@ from smki.party.refusals import Refusal, SyncRefusedError
 from smki.party.signed_index import INDEX, load_signers
 from smki.party.synchronising import Listener, Wish, plan, synchronise
 from smki.publish.ledger import publish_artefact
+from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows, find_window, in_use_digest
 from smki.retention.execution import look_at_site
 from smki.retention.rules import Action
@@ -327,6 +331,30 @@ def test_party_is_told_that_an_index_is_older_than_what_it_announces(publisher: 
     assert (fresh.written_at, fresh.overdue) == (now, ())
     assert old.written_at == before
     assert {late.name[:11] for late in old.overdue} == {"SMKIKR_FULL", "SMKIKR_DELT"}
+
+
+def test_site_that_is_down_keeps_no_other_one_from_its_index(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, folder = publisher.sshd.site, publisher.folder
+    login = {"host": site.host, "login": site.username}
+    extra = {"key_file": str(site.key_file), "host_key": site.host_key, "folder": site.folder}
+    for name, value in {
+        "SMKI_DATABASE_URL": libpq_url(publisher.engine),
+        "SMKI_VAR": str(folder / "var"),
+        "SMKI_CONFIG": str(CONFIG),
+        "SMKI_SITES": "down,primary",
+        "SMKI_SITE_DOWN": json.dumps(login | {"port": 1, "extra": extra}),
+        "SMKI_SITE_PRIMARY": json.dumps(login | {"port": site.port, "extra": extra}),
+        "SMKI_INDEX_KEY": str(folder / "signer.key"),
+        "SMKI_INDEX_CERTIFICATE": str(folder / "signer.pem"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["index", "publish", "--json"])
+    down, primary = json.loads(done.stdout)
+    assert (done.exit_code, down["site"], down["error"]) == (4, "down", "SiteUnavailableError")
+    assert primary["site"] == "primary"
+    assert "SMKIKR_INDEX.json" in primary["put"]
 
 
 @pytest.mark.parametrize("of_deltas", ["/to/parties/deltas", "to/parties/deltas"])
