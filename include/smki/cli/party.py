@@ -32,7 +32,7 @@ from smki.party.lookup import find as find_held
 from smki.party.planning import Plan
 from smki.party.refusals import SyncRefusedError
 from smki.party.signed_index import load_signers
-from smki.party.synchronising import UNKNOWN, Listener, Wish, plan, synchronise
+from smki.party.synchronising import UNKNOWN, Listener, Wish, is_there, plan, synchronise
 from smki.publish.login import SiteLogin
 from smki.publish.site import Site
 
@@ -109,7 +109,7 @@ def sync(  # noqa: PLR0913, PLR0917  # each is an option
         rule = "it is set, and names no file."
         raise ConfigurationError(_SIGNER, rule, next_step="name the certificate, or unset it.")
     site, wish = parse_site(url, key, host_key), Wish(load_signers(signer or []), anew, until)
-    if check and not anew and into.exists():
+    if check and not anew and is_there(into):
         with LocalCopy(into, read_only=True) as copy:
             copy.check()
     if dry_run:
@@ -162,9 +162,11 @@ def find(  # noqa: PLR0913, PLR0917  # each is an option
     as_json: AsJson = False,
 ) -> None:
     """Find certificates in a copy: all that is stated has to hold. It answers while `smki sync` works."""
+    if decimal and serial is None:
+        raise typer.BadParameter("it says how --serial is written, and there is none", param_hint="--decimal")
     question = Question(
         eui64=_parse_hex(eui64, 8, "--eui64"),
-        serial_number=parse_serial_number(serial, decimal=decimal) if serial else None,
+        serial_number=parse_serial_number(serial, decimal=decimal) if serial is not None else None,
         sha1=_parse_hex(sha1, 20, "--sha1"),
         sha256=_parse_hex(sha256, 32, "--sha256"),
         role=role,

@@ -118,21 +118,21 @@ def produce(
 
 
 def lodgement_facts(lodgement: ListLodgement) -> dict[str, Any]:
-    facts: dict[str, Any] = {"list": str(lodgement.lodged), "origin": lodgement.origin}
-    if lodgement.already_there:
-        return facts | {"already there": True}
+    """The same keys of every list; of one that was there already nothing was done."""
     serials = {
         "expired": lodgement.expired,
-        "not lodged": lodgement.unknown,
-        "no longer listed": lodgement.dropped,
+        "not_lodged": lodgement.unknown,
+        "no_longer_listed": lodgement.dropped,
+        "no_longer_listed_not_lodged": lodgement.dropped_unknown,
         "forgotten": lodgement.forgotten,
-        "no longer listed, not lodged": lodgement.dropped_unknown,
     }
-    if lodgement.steps_back:
-        facts["held by the gate"] = "; ".join(lodgement.steps_back)
-    return facts | {
+    return {
+        "list": str(lodgement.lodged),
+        "origin": lodgement.origin,
+        "already_there": lodgement.already_there,
         "entries": lodgement.lodged.entries,
         "revoked": lodgement.revoked,
-        "revoked before": lodgement.revoked_before,
+        "revoked_before": lodgement.revoked_before,
         **{name: [serial.hex().upper() for serial in found] for name, found in serials.items()},
+        "held_by_the_gate": list(lodgement.steps_back),
     }

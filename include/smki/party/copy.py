@@ -98,8 +98,9 @@ class LocalCopy:
     @property
     def index_at(self) -> datetime | None:
         """When the newest signed index that the copy has seen was written (UTC)."""
-        ((at,),) = self.read("SELECT index_at FROM state", ())
+        rows = self.read("SELECT index_at FROM state", ())
         with self._own_values():
+            ((at,),) = rows
             return at and datetime.fromisoformat(at)
 
     def keep_index_time(self, at: datetime) -> None:
@@ -122,8 +123,9 @@ class LocalCopy:
         return self._state()[1]
 
     def _state(self) -> tuple[date | None, SetDigest]:
-        ((day, in_use),) = self.read("SELECT day, in_use FROM state", ())
+        rows = self.read("SELECT day, in_use FROM state", ())
         with self._own_values():
+            ((day, in_use),) = rows
             return day and date.fromisoformat(day), SetDigest.parse(in_use)
 
     def read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -391,7 +393,9 @@ class LocalCopy:
                 raise _damaged(self.path, f"it holds what was never written into it ({error}).") from error
             busy = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             rule = "another program writes to it." if busy else f"it cannot be read or written ({error})."
-            raise TransportError(str(self.path), rule, SyncRefusedError.CONSEQUENCE, _NEXT_STEP) from error
+            closed = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+            next_step = _OPEN_FOLDER if closed else _NEXT_STEP
+            raise TransportError(str(self.path), rule, SyncRefusedError.CONSEQUENCE, next_step) from error
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise SyncRefusedError(Refusal.NO_COPY, str(self.path), f"it is none ({error}).") from error
@@ -403,6 +407,7 @@ def _damaged(path: Path, rule: str) -> SyncRefusedError:
 
 
 _NEXT_STEP = "make room, or have the disk looked at, then try again."
+_OPEN_FOLDER = "try again from an account that may write into its folder: SQLite keeps -wal and -shm beside a copy."
 
 
 @contextmanager

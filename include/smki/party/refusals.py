@@ -46,7 +46,7 @@ class Refusal(Enum):
     SIGNATURE = (
         "S08",
         "the index is not signed by whom you pinned",
-        "ask the operator for the signer's certificate, by another way than this server, and pin it with --signer.",
+        "try again, it may be being replaced; else get the signer's certificate by another way, and pin it (--signer).",
     )
     OLD_INDEX = (
         "S09",

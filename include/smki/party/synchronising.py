@@ -10,7 +10,7 @@
 A copy that is made anew takes the old one's place when all of that is done, and a first one when its full extract is in
 it. Where a wrong file stops one that is made anew, it takes that place all the same, with a state that the signed index
 states, unless the old one has such a state of a later day. Any call may be interrupted at any place: the next one goes
-on. Nothing is written on the site.
+on. Nothing is written on the site. A copy that is named by a symbolic link is the file that the link leads to.
 
 By a signed index each file is the one that the operator made, and each state that is committed is the repository's. By
 names and sizes alone nobody can tell whether a file is the one that its operator made, only that it is whole and
@@ -18,6 +18,7 @@ that what it says is consistent; `UNKNOWN` says what remains unknown.
 """
 
 import fcntl
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from smki.processes import Progress
 from smki.publish.site import Site
 from smki.store.local_files import disk_error
 
+_LOCK = "lock"
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite has beside a copy that is open
 _OF_A_FILE = (Refusal.DAMAGED, Refusal.CONTENT, Refusal.STATE)  # what another file may do without
 _CLOCK_SKEW = timedelta(minutes=5)  # that the operator's clock may be ahead of ours
@@ -74,7 +76,7 @@ class Wish:
 
 def plan(site: Site, path: Path, wish: Wish) -> Plan:
     """What `synchronise` would do. Raises SyncRefusedError, and what `open_sftp` raises."""
-    return _plan(site, _read_offer(site, wish), None if wish.anew else path, wish).chosen
+    return _plan(site, _read_offer(site, wish), None if wish.anew else _real(path), wish).chosen
 
 
 def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT) -> list[Applied]:
@@ -84,8 +86,9 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
     after what could be applied; TransportError where another call works on the same copy; what `open_sftp` raises.
     """
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps some 40 MB of what is freed
+    path = _real(path)
     with _alone(path) as folder:
-        is_first = not _is_there(path)
+        is_first = not is_there(path)
         place = _Place(path, folder / "anew.sqlite" if wish.anew or is_first else path, folder, is_first)
         if place.target != path:
             _begin_anew(path, place.target)
@@ -97,6 +100,7 @@ def synchronise(site: Site, path: Path, wish: Wish, listener: Listener = SILENT)
             raise
         _keep_index_time(place.target, prepared.offer)
         place.take()
+        _clear(folder)
         if prepared.chosen.missing is not None:
             raise SyncRefusedError(
                 Refusal.HOLE,
@@ -230,7 +234,7 @@ def _plan(site: Site, offer: _Offer, path: Path | None, wish: Wish, wrong: Colle
     """What is to be done for the copy in `path`, without the files of these names; without a path there is no copy."""
     wanted = [file for file in offer.files if file.name not in wrong]
     until = wish.until or date.max
-    if path is None or not _is_there(path):
+    if path is None or not is_there(path):
         chosen = plan_sync(CopyState(), [file for file in wanted if file.day <= until])
         return _Prepared(*_by_pages(site, offer.dated(chosen), {}), offer)
     with LocalCopy(path, read_only=True) as copy:
@@ -256,15 +260,31 @@ def _refuse_old_index(offer: _Offer, day: date | None, seen_at: datetime | None)
 
 def _keep_index_time(path: Path, offer: _Offer) -> None:
     """Whatever became of the synchronisation: an index that was seen stays seen."""
-    if offer.seen_at is None or not _is_there(path):
+    if offer.seen_at is None or not is_there(path):
         return
     with suppress(SyncRefusedError), LocalCopy(path) as copy:  # a damaged copy keeps nothing
         copy.keep_index_time(offer.seen_at)
 
 
-def _is_there(path: Path) -> bool:
-    """Whether there is a file that has something in it."""
-    return path.exists() and path.stat().st_size > 0
+def is_there(path: Path) -> bool:
+    """Whether there is a file that has something in it. Raises TransportError where nobody can tell."""
+    try:
+        return path.exists() and path.stat().st_size > 0
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def _real(path: Path) -> Path:
+    """Where the copy itself is: one lock, and one place beside it, whatever links lead there."""
+    return Path(os.path.realpath(path))
+
+
+def _clear(folder: Path) -> None:
+    """Removes what was fetched for plans that were given up; the next call makes what it needs."""
+    for left in folder.iterdir():
+        if left.name != _LOCK:
+            with suppress(OSError):  # it only takes room
+                left.unlink()
 
 
 def _by_pages(site: Site, chosen: Plan, known: Mapping[int, bytes]) -> tuple[Plan, Changed | None]:
@@ -280,7 +300,7 @@ def _begin_anew(path: Path, aside: Path) -> None:
 
     Raises SyncRefusedError where what is to be replaced is somebody else's file, TransportError.
     """
-    if _is_there(path):
+    if is_there(path):
         try:
             with LocalCopy(path) as copy:
                 copy.settle()
@@ -293,7 +313,7 @@ def _begin_anew(path: Path, aside: Path) -> None:
 
 def _is_better(aside: Path, path: Path, states: Mapping[date, SetDigest]) -> bool:
     """Whether a copy aside has a state by the index, and the one in its place none of a later day."""
-    if not _is_there(aside):
+    if not is_there(aside):
         return False
     with LocalCopy(aside, read_only=True) as copy:
         new = copy.state
@@ -335,7 +355,7 @@ def _alone(path: Path) -> Iterator[Path]:
     folder = path.with_name(f"{path.name}.fetched")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        lock = (folder / _LOCK).open("w")
     except OSError as error:
         raise disk_error(folder, error) from error
     with lock:

@@ -1,5 +1,6 @@
 """`smki sync` and `smki find` as a Party runs them: real processes, a real sshd, files of anybody's make."""
 
+import fcntl
 import hashlib
 import os
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 from builders import day, document, look_alikes, record_of, zipped
 from smki.certificates.reading import read_certificate
 from smki.certificates.set_digest import SetDigest
+from smki.party.copy import LocalCopy
 from smki.settings import PROJECT
 
 from ..cli.test_commands import as_json, run
@@ -188,7 +190,13 @@ def test_values_that_no_site_and_no_certificate_has_are_wrong_usage(party: Party
     party.sync()
     for url in ("sftp://u@[::1/", "sftp://u@a..b/"):
         run({}, "sync", url, "--into", party.copy, code=2)
-    for options in (("--role", 10**20), ("--decimal", "--serial", "9" * 5000), ("--status", "I", "--limit", 2**63)):
+    for options in (
+        ("--serial", "", "--status", "R"),
+        ("--decimal", "--status", "R"),
+        ("--role", 10**20),
+        ("--decimal", "--serial", "9" * 5000),
+        ("--status", "I", "--limit", 2**63),
+    ):
         run({}, "find", "--in", party.copy, *options, code=2)
     run({"SMKI_PARTY_SIGNER": ""}, "sync", "sftp://u@host/", "--into", party.copy, code=3)
 
@@ -220,6 +228,37 @@ def test_file_that_is_no_copy_is_not_touched(party: Party) -> None:
     for options in ((), ("--anew",)):
         assert party.sync(*options, code=1)["item"].startswith("S10 ")
     assert party.copy.read_text() == "somebody's notes\n" * 100
+
+
+def test_copy_that_a_link_leads_to_is_the_one_that_is_made_anew(party: Party) -> None:
+    party.sync()
+    (party.folder / "big").mkdir()
+    real = party.copy.rename(party.folder / "big" / "copy.sqlite")
+    party.copy.symlink_to(real)
+    party.offer("DELT", day(9), {BODIES[1]: "R"})
+    assert party.sync("--anew")["day"] == str(day(9))
+    assert party.copy.is_symlink()
+    with LocalCopy(real, read_only=True) as copy:
+        assert copy.day == day(9)
+    with (real.with_name("copy.sqlite.fetched") / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        party.sync(code=4)
+
+
+def test_what_was_fetched_in_vain_leaves_with_the_next_success(party: Party) -> None:
+    (folder := party.folder / "copy.sqlite.fetched").mkdir()
+    (folder / f"SMKIKR_FULL_{day(1)}.xml.gz").write_bytes(b"half")
+    party.sync()
+    assert [left.name for left in folder.iterdir()] == ["lock"]
+
+
+def test_copy_that_cannot_be_opened_is_told_apart_from_one_that_is_damaged(party: Party) -> None:
+    party.copy.touch()
+    assert party.sync("--check")["day"] == str(day(8)), "an empty file is no copy yet"
+    party.sync("--into", party.folder / ("x" * 300), "--check", code=4)
+    with closing(sqlite3.connect(party.copy)) as made, made:
+        made.execute("DELETE FROM state")
+    assert party.sync(code=1)["item"].startswith("S11 ")
 
 
 def test_half_fetched_file_is_gone_on_with(party: Party) -> None:

@@ -222,3 +222,17 @@ def test_check_finds_an_index_that_lacks_a_row(copy: LocalCopy, tmp_path: Path):
     with pytest.raises(SyncRefusedError, match="SQLite finds it damaged") as raised:
         copy.check()
     assert raised.value.refusal is Refusal.COPY_DAMAGED
+
+
+def test_copy_without_its_state_is_damaged(copy: LocalCopy) -> None:
+    copy.connection.execute("DELETE FROM state")
+    for read in (lambda: copy.day, lambda: copy.index_at):
+        with pytest.raises(SyncRefusedError) as raised:
+            read()
+        assert raised.value.refusal is Refusal.COPY_DAMAGED
+
+
+def test_copy_in_a_folder_that_is_closed_to_us_has_its_own_next_step(tmp_path: Path) -> None:
+    with pytest.raises(TransportError) as raised, LocalCopy(tmp_path / "none" / "copy.sqlite"):
+        pass
+    assert "-wal" in raised.value.next_step

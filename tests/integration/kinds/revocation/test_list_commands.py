@@ -45,10 +45,12 @@ def test_lodge_takes_lists_beside_certificates_as_der_and_pem(
     (folder / "c.crl").write_bytes(crls.next(signed[ORGANISATION], at=now))
     result = smki("lodge", str(folder))
     assert (result["lodged"], result["already_there"], result["refused"]) == (0, 1, 0)
-    outline = [(entry["list"][:5], entry["revoked"], entry["revoked before"]) for entry in result["revocation_lists"]]
+    outline = [(entry["list"][:5], entry["revoked"], entry["revoked_before"]) for entry in result["revocation_lists"]]
     assert outline == [("CRL 1", 1, 0), ("ARL 1", 0, 0), ("CRL 2", 0, 1)]
     assert status_of(stored, signed[ORGANISATION]) == "R"
-    assert [entry["already there"] for entry in smki("lodge", str(folder))["revocation_lists"]] == [True] * 3
+    again = smki("lodge", str(folder))["revocation_lists"]
+    assert [entry["already_there"] for entry in again] == [True] * 3
+    assert {*map(frozenset, again)} == {*map(frozenset, result["revocation_lists"])}, "the same keys of every list"
 
 
 def test_list_of_more_than_a_mebibyte_is_lodged_as_der(
@@ -61,7 +63,7 @@ def test_list_of_more_than_a_mebibyte_is_lodged_as_der(
     assert len(body) > 1 << 20
     (tmp_path / "large.crl").write_bytes(body)
     result = smki("lodge", str(tmp_path / "large.crl"))["revocation_lists"]
-    assert [(one["entries"], one["revoked"], len(one["not lodged"])) for one in result] == [(28_001, 1, 28_000)]
+    assert [(one["entries"], one["revoked"], len(one["not_lodged"])) for one in result] == [(28_001, 1, 28_000)]
     (tmp_path / "cut.crl").write_bytes(body[:-1])
     assert smki("lodge", str(tmp_path / "cut.crl"), exit_code=1)["refusals"][0]["error"] == "RevocationListRefusedError"
 
