@@ -11,7 +11,7 @@
 import hashlib
 import logging
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ class Store:
     def _put_again(self, key: str, content: bytes) -> None:
         try:
             there = obstore.get(self._objects, key)
-            is_new = datetime.now(UTC) - there.meta["last_modified"] < _NEW
+            is_new = _is_new(there.meta["last_modified"])
             is_damaged = there.bytes().to_bytes() != content
         except FileNotFoundError:  # it was removed a moment ago
             is_new = is_damaged = False
@@ -122,6 +122,24 @@ class Store:
         """Whether there is such an object. Raises StoreError."""
         return self.find(key) is not None
 
+    def holds_as_new(self, key: str, is_right: Callable[[bytes], bool]) -> bool:
+        """Whether there is such an object, and its bytes are right; it is as new then as one that somebody puts.
+
+        Raises StoreError.
+        """
+        with _errors(key):
+            try:
+                there = obstore.get(self._objects, key)
+                content = there.bytes().to_bytes()
+            except FileNotFoundError:
+                return False
+        if not is_right(content):
+            log.warning("damaged object key=%s bytes=%d", key, len(content))
+            return False
+        if not _is_new(there.meta["last_modified"]):
+            self.replace(key, content)
+        return True
+
     def find(self, key: str) -> StoredObject | None:
         """The object as a listing names it; none where there is none. Raises StoreError."""
         with _errors(key):
@@ -152,6 +170,10 @@ def damaged(item: str, rule: str) -> StoreError:
         rule,
         next_step="have the storage looked at, then produce the file from scratch: the object is written anew.",
     )
+
+
+def _is_new(changed_at: datetime) -> bool:
+    return datetime.now(UTC) - changed_at < _NEW
 
 
 def _open_url(url: str) -> Any:

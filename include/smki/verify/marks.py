@@ -4,8 +4,12 @@
 * So a file of 17 million certificates is judged in the memory that one of a million needs, by any number of processes.
 * What is kept of a segment is kept under the basis of its check (`basis`), and found again by every later file that its
   pages are used in.
+* Each object ends with the SHA-256 of what stands before. One that is damaged or gone counts as never kept: its unit is
+  checked again, and what is kept then takes its place.
+* What is found counts as written now, as what `Store.put` finds does.
 """
 
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,10 +22,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import feather
 
+from smki.errors import MissingObjectError
 from smki.store.objects import Store
 from smki.verify.record_check import ROWS, Keys
 
 _BOUNDS = np.arange(1, 16, dtype=np.uint64) << np.uint64(60)  # that part the keys by their first bits
+_SEAL_BYTES = hashlib.sha256().digest_size
 _RECORDS = pa.schema({"key": pa.uint64(), "lane": pa.uint64()})
 
 
@@ -54,12 +60,15 @@ class Marks:
         self._put(name, "records", records)
         if rows is not None:
             self._put(name, "rows", rows)
-        self._put(name, "pages", pages)  # last: where it is, the others are
+        self._put(name, "pages", pages)
 
     def has(self, name: str, *, with_rows: bool) -> bool:
-        """Whether a unit's marks are there: a file whose rows are judged may share it with one whose are not."""
-        whats = ("pages", "rows") if with_rows else ("pages",)
-        return all(self._store.holds(self._key(name, what)) for what in whats)
+        """Whether a unit's marks are there and whole: a file whose rows are judged may share it with one whose are not.
+
+        Those that are there count as written now. Raises StoreError.
+        """
+        whats = ("pages", "records", "rows") if with_rows else ("pages", "records")
+        return all(self._store.holds_as_new(self._key(name, what), _is_sealed) for what in whats)
 
     def pages(self, number: int) -> pa.Table:
         """PAGE_FIGURES of a unit's pages that are in the file."""
@@ -109,13 +118,27 @@ class Marks:
     def _put(self, name: str, what: str, table: pa.Table) -> None:
         sink = io.BytesIO()
         feather.write_feather(table, sink, compression="uncompressed")
+        sink.write(hashlib.sha256(sink.getbuffer()).digest())
         self._store.put(self._key(name, what), sink.getvalue())
 
     def _get(self, name: str, what: str) -> pa.Table:
-        return feather.read_table(pa.BufferReader(self._store.get(self._key(name, what))))
+        content = self._store.get(key := self._key(name, what))
+        if not _is_sealed(content):
+            raise MissingObjectError(
+                key,
+                "what was found of a file's pages is damaged there.",
+                next_step="have the storage looked at, then produce the file again from the beginning: "
+                "the pages are verified anew.",
+            )
+        return feather.read_table(pa.BufferReader(memoryview(content)[:-_SEAL_BYTES]))
 
     def _key(self, name: str, what: str) -> str:
         return f"{self._prefix}/{name}.{what}"
+
+
+def _is_sealed(content: bytes) -> bool:
+    """Whether it is, byte for byte, what was kept."""
+    return hashlib.sha256(memoryview(content)[:-_SEAL_BYTES]).digest() == content[-_SEAL_BYTES:]
 
 
 def record_marks(keys: Sequence[Keys], hashes: Sequence[bytes]) -> pa.Table:

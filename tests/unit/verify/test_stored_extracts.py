@@ -1,7 +1,7 @@
 """Extracts that lie in the store: verified where they lie, each page once, by manifests that may lie themselves."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from smki.errors import MissingObjectError, StoreError, VerificationError
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.store.manifest import Frame, Manifest
 from smki.store.objects import Store
+from smki.store.paged_file import PagedFile
 from smki.store.pages import PAGE, PageXml
 from smki.verify.faults import Fault, FaultError
 from smki.verify.verification import (
     Verification,
+    conclude,
     examine_stored,
     need_right,
     stored_marks,
@@ -171,6 +173,55 @@ def test_rows_are_found_anew_where_a_segment_was_checked_without_them(store: Sto
     found, marks = examine_stored(store, in_one_segment, XSD, keep_rows=True)
     assert need_right(found).records == marks.rows([0, 1]).num_rows == 12
     assert unchecked(marks, keep_rows=True) == []
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    return content[:200] + bytes([content[200] ^ 1]) + content[201:]
+
+
+def empty(_content: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("harm", [cut, flip, empty, None])
+@pytest.mark.parametrize("what", ["pages", "records", "rows"])
+@pytest.mark.parametrize("of_frame", [False, True])
+def test_marks_that_are_damaged_or_gone_are_made_anew(
+    store: Store, in_one_segment: Manifest, what: str, harm: Callable[[bytes], bytes] | None, of_frame: bool
+) -> None:
+    right, marks = examine_stored(store, in_one_segment, XSD, keep_rows=True)
+    rows = marks.rows([0, 1])
+    name = f"frame-{in_one_segment.frame_digest}" if of_frame else in_one_segment.segments[0]
+    (key,) = (one.key for one in store.list_objects("checked/") if one.key.endswith(f"{name}.{what}"))
+    before = store.get(key)
+    if harm is None:
+        store.remove([key])
+    else:
+        store.replace(key, harm(before))
+    assert unchecked(marks, keep_rows=True) == [0 if of_frame else 1]
+    again, marks = examine_stored(store, in_one_segment, XSD, keep_rows=True)
+    assert again == right
+    assert marks.rows([0, 1]).equals(rows)
+    assert store.get(key) == before
+    assert unchecked(marks, keep_rows=True) == []
+
+
+@pytest.mark.parametrize("what", ["pages", "records"])
+def test_marks_that_are_damaged_before_the_whole_is_checked_are_no_figures(
+    store: Store, in_one_segment: Manifest, what: str
+) -> None:
+    """And once more from the beginning they are found anew."""
+    right, marks = examine_stored(store, in_one_segment, XSD)
+    (key,) = (one.key for one in store.list_objects("checked/") if one.key.endswith(f"{marks.units[1].name}.{what}"))
+    store.replace(key, flip(store.get(key)))
+    with pytest.raises(MissingObjectError) as caught:
+        conclude(PagedFile.stored(store, in_one_segment), right.sha256, marks, [])
+    assert caught.value.item == key
+    assert examine_stored(store, in_one_segment, XSD)[0] == right
 
 
 def test_some_pages_of_a_segment_have_their_own_figures(store: Store, in_one_segment: Manifest) -> None:

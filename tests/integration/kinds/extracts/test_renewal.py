@@ -10,14 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from builders import XSD, change, cut_off, day, during, lodge_bodies, look_alikes, produced, store_in, written
+from builders import (
+    XSD,
+    change,
+    cut_off,
+    day,
+    during,
+    lodge_bodies,
+    look_alikes,
+    produced,
+    store_in,
+    stored_artefact,
+    written,
+)
 from conftest import NewRepository, histories
 from integration.kinds.extracts.histories import STEPS, WINDOWS, Step, live_through
 from smki.annex_b.version import V1
 from smki.certificates.model import Status
 from smki.kinds.extracts.plan import plan_extract
-from smki.kinds.extracts.production import produce
+from smki.kinds.extracts.production import plan_in_store, produce
 from smki.obligations.catalogue import Obligation, UserGuide
+from smki.publish.ledger import record_artefact, record_publication
+from smki.publish.recipe import PublishedFile
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki.store.manifest import Manifest, put_manifest
@@ -145,6 +159,38 @@ def test_no_file_stays_open_for_each_segment(weekly: Engine, user_guide: UserGui
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert need_right(verification).records == 200
+
+
+@pytest.mark.parametrize("what", ["pages", "records"])
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_nothing_is_taken_over_where_what_was_found_of_it_is_not_whole(
+    repository: Engine, user_guide: UserGuide, tmp_path: Path, what: str, harm: str
+) -> None:
+    """Nobody can find it anew of some pages of a segment: the extract is made from scratch, the next one renewed."""
+    store, url, bodies = store_in(tmp_path), libpq_url(repository), look_alikes(400)
+    lodge_bodies(repository, bodies, during(1))
+    for window in (2, 3):
+        change(repository, bodies[window : window + 1], Status.NOT_IN_USE, during(window))
+    close_windows(repository, day(3), cut_off)
+
+    def make(window: int) -> Manifest:
+        _, manifest = produce(url, plan_in_store(repository, store, XSD, user_guide.full, day(window)), store)
+        need_right(examine_stored(store, manifest, XSD)[0])
+        published = stored_artefact(store, manifest)
+        with repository.begin() as connection:
+            record_artefact(connection, published)
+            file = PublishedFile(f"/{manifest.name}", manifest.size, published.sha256, already_there=False)
+            record_publication(connection, "primary", manifest.name, file, "test")
+        return manifest
+
+    first = make(1)
+    (key,) = (one.key for one in store.list_objects("checked/") if one.key.endswith(f"{first.segments[0]}.{what}"))
+    if harm == "gone":
+        store.remove([key])
+    else:
+        store.replace(key, store.get(key)[:-1])
+    assert make(2).predecessor == ""
+    assert make(3).predecessor == user_guide.full.file_name(day(2))
 
 
 def test_what_another_basis_found_is_not_taken_for_found(weekly: Engine, user_guide: UserGuide, tmp_path: Path) -> None:
