@@ -9,10 +9,11 @@
 * Of a file whose size or time is another one than when it was read, nothing has been read.
 * Where many pages of a file are wrong, all of it is in question, and no more of it is read until they are right.
 * Of a file that the server fails to give no more is read in this look.
+* A file whose manifest cannot be had has no pages here: `read_back` reads it whole.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -72,13 +73,14 @@ def read_pages(
     files: Sequence[OfferedFile],
     known: Mapping[str, PageReading],
     budget: int,
+    without_manifest: Callable[[OfferedFile], None] = lambda _one: None,
 ) -> Iterator[PagesRead]:
     """Reads what was wrong before, and of the other pages as many as `budget` bytes hold; tells of each piece.
 
-    The files have pages and the length that was published; `known` is what is known of them, by name. A file whose
-    manifest cannot be had is left out, and named in the log. Raises OutOfTimeError and SiteUnavailableError.
+    The files have pages and the length that was published; `known` is what is known of them, by name. Of a file whose
+    manifest cannot be had when its turn comes `without_manifest` hears. Raises OutOfTimeError, SiteUnavailableError.
     """
-    look = _Look(session, store, files, known)
+    look = _Look(session, store, files, known, without_manifest)
     yield from look.read_wrong()
     yield from look.read_on(budget)
 
@@ -92,8 +94,10 @@ class _Look:
         store: Store,
         files: Sequence[OfferedFile],
         known: Mapping[str, PageReading],
+        without_manifest: Callable[[OfferedFile], None],
     ) -> None:
         self._session, self._store, self._files, self._now = session, store, files, session.now
+        self._without_manifest = without_manifest
         self._remembered = dict(enumerate(known.get(publication.name) for _, publication in files))
         self._readings: dict[int, PageReading] = {}
 
@@ -141,6 +145,7 @@ class _Look:
             return get_manifest(self._store, publication.artefact.manifest)
         except (MissingObjectError, StoreError) as error:
             log.warning("pages cannot be read path=%s error=%s", file.path, error)
+            self._without_manifest(self._files[number])
             return None
 
 

@@ -4,14 +4,16 @@
 * Files without pages are read whole and hashed: those that are new or whose size or time has changed, those that were
   not what the ledger published, and of the others the one that was read longest ago.
 * Files of pages are read by `page_rounds`.
+* One whose manifest cannot be had is read whole and hashed, too: when it is new or has changed, and a day after it was
+  read last. A look reads one of them however long it is, and others within its share of the day's bytes.
 * What has been read is remembered at once, and after a quarter of an hour the rest is left to the next look.
 * A file that the server fails to give is named, and forgotten, so that each look begins with it; it stops no other.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -27,6 +29,7 @@ from smki.watch.party_session import OutOfTimeError, PartySession
 
 log = logging.getLogger(__name__)
 READ_FOR_S = 15 * 60  # a look ends well before its task's time does
+_AGAIN_AFTER = timedelta(days=1)  # a file of pages that is read whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,27 @@ def choose_to_read(files: Sequence[OfferedFile], audited: Mapping[str, Audited])
     )
 
 
+def choose_of_pages(
+    files: Sequence[OfferedFile], audited: Mapping[str, Audited], budget: int, now: datetime
+) -> Iterator[OfferedFile]:
+    """Which of some files of pages are read back whole: one, and more as long as `budget` bytes hold them.
+
+    Of one that was read within a day, and is as it was then, nothing is read.
+    """
+    waiting = [
+        one
+        for one in files
+        if (before := audited.get(one.file.path)) is None
+        or not before.is_of(one.file)
+        or before.hashed_at <= now - _AGAIN_AFTER
+    ]
+    for number, one in enumerate(choose_to_read(waiting, audited)):
+        budget -= one.file.bytes
+        if number and budget < 0:
+            return
+        yield one
+
+
 def read_back(
     session: PartySession,
     store: Store,
@@ -126,21 +150,32 @@ def read_back(
     as_long = [one for one in files if one.has_its_length]
     whole = choose_to_read([one for one in as_long if not one.has_pages], known.audited)
     paged = [one for one in as_long if one.has_pages]
+    # What was read whole and found wrong stays wrong until it is read whole again.
+    of_pages = [one for one in paged if _is_wrong(one, known.audited)]
     try:
         for one in _read_whole(session, whole):
             remember(one)
             audited[one.path] = one
             read.append(one.path)
-        for done in read_pages(session, store, paged, known.readings, budget):
+        for done in read_pages(session, store, paged, known.readings, budget, of_pages.append):
             remember(done)
             readings[done.name] = done.reading
             pages += done.pages
+        for one in _read_whole(session, choose_of_pages(of_pages, audited, budget, session.now)):
+            remember(one)
+            audited[one.path] = one
+            read.append(one.path)
     except OutOfTimeError:
         log.warning("reading goes on at the next look files=%d of=%d pages=%d", len(read), len(whole), pages)
     return ReadBack(audited, readings, known.files + len(read), known.pages + pages)
 
 
-def _read_whole(session: PartySession, files: Sequence[OfferedFile]) -> Iterator[Audited]:
+def _is_wrong(one: OfferedFile, audited: Mapping[str, Audited]) -> bool:
+    before = audited.get(one.file.path)
+    return before is not None and before.is_of(one.file) and before.sha256 != one.publication.artefact.sha256
+
+
+def _read_whole(session: PartySession, files: Iterable[OfferedFile]) -> Iterator[Audited]:
     for file, _ in files:
         with session.each_file(file.path):
             sha256 = remote_sha256(session.sftp, file.path, session.check_time, file.bytes)

@@ -225,6 +225,8 @@ def _damaged(sight: Sight, file: SeenFile, publication: Publication, now: dateti
         is_ours = reading.as_published and publication.copied_bytes > 0
         rule = f"{len(reading.wrong):,} of its pages are not those that were published (at {first_few(reading.wrong)})."
         return Finding(Kind.MISCOPIED if is_ours else Kind.ALTERED, sight.site, publication.name, rule, *about)
+    if file.path in sight.hashes:  # it was read whole, as it stands
+        return None
     if reading is not None and len(reading.unread) and reading.since < now - _READ_WITHIN:
         rule = f"{len(reading.unread):,} of its pages have not been read back since {reading.since:%Y-%m-%d %H:%M} UTC."
         return Finding(Kind.UNREAD, sight.site, publication.name, rule, *about)

@@ -19,6 +19,7 @@ from smki.store.paged_file import PagedFile
 from smki.watch import page_rounds
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import list_open_findings
+from smki.watch.read_back import load_read_back
 
 from .conftest import DAY, NOON, TODAY, World
 
@@ -212,6 +213,41 @@ def test_file_whose_manifest_the_store_has_lost_hides_nothing(
     extracts.damage(extracts.first, 4)
     assert extracts.findings() == [(Kind.ALTERED, extracts.first.name)]
     assert "pages cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("loss", ["gone", "damaged"])
+def test_file_whose_manifest_cannot_be_had_is_read_whole(world: World, extracts: Extracts, loss: str) -> None:
+    """At once, and then once a day, whatever a look may read of pages."""
+    with world.engine.connect() as connection:
+        first = find_publication(connection, "primary", extracts.first.name)
+        second = find_publication(connection, "primary", extracts.second.name)
+    assert first is not None
+    assert second is not None
+    keys = [f"manifests/{one.artefact.manifest}" for one in (first, second)]
+    manifests = [world.store.get(key) for key in keys]
+    for key in keys:
+        world.store.remove([key])
+        if loss == "damaged":
+            world.store.put(key, b"x")
+    world.bytes_a_day = 0
+    a_day = 24 * 6  # looks
+    extracts.damage(extracts.first, 4)
+    wrong = [(Kind.ALTERED, extracts.first.name)]
+    for number, read in enumerate((1, 2, 2)):  # one a look
+        extracts.audit(number)
+        audited = load_read_back(world.engine, "primary").audited
+        assert len([path for path in audited if path.endswith((extracts.first.name, extracts.second.name))]) == read
+    assert extracts.findings(3) == wrong
+    extracts.damage(extracts.second, 4)
+    found = [extracts.findings(number) for number in (a_day - 1, a_day, a_day + 1)]
+    assert found[0] == wrong
+    assert set(found[2]) == {*wrong, (Kind.ALTERED, extracts.second.name)}, "with its time kept, and found in its turn"
+
+    for damaged in (extracts.first, extracts.second):
+        extracts.damage(damaged, 4)
+    for key, manifest in zip(keys, manifests, strict=True):
+        world.store.replace(key, manifest)
+    assert [extracts.findings(2 * a_day + number) for number in (2, 3)][-1] == [], "right again, and nothing is unread"
 
 
 def test_dry_run_remembers_no_page(world: World, extracts: Extracts) -> None:
