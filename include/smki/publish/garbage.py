@@ -67,7 +67,8 @@ def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime
     needed = _needed(engine, store, at)
     gone = []
     for one in garbage.objects:
-        if _sha256_of(one) not in needed and store.find(one.key) == one:
+        there = None if _sha256_of(one) in needed else store.find(one.key)
+        if there is not None and there.changed_at <= one.changed_at:  # which a listing may state more finely
             store.remove([one.key])
             gone.append(one)
     return Garbage(tuple(gone), garbage.kept + len(garbage.objects) - len(gone))

@@ -230,6 +230,19 @@ def test_what_is_put_again_while_garbage_is_collected_stays(offers: Offers, tmp_
     assert offers.store.holds(key)
 
 
+def test_listing_that_states_times_more_finely_keeps_no_garbage(offers: Offers, tmp_path: Path) -> None:
+    """As that of MinIO: milliseconds, where what is asked of an object has whole seconds."""
+    key = f"segments/{offers.store.put_content('segments', b'orphan')}"
+    (file,) = tmp_path.rglob(key)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    found = find_garbage(offers.engine, offers.store, LATER)
+    (orphan,) = found.objects
+    listed = replace(orphan, changed_at=orphan.changed_at + timedelta(milliseconds=734))
+    gone = collect_garbage(offers.engine, offers.store, replace(found, objects=(listed,)), LATER)
+    assert [one.key for one in gone.objects] == [key]
+    assert not offers.store.holds(key)
+
+
 def test_what_was_found_of_a_segment_goes_with_it(offers: Offers) -> None:
     kept, gone = offers.extract(14, "b"), stored(offers.store, [[PageXml(0, 1, memoryview(b"gone"))]])
     for manifest in (kept, gone):
