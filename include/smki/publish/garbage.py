@@ -3,12 +3,13 @@
 * Needed is what the manifests name of every file that a site offers, that the gate holds or has cleared within a month
   and no site was given yet, or that is kept in quarantine, and of the newest full extracts, from which the next ones
   take pages over; and every small file of these.
-* What was written within the grace is needed whatever names it: a run that is under way has no manifest yet. What a run
-  finds there counts as written by it.
+* What was written within the grace is needed whatever names it, with all that a manifest names and what a plan takes
+  pages over from: a run that is under way has published nothing yet. What a run finds there counts as written by it.
 * What is removed is asked for once more right before: what was published, or put again, meanwhile stays.
-* A manifest that cannot be read ends the search: nobody knows what it names.
+* A manifest or a plan that cannot be read ends the search: nobody knows what it names.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,7 +49,7 @@ def find_garbage(engine: Engine, store: Store, at: datetime, grace: timedelta = 
 
     Raises RepositoryUnavailableError, MissingObjectError, StoreError.
     """
-    needed = _needed(engine, store, at)
+    needed = _needed(engine, store, at, grace)
     objects, kept = [], 0
     for prefix in _COLLECTED:
         for found in store.list_objects(prefix):
@@ -59,12 +60,12 @@ def find_garbage(engine: Engine, store: Store, at: datetime, grace: timedelta = 
     return Garbage(tuple(objects), kept)
 
 
-def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime) -> Garbage:
+def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime, grace: timedelta = GRACE) -> Garbage:
     """Removes it but for what is needed at `at` (UTC) all the same; returns what is gone.
 
     Raises RepositoryUnavailableError, MissingObjectError, StoreError.
     """
-    needed = _needed(engine, store, at)
+    needed = _needed(engine, store, at, grace)
     gone = []
     for one in garbage.objects:
         there = None if _sha256_of(one) in needed else store.find(one.key)
@@ -79,7 +80,7 @@ def _sha256_of(found: StoredObject) -> str:
     return found.key.rpartition("/")[2].partition(".")[0]
 
 
-def _needed(engine: Engine, store: Store, at: datetime) -> set[str]:
+def _needed(engine: Engine, store: Store, at: datetime, grace: timedelta) -> set[str]:
     """SHA-256 values (hex) of manifests, of what they name, and of small files."""
     columns = artefact.c
     offered = (
@@ -99,11 +100,18 @@ def _needed(engine: Engine, store: Store, at: datetime) -> set[str]:
         rows += list_unpublished(connection, at - _WAITS_FOR)
     rows += [(one["sha256"], one["manifest"]) for one in kept_files(store)]
     files = {sha256 for sha256, manifest in rows if not manifest}
-    manifests = {manifest for _, manifest in rows if manifest}
+    manifests = {manifest for _, manifest in rows if manifest} | _of_runs_under_way(store, at - grace)
     return files | manifests | _named_by(store, manifests)
+
+
+def _of_runs_under_way(store: Store, since: datetime) -> set[str]:
+    """SHA-256 (hex) of manifests that were written since then (UTC), and of those that plans take pages over from."""
+    written = {_sha256_of(found) for found in store.list_objects("manifests/") if found.changed_at >= since}
+    plans = [_sha256_of(found) for found in store.list_objects("plans/") if found.changed_at >= since]
+    return written | {of for plan in plans if (of := json.loads(store.get_content("plans", plan)).get("predecessor"))}
 
 
 def _named_by(store: Store, manifests: Iterable[str]) -> set[str]:
     """Their segments, and the marks of what stands around the records: what waits may be judged again."""
-    found = [get_manifest(store, sha256) for sha256 in manifests]
+    found = (get_manifest(store, sha256) for sha256 in manifests)
     return {name for one in found for name in (*one.segments, f"frame-{one.frame_digest}")}

@@ -9,19 +9,37 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text, update
 
-from builders import cut_off, day, during, lodge_bodies, look_alikes, made_artefact, made_judgement, store_in, stored
+from builders import (
+    XML_NAME,
+    XSD,
+    assembled,
+    cut_off,
+    day,
+    during,
+    lodge_bodies,
+    look_alikes,
+    made_artefact,
+    made_judgement,
+    rendered,
+    store_in,
+    stored,
+)
 from smki.errors import MissingObjectError, StoreError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Judgement, Severity, Verdict
 from smki.gate.quarantine import clear_quarantine, keep_failed
+from smki.kinds.extracts.plan import plan_extract
+from smki.kinds.extracts.rendering import render_head, render_tail
+from smki.obligations.catalogue import UserGuide
 from smki.publish.garbage import GRACE, collect_garbage, find_garbage
 from smki.publish.ledger import record_artefact, record_publication
 from smki.publish.recipe import PublishedFile
 from smki.repository.tables import publication
 from smki.repository.windows import close_windows
-from smki.store.manifest import Manifest, put_manifest
+from smki.store.manifest import Manifest, get_manifest, put_manifest
 from smki.store.objects import Store
 from smki.store.pages import PageXml
+from smki.verify.verification import examine_stored, stored_marks, unchecked
 
 LATER = datetime.now(UTC) + GRACE + timedelta(days=1)
 
@@ -228,6 +246,66 @@ def test_what_is_put_again_while_garbage_is_collected_stays(offers: Offers, tmp_
     assert collect_garbage(offers.engine, offers.store, found, now).objects == ()
     assert offers.garbage(now) == set()
     assert offers.store.holds(key)
+
+
+def grow_old(folder: Path) -> None:
+    """All that is in the store was written before its grace."""
+    old = (datetime.now(UTC) - GRACE - timedelta(days=1)).timestamp()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            os.utime(file, (old, old))
+
+
+@pytest.mark.parametrize("is_assembled", [False, True])
+def test_what_a_run_under_way_takes_over_stays_when_its_predecessor_is_removed(
+    offers: Offers, user_guide: UserGuide, tmp_path: Path, is_assembled: bool
+) -> None:
+    """It was planned while that was offered: its plan names it, and once it is assembled its manifest the segments."""
+    predecessor = offers.extract(7, "a", "b")
+    offers.extract(14, "c")
+    (found,) = (one for one in offers.store.list_objects("manifests/") if is_of(offers.store, one.key, predecessor))
+    grow_old(tmp_path)
+    plan = plan_extract(offers.engine, user_guide.full, day(8), basis=predecessor.basis)
+    if is_assembled:
+        put_manifest(offers.store, replace(predecessor, name="full-8.xml.gz"))
+    else:
+        replace(plan, predecessor=found.key.removeprefix("manifests/")).put(offers.store)
+    before = find_garbage(offers.engine, offers.store, datetime.now(UTC))
+    offers.end(predecessor.name)
+    now = datetime.now(UTC)
+    assert not segments(predecessor) & offers.garbage(now)
+    assert is_assembled == (found.key in offers.garbage(now))
+    all_of_it = replace(before, objects=tuple(offers.store.list_objects("segments/")))
+    assert collect_garbage(offers.engine, offers.store, all_of_it, now).objects == ()
+    assert segments(predecessor) <= offers.garbage(now + GRACE)
+
+
+def is_of(store: Store, key: str, manifest: Manifest) -> bool:
+    return get_manifest(store, key.removeprefix("manifests/")).name == manifest.name
+
+
+def test_plan_that_cannot_be_read_ends_the_search(offers: Offers) -> None:
+    key = f"plans/{offers.store.put_content('plans', b'{}')}"
+    offers.store.replace(key, b"x")
+    with pytest.raises(StoreError) as caught:
+        offers.garbage(datetime.now(UTC))
+    assert caught.value.item == key
+
+
+def test_what_a_run_finds_of_a_segment_counts_as_written_by_it(offers: Offers, tmp_path: Path) -> None:
+    """It was rejected a while ago, is made again, and what was found of it then is used until it is judged."""
+    _, manifest = assembled(tmp_path, [render_head(XML_NAME), rendered(look_alikes(4)), render_tail()])
+    _, marks = examine_stored(offers.store, manifest, XSD)
+    grow_old(tmp_path)
+    found = find_garbage(offers.engine, offers.store, datetime.now(UTC))
+    of_marks = {one.key for one in offers.store.list_objects("checked/")}
+    assert of_marks <= {one.key for one in found.objects}
+    assert unchecked(stored_marks(offers.store, manifest, XSD)) == []
+    now = datetime.now(UTC)
+    assert not of_marks & offers.garbage(now)
+    gone = collect_garbage(offers.engine, offers.store, found, now)
+    assert not of_marks & {one.key for one in gone.objects}
+    assert [len(marks.pages(number)) for number in (0, 1)] == [0, 1]
 
 
 def test_listing_that_states_times_more_finely_keeps_no_garbage(offers: Offers, tmp_path: Path) -> None:
