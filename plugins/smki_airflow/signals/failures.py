@@ -13,6 +13,7 @@ from smki.errors import (
     AnchorSlotError,
     GateRefusedError,
     GateRejectedError,
+    MissingObjectError,
     PlanError,
     SmkiError,
 )
@@ -27,6 +28,7 @@ _OTHERWISE: dict[type[SmkiError], str] = {
     GateRefusedError: "put right what the gate report names, then clear the run from its first task on.",
     GateRejectedError: "to be asked again, clear the run from `judge` on; a delta that stays rejected: "
     "docs/runbook.md#correction.",
+    MissingObjectError: "see whether SMKI_STORE is right; if it is, clear the run from its first task on.",
     PlanError: "clear the run from its first task on.",
 }
 

@@ -34,6 +34,12 @@ def test_a_refused_file_is_judged_again_only_after_it_is_made_again() -> None:
     assert "`judge`" in advice_for(errors.GateRejectedError("file", "rule."))
 
 
+@pytest.mark.parametrize("kind", [errors.MissingObjectError, errors.PlanError])
+def test_a_run_whose_parts_are_gone_begins_anew(kind: type[SmkiError]) -> None:
+    """Clearing the failed task alone gives the same answer."""
+    assert "from its first task on" in advice_for(kind("segments/ab", "rule."))
+
+
 def test_a_ledger_that_does_not_answer_fails_no_callback_and_the_advice_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
