@@ -32,7 +32,8 @@ from smki.certificates.columns import put_end_to_end, spell
 from smki.certificates.model import AUTHORITY, CertificateClass, CertificateFields
 from smki.certificates.names import comparable_name
 from smki.certificates.reading import holds_armoured_key
-from smki.errors import ConfigurationError, PrivateKeyRefusedError
+from smki.errors import PrivateKeyRefusedError
+from smki.verify.basis import schema_error
 from smki.verify.documents import plain_opening
 from smki.verify.faults import Fault, FaultError
 from smki.verify.plain_records import TEXTS, Columns, are_plain, read_plain
@@ -203,9 +204,7 @@ def _compile(schema: Path) -> etree.XMLSchema:
     try:
         return etree.XMLSchema(etree.parse(schema))
     except (OSError, etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
-        raise ConfigurationError(
-            str(schema), f"it is no XML schema ({error}).", "Nothing can be verified.", "correct SMKI_ANNEX_B_XSD."
-        ) from error
+        raise schema_error(schema, f"it is no XML schema ({error}).") from error
 
 
 def _parser(schema: etree.XMLSchema | None, target: _Nothing | None = None) -> etree.XMLParser:

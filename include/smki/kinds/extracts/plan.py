@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
 from smki.annex_b.version import CURRENT, AnnexB, StatedFormat
@@ -77,8 +77,11 @@ class ExtractPlan:
 
     @staticmethod
     def get(store: Store, sha256: str) -> "ExtractPlan":
-        """What `put` wrote. Raises MissingObjectError, StoreError."""
-        return _JSON.validate_json(store.get_content("plans", sha256))
+        """What `put` wrote. Raises MissingObjectError, StoreError; PlanError for what another release wrote."""
+        try:
+            return _JSON.validate_json(store.get_content("plans", sha256))
+        except ValidationError as error:
+            raise PlanError(f"plans/{sha256}", "it is no plan of this release.") from error
 
 
 _JSON = TypeAdapter(ExtractPlan)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from builders import SMALL_PAGES, XML_NAME, cut_off, day, store_in, stored
 from smki.annex_b.version import V1
-from smki.errors import StoreError
+from smki.errors import PlanError, StoreError
 from smki.kinds.extracts.plan import ExtractPlan, IdRange, in_shares, taken_over
 from smki.store.pages import PageXml
 
@@ -62,6 +62,14 @@ def test_plan_that_is_damaged_is_none(tmp_path: Path) -> None:
     store.replace(f"plans/{sha256}", store.get(f"plans/{sha256}").replace(b'"I"', b'"N"'))
     with pytest.raises(StoreError, match=sha256):
         ExtractPlan.get(store, sha256)
+
+
+def test_plan_of_another_release_is_refused(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    other = store.put_content("plans", store.get_content("plans", PLAN.put(store)).replace(b'"basis"', b'"other"'))
+    with pytest.raises(PlanError) as caught:
+        ExtractPlan.get(store, other)
+    assert caught.value.item == f"plans/{other}"
 
 
 @given(ranges=RANGES)
