@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import io
+import resource
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -246,6 +248,17 @@ def produced(
     basis = basis_of(V1, XSD)
     plan = plan_extract(engine, terms, business_date, basis=basis, page_format=page_format)
     return written(folder, produce(libpq_url(engine), plan, store_in(folder), workers=workers)[1])
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Within it, this process can write nothing more into any file, as on a disk without room."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, usual[1]))  # Python ignores the signal: it is an error of the write
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 def store_in(folder: Path) -> Store:

@@ -62,6 +62,7 @@ from smki.repository.database import libpq_url, session
 from smki.repository.holdings import changed_by, digests_of_statuses
 from smki.repository.takeover import take_over_next
 from smki.repository.windows import find_window, in_use_digest, list_windows
+from smki.store.local_files import disk_errors
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
 from smki.verify.verification import examine_stored, need_right
@@ -276,14 +277,17 @@ def _fetch(found: Found, folder: Path, steps: Steps) -> _Copy:
     local = folder / file.name
     with (
         steps(f"fetching {file.name} from {site.name}") as progress,
+        disk_errors(local),
+        local.open("wb") as out,
         open_sftp(site) as sftp,
         site_errors(f"{file.name} on site {site.name}"),
-        local.open("wb") as out,
         sftp.open(file.path, "rb") as remote,
     ):
 
         def keep(piece: memoryview) -> None:
-            out.write(piece)
+            with disk_errors(local):  # which are not the site's
+                out.write(piece)
+                out.flush()
             progress(out.tell(), file.bytes)
 
         read_ranges(sftp, remote, [Range(0, file.bytes)], keep)

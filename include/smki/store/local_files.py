@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,16 +17,16 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
     """The same with the content in chunks."""
     part = path.with_name(f".{path.name}.part")
-    try:
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out:
-            out.writelines(chunks)
-        os.replace(part, path)  # noqa: PTH105  # the atomic one
-    except OSError as error:
-        raise disk_error(path, error) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        try:
+            with part.open("wb") as out:
+                out.writelines(chunks)
+            os.replace(part, path)  # noqa: PTH105  # the atomic one
+        except BaseException:
+            with suppress(OSError):  # which comes after the one that matters
+                part.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -35,14 +35,21 @@ def checked_first(folder: Path) -> Iterator[Path]:
 
     Raises StoreError.
     """
-    try:
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".smki-", dir=folder) as name:
             yield Path(name)
             for file in sorted(Path(name).iterdir()):
                 os.replace(file, folder / file.name)  # noqa: PTH105  # the atomic one
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Within it, the operating system's errors are those of the disk that `path` is on. Raises StoreError for them."""
+    try:
+        yield
     except OSError as error:
-        raise disk_error(folder, error) from error
+        raise disk_error(path, error) from error
 
 
 def disk_error(path: Path, error: OSError) -> StoreError:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from smki.errors import MissingObjectError
+from smki.store.local_files import disk_errors
 from smki.store.objects import Store
 from smki.verify.record_check import ROWS, Keys
 
@@ -150,10 +151,10 @@ def record_marks(keys: Sequence[Keys], hashes: Sequence[bytes]) -> pa.Table:
 def repeated_keys(pieces: Iterable[Keys]) -> Keys:
     """Keys that occur more than once in all pieces together.
 
-    Each goes to a file of those with the same first bits, and one such file is in memory at a time.
+    Each goes to a file of those with the same first bits, and one such file is in memory at a time. Raises StoreError.
     """
     repeated = [np.empty(0, np.uint64)]
-    with ExitStack() as opened:
+    with disk_errors(Path(gettempdir(), "smki-keys")), ExitStack() as opened:
         spools = [opened.enter_context(TemporaryFile(prefix="smki-")) for _ in range(len(_BOUNDS) + 1)]
         for piece in pieces:
             ordered = np.sort(piece)

@@ -40,6 +40,7 @@ from smki.annex_b.version import CURRENT, AnnexB
 from smki.certificates.set_digest import SetDigest
 from smki.errors import DocumentRefusedError, MissingObjectError
 from smki.processes import Progress, map_in_processes
+from smki.store.local_files import disk_errors
 from smki.store.manifest import Manifest
 from smki.store.objects import Store
 from smki.store.paged_file import PagedFile
@@ -224,7 +225,8 @@ def _check_in_processes(
     faulty = []
     with TemporaryDirectory(prefix="smki-") as folder:
         work = Path(folder) / "work"  # for a large file too much to be sent with each number
-        work.write_bytes(pickle.dumps((paged, schema, marks, keep_rows)))
+        with disk_errors(Path(folder)):
+            work.write_bytes(pickle.dumps((paged, schema, marks, keep_rows)))
         for done, figures in enumerate(map_in_processes(partial(_check_one, work), numbers, workers, __name__), 1):
             if figures.fault:
                 faulty.append(figures)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from builders import XSD
+from builders import XSD, full_disk
+from smki.errors import StoreError
 from smki.kinds.extracts.delta_records import Comparison, compare_with_window
 from smki.verify.marks import Marks
 from smki.verify.verification import examine_file
@@ -26,6 +27,13 @@ def test_comparison_in_many_parts_is_that_in_one(world: World, obligation: str, 
     for comparison in others:
         assert comparison.rows == whole.rows
         assert (comparison.missing, sorted(comparison.missing_named)) == (whole.missing, sorted(whole.missing_named))
+
+
+def test_full_disk_is_an_error_of_the_disk(world: World) -> None:
+    extract, marks = world.produce(DELTA), Marks.folder(world.folder / "marks")
+    examine_file(extract.file, XSD, marks, manifest=extract.manifest, keep_rows=True)
+    with full_disk(), pytest.raises(StoreError):
+        compare_with_window(world.engine, 70, marks, range(len(marks.units)))
 
 
 def test_records_that_are_judged_the_same_are_one_row_beside_the_first_twenty(world: World) -> None:

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from builders import assembled, in_use, look_alikes, rendered, state_as_of
+from builders import XSD, assembled, full_disk, in_use, look_alikes, rendered, state_as_of
 from smki.certificates.model import Status, eui64_text
 from smki.certificates.reading import read_certificate
+from smki.errors import StoreError
 from smki.gate.model import CheckResult, Judgement, Verdict
 from smki.kinds.extracts import differences
 from smki.kinds.extracts.differences import Differences, confirm_duplicates, full_differences
@@ -17,6 +18,8 @@ from smki.kinds.extracts.reading import ReadExtract
 from smki.kinds.extracts.rendering import render_head, render_tail
 from smki.repository.holdings import certificates_as_of
 from smki.verify.faults import Fault, FaultError
+from smki.verify.marks import Marks
+from smki.verify.verification import examine_file
 
 from .extract_files import FULL
 from .worlds import TODAY, WAYS, Extract, World
@@ -70,6 +73,13 @@ def test_at_most_a_hundred_are_named_on_each_side_and_the_rest_is_counted(world:
         assert named < {f"{side}: {words(body)}" for body in bodies}
         assert f"… and {more} more {side}" in details
     assert len(details) == 202
+
+
+def test_full_disk_is_an_error_of_the_disk(world: World, right: list[bytes]) -> None:
+    extract, marks = full_of(world, right[1:]), Marks.folder(world.folder / "marks")
+    examine_file(extract.file, XSD, marks, manifest=extract.manifest)
+    with full_disk(), pytest.raises(StoreError):
+        full_differences(world.engine, 70, [Status.IN_USE], lambda: extract.file.open("rb"), FULL, marks)
 
 
 def test_repository_in_many_pieces_is_compared_as_in_one(

@@ -22,6 +22,7 @@ from smki.certificates.columns import put_end_to_end
 from smki.kinds.extracts.checks import NEW, RecordRow
 from smki.kinds.extracts.differences import MOST_NAMED
 from smki.repository.holdings import CHANGED, certificate_in_words, changed_by, names_of
+from smki.store.local_files import disk_errors
 from smki.verify.marks import Marks
 
 _RANGES = 64  # of hashes, at most 256: of a delta of three million, 50,000 certificates each
@@ -65,7 +66,10 @@ class _Alike:
 def compare_with_window(
     engine: Engine, seq: int, marks: Marks, segments: Iterable[int], *, ranges: int = _RANGES
 ) -> Comparison:
-    """The records of some segments beside what window `seq` changed. Raises RepositoryUnavailableError."""
+    """The records of some segments beside what window `seq` changed.
+
+    Raises RepositoryUnavailableError, StoreError.
+    """
     found: dict[_Judged, _Alike] = {}
     missing = 0
     named: list[dict[str, Any]] = []
@@ -94,10 +98,10 @@ def _records(marks: Marks, segments: Iterable[int]) -> Iterator[pa.RecordBatch]:
 
 
 def _split(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, ranges: int) -> list[Path]:
-    """Writes the rows into a file for each range of hashes, in their order."""
-    folder.mkdir()
+    """Writes the rows into a file for each range of hashes, in their order. Raises StoreError."""
     paths = [folder / f"{number}" for number in range(ranges)]
-    with ExitStack() as opened:
+    with disk_errors(folder.parent), ExitStack() as opened:
+        folder.mkdir()
         files = [opened.enter_context(pa.OSFile(str(path), "wb")) for path in paths]
         streams = [opened.enter_context(pa.ipc.new_stream(file, schema)) for file in files]
         for batch in batches:

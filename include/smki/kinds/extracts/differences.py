@@ -24,6 +24,7 @@ from smki.annex_b.reading import read_records
 from smki.certificates.model import Status
 from smki.errors import DocumentRefusedError
 from smki.repository.holdings import certificate_in_words, certificates_as_of, names_of
+from smki.store.local_files import disk_errors
 from smki.verify.marks import Marks
 
 MOST_NAMED = 100  # on each side
@@ -104,13 +105,14 @@ def confirm_duplicates(
 def _spool(
     engine: Engine, seq: int, statuses: Collection[Status], folder: Path
 ) -> tuple[list[Lanes], list[NDArray[np.int64]]]:
-    """The repository's side on disk: lanes and ids, piece by piece in the same order."""
+    """The repository's side on disk: lanes and ids, piece by piece in the same order. Raises StoreError."""
     lanes: list[Lanes] = []
     ids: list[NDArray[np.int64]] = []
     for number, batch in enumerate(certificates_as_of(engine, seq, statuses)):
         lane_bytes = b"".join(batch["lane"].to_pylist())
-        np.save(folder / f"lanes-{number}.npy", np.frombuffer(lane_bytes, "<u8"))
-        np.save(folder / f"ids-{number}.npy", batch["id"].to_numpy())
+        with disk_errors(folder):
+            np.save(folder / f"lanes-{number}.npy", np.frombuffer(lane_bytes, "<u8"))
+            np.save(folder / f"ids-{number}.npy", batch["id"].to_numpy())
         lanes.append(np.load(folder / f"lanes-{number}.npy", mmap_mode="r"))
         ids.append(np.load(folder / f"ids-{number}.npy", mmap_mode="r"))
     return lanes, ids
