@@ -69,7 +69,7 @@ def garbage(
     if collect:
         found = collect_garbage(project.engine, project.store, found, now)
     facts: dict[str, Any] = {
-        "objects": len(found.objects),
+        "objects": found.count,
         "bytes": found.bytes,
         "kept": found.kept,
         "removed": collect,

@@ -5,6 +5,7 @@
   take pages over; and every small file of these.
 * What was written within the grace is needed whatever names it, with all that a manifest names and what a plan takes
   pages over from: a run that is under way has published nothing yet. What a run finds there counts as written by it.
+* So is what a writer that was killed has left in a folder, once the grace is over.
 * What is removed is asked for once more right before: what was published, or put again, meanwhile stays.
 * A manifest or a plan that cannot be read ends the search: nobody knows what it names.
 """
@@ -35,13 +36,18 @@ class Garbage:
 
     objects: Sequence[StoredObject]
     kept: int  # other objects
+    leftovers: Sequence[StoredObject] = ()  # of writers that were killed, which are no objects
+
+    @property
+    def count(self) -> int:
+        return len(self.objects) + len(self.leftovers)
 
     @property
     def bytes(self) -> int:
-        return sum(one.bytes for one in self.objects)
+        return sum(one.bytes for one in (*self.objects, *self.leftovers))
 
     def __str__(self) -> str:
-        return f"{len(self.objects):,} objects with {self.bytes:,} bytes; {self.kept:,} are kept"
+        return f"{self.count:,} objects with {self.bytes:,} bytes; {self.kept:,} are kept"
 
 
 def find_garbage(engine: Engine, store: Store, at: datetime, grace: timedelta = GRACE) -> Garbage:
@@ -57,7 +63,8 @@ def find_garbage(engine: Engine, store: Store, at: datetime, grace: timedelta = 
                 objects.append(found)
             else:
                 kept += 1
-    return Garbage(tuple(objects), kept)
+    leftovers = tuple(found for found in store.list_leftovers() if at - found.changed_at > grace)
+    return Garbage(tuple(objects), kept, leftovers)
 
 
 def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime, grace: timedelta = GRACE) -> Garbage:
@@ -72,7 +79,9 @@ def collect_garbage(engine: Engine, store: Store, garbage: Garbage, at: datetime
         if there is not None and there.changed_at <= one.changed_at:  # which a listing may state more finely
             store.remove([one.key])
             gone.append(one)
-    return Garbage(tuple(gone), garbage.kept + len(garbage.objects) - len(gone))
+    for one in garbage.leftovers:
+        store.remove_leftover(one)
+    return Garbage(tuple(gone), garbage.kept + len(garbage.objects) - len(gone), garbage.leftovers)
 
 
 def _sha256_of(found: StoredObject) -> str:

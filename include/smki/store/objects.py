@@ -10,6 +10,7 @@
 
 import hashlib
 import logging
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ from smki.errors import ConfigurationError, MissingObjectError, StoreError
 
 log = logging.getLogger(__name__)
 _NEW = timedelta(days=1)
+_LEFTOVER = re.compile(r"#[0-9]+$")
 _GAP = 1 << 20  # bytes between two ranges that are read rather than asked for apart
 _DENIED = ("Permission denied", "403 Forbidden", "401 Unauthorized")  # no type of error says it of all storages
 
@@ -155,6 +157,27 @@ class Store:
             for batch in obstore.list(self._objects, prefix=prefix):
                 for found in batch:
                     yield StoredObject(found["path"], found["size"], found["last_modified"])
+
+    def list_leftovers(self) -> Iterator[StoredObject]:
+        """What writers that were killed have left in a folder: files beside objects, such as `segments/SHA-256#1`.
+
+        No listing of objects shows them. Object storage keeps nothing of what was not written to its end. Raises
+        StoreError.
+        """
+        if "://" in self.name:
+            return
+        with _errors(self.name):
+            for file in Path(self.name).rglob("*#*"):
+                with suppress(FileNotFoundError):  # its writer is done
+                    stated = file.stat()
+                    if _LEFTOVER.search(file.name):
+                        changed_at = datetime.fromtimestamp(stated.st_mtime, UTC)
+                        yield StoredObject(str(file.relative_to(self.name)), stated.st_size, changed_at)
+
+    def remove_leftover(self, found: StoredObject) -> None:
+        """Removes what `list_leftovers` named. Raises StoreError."""
+        with _errors(found.key):
+            Path(self.name, found.key).unlink(missing_ok=True)
 
     def remove(self, keys: Iterable[str]) -> None:
         """Removes objects; one that is gone is none the worse. Raises StoreError."""

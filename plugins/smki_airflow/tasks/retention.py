@@ -71,7 +71,7 @@ def collect_garbage(params: Json | None = None) -> Json:
     log.info("garbage %s", garbage)
     if not is_dry_run(params):
         garbage = collect_garbage(project.engine, project.store, garbage, now)
-    return {"objects": len(garbage.objects), "bytes": garbage.bytes, "kept": garbage.kept}
+    return {"objects": garbage.count, "bytes": garbage.bytes, "kept": garbage.kept}
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)

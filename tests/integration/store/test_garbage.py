@@ -1,6 +1,9 @@
 """Garbage: what no file needs goes after its grace; what is offered, kept or built upon stays."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -306,6 +309,36 @@ def test_what_a_run_finds_of_a_segment_counts_as_written_by_it(offers: Offers, t
     gone = collect_garbage(offers.engine, offers.store, found, now)
     assert not of_marks & {one.key for one in gone.objects}
     assert [len(marks.pages(number)) for number in (0, 1)] == [0, 1]
+
+
+def test_what_a_killed_writer_left_goes_after_its_grace(offers: Offers, tmp_path: Path) -> None:
+    """No listing of objects shows it."""
+    leftover = _killed_while_writing(offers.store)
+    kept = Path(offers.store.name, "note #1 of somebody")
+    kept.write_bytes(b"x")
+    now = datetime.now(UTC)
+    assert find_garbage(offers.engine, offers.store, now).count == 0
+    grow_old(tmp_path)
+    found = find_garbage(offers.engine, offers.store, now)
+    assert (found.objects, found.count, found.bytes) == ((), 1, leftover.stat().st_size)
+    assert collect_garbage(offers.engine, offers.store, found, now) == found
+    assert (leftover.exists(), kept.exists()) == (False, True)
+    assert find_garbage(offers.engine, offers.store, now).count == 0
+
+
+def _killed_while_writing(store: Store) -> Path:
+    """A process that writes an object is killed before that is whole; what it leaves."""
+    program = f"from smki.store.objects import Store; Store({store.name!r}).put_content('segments', bytes(1 << 28))"
+    for _ in range(20):
+        writer = subprocess.Popen([sys.executable, "-c", program])
+        while writer.poll() is None and not list(Path(store.name).rglob("*#*")):
+            time.sleep(0.001)
+        writer.kill()
+        writer.wait()
+        if left := list(Path(store.name).rglob("*#*")):
+            return left[0]
+        store.remove([one.key for one in store.list_objects("segments/")])
+    pytest.fail("no writer was killed in time")
 
 
 def test_listing_that_states_times_more_finely_keeps_no_garbage(offers: Offers, tmp_path: Path) -> None:
