@@ -107,17 +107,23 @@ class Store:
     def get_ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
         """Some ranges of an object, each whole. Raises MissingObjectError, StoreError."""
         runs = _runs([(start, start + length) for start, length in zip(starts, lengths, strict=True)])
-        with _errors(key):
-            parts = obstore.get_ranges(
-                self._objects, key, starts=[start for start, _ in runs], ends=[end for _, end in runs]
-            )
+        try:
+            with _errors(key):
+                parts = obstore.get_ranges(
+                    self._objects, key, starts=[start for start, _ in runs], ends=[end for _, end in runs]
+                )
+        except StoreError as error:
+            there = self.find(key)
+            if there is not None and there.bytes < runs[-1][1]:
+                raise _ends_early(key) from error
+            raise
         contents = [(start, part.to_bytes()) for (start, _), part in zip(runs, parts, strict=True)]
         found = []
         for start, length in zip(starts, lengths, strict=True):
             first, content = contents[bisect_right(runs, start, key=itemgetter(0)) - 1]
             found.append(content[start - first : start - first + length])
         if any(len(part) != length for part, length in zip(found, lengths, strict=True)):
-            raise damaged(key, "it ends before what has to be read of it.")
+            raise _ends_early(key)
         return found
 
     def holds(self, key: str) -> bool:
@@ -197,6 +203,10 @@ def damaged(item: str, rule: str) -> StoreError:
 
 def _is_new(changed_at: datetime) -> bool:
     return datetime.now(UTC) - changed_at < _NEW
+
+
+def _ends_early(key: str) -> StoreError:
+    return damaged(key, "it ends before what has to be read of it.")
 
 
 def _open_url(url: str) -> Any:

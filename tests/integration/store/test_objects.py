@@ -16,7 +16,7 @@ import pytest
 
 from object_storage import s3_server
 from smki.errors import ConfigurationError, MissingObjectError, StoreError
-from smki.store.objects import Store
+from smki.store.objects import Store, damaged
 
 CONTENT = bytes(range(256)) * 40
 KEY = "segments/one"
@@ -100,12 +100,16 @@ def test_ranges_far_apart_are_read(store: Store) -> None:
         store.get_ranges(KEY, [*starts, len(CONTENT) * 400 - 1], [10] * 5)
 
 
-@pytest.mark.parametrize("start", [len(CONTENT) - 5, len(CONTENT), len(CONTENT) + 9])
-def test_range_that_the_object_does_not_have_is_an_error_of_the_store(store: Store, start: int) -> None:
+@pytest.mark.parametrize("before", [[], [0]])
+@pytest.mark.parametrize("start", [len(CONTENT) - 5, len(CONTENT), len(CONTENT) + 9, len(CONTENT) + (3 << 20)])
+def test_range_that_the_object_does_not_have_says_that_it_is_damaged(
+    store: Store, before: list[int], start: int
+) -> None:
     store.put(KEY, CONTENT)
+    starts = [*before, start]
     with pytest.raises(StoreError) as caught:
-        store.get_ranges(KEY, [0, start], [5, 6])
-    assert caught.value.item == KEY
+        store.get_ranges(KEY, starts, [6] * len(starts))
+    assert (caught.value.item, caught.value.next_step) == (KEY, damaged(KEY, "").next_step)
 
 
 def test_object_that_is_not_there_is_missing(store: Store) -> None:
