@@ -8,6 +8,8 @@ the event by which other DAGs learn of the publication.
   file's name, day and digests as its extra: a DAG with `schedule=[Asset("smki://full")]` starts on it.
 * The event belongs to the task that put the last site right. So there is one for each file, not one for each site,
   and none for a run that finds everything published, as the daily run of lists and anchors nearly always does.
+* A file that was removed from the site for good does not come back: the task is skipped, and its log says when and why
+  it was removed.
 * A file that a server lost and that is put there again is an event again, and so is one whose run is cleared: no event
   is lost with a worker. Compare the digest where that matters.
 * As several obligations may share a DAG, and its mapped task, the operator's outlet is an alias for all their assets:
@@ -22,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from smki_airflow.names import PUBLISHED, published_uri
 from smki_airflow.run import Json, open_project, run_of
@@ -81,6 +84,9 @@ class PublishOperator(BaseOperator):
             _log_progress(artefact.name, self.site),
             partial(follows, project.engine, content) if is_list else None,
         )
+        if publication.ended_at is not None:
+            removed = f"removed from {self.site} at {publication.ended_at:%Y-%m-%d %H:%M} UTC: {publication.end_reason}"
+            raise AirflowSkipException(f"{artefact.name} is not published again, as it was {removed}")
         if publication.run == run.label:
             measure_publication(publication)
         if publication.run == run.label and _completes(project, publication):

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import Engine
 
 from builders import cleared, cut_off, day, during, lodge_bodies, look_alikes, made_artefact, store_in
 from smki.errors import LedgerBehindError, PublicationRefusedError
+from smki.publish.ledger import end_publication
 from smki.repository.database import libpq_url
 from smki.repository.windows import close_windows
 from smki_airflow.names import PUBLISHED, connection_id
@@ -124,6 +126,24 @@ def test_task_whose_worker_died_after_the_publication_still_makes_it_an_event(pu
     publish("primary")
     publish("dr")  # and what it returned was lost
     assert len(publish("dr")) == 1
+
+
+def test_file_that_retention_has_removed_does_not_come_back_and_its_task_is_skipped(
+    publish: Publish, repository: Engine, sshd: OpenSshServer
+) -> None:
+    name = "SMKIKR_DELT_2026-03-01.xml.gz"
+    delta: dict[str, Any] = {"version": None, "obligation": "delta", "name": name}
+    publish("primary", **delta)
+    with repository.begin() as connection:
+        end_publication(connection, "primary", name, "dag/retention", "kept for 30 days")
+    file = sshd.root / "primary" / name
+    file.unlink()
+    for run_id in ("monday", "tuesday"):
+        with pytest.raises(AirflowSkipException, match="kept for 30 days"):
+            publish("primary", run_id=run_id, **delta)
+    assert not file.exists()
+    assert publish("dr", **delta) == []
+    assert (sshd.root / "dr" / name).exists()
 
 
 def test_site_that_lagged_behind_makes_the_event_when_another_run_puts_it_right(publish: Publish) -> None:
