@@ -2,8 +2,8 @@
 
 Rules: every answer is read; a refused write is never overlooked. What has to be sent is sent first and in the file's
 order, so that the size of a part that an earlier try left says how far that one came; it is continued if the last sent
-bytes in it equal ours, otherwise it is replaced. What is copied is copied after that, and anew by each try. Only what
-is read back says whether the whole file arrived.
+bytes in it equal ours, otherwise it is replaced. A hole before them, only reading back finds. What is copied is copied
+after that, and anew by each try. Only what is read back says whether the whole file arrived.
 
 Errors of the connection leave these functions as paramiko raises them: call them inside `site_errors`.
 """
@@ -46,8 +46,8 @@ _PERMISSIONS = 0x4  # the flag that says that attributes hold them
 OVERLAP_BYTES = WINDOW * CHUNK
 
 
-def upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Range], progress: Progress) -> None:
-    """Sends ascending ranges of `content` into the remote file `part`, from where an earlier try stopped.
+def upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Range], progress: Progress) -> bool:
+    """Sends ascending ranges of `content` into the remote file `part`; whether it went on where an earlier try stopped.
 
     The first range begins with the first byte, the last one ends with the last. `progress` hears how many bytes the
     server has confirmed: at the start (what was there already), on the way, and at the end. Raises SiteFullError before
@@ -65,6 +65,7 @@ def upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Range
             _exchange(sftp, requests, progress, done, content.size)
         except RequestRefusedError as refused:
             _raise_for_write(sftp, part, content.size, refused)
+    return start > 0
 
 
 def copy(sftp: SFTPClient, source: SFTPFile, part: str, ranges: Sequence[Range], progress: Progress, size: int) -> None:

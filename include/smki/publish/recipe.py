@@ -30,7 +30,8 @@ starts at step 1 and comes right from there.
    → an empty folder
 3. Send what has to be sent into `.NAME.part` beside the final name; then have the server copy the rest.
    → a part, which the next try goes on with: it sends what is missing, and copies all again
-4. Read it back. With other bytes it is removed, and the content's own hash tells who is to blame.
+4. Read it back. With other bytes it is removed, and the content's own hash tells who is to blame; where an earlier try
+   had begun it, the same call sends everything before it blames anybody.
    → a whole part, of which nothing is sent again, or none
 5. Let everybody read it, and have it synced to the server's disk. What the server refuses, the log says.
    → a whole part
@@ -235,8 +236,13 @@ class _Put:
 
 
 def _put_whole(sftp: SFTPClient, content: Content, part: str, sha256: str, progress: Progress) -> _Put:
-    _upload(sftp, content, part, [Range(0, content.size)], progress)
-    if (found := remote_sha256(sftp, part)) != sha256:
+    resumed = _upload(sftp, content, part, [Range(0, content.size)], progress)
+    found = remote_sha256(sftp, part)
+    if resumed and found != sha256:
+        _remove_resumed(sftp, part)
+        _upload(sftp, content, part, [Range(0, content.size)], progress)
+        found = remote_sha256(sftp, part)
+    if found != sha256:
         raise _damaged(sftp, part, content, sha256, f"SHA-256 {found}")
     return _Put()
 
@@ -244,7 +250,7 @@ def _put_whole(sftp: SFTPClient, content: Content, part: str, sha256: str, progr
 def _put_with_copies(
     sftp: SftpSession, content: Content, part: str, sha256: str, progress: Progress, source: CopySource
 ) -> _Put | None:
-    """None, and no part, where the server cannot copy from that file, or has copied wrongly."""
+    """None, and no part, where the server cannot copy from that file or has copied wrongly, or resuming went wrong."""
     if COPY_DATA not in sftp.offered:
         return None
     try:
@@ -257,7 +263,7 @@ def _put_with_copies(
         if stands.st_size != source.bytes:
             log.warning("nothing is copied part=%s source=%s bytes=%s", part, source.path, stands.st_size)
             return None
-        _upload(sftp, content, part, source.sent, progress)
+        resumed = _upload(sftp, content, part, source.sent, progress)
         try:
             copy(sftp, old, part, source.ranges, progress, content.size)
         except RequestRefusedError as refused:
@@ -267,6 +273,9 @@ def _put_with_copies(
     copied = content.size - total_bytes(source.sent)
     if stands.st_mtime == source.whole_at:
         if wrong := find_wrong_pages(sftp, part, source.manifest, np.flatnonzero(~source.copied)):
+            if resumed:
+                _remove_resumed(sftp, part)
+                return None
             raise _damaged(sftp, part, content, sha256, f"{len(wrong)} wrong pages")
         return _Put(copied, tuple(np.flatnonzero(source.copied).tolist()))
     if remote_sha256(sftp, part) == sha256:
@@ -276,9 +285,14 @@ def _put_with_copies(
     return None
 
 
-def _upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Range], progress: Progress) -> None:
+def _remove_resumed(sftp: SFTPClient, part: str) -> None:
+    log.warning("what an earlier try left is damaged part=%s: all is sent", part)
+    sftp.remove(part)
+
+
+def _upload(sftp: SFTPClient, content: Content, part: str, ranges: Sequence[Range], progress: Progress) -> bool:
     try:
-        upload(sftp, content, part, ranges, progress)
+        return upload(sftp, content, part, ranges, progress)
     except SiteFullError:
         # A full disk also stops what others write; our half of a file is not to keep it full.
         with suppress(FileNotFoundError):

@@ -98,18 +98,34 @@ def test_whole_part_is_not_sent_again(site_server, staged, publish, progress):
     assert published_whole(site_server, staged)
 
 
-def test_part_with_damage_far_from_its_end_is_never_published(site_server, staged, publish):
-    damaged = bytearray(staged.content)
+@pytest.mark.parametrize("length", [None, 3_000_000])
+def test_part_with_damage_far_from_its_end_is_sent_anew_by_the_same_call(
+    site_server, staged, publish, progress, length
+):
+    """Such as a hole that a crash of the server left: the server's disk is not to blame."""
+    damaged = bytearray(staged.content[:length])
     damaged[10] ^= 1
     site_server.published.mkdir()
     (site_server.published / PART).write_bytes(damaged)
 
-    with pytest.raises(UploadDamagedError):
-        publish(site_server.site, staged)
-    assert names(site_server) == []
-
-    publish(site_server.site, staged)
+    publish(site_server.site, staged, progress=progress)
     assert published_whole(site_server, staged)
+    assert first_offset(progress) == len(damaged)
+    assert (0, staged.size) in progress, "then all was sent"
+
+
+def test_part_that_reads_back_wrong_again_is_the_servers_fault(faulty, staged, publish):
+    damaged = bytearray(staged.content)
+    damaged[10] ^= 1
+    faulty.published.mkdir()
+    (faulty.published / PART).write_bytes(damaged)
+
+    def goes_bad(done, _total):
+        faulty.faults.flip_read = faulty.faults.flip_read or not done
+
+    with pytest.raises(UploadDamagedError):
+        publish(faulty.site, staged, progress=goes_bad)
+    assert names(faulty) == []
 
 
 def test_refused_write_among_the_last_in_flight_is_noticed(faulty, staged, publish):

@@ -216,6 +216,26 @@ def test_sending_goes_on_where_the_connection_broke(faulty, paginate, copy_sourc
     assert published_whole(faulty, new)
 
 
+@pytest.mark.parametrize("known_whole", [True, False])
+def test_part_with_damage_far_from_its_end_is_sent_anew_by_the_same_call(
+    faulty, paginate, copy_source, publish, known_whole
+):
+    pages = random_pages(160)
+    changed = random_pages(160, seed=2)
+    old = paginate(pages, OLD)
+    new = paginate([page if place % 2 else changed[place] for place, page in enumerate(pages)])
+    source = copy_source(faulty, old, new, known_whole=known_whole)
+    faulty.faults.drop_at = new.size - 1_000_000
+    with pytest.raises(SiteUnavailableError):
+        publish(faulty.site, new, source=source)
+    part = bytearray((faulty.published / PART).read_bytes())
+    part[int(new.manifest.offsets[0]) + 5] ^= 1
+    (faulty.published / PART).write_bytes(part)
+
+    publish(faulty.site, new, source=source)
+    assert published_whole(faulty, new)
+
+
 def test_part_of_another_try_that_had_nothing_to_copy_is_gone_on_with(site_server, renewed, copy_source, publish):
     """As after the old file has been published meanwhile, or has been removed."""
     old, new = renewed
