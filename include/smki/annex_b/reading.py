@@ -77,7 +77,7 @@ def read_records(stream: BinaryIO, name: str) -> Iterator[Record]:
             if event == "end" and element.tag == record:
                 yield record_of(element, annex_b)
                 element.clear()
-                while element.getprevious() is not None:  # lets go of what has been read
+                while element.getparent() is root and element.getprevious() is not None:  # lets go of what was read
                     del root[0]
     except etree.XMLSyntaxError as error:
         raise DocumentRefusedError(name, f"it is not well-formed XML ({error.msg}).") from error

@@ -64,6 +64,16 @@ def test_records_are_read_one_by_one_as_they_stand(signed: list[bytes], pretty: 
     assert [records[0], *reading] == records
 
 
+@pytest.mark.parametrize("before", [b"", b"<x/><y/>"])
+def test_records_that_stand_below_another_element_are_read(signed: list[bytes], before: bytes) -> None:
+    """No such document is valid; what reads records to name them reads on."""
+    records = [record_of(body) for body in signed[:3]]
+    xml = document(records)
+    first, end = xml.index(V1.record_start), xml.rindex(V1.record_end) + len(V1.record_end)
+    wrapped = b"".join((xml[:first], before, b"<w>", xml[first:end], b"</w><z/>", xml[first:]))
+    assert list(read_records(io.BytesIO(wrapped), "x")) == records * 2
+
+
 def test_text_that_a_comment_divides_is_read_whole() -> None:
     record = record_of(look_alikes(1)[0])
     xml = document([record]).replace(b"<CertificateBody>MII", b"<CertificateBody>M<!-- x -->I<?y z?>I")
