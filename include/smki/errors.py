@@ -276,7 +276,7 @@ class StoreError(TransportError):
 
 
 class MissingObjectError(DataError):
-    """The store has no such object: garbage has been collected, or the store is another one."""
+    """The store has no such object (garbage, another store), or what verification kept there is damaged."""
 
     CONSEQUENCE = "Nothing was published."
     NEXT_STEP = "see whether SMKI_STORE names the right store; if it does, produce the file again from the beginning."
