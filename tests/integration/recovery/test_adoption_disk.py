@@ -1,5 +1,7 @@
 """A file that is fetched to be adopted, and this machine's disk."""
 
+import gzip
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,18 +11,23 @@ from builders import full_disk
 from smki.errors import StoreError
 from smki.obligations.catalogue import UserGuide
 from smki.publish.unknown_files import UnknownFile
-from smki.recovery.adoption import _fetch
+from smki.recovery.adoption import Found, _fetch
 
 from ..publish.conftest import OpenSshServer
 
 
 def test_full_disk_here_is_no_fault_of_the_server(sshd: OpenSshServer, user_guide: UserGuide, tmp_path: Path) -> None:
-    content, local = bytes(range(256)) * 40, tmp_path / "x.gz"
-    there = sshd.published / "x.gz"
+    xml = b"".join(number.to_bytes(4) for number in range(0, 1 << 30, 300_001))
+    content, there = gzip.compress(xml), sshd.published / "x.gz"
     there.parent.mkdir(exist_ok=True)
     there.write_bytes(content)
-    file = UnknownFile(user_guide.full, date(2025, 6, 8), f"{sshd.site.folder}/x.gz", len(content), datetime.now(UTC))
+    path, now = f"{sshd.site.folder}/x.gz", datetime.now(UTC)
+    file = UnknownFile(user_guide.full, date(2025, 6, 8), path, len(content), now, is_taken_over=False)
+
+    def fetch(folder: str) -> bytes:
+        _fetch(Found(sshd.site, file), tmp_path / folder, lambda _step: nullcontext(lambda _done, _of: None))
+        return (tmp_path / folder / "x.gz").read_bytes()
+
     with full_disk(), pytest.raises(StoreError):
-        _fetch(sshd.site, file, local, lambda _done, _of: None)
-    _fetch(sshd.site, file, local, lambda _done, _of: None)
-    assert local.read_bytes() == content
+        fetch("full")
+    assert fetch("empty") == content
