@@ -27,7 +27,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -53,8 +53,7 @@ from smki.retention.execution import list_files
 from smki.retention.rules import SeenFile
 from smki.store.objects import Store
 from smki.verify.frame import read_single
-from smki.watch.due import due_on_server
-from smki.watch.due_status import DueStatus, due_status
+from smki.watch.due_status import DueStatus, list_stands
 from smki.watch.facts import load_facts, read_clocks
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Reconciled, record_look
@@ -314,11 +313,7 @@ def _list_stands(engine: Engine, guide: UserGuide, site: str, now: datetime) -> 
     """How all that has to be on the site stands."""
     facts = load_facts(engine, guide, [site], (now - HISTORY).date())
     ahead = forecasts(guide, facts, now)
-    return [
-        due_status(due, facts, now, ahead.get(due.key))
-        for obligation in guide.all
-        for due in due_on_server(obligation, facts.since(obligation) or date.max, now)
-    ]
+    return [one for obligation in guide.all for one in list_stands(obligation, facts, now, ahead)]
 
 
 def _find_in_ledger(engine: Engine, guide: UserGuide, now: datetime) -> list[Finding]:

@@ -3,6 +3,9 @@
 * A dated file (full extract, delta) is due for each business date that its cut-off falls on, from the first window on.
 * A file that is replaced in place is due every day: the daily run makes sure that the newest content is offered.
 * Due means: on every site by publish-by. A file that is missing when its warning time comes is worth a warning.
+* By the time alone a delta stands on the server for each of its days; of all else the newest file does, and each one
+  before it until the publish-by of its successor. `due_status.list_stands` says what has to be there longer, or is
+  no longer needed.
 """
 
 from collections.abc import Iterator
@@ -91,7 +94,7 @@ def next_due(obligation: Obligation, now: datetime) -> Due:
 
 
 def due_on_server(obligation: Obligation, first: date, now: datetime) -> list[Due]:
-    """What has to be on the server at `now` (UTC), oldest first: a delta for each of its days, else the newest file."""
+    """What has to be on the server at `now` (UTC) by the time alone, oldest first; the last one is the newest."""
     newest = current_due(obligation, first, now)
     if newest is None:
         return []
@@ -100,6 +103,9 @@ def due_on_server(obligation: Obligation, first: date, now: datetime) -> list[Du
             oldest = newest.business_date - stays + timedelta(days=1)
             return list(list_due(obligation, max(first, oldest), newest.business_date))
         case KeepNewest() | ReplaceInPlace():
-            return [newest]
+            before = obligation.cut_off.previous_day(newest.business_date)
+            while before >= first and Due(obligation, before).missed_at > now:
+                before = obligation.cut_off.previous_day(before)
+            return list(list_due(obligation, max(first, before + timedelta(days=1)), newest.business_date))
         case never:
             assert_never(never)

@@ -15,6 +15,13 @@ processors may compress the same content to other bytes: that is the same conten
 and nobody had decided by then counts for this day, too, from its decision on: while it waits, no other run judges it.
 
 A file of a day on which none is due, which a person asked for, is never late and never missed.
+
+What is not there stands until it is published, corrected or succeeded; that time passes settles nothing:
+
+* A full extract, or a file that is replaced in place, is succeeded once the next one is met, or once the publish-by of
+  the next one has come, which says it from then on.
+* A delta is succeeded, once its days on the server are over, by a full extract of a later day on every site; or by its
+  end where retention has removed it from the sites that had it. It is looked for as far back as the facts reach.
 """
 
 from bisect import bisect_left
@@ -22,9 +29,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
-from smki.obligations.catalogue import DeltaExtract, UserGuide
-from smki.watch.due import Due, DueKey, list_due
+from smki.obligations.catalogue import DeltaExtract, KeepForDays, KeepNewest, Obligation, ReplaceInPlace, UserGuide
+from smki.watch.due import Due, DueKey, due_on_server, list_due
 from smki.watch.facts import Facts, GateVerdict, Offered
 from smki.words import span
 
@@ -60,6 +68,10 @@ class DueStatus:
     def refused(self) -> bool:
         """Whether the gate failed it, or a person rejected it, and nothing has cleared it since."""
         return self.judged is not None and not self.judged.cleared and self.state is not State.HELD
+
+    @property
+    def is_met(self) -> bool:
+        return self.state in (State.MET, State.MET_LATE)
 
     @property
     def margin(self) -> timedelta | None:
@@ -105,6 +117,35 @@ def list_due_statuses(
     ]
 
 
+def list_stands(
+    obligation: Obligation, facts: Facts, now: datetime, expected: Mapping[DueKey, datetime]
+) -> list[DueStatus]:
+    """How all that has to be on the server at `now` (UTC) stands, oldest first; the last one is the newest."""
+    first = facts.since(obligation)
+    due = [] if first is None else due_on_server(obligation, first, now)
+    if first is None or not due:
+        return []
+    stands = [due_status(one, facts, now, expected.get(one.key)) for one in due]
+    match obligation.kind.retirement:
+        case KeepForDays():
+            after_full = facts.full_days[-1] if facts.full_days else first
+            last = due[0].business_date - timedelta(days=1)
+            older = list_due(obligation, max(first, facts.reach_back_to, after_full), last)
+            return [*(one for one in (due_status(one, facts, now) for one in older) if _stands_on(one, facts)), *stands]
+        case KeepNewest() | ReplaceInPlace():
+            met = max((number for number, one in enumerate(stands) if one.is_met), default=0)
+            return stands[met:]
+        case never:
+            assert_never(never)
+
+
+def _stands_on(delta: DueStatus, facts: Facts) -> bool:
+    """Whether a delta whose days are over is still needed: some site never had it, and retention has not removed it."""
+    offered = facts.offered(delta.due.obligation, delta.due.business_date)
+    is_retired = bool(offered) and all(one.ended_at is not None for one in offered)
+    return not (delta.is_met or is_retired or delta.state in (State.CORRECTED, State.NOTHING))
+
+
 def due_status(due: Due, facts: Facts, now: datetime, expected_at: datetime | None = None) -> DueStatus:
     """How one due file stands at `now` (UTC)."""
     runs = gate_runs_of(due, facts)
@@ -129,7 +170,7 @@ def as_it_is_now(status: DueStatus, unusable: Collection[tuple[str, str]]) -> Du
     due = status.due
     sites = tuple(sorted(site for site, name in unusable if name == due.name))
     is_past = due.obligation.replaced_in_place and due.next_cut_off <= status.at
-    if not sites or is_past or status.state not in (State.MET, State.MET_LATE):
+    if not sites or is_past or not status.is_met:
         return status
     return replace(status, state=State.UNUSABLE, missing_sites=sites)
 

@@ -91,6 +91,7 @@ class Facts:
     _offered: dict[Key, list[Offered]] = field(default_factory=dict)  # oldest first
     _judged: dict[Key, list[GateVerdict]] = field(default_factory=dict)  # oldest first
     full_days: tuple[date, ...] = ()  # of the full extracts that every site was given, ascending
+    reach_back_to: date = date.min  # business dates before it may have had files that are not known here
 
     def offered(self, obligation: Obligation, day: date) -> list[Offered]:
         """What was published under the name of that day's file, oldest first."""
@@ -219,7 +220,7 @@ def load_facts(engine: Engine, guide: UserGuide, sites: Iterable[str], first: da
     for subject, verdict in _with_their_sets(runs, {one.file: f"{one.dag}/" for one in guide.anchors().values()}):
         judged.setdefault((subject, verdict.name), []).append(verdict)
     every = tuple(sites)
-    return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered))
+    return Facts(every, first_day, begins, offered, judged, full_days(guide.full, every, offered), first)
 
 
 def _with_their_sets(rows: Iterable[Any], in_set: Mapping[str, str]) -> Iterator[tuple[str, GateVerdict]]:

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from smki.obligations.catalogue import Obligation, UserGuide
-from smki.watch.due import Due, DueKey, due_on_server, list_due, next_due
-from smki.watch.due_status import DueStatus, State, as_it_is_now, due_status
+from smki.watch.due import Due, DueKey, list_due, next_due
+from smki.watch.due_status import DueStatus, State, as_it_is_now, due_status, list_stands
 from smki.watch.facts import Facts, Offered, load_facts, read_clocks
 from smki.watch.findings import NOT_USABLE, OF_A_DUE_FILE
 from smki.watch.findings_ledger import KnownFinding, list_looks, list_open_findings
@@ -207,10 +207,7 @@ def _standing(
     expected_at: Expected,
 ) -> Standing:
     since = facts.since(obligation)
-    stands = [
-        as_it_is_now(due_status(due, facts, now, expected_at.get(due.key)), unusable)
-        for due in due_on_server(obligation, since or date.max, now)
-    ]
+    stands = [as_it_is_now(one, unusable) for one in list_stands(obligation, facts, now, expected_at)]
     if not stands and since is not None:  # its first one is still to come
         stands = [due_status(Due(obligation, since), facts, now)]
     unmet = tuple(one for one in stands if one.state in _WORST_FIRST)

@@ -6,6 +6,7 @@
   where to look. It goes to the obligation's contact; what is about no obligation goes to the contacts of all.
 * What one look finds of one kind is one message to each contact, and so is a broken chain with the files that it lacks.
   Each file that is held has its own, as each is decided.
+* A risk that turns into a miss is closed without a message, and so is a miss that goes on as that of the next file.
 * Links are made of names. Where the base of an address is not known, there is no link.
 """
 
@@ -18,12 +19,20 @@ from sqlalchemy import Engine
 
 from smki.errors import NotificationError
 from smki.gate.ledger import GateRun, newest_gate_run
-from smki.obligations.catalogue import UserGuide
+from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due import Due
 from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import load_facts
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import Failure, KnownFinding, became_a_miss, claim_telling, last_failure, list_untold
+from smki.watch.findings_ledger import (
+    Failure,
+    KnownFinding,
+    became_a_miss,
+    claim_telling,
+    last_failure,
+    list_open_findings,
+    list_untold,
+)
 from smki.watch.links import Links
 from smki.words import span
 
@@ -138,7 +147,7 @@ def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Lin
     for group in group_by_cause(list_untold(engine, now), guide):
         try:
             with claim_telling(engine, group, now) as claimed:
-                news = [known for known in claimed if known.closed_at is None or not became_a_miss(engine, known)]
+                news = [known for known in claimed if not _goes_on(engine, guide, known, now)]
                 if not news:
                     continue
                 known, *others = news
@@ -154,6 +163,19 @@ def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Lin
             first = group[0].finding
             log.warning("message not sent kind=%s item=%s error=%s", first.kind, first.item, error)
     return sent
+
+
+def _goes_on(engine: Engine, guide: UserGuide, known: KnownFinding, now: datetime) -> bool:
+    """Whether a finding closed because another one says what is wrong now."""
+    if known.closed_at is None or known.finding.kind is not Kind.MISSING:
+        return known.closed_at is not None and became_a_miss(engine, known)
+    stands = _stands(engine, guide, known, now)
+    if stands is None or stands.is_met or isinstance(stands.due.obligation.kind, DeltaExtract):
+        return False
+    due = stands.due
+    following = Due(due.obligation, due.obligation.cut_off.next_day(due.business_date))
+    goes_on = (Kind.MISSING, known.finding.site, following.label)
+    return goes_on in {(one.finding.kind, one.finding.site, one.finding.item) for one in list_open_findings(engine)}
 
 
 def group_by_cause(untold: Iterable[KnownFinding], guide: UserGuide) -> list[list[KnownFinding]]:

@@ -10,6 +10,7 @@ from builders import made_judgement
 from smki.errors import ConfigurationError, NotificationError
 from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Severity
+from smki.watch.due import Due
 from smki.watch.findings import Finding, Kind
 from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_finding, record_failure, record_look
 from smki.watch.links import Links
@@ -126,6 +127,20 @@ def test_a_miss_after_a_risk_is_one_opening_more_and_the_risk_closes_silently(wo
     assert subjects(mailbox) == [f"[SMKI] {kind}: {name} on site primary" for kind in ("at risk", "missing")]
     assert "at risk: due in 1 h" in text_of(read_messages(mailbox[0])[0])
     assert list_untold(world.engine, NOON + DAY) == []
+
+
+def test_a_miss_that_goes_on_as_that_of_the_next_file_closes_silently(world: World):
+    sent = list[Message]()
+    crl = world.guide.obligation("crl")
+    for day in (TODAY, TOMORROW):
+        due, now = Due(crl, day), crl.publish_by(day)
+        miss = Finding(Kind.MISSING, "primary", due.label, "it was due and is not there.", "crl", day)
+        record_look(world.engine, "primary", [miss], now)
+        tell(world.engine, world.guide, sent.append, now, LINKS)
+    record_look(world.engine, "primary", [], now + timedelta(minutes=10))
+    tell(world.engine, world.guide, sent.append, now + timedelta(minutes=10), LINKS)
+    last = f"missing: {Due(crl, TOMORROW).label} on site primary"
+    assert [message.subject for message in sent[1:]] == [f"[SMKI] {last}", f"[SMKI] closed: {last}"]
 
 
 def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mailbox: Mailbox):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from smki.gate.model import Verdict
 from smki.obligations.catalogue import UserGuide
-from smki.watch.due_status import State, due_status, list_due_statuses
+from smki.watch.due_status import State, due_status, list_due_statuses, list_stands
+from smki.watch.findings import Kind
 from smki.watch.repository_findings import find_late_or_at_risk
 from smki.words import span
 
@@ -181,6 +182,49 @@ def test_what_was_held_and_replaced_before_the_cut_off_says_nothing_of_the_day(l
     ledger.judge(due, due.cut_off - 2 * HOUR, Verdict.HOLD)
     ledger.judge(due, due.cut_off - HOUR, sha256="newer")
     assert state(ledger, due.publish_by, "crl") is State.LATE
+
+
+def missing(ledger: Ledger, obligation: str, now) -> list[str]:
+    """What the auditor says is missing at an instant."""
+    stands = list_stands(ledger.guide.obligation(obligation), ledger.facts(), now, {})
+    return [one.item for one in find_late_or_at_risk("primary", stands) if one.kind is Kind.MISSING]
+
+
+@pytest.mark.parametrize(("obligation", "day"), [("full", SUNDAY), ("crl", MONDAY)])
+def test_a_miss_stands_past_the_next_cut_off_until_the_next_file_is_there_or_missing_itself(
+    ledger: Ledger, obligation: str, day
+):
+    ledger.begins["crl", ""] = ledger.due("crl").cut_off - 30 * DAY
+    due = ledger.due(obligation, day)
+    following = ledger.due(obligation, due.obligation.cut_off.next_day(day))
+    for at in (due.publish_by, following.cut_off - SECOND, following.cut_off, following.publish_by - SECOND):
+        assert due.label in missing(ledger, obligation, at)
+    assert missing(ledger, obligation, following.publish_by) == [following.label]
+    ledger.judge(following, following.cut_off + HOUR / 4)
+    ledger.publish(following, following.cut_off + HOUR / 4)
+    assert missing(ledger, obligation, following.cut_off + HOUR / 2) == []
+
+
+def test_a_delta_that_never_came_is_missing_past_its_days_until_a_later_full_extract_is_on_every_site(ledger: Ledger):
+    ledger.first_day, ledger.sites = SUNDAY, ("primary", "dr")
+    due, full = ledger.due("delta"), ledger.due("full", SUNDAY + 7 * DAY)
+    for at in (due.publish_by, due.cut_off + 7 * DAY, due.cut_off + 40 * DAY):
+        assert due.name in missing(ledger, "delta", at)
+    ledger.publish(full, full.cut_off + HOUR)
+    assert due.name in missing(ledger, "delta", due.cut_off + 7 * DAY)
+    ledger.publish(full, full.cut_off + HOUR, "dr")
+    assert due.name in missing(ledger, "delta", due.cut_off + 7 * DAY - SECOND), "it has days on the server left"
+    assert due.name not in missing(ledger, "delta", due.cut_off + 7 * DAY)
+
+
+def test_a_delta_that_retention_has_removed_is_not_missing_on_a_site_that_came_later(ledger: Ledger):
+    ledger.first_day = SUNDAY
+    due, now = ledger.due("delta"), ledger.due("delta").cut_off + 9 * DAY
+    ledger.publish(due, due.cut_off + HOUR, "dr", ended_at=due.cut_off + 8 * DAY)
+    assert due.name not in missing(ledger, "delta", now)
+    ledger.offered.clear()
+    ledger.publish(due, due.cut_off + HOUR, "dr")
+    assert due.name in missing(ledger, "delta", now)
 
 
 def test_nothing_is_due_before_the_repository_holds_anything(ledger: Ledger):

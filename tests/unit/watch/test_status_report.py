@@ -30,7 +30,7 @@ def offered(name: str, published_at: datetime, site: str = "primary") -> Offered
 
 def facts(*, without: tuple[str, ...] = (), judged: tuple[GateVerdict, ...] = ()) -> Facts:
     """Sunday's full extract and the deltas of nine days up to Wednesday, on both sites, two hours after midnight."""
-    made = Facts(SITES, SUNDAY - timedelta(days=60), {})
+    made = Facts(SITES, SUNDAY - timedelta(days=60), {}, full_days=() if FULL in without else (SUNDAY,))
     days = [WEDNESDAY - timedelta(days=number) for number in range(9)]
     for day, name in [(SUNDAY, FULL), *((day, DELTA.format(day)) for day in days)]:
         if name not in without:
@@ -72,6 +72,12 @@ def test_an_obligation_stands_as_the_worst_of_what_has_to_be_there(user_guide: U
     assert [one.state for one in delta.unmet] == [State.MISSED, State.AT_RISK]
     assert delta.next.business_date == WEDNESDAY, "it can still come in time"
     assert found.out_of_order == (delta,)
+
+
+def test_a_weekly_file_that_never_came_is_out_of_order_after_the_next_cut_off(user_guide: UserGuide) -> None:
+    next_cut_off = at(SUNDAY + timedelta(days=7), 0, 10)
+    full = standing(report(user_guide, facts(without=(FULL,)), next_cut_off), "full")
+    assert (full.state, [one.due.name for one in full.unmet][:1]) == (State.LATE, [FULL])
 
 
 def test_a_file_that_is_lost_from_a_site_is_not_met_any_more(user_guide: UserGuide) -> None:
