@@ -2,7 +2,8 @@
 
 Logs in to each site with a Party's read-only account (connection `smki_audit_NAME`), lists and hashes what is there,
 and compares it with the obligations and the ledger. What is wrong is a *finding*: it opens once, closes once, and
-people are told of both. A finding does not fail the task. `smki audit` does the same without Airflow; a run with
+people are told of both. A finding does not fail the task. A look ends within twenty minutes; one that finds another at
+work on its site ends at once. `smki audit` does the same without Airflow; a run with
 param *Dry run* records nothing and tells nobody.
 
 **A finding is open.** The [runbook](/smki/board/runbook#findings) has a section for each kind.

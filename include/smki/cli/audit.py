@@ -31,7 +31,7 @@ def audit(
     """Log in with a Party's account (SMKI_AUDIT_NAME), compare with obligations and ledger, and say what is wrong.
 
     Findings open and close in the ledger; where SMKI_SMTP_URL is set, people are told of each opening and closing once.
-    Exit code 1 while findings are open on the sites.
+    Exit code 1 while findings are open on the sites. A site at which another look is at work is left alone.
     """
     now = datetime.now(UTC)
     audits: list[Audit] = []
@@ -89,12 +89,15 @@ def print_finding(finding: Finding, since: str = "") -> None:
 
 def _print(audit: Audit) -> None:
     wrong = _open_findings(audit)
-    out.print(
-        f"site {audit.site}: {counted(audit.files, 'file')}, {audit.hashed} of them read back whole, "
-        f"{counted(audit.pages, 'page')} of others, {counted(len(wrong), 'finding')}",
-        style="bold",
-        highlight=False,
-    )
+    if audit.left_alone:
+        looked = "another look is at work there, which this one has left alone"
+    else:
+        looked = (
+            f"{counted(audit.files, 'file')}, {audit.hashed} of them read back whole, "
+            f"{counted(audit.pages, 'page')} of others"
+        )
+    line = f"site {audit.site}: {looked}, {counted(len(wrong), 'finding')}"
+    out.print(line, style="bold", highlight=False)
     for finding, known in wrong:
         since = f" since {known.first_seen:%Y-%m-%d %H:%M} UTC" if known else ""
         print_finding(finding, since)
@@ -109,6 +112,7 @@ def _audit_facts(audit: Audit) -> dict[str, Any]:
         "files": audit.files,
         "read_back": audit.hashed,
         "pages_read_back": audit.pages,
+        "left_alone": audit.left_alone,
         "findings": [_finding_facts(finding, known) for finding, known in _open_findings(audit)],
         "closed": [
             _finding_facts(known.finding, known) for known in (audit.reconciled.closed if audit.reconciled else ())

@@ -15,13 +15,17 @@
 6. Record: findings open and close once. A look takes minutes, and what opened since it began stays open.
 
 A site that cannot be looked at is a finding, too, and closes none of the others but those that the ledger alone tells:
-what is late, at risk or held is told all the same. One look at a time is at work on a
-site; another one leaves it alone. The auditor writes to the ledger only.
+what is late, at risk or held is told all the same. The auditor writes to the ledger only.
+
+* A look ends after twenty minutes, in the middle of whatever a server does not answer, and after a number of silences
+  it tries nothing more. Then it records that the site cannot be looked at, or what its last whole session saw.
+* One look at a time is at work on a site; another one leaves it alone, and ends at once.
 """
 
 import logging
 import posixpath
 import tempfile
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
@@ -56,7 +60,7 @@ from smki.verify.frame import read_single
 from smki.watch.due_status import DueStatus, list_stands
 from smki.watch.facts import load_facts, read_clocks
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import Reconciled, record_look
+from smki.watch.findings_ledger import Reconciled, claim_look, list_open_findings, record_look
 from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.page_rounds import OfferedFile, PagesRead
 from smki.watch.party_session import PartySession, in_seconds
@@ -81,7 +85,8 @@ from smki.watch.site_index import look_at_index
 log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = (3.0, 15.0, 45.0)  # what is over within a minute is told to nobody
 _SILENT_TIMES = 2  # then the file is left alone
-_MOST_SILENCES = 12  # in one look: it may be the line
+_MOST_SILENCES = 6  # in one look: it may be the line; a server that is silent takes the site's time to answer for each
+LOOK_FOR_S = 20 * 60  # whatever a server does: well below its task's time
 _NO_ANSWER = "the server gives no answer."
 _MAY_BE_UNDER_WAY = frozenset(
     {
@@ -108,6 +113,7 @@ class Audit:
     pages: int  # of other files, that were read back
     findings: tuple[Finding, ...]
     reconciled: Reconciled | None  # none for a dry run
+    left_alone: bool = False  # another look was at work on the site; open findings are those of the looks before
 
 
 def audit_site(
@@ -125,28 +131,22 @@ def audit_site(
     `site.folder` is what the folders of the user guide are below; `bytes_a_day` is how much of files of pages may be
     read back. Raises RepositoryUnavailableError, and ConfigurationError for a login that is not complete.
     """
+    if not record:
+        return _audit(engine, store, site, guide, now, bytes_a_day, record=False)
+    with claim_look(engine, site.name) as is_alone:
+        if not is_alone:
+            log.info("site left alone site=%s: another look is at work", site.name)
+            known = Reconciled((), (), tuple(list_open_findings(engine)))
+            return Audit(site.name, 0, 0, 0, (), known, left_alone=True)
+        return _audit(engine, store, site, guide, now, bytes_a_day, record=True)
+
+
+def _audit(
+    engine: Engine, store: Store, site: Site, guide: UserGuide, now: datetime, bytes_a_day: int, *, record: bool
+) -> Audit:
     budget = int(bytes_a_day * (guide.audit_every / timedelta(days=1)))
     look = _Look(engine, store, site, guide, now, budget, record=record)
-    findings, failure = list[Finding](), ""
-    waits = deque((0.0, *_AGAIN_AFTER_S))
-    while waits:
-        if wait := waits.popleft():
-            time.sleep(wait)
-        before = None if look.sight is None else findings
-        try:
-            findings = look.find_all()
-        except (SiteUnavailableError, SiteLoginError) as error:
-            failure = f"{error.item}: {error.rule}"
-            log.info("look failed site=%s error=%s", site.name, failure)
-            if look.goes_on_past_a_file():
-                waits.appendleft(0.0)
-            continue
-        if before is not None:
-            keys = {(finding.kind, finding.item) for finding in findings}
-            findings = [finding for finding in before if (finding.kind, finding.item) in keys]
-        failure = ""
-        if before is not None or not any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
-            break
+    findings, failure = _find_surely(look)
     if look.sight is None:
         findings = [Finding(Kind.UNREACHABLE, site.name, "site", failure), *look.find_in_ledger()]
     elif failure:  # looked at once: what was to be looked at a second time waits for the next look
@@ -157,6 +157,36 @@ def audit_site(
     reconciled = record_look(engine, site.name, findings, now, is_whole=is_whole) if record else None
     files = () if look.sight is None else look.sight.files
     return Audit(site.name, len(files), look.read.files, look.read.pages, tuple(findings), reconciled)
+
+
+def _find_surely(look: "_Look") -> tuple[list[Finding], str]:
+    """What the sessions of a look found, and why the last one failed; empty where it went through.
+
+    What may be on its way counts where two sessions found it.
+    """
+    findings, failure = list[Finding](), ""
+    waits = deque((0.0, *_AGAIN_AFTER_S))
+    while waits and not (look.is_over or look.is_silent):
+        if wait := waits.popleft():
+            time.sleep(wait)
+        before = None if look.sight is None else findings
+        try:
+            findings = look.find_all()
+        except (SiteUnavailableError, SiteLoginError) as error:
+            failure = f"{error.item}: {error.rule}"
+            log.info("look failed error=%s", failure)
+            if look.goes_on_past_a_file():
+                waits.appendleft(0.0)
+            continue
+        failure = ""
+        if before is not None:
+            keys = {(finding.kind, finding.item) for finding in findings}
+            return [finding for finding in before if (finding.kind, finding.item) in keys], ""
+        if not any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
+            return findings, ""
+    if look.is_over:
+        failure = f"it could not be looked at within {LOOK_FOR_S // 60} minutes. {failure}".rstrip()
+    return findings, failure
 
 
 class _Look:
@@ -191,7 +221,7 @@ class _Look:
         publications = {one.name: one for one in _list_offered(self._engine, self._site.name)}
         if self.sight is None:  # what a session has read that did not go through is known, too
             self.read = load_read_back(self._engine, self._site.name)
-        with open_sftp(self._site) as sftp, self._in_session(sftp) as session:
+        with open_sftp(self._site) as sftp, self._ended_in_time(sftp), self._in_session(sftp) as session:
             obstacles = session.obstacles
             listed, unlisted = self._list(sftp, publications)
             ours = [file for file in listed if posixpath.basename(file.path) in publications]
@@ -239,10 +269,31 @@ class _Look:
         return self._now + timedelta(seconds=time.monotonic() - self._begun)
 
     def goes_on_past_a_file(self) -> bool:
-        """Whether the last session ended at a file at which the server fell silent, and not at too many of them."""
+        """Whether the last session ended at a file at which the server fell silent."""
         silences = self._unanswered.total()
         is_new, self._silences = silences > self._silences, silences
-        return is_new and silences <= _MOST_SILENCES
+        return is_new
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has fallen silent too often to be asked again."""
+        return self._unanswered.total() > _MOST_SILENCES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the look's time is over."""
+        return time.monotonic() >= self._begun + LOOK_FOR_S
+
+    @contextmanager
+    def _ended_in_time(self, sftp: SFTPClient) -> Iterator[None]:
+        """Ends the session when the look's time is over, whatever it waits for then."""
+        timer = threading.Timer(self._begun + LOOK_FOR_S - time.monotonic(), _end_session, (sftp,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def _in_session(self, sftp: SFTPClient) -> Iterator[PartySession]:
@@ -295,6 +346,13 @@ class _Look:
         is_first = self.sight is None
         wanted = [one for one in files if is_first or one.file.path in self._failed]
         self.read = read_back(session, self._store, wanted, self.read, self._budget, remember)
+
+
+def _end_session(sftp: SFTPClient) -> None:
+    """Ends a session from another thread: what waits for an answer fails at once."""
+    channel = sftp.get_channel()
+    if channel is not None:
+        channel.get_transport().close()
 
 
 def _find_all(engine: Engine, guide: UserGuide, sight: Sight, begun: datetime, now: datetime) -> list[Finding]:

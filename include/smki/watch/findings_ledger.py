@@ -6,6 +6,7 @@
 * People are told of an opening and of a closing once; what could not be sent is sent later.
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
+* One look at a time is at work on a site, whoever begins them.
 * When each site was looked at last is kept, so that people see whether anybody looks.
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
@@ -18,8 +19,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
-from smki.repository.database import reading, writing
+from smki.repository.database import reading, session, writing
 from smki.repository.tables import finding as finding_table
 from smki.repository.tables import site_look, task_failure
 from smki.watch.findings import OF_THE_LEDGER, Finding, Kind
@@ -47,6 +49,28 @@ class Reconciled:
     opened: tuple[KnownFinding, ...]
     closed: tuple[KnownFinding, ...]
     open: tuple[KnownFinding, ...]  # all of them now, on every site
+
+
+@contextmanager
+def claim_look(engine: Engine, site: str) -> Iterator[bool]:
+    """Whether no other look is at work on a site; while the block lasts none that asks here begins.
+
+    The lock is the session's, so that no transaction stays open while bytes travel; if the connection is lost,
+    PostgreSQL gives the lock up. Raises RepositoryUnavailableError.
+    """
+    key = func.hashtextextended(f"smki look {site}", 0)
+    with session(engine) as connection:
+        with connection.begin():
+            is_free = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+        try:
+            yield is_free
+        finally:
+            try:
+                if is_free:
+                    with connection.begin():
+                        connection.execute(select(func.pg_advisory_unlock(key)))
+            except DBAPIError:
+                connection.invalidate()  # back in the pool, the session would keep the lock
 
 
 def record_look(

@@ -17,9 +17,13 @@ log = logging.getLogger(__name__)
 
 
 def audit_sites(sites: Sequence[str]) -> None:
-    """A task for each site. One look at a time is at work on a site, and the next look at any other does not wait."""
+    """A task for each site: a look that takes long keeps no other site from its next one.
+
+    A look that finds another one at work on its site ends at once. If it waited for a turn instead, the time of its run
+    would pass meanwhile, and looks would be ended in their midst.
+    """
     for site in sites:
-        audit.override(task_id=f"audit_{site}", max_active_tis_per_dag=1)(site)
+        audit.override(task_id=f"audit_{site}")(site)
 
 
 # The next run looks again anyway: one that cannot look ends within minutes, so that it is seen to fail.
@@ -29,7 +33,10 @@ def audit_sites(sites: Sequence[str]) -> None:
     max_retry_delay=timedelta(minutes=1),
 )
 def audit(site: str, params: Json | None = None) -> Json:
-    """Returns how many files there are, were read back and have findings, and how many messages went out."""
+    """Returns how many files there are, were read back and have findings, and how many messages went out.
+
+    All of it is zero where another look was at work on the site (`left_alone`).
+    """
     from smki.kinds.revocation.file import ages_of_lists
     from smki.watch.auditor import audit_site
     from smki.watch.findings_ledger import list_open_findings
@@ -53,6 +60,6 @@ def audit(site: str, params: Json | None = None) -> Json:
         measure_findings(list_open_findings(project.engine))
         measure_lists(ages_of_lists(project.engine, project.guide, now))
     counts = {"files": audit.files, "read_back": audit.hashed, "pages": audit.pages}
-    counts |= {"findings": len(audit.findings), "told": told}
+    counts |= {"findings": len(audit.findings), "told": told, "left_alone": int(audit.left_alone)}
     log.info("audited site=%s %s", site, " ".join(f"{name}={count}" for name, count in counts.items()))
     return {"site": site, **counts}

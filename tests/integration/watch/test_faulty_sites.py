@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from shutil import copytree
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from smki.repository.tables import publication
 from smki.watch import auditor, read_back
 from smki.watch.due import Due
 from smki.watch.findings import Kind
+from smki.watch.findings_ledger import claim_look, list_looks, list_open_findings
 
 from ..publish.conftest import FaultyServer
 from .conftest import DAY, LATER, NOON, TODAY, World, files_read
@@ -108,3 +110,50 @@ def test_file_at_which_the_server_falls_silent_hides_none_of_the_others(
     assert {(one.kind, one.item) for one in found} == broken | broken_off
     faulty.faults.silent_at.clear()
     assert {(one.kind, one.item) for one in world.audit(LATER, site).findings} == broken
+
+
+def test_a_server_that_lists_and_is_silent_at_every_file_is_unreachable_in_time(
+    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+):
+    copytree(world.sshd.published, faulty.published)
+    faulty.faults.silent_at = {file.name for file in faulty.published.iterdir()}
+    monkeypatch.setattr("smki.watch.auditor.time.sleep", lambda _: None)
+    begun = monotonic()
+    found = world.audit(site=replace(faulty.site, answer_timeout_s=1)).findings
+    silences = auditor._MOST_SILENCES + 1
+    assert [(one.kind, one.item) for one in found] == [(Kind.UNREACHABLE, "site")]
+    assert monotonic() - begun < silences + 5
+    assert faulty.site.answer_timeout_s * silences < auditor.LOOK_FOR_S
+    assert Kind.UNREACHABLE in {one.finding.kind for one in list_open_findings(world.engine)}
+
+
+def test_a_look_ends_when_its_time_is_over_whatever_it_waits_for(
+    world: World, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+):
+    copytree(world.sshd.published, faulty.published)
+    assert world.audit(site=faulty.site).findings == ()
+    foreign = faulty.published / "notes.txt"
+    foreign.write_text("whose?")
+    world.audit(LATER, faulty.site)
+    faulty.faults.silent_at = {file.name for file in faulty.published.iterdir()}
+    monkeypatch.setattr(auditor, "LOOK_FOR_S", 2)
+    foreign.unlink()
+    begun = monotonic()
+    found = world.audit(LATER + timedelta(minutes=10), replace(faulty.site, answer_timeout_s=60)).findings
+    assert monotonic() - begun < 20
+    assert [one.kind for one in found] == [Kind.UNREACHABLE]
+    still_open = {one.finding.kind for one in list_open_findings(world.engine)}
+    assert still_open == {Kind.UNREACHABLE, Kind.UNEXPECTED}, "what was not looked at is as it was"
+
+
+def test_a_look_that_finds_another_one_at_work_leaves_the_site_alone(world: World):
+    (world.sshd.published / "notes.txt").write_text("whose?")
+    with claim_look(world.engine, "primary") as is_alone:
+        assert is_alone
+        left = world.audit()
+        assert (left.left_alone, left.files, list_looks(world.engine)) == (True, 0, {})
+        assert world.audit(record=False).files == 8 + 1, "one that records nothing disturbs none"
+        with claim_look(world.engine, "dr") as of_another:
+            assert of_another
+    assert Kind.UNEXPECTED in {one.kind for one in world.audit().findings}
+    assert list_looks(world.engine).keys() == {"primary"}
