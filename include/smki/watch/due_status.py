@@ -5,7 +5,8 @@
 * DUE: not there, and its warning time has not come. AT_RISK: its warning time has come, or the forecast ends after
   publish-by. LATE: publish-by has passed. MISSED: the next one is due, too.
 * CORRECTED: a delta that the gate failed or a person rejected, in whose place every site was given a full extract of a
-  later day: Parties go on from that one. Should the delta be published after all, it is MET_LATE.
+  later day: Parties go on from that one. The full extract of its own day says what the delta was refused for, so it
+  corrects nothing. Should the delta be published after all, it is MET_LATE.
 * UNUSABLE: it was on every site, and an open finding says that Parties cannot load it from some site now.
 * NOTHING: there is nothing to publish, such as a revocation list before one is lodged.
 
@@ -178,7 +179,7 @@ def as_it_is_now(status: DueStatus, unusable: Collection[tuple[str, str]]) -> Du
 def _corrected_by(due: Due, facts: Facts, judged: GateVerdict | None) -> date | None:
     if not isinstance(due.obligation.kind, DeltaExtract) or judged is None or judged.cleared:
         return None
-    return next((day for day in facts.full_days if day >= due.business_date), None)
+    return next((day for day in facts.full_days if day > due.business_date), None)
 
 
 def _state(

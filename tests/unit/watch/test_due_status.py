@@ -90,15 +90,20 @@ def test_hold_is_held_until_a_person_decides_whatever_the_time_is(ledger: Ledger
 
 
 @pytest.mark.parametrize(("verdict", "released"), [(Verdict.FAIL, None), (Verdict.HOLD, False)])
-def test_delta_that_was_refused_is_corrected_by_a_full_extract_of_its_day_or_later_on_every_site(
+def test_delta_that_was_refused_is_corrected_by_a_full_extract_of_a_later_day_on_every_site(
     ledger: Ledger, verdict, released
 ):
     ledger.sites = ("primary", "dr")
-    due, earlier, full = ledger.due("delta", SUNDAY), ledger.due("full", SUNDAY - 7 * DAY), ledger.due("full", SUNDAY)
+    due, of_its_day, full = (
+        ledger.due("delta", SUNDAY),
+        ledger.due("full", SUNDAY),
+        ledger.due("full", SUNDAY + 7 * DAY),
+    )
     now = full.publish_by + 7 * DAY
     ledger.judge(due, due.cut_off + HOUR, verdict, released=released)
     for site in ledger.sites:
-        ledger.publish(earlier, earlier.cut_off + HOUR, site)
+        ledger.publish(of_its_day, of_its_day.cut_off + HOUR, site)
+    assert due.name in missing(ledger, "delta", due.publish_by), "the regular one of its day says the same as it"
     ledger.publish(full, full.cut_off + HOUR, "primary")
     assert due_status(due, ledger.facts(), now).state is State.MISSED, "one site lacks it"
     ledger.publish(full, full.cut_off + HOUR, "dr")

@@ -140,7 +140,9 @@ def _names(obligation: Obligation, offered: Sequence[Publication]) -> dict[date,
 def _corrections(guide: UserGuide, offered: Sequence[Publication]) -> list[dict[str, str | None]]:
     """Deltas that are not there before others, and what takes the place of each: a full extract of that day or later.
 
-    A copy of the day before goes on from that one; where there is none yet, it cannot go on.
+    A copy of the day before goes on from that one; where there is none yet, it cannot go on. That a copy goes on says
+    nothing of whether the delta is corrected: that of its own day leads on, too, and repeats what the delta was refused
+    for.
     """
     fulls, deltas = _names(guide.full, offered), _names(guide.delta, offered)
     if not deltas:
