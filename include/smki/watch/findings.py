@@ -26,11 +26,14 @@
 | clocks | two clocks differ, or events of the future wait: they are in no file until their time comes |
 | unreachable | the site cannot be looked at as a Party |
 
+The item of what the gate holds names the gate run: another run over the same name is another finding, that has to be
+decided on its own.
 
 It opens once and closes once, however often it is seen. A file that came late is no finding: how late it was stays with
 its publication. `site_findings` and `repository_findings` find them.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -106,6 +109,14 @@ _NEXT_STEP = {
 }
 
 
+_HELD_BY = re.compile(r".* \(gate run (\d+)\)")
+
+
+def held_item(name: str, gate_run: int) -> str:
+    """The item of a file that a gate run holds."""
+    return f"{name} (gate run {gate_run})"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong."""
@@ -121,6 +132,12 @@ class Finding:
     def is_of(self, obligation: Obligation) -> bool:
         """Whether it is about a file of this obligation."""
         return (self.obligation, self.subject) == obligation.key
+
+    @property
+    def gate_run(self) -> int | None:
+        """Number of the gate run that holds it; none where none does, or the ledger had it before runs were named."""
+        match = _HELD_BY.fullmatch(self.item) if self.kind is Kind.HELD else None
+        return int(match[1]) if match else None
 
     @property
     def next_step(self) -> str:

@@ -16,7 +16,7 @@ from smki.kinds.revocation.lodging import ListFacts
 from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due_status import DueStatus, State
 from smki.watch.facts import Clocks
-from smki.watch.findings import Finding, Kind
+from smki.watch.findings import Finding, Kind, held_item
 from smki.words import span
 
 _CLOCKS_APART = timedelta(minutes=1)
@@ -60,7 +60,8 @@ def find_held(guide: UserGuide, waiting: Iterable[GateRun]) -> Iterator[Finding]
         day = None if obligation and obligation.replaced_in_place else judged.business_date
         tripped = "; ".join(f"{result.observed} (expected: {result.expected})" for result in judged.failed)
         rule = f"gate run {run.id} holds it since {judged.judged_at:%Y-%m-%d %H:%M} UTC: {tripped}."
-        yield Finding(Kind.HELD, "", judged.name, rule, judged.obligation, day, judged.subject)
+        item = held_item(judged.name, run.id)
+        yield Finding(Kind.HELD, "", item, rule, judged.obligation, day, judged.subject)
 
 
 def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from smki.errors import NotificationError
-from smki.gate.ledger import GateRun, newest_gate_run
+from smki.gate.ledger import GateRun, find_gate_run
 from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due import Due
 from smki.watch.due_status import DueStatus, due_status
@@ -156,7 +156,8 @@ def tell(engine: Engine, guide: UserGuide, send: Send, now: datetime, links: Lin
                 if stands is not None:
                     due = stands.due
                     cause = last_failure(engine, due.obligation.dag, due.business_date, due.cut_off)
-                gate_run = newest_gate_run(engine, known.finding.item) if known.finding.kind is Kind.HELD else None
+                number = known.finding.gate_run
+                gate_run = None if number is None else find_gate_run(engine, number)
                 send(write_message(known, guide, stands, cause, gate_run, links, others))
                 sent += 1
         except NotificationError as error:

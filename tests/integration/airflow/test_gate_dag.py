@@ -112,7 +112,7 @@ def test_held_file_waits_for_a_person_who_sees_what_tripped_and_its_history(
 
 def test_people_are_told_that_it_waits_for_them(stack: Stack, user_guide: UserGuide, held: DagRun):
     name = user_guide.delta.file_name(HELD)
-    (mail,) = [mail for mail in read_messages(stack.mail) if mail["Subject"] == f"[SMKI] held: {name}"]
+    (mail,) = [mail for mail in read_messages(stack.mail) if mail["Subject"].startswith(f"[SMKI] held: {name} ")]
     assert held.wait_until_asking()["body"].count("3 days")
     assert "3 days" in text_of(mail)
     assert quote(held.run_id, safe="") in text_of(mail), "the link to the run"

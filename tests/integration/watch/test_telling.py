@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,20 @@ from smki.gate.ledger import Decision, record_decision, record_judgement
 from smki.gate.model import CheckResult, Severity
 from smki.watch.due import Due
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import Failure, last_failure, list_untold, open_finding, record_failure, record_look
+from smki.watch.findings_ledger import (
+    Failure,
+    last_failure,
+    list_open_findings,
+    list_untold,
+    open_finding,
+    record_failure,
+    record_look,
+)
 from smki.watch.links import Links
 from smki.watch.mail import Mailer
 from smki.watch.telling import Message, tell
+from smki_airflow.signals import telling
+from smki_airflow.signals.telling import tell_of_held
 from smki_demo.mail_server import read_messages, text_of
 
 from .conftest import DAY, NOON, TODAY, World
@@ -150,19 +161,64 @@ def test_a_hold_is_told_once_and_its_closing_says_who_decided(world: World, mail
         "delta", name, TOMORROW, "aa", run="smki_daily_delta/r", judged_at=NOON, results=(volume,)
     )
     held = record_judgement(world.engine, judgement)
+    item = f"{name} (gate run {held})"
     for _ in range(2):
-        assert (Kind.HELD, name) in world.kinds(NOON)
+        assert (Kind.HELD, item) in world.kinds(NOON)
         tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
     (opening,) = read_messages(mailbox[0])
-    assert opening["Subject"] == f"[SMKI] held: {name}"
+    assert opening["Subject"] == f"[SMKI] held: {item}"
     assert "36 records (expected: at most 20)" in text_of(opening)
     assert f"https://airflow.example.org/smki/gate/{held}" in text_of(opening)
     record_decision(world.engine, held, Decision(True, "a mass installation", "ada", NOON))
-    assert (Kind.HELD, name) not in world.kinds(NOON)
+    assert (Kind.HELD, item) not in world.kinds(NOON)
     tell(world.engine, world.guide, mailer(mailbox).send, NOON, LINKS)
     _, closing = read_messages(mailbox[0])
-    assert closing["Subject"] == f"[SMKI] closed: held: {name}"
+    assert closing["Subject"] == f"[SMKI] closed: held: {item}"
     assert "by ada: a mass installation" in text_of(closing)
+
+
+def test_what_another_run_holds_under_the_same_name_is_told_and_each_closing_speaks_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    name, at = world.guide.obligation("crl").file, [NOON]
+    sent = list[Message]()
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return at[0].astimezone(tz)
+
+    def tell_now(*_: Any) -> None:
+        tell(world.engine, world.guide, sent.append, at[0], LINKS)
+
+    def hold(sha256: str) -> int:
+        lost = CheckResult("list.lost", "a", Severity.HOLD, False, "at most 10", f"{sha256} lost", (), "entries")
+        judgement = made_judgement("crl", name, TODAY, sha256, run=f"lists/{sha256}", judged_at=at[0], results=(lost,))
+        held = record_judgement(world.engine, judgement)
+        tell_of_held(world.engine, world.guide, [held])
+        return held
+
+    monkeypatch.setattr(telling, "datetime", Clock)
+    monkeypatch.setattr(telling, "tell_people", tell_now)
+    first = hold("aa")
+    at[0] += timedelta(minutes=3)
+    record_decision(world.engine, first, Decision(False, "forged", "ada", at[0]))
+    at[0] += timedelta(minutes=3)
+    second = hold("bb")
+    at[0] += timedelta(minutes=4)
+    world.audit(at[0])
+    tell_now()
+    held = [f"{name} (gate run {number})" for number in (first, second)]
+    told = [message for message in sent if "held: " in message.subject]
+    assert [message.subject for message in told] == [
+        f"[SMKI] held: {held[0]}",
+        f"[SMKI] held: {held[1]}",
+        f"[SMKI] closed: held: {held[0]}",
+    ]
+    assert "by ada: forged" in told[-1].text
+    assert [one.finding.gate_run for one in list_open_findings(world.engine) if one.finding.kind is Kind.HELD] == [
+        second
+    ]
 
 
 def test_a_risk_that_ends_well_is_told_as_closed(world: World, mailbox: Mailbox):
