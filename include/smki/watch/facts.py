@@ -65,6 +65,11 @@ class GateVerdict:
         return held.verdict is Verdict.HOLD and held.released is None
 
     @property
+    def was_held(self) -> bool:
+        """Whether it had, or has, to wait for a person."""
+        return (self.held_with or self).verdict is Verdict.HOLD
+
+    @property
     def cleared(self) -> bool:
         """Whether the file may be published."""
         return is_cleared(self.verdict, self.released)
