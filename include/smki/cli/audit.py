@@ -49,6 +49,7 @@ def audit(
                     now,
                     bytes_a_day=project.settings.audit_bytes_a_day,
                     record=not dry_run,
+                    sites=project.settings.sites,
                 )
             )
         except SmkiError as error:  # the other sites are looked at all the same

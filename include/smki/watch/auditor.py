@@ -59,7 +59,7 @@ from smki.store.objects import Store
 from smki.verify.frame import read_single
 from smki.watch.due_status import DueStatus, list_stands
 from smki.watch.facts import load_facts, read_clocks
-from smki.watch.findings import Finding, Kind
+from smki.watch.findings import OF_THE_LEDGER, Finding, Kind
 from smki.watch.findings_ledger import Reconciled, claim_look, list_open_findings, record_look
 from smki.watch.forecast import HISTORY, forecasts
 from smki.watch.page_rounds import OfferedFile, PagesRead
@@ -116,7 +116,7 @@ class Audit:
     left_alone: bool = False  # another look was at work on the site; open findings are those of the looks before
 
 
-def audit_site(
+def audit_site(  # noqa: PLR0913  # all but the first five are named
     engine: Engine,
     store: Store,
     site: Site,
@@ -125,44 +125,46 @@ def audit_site(
     *,
     bytes_a_day: int,
     record: bool = True,
+    sites: Collection[str] | None = None,
 ) -> Audit:
     """Looks at a site at `now` (UTC), as the Party whose login `site` is, and records what is wrong.
 
     `site.folder` is what the folders of the user guide are below; `bytes_a_day` is how much of files of pages may be
-    read back. Raises RepositoryUnavailableError, and ConfigurationError for a login that is not complete.
+    read back; `sites` are all that files are published to. Raises RepositoryUnavailableError, and ConfigurationError
+    for a login that is not complete.
     """
+    budget = int(bytes_a_day * (guide.audit_every / timedelta(days=1)))
+    look = _Look(engine, store, site, guide, now, budget, record=record)
     if not record:
-        return _audit(engine, store, site, guide, now, bytes_a_day, record=False)
+        findings, _ = _audit(look, site)
+        return look.audited(findings, None)
     with claim_look(engine, site.name) as is_alone:
         if not is_alone:
             log.info("site left alone site=%s: another look is at work", site.name)
             known = Reconciled((), (), tuple(list_open_findings(engine)))
             return Audit(site.name, 0, 0, 0, (), known, left_alone=True)
-        return _audit(engine, store, site, guide, now, bytes_a_day, record=True)
+        findings, is_whole = _audit(look, site)
+        return look.audited(findings, record_look(engine, site.name, findings, now, is_whole=is_whole, sites=sites))
 
 
-def _audit(
-    engine: Engine, store: Store, site: Site, guide: UserGuide, now: datetime, bytes_a_day: int, *, record: bool
-) -> Audit:
-    budget = int(bytes_a_day * (guide.audit_every / timedelta(days=1)))
-    look = _Look(engine, store, site, guide, now, budget, record=record)
+def _audit(look: "_Look", site: Site) -> tuple[list[Finding], bool]:
+    """What is wrong by one look, and whether that looked at the whole site."""
     findings, failure = _find_surely(look)
     if look.sight is None:
         findings = [Finding(Kind.UNREACHABLE, site.name, "site", failure), *look.find_in_ledger()]
     elif failure:  # looked at once: what was to be looked at a second time waits for the next look
-        findings = [finding for finding in findings if finding.kind not in _MAY_BE_UNDER_WAY]
+        once = [finding for finding in findings if finding.kind not in _MAY_BE_UNDER_WAY | OF_THE_LEDGER]
+        findings = [*once, *look.find_in_ledger()]
     for finding in findings:
         log.info("finding kind=%s site=%s item=%s rule=%s", finding.kind, site.name, finding.item, finding.rule)
-    is_whole = look.sight is not None and not look.sight.unlisted and not failure
-    reconciled = record_look(engine, site.name, findings, now, is_whole=is_whole) if record else None
-    files = () if look.sight is None else look.sight.files
-    return Audit(site.name, len(files), look.read.files, look.read.pages, tuple(findings), reconciled)
+    return findings, look.sight is not None and not look.sight.unlisted and not failure
 
 
 def _find_surely(look: "_Look") -> tuple[list[Finding], str]:
     """What the sessions of a look found, and why the last one failed; empty where it went through.
 
-    What may be on its way counts where two sessions found it.
+    What may be on its way counts where two sessions found it. What the ledger tells is that of the last one: a risk may
+    have turned into a miss meanwhile.
     """
     findings, failure = list[Finding](), ""
     waits = deque((0.0, *_AGAIN_AFTER_S))
@@ -181,7 +183,8 @@ def _find_surely(look: "_Look") -> tuple[list[Finding], str]:
         failure = ""
         if before is not None:
             keys = {(finding.kind, finding.item) for finding in findings}
-            return [finding for finding in before if (finding.kind, finding.item) in keys], ""
+            seen_twice = [one for one in before if (one.kind, one.item) in keys and one.kind not in OF_THE_LEDGER]
+            return [*seen_twice, *(one for one in findings if one.kind in OF_THE_LEDGER)], ""
         if not any(finding.kind in _MAY_BE_UNDER_WAY for finding in findings):
             return findings, ""
     if look.is_over:
@@ -267,6 +270,10 @@ class _Look:
     def _clock(self) -> datetime:
         """Now (UTC): what is late or at risk is so by the clock, and no longer by the time at which the look began."""
         return self._now + timedelta(seconds=time.monotonic() - self._begun)
+
+    def audited(self, findings: Sequence[Finding], reconciled: Reconciled | None) -> Audit:
+        files = () if self.sight is None else self.sight.files
+        return Audit(self._site.name, len(files), self.read.files, self.read.pages, tuple(findings), reconciled)
 
     def goes_on_past_a_file(self) -> bool:
         """Whether the last session ended at a file at which the server fell silent."""

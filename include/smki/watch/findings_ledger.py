@@ -3,6 +3,9 @@
 * A finding opens once and closes once, whoever sees it how often. Two signals write here, the auditor and Airflow's
   deadline alerts: a miss that both see is one finding. The auditor closes what it no longer sees on a site, unless that
   opened while it was looking; a miss closes the risk that went before it.
+* What the ledger alone tells closes whenever it is not seen any more, whatever could be looked at on the site. What is
+  wrong on a site that is no longer among the project's closes once nobody has looked at that for a day: another
+  machine's settings may name other sites.
 * People are told of an opening and of a closing once; what could not be sent is sent later.
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
@@ -11,7 +14,7 @@
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -28,6 +31,7 @@ from smki.watch.findings import OF_THE_LEDGER, Finding, Kind
 from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
+_LEFT_AFTER = timedelta(days=1)  # without a look
 _STEADY = timedelta(minutes=30)  # a site that has answered for so long does answer
 
 
@@ -74,34 +78,40 @@ def claim_look(engine: Engine, site: str) -> Iterator[bool]:
 
 
 def record_look(
-    engine: Engine, site: str, seen: Sequence[Finding], now: datetime, *, is_whole: bool = True
+    engine: Engine,
+    site: str,
+    seen: Sequence[Finding],
+    now: datetime,
+    *,
+    is_whole: bool = True,
+    sites: Collection[str] | None = None,
 ) -> Reconciled:
     """Records all that is wrong on a site by a look that began at `now` (UTC): new findings open, and those of before
     that are not seen any more close.
 
-    Findings about no single site open and close with any look. Where the site could not be looked at, only what the
-    ledger alone tells closes; where not at the whole of it, nothing does.
-    Raises RepositoryUnavailableError.
+    Findings about no single site open and close with any look. Where the site, or a part of it, could not be looked at
+    (`is_whole`), only what the ledger alone tells closes. `sites` are all that files are published to, where that is
+    known. Raises RepositoryUnavailableError.
     """
     with writing(engine) as connection:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("smki findings", 0))))
         _record_site_look(connection, site, now)
         before = {known.id for known in _known(connection, finding_table.c.closed_at.is_(None))}
         kept = {_open(connection, finding, now) for finding in seen}
-        gone = []
-        is_unreachable = any(finding.kind is Kind.UNREACHABLE for finding in seen)
-        if is_whole or is_unreachable:
-            gone = [
-                known.id
-                for known in _known(
-                    connection,
-                    finding_table.c.closed_at.is_(None),
-                    finding_table.c.site.in_(["", site]),
-                    finding_table.c.first_seen <= now,
-                )
-                if known.id not in kept and (not is_unreachable or known.finding.kind in OF_THE_LEDGER)
-            ]
-            connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
+        is_whole = is_whole and not any(finding.kind is Kind.UNREACHABLE for finding in seen)
+        gone = [
+            known.id
+            for known in _known(
+                connection,
+                finding_table.c.closed_at.is_(None),
+                finding_table.c.site.in_(["", site]),
+                finding_table.c.first_seen <= now,
+            )
+            if known.id not in kept and (is_whole or known.finding.kind in OF_THE_LEDGER)
+        ]
+        connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
+        if sites is not None:
+            gone += _close_of_left_sites(connection, sites, now)
         return Reconciled(
             opened=tuple(_known(connection, finding_table.c.id.in_(kept - before))),
             closed=tuple(_known(connection, finding_table.c.id.in_(gone))),
@@ -189,6 +199,16 @@ def _record_site_look(connection: Connection, site: str, now: datetime) -> None:
     look = insert(site_look).values(site=site, looked_at=now)
     looked_at = func.greatest(site_look.c.looked_at, look.excluded.looked_at)
     connection.execute(look.on_conflict_do_update(index_elements=["site"], set_={"looked_at": looked_at}))
+
+
+def _close_of_left_sites(connection: Connection, sites: Collection[str], now: datetime) -> list[int]:
+    """Closes what is open on sites that are not among these and that nobody looks at; their ids."""
+    columns = finding_table.c
+    looked_at = select(site_look.c.site).where(site_look.c.looked_at > now - _LEFT_AFTER)
+    left = (columns.closed_at.is_(None), columns.site.not_in(["", *sites]), columns.site.not_in(looked_at))
+    rule = columns.rule + " Nothing is published to the site any more."
+    closing = update(finding_table).where(*left).values(closed_at=func.greatest(columns.first_seen, now), rule=rule)
+    return list(connection.scalars(closing.returning(columns.id)))
 
 
 def _risk_of(missing: Finding) -> tuple[ColumnElement[bool], ...]:

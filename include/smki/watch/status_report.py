@@ -6,6 +6,7 @@
 * The recovery chain is what a Party loads to get from nothing to today: the newest full extract that every site offers
   and each delta after it. A hole is a delta that some site lacks although its publish-by has passed. What the auditor
   found lost, wrong or unreadable on a site is not offered there.
+* Findings of sites that nothing is published to any more say nothing of today.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -166,7 +167,8 @@ def report_of(
     looks: Mapping[str, datetime],
 ) -> StatusReport:
     """Like `status_report`, for facts already loaded (at least 16 days); `looks` are the last ones (UTC), by site."""
-    unusable = unusable_files(findings)
+    findings = [known for known in findings if known.finding.site in ("", *facts.sites)]
+    unusable = unusable_files(findings, facts.sites)
     standings = tuple(_standing(obligation, facts, unusable, now, expected_at) for obligation in guide.all)
     chain = recovery_chain(guide, facts, findings, now)
     oldest = now - _LOOKS_MISSED * guide.audit_every
@@ -174,18 +176,18 @@ def report_of(
     return StatusReport(now, facts.sites, standings, chain, tuple(findings), seen)
 
 
-def unusable_files(findings: Iterable[KnownFinding]) -> frozenset[tuple[str, str]]:
-    """What Parties cannot load by the open ones of these findings: site and name of each file."""
+def unusable_files(findings: Iterable[KnownFinding], sites: Collection[str]) -> frozenset[tuple[str, str]]:
+    """What Parties cannot load from one of the sites by the open ones of these findings: site and name of each file."""
     return frozenset(
         (known.finding.site, known.finding.item)
         for known in findings
-        if known.finding.kind in NOT_USABLE and known.closed_at is None
+        if known.finding.kind in NOT_USABLE and known.closed_at is None and known.finding.site in sites
     )
 
 
 def recovery_chain(guide: UserGuide, facts: Facts, findings: Iterable[KnownFinding], now: datetime) -> Chain:
     """What a Party loads to get to `now` (UTC); `findings` are those that are open."""
-    unusable = unusable_files(findings)
+    unusable = unusable_files(findings, facts.sites)
     today = now.astimezone(UTC).date()
     oldest = today - _OLDEST_FULL
     day = today

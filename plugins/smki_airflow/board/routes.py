@@ -326,7 +326,7 @@ def _day(session: Session, project: Project, facts: Facts, day: date, chosen: st
             facts.offered(obligation, day) or facts.judged(obligation, day)
         )
         if due.cut_off <= now and (is_due or is_there):
-            stands = as_it_is_now(due_status(due, facts, now), unusable_files(findings))
+            stands = as_it_is_now(due_status(due, facts, now), unusable_files(findings, facts.sites))
             others = [other.name for other in guide.published_by(obligation.dag) if other != obligation]
             runs = runs_of(session, due, others)
             is_open = stands.published_at is None or bool(runs and runs[0].failed)

@@ -98,7 +98,7 @@ def calendar(
     guide: UserGuide, facts: Facts, findings: Sequence[KnownFinding], now: datetime, expected: Expected
 ) -> Calendar:
     """How every file of the last eight weeks stands; days that are still to come are in it, empty."""
-    first, unusable = first_day(now), unusable_files(findings)
+    first, unusable = first_day(now), unusable_files(findings, facts.sites)
     days = tuple(first + timedelta(days=number) for number in range(7 * WEEKS))
     found = {
         one.due.key: Cell(

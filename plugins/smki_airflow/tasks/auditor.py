@@ -53,6 +53,7 @@ def audit(site: str, params: Json | None = None) -> Json:
         now,
         bytes_a_day=project.settings.audit_bytes_a_day,
         record=not dry_run,
+        sites=project.settings.sites,
     )
     told = 0
     if not dry_run:

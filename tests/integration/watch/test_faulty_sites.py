@@ -14,6 +14,8 @@ from smki.watch import auditor, read_back
 from smki.watch.due import Due
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import claim_look, list_looks, list_open_findings
+from smki.watch.links import Links
+from smki.watch.telling import Message, tell
 
 from ..publish.conftest import FaultyServer
 from .conftest import DAY, LATER, NOON, TODAY, World, files_read
@@ -157,3 +159,19 @@ def test_a_look_that_finds_another_one_at_work_leaves_the_site_alone(world: Worl
             assert of_another
     assert Kind.UNEXPECTED in {one.kind for one in world.audit().findings}
     assert list_looks(world.engine).keys() == {"primary"}
+
+
+def test_a_risk_that_turns_into_a_miss_between_two_sessions_is_a_miss_and_tells_no_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    due = Due(world.guide.delta, TODAY + DAY)
+    (world.sshd.published / "notes.txt").write_text("whose?")  # which is looked at a second time
+    world.audit(due.publish_by - timedelta(minutes=10))
+    clock = iter([timedelta(seconds=-1), timedelta(seconds=1)])
+    monkeypatch.setattr(auditor._Look, "_clock", lambda _: due.publish_by + next(clock))
+    audit = world.audit(due.publish_by - timedelta(seconds=2))
+    assert {one.kind for one in audit.findings} == {Kind.MISSING, Kind.UNEXPECTED}
+    assert audit.reconciled is not None
+    sent = list[Message]()
+    tell(world.engine, world.guide, sent.append, due.publish_by + timedelta(seconds=2), Links())
+    assert [message.subject for message in sent if "closed" in message.subject] == []

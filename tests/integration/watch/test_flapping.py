@@ -12,7 +12,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.repository.windows import close_windows
 from smki.watch import auditor
 from smki.watch.findings import Finding, Kind
-from smki.watch.findings_ledger import list_findings_since, record_look
+from smki.watch.findings_ledger import list_findings_since, list_open_findings, record_look
 from smki.watch.links import Links
 from smki.watch.telling import Message, tell
 
@@ -102,3 +102,29 @@ def test_a_week_on_a_line_that_drops_one_connection_in_fifty_sends_no_message(
             sent += told(world, now)
     assert faulty.faults.dropped > 10
     assert sent == []
+
+
+def test_findings_of_a_site_that_is_left_close_once_nobody_has_looked_there_for_a_day(world: World):
+    lost = Finding(Kind.LOST, "old", "a.gz", "it is gone.")
+    record_look(world.engine, "old", [lost, Finding(Kind.UNREACHABLE, "old", "site", "it gave no answer.")], NOON)
+    told(world, NOON)
+    record_look(world.engine, "primary", [], NOON + DAY - TEN_MINUTES, sites=["primary"])
+    assert len(list_open_findings(world.engine)) == 2, "another machine may still look there"
+    record_look(world.engine, "primary", [], NOON + DAY, sites=["primary", "old"])
+    assert len(list_open_findings(world.engine)) == 2
+    closed = record_look(world.engine, "primary", [], NOON + DAY, sites=["primary"]).closed
+    assert {one.finding.kind for one in closed} == {Kind.LOST, Kind.UNREACHABLE}
+    assert list_open_findings(world.engine) == []
+    assert closed[0].finding.rule.startswith(lost.rule)
+    assert closed[0].finding.rule != lost.rule, "it says why"
+
+
+def test_what_the_ledger_alone_tells_closes_also_where_a_folder_cannot_be_listed(world: World):
+    folder = Finding(Kind.UNREADABLE, "primary", "folder /lists", "a Party's account may not list it.")
+    lost = Finding(Kind.LOST, "primary", "a.gz", "it is gone.")
+    missing = Finding(Kind.MISSING, "primary", "b.gz", "it was due and is not there.", "delta", TODAY)
+    held = Finding(Kind.HELD, "", "b.gz (gate run 1)", "gate run 1 holds it.", "delta", TODAY)
+    record_look(world.engine, "primary", [folder, lost, missing, held], NOON, is_whole=False)
+    closed = record_look(world.engine, "primary", [folder], NOON + TEN_MINUTES, is_whole=False).closed
+    assert {one.finding.kind for one in closed} == {Kind.MISSING, Kind.HELD}
+    assert {one.finding.kind for one in list_open_findings(world.engine)} == {Kind.UNREADABLE, Kind.LOST}

@@ -93,6 +93,17 @@ def test_a_file_that_is_lost_from_a_site_is_not_met_any_more(user_guide: UserGui
     assert standing(report(user_guide, facts(), findings=(replace(lost, closed_at=NOON),)), "delta").state is State.MET
 
 
+def test_findings_of_a_site_that_nothing_is_published_to_any_more_say_nothing_of_today(user_guide: UserGuide) -> None:
+    left = [
+        KnownFinding(1, Finding(Kind.LOST, "old", DELTA.format(WEDNESDAY), "gone"), NOON, NOON, None),
+        KnownFinding(2, Finding(Kind.UNREACHABLE, "old", "site", "no answer"), NOON, NOON, None),
+    ]
+    found = report(user_guide, facts(), findings=tuple(left))
+    assert found.in_order
+    assert (found.findings, found.chain.complete) == ((), True)
+    assert standing(found, "delta").state is State.MET
+
+
 def test_a_file_that_came_late_is_in_order_and_said(user_guide: UserGuide) -> None:
     known = facts()
     known._offered["", DELTA.format(WEDNESDAY)] = [offered(DELTA.format(WEDNESDAY), at(WEDNESDAY, 5), s) for s in SITES]
