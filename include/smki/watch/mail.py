@@ -2,9 +2,13 @@
 
     SMKI_SMTP_URL=smtp://user:password@mail.example.org:587?from=smki@example.org
 
+A server may take a message for some of its contacts only. They are told, and who is not is logged by name: sent again,
+the message would come to the others at every look.
+
 `smtp` goes over to TLS where the server offers it, and has to before a password is sent; `smtps` begins with TLS.
 """
 
+import logging
 import smtplib
 import ssl
 from collections.abc import Mapping
@@ -15,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from smki.errors import ConfigurationError, NotificationError
 from smki.watch.telling import Message
 
+log = logging.getLogger(__name__)
 VARIABLE = "SMKI_SMTP_URL"
 _TIMEOUT_S = 20
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -58,7 +63,7 @@ class Mailer:
             raise _not_sent(self, f"none of the contacts {', '.join(message.to)} is a mail address")
         try:
             with self._session() as session:
-                session.send_message(as_email(message, self.sender))
+                log_refused(session.send_message(as_email(message, self.sender)))
         except (OSError, smtplib.SMTPException) as error:
             raise _not_sent(self, f"{type(error).__name__}: {error}") from error
 
@@ -77,6 +82,13 @@ class Mailer:
         if self.user:
             session.login(self.user, self.password)
         return session
+
+
+def log_refused(refused: Mapping[str, tuple[int, bytes]]) -> None:
+    """Says which contacts the server took no message for, of those that `smtplib` returns."""
+    for contact, (code, reason) in refused.items():
+        said = " ".join(reason.decode(errors="replace").split())
+        log.error("contact not told contact=%s error=%s %s: correct it in user_guide.toml", contact, code, said)
 
 
 def as_email(message: Message, sender: str) -> EmailMessage:

@@ -5,7 +5,8 @@
 * `smki_webhook` (type HTTP): a POST of `{"text": …}`, which Slack, Mattermost and most others take. The URL is the
   host, `https://` unless it says otherwise, and, where its path is a secret as Slack's is, the password behind it.
 
-One connection that takes a message counts as delivered; the log says that the other one did not.
+One connection that takes a message counts as delivered; the log says that the other one did not, and which contacts a
+mail server refused.
 """
 
 import logging
@@ -27,7 +28,7 @@ from smki.obligations.catalogue import UserGuide
 from smki.settings import Settings
 from smki.watch.findings_ledger import open_finding
 from smki.watch.links import Links
-from smki.watch.mail import as_email
+from smki.watch.mail import as_email, log_refused
 from smki.watch.repository_findings import find_held
 from smki.watch.telling import Message, tell
 from smki_airflow.links import base_url
@@ -78,7 +79,7 @@ def _mail(connection: Connection, message: Message) -> None:
         if not hook.from_email:
             raise ValueError("the connection's extra states no from_email")
         client = cast("smtplib.SMTP", hook._smtp_client)  # noqa: SLF001  # the hook's own mails are HTML only
-        client.send_message(as_email(message, hook.from_email))
+        log_refused(client.send_message(as_email(message, hook.from_email)))
 
 
 def _post(connection: Connection, message: Message) -> None:

@@ -1,5 +1,6 @@
 """People are told of each opening and closing once; what could not be told is told at the next look."""
 
+import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from smki_airflow.signals import telling
 from smki_airflow.signals.telling import tell_of_held
 from smki_demo.mail_server import read_messages, text_of
 
-from .conftest import DAY, NOON, TODAY, World
+from .conftest import DAY, NOON, TODAY, World, in_the_background
 
 Mailbox = tuple[Path, int]
 LINKS = Links("https://airflow.example.org", "https://git.example.org/docs/runbook.md")
@@ -293,6 +294,32 @@ def test_password_is_never_sent_without_tls(mailbox: Mailbox):
 def test_contact_that_is_no_mail_address_is_said(mailbox: Mailbox):
     with pytest.raises(NotificationError, match="none of the contacts"):
         mailer(mailbox).send(Message(("+44 20 7946 0000",), "subject", "text"))
+
+
+def test_contact_that_the_server_refuses_is_named_in_the_log_and_the_others_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    taken = list[bytes]()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            if line.upper().startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                taken.append(await reader.readuntil(b"\r\n.\r\n"))
+            refused, bye = b"gone@" in line, line.upper().startswith(b"QUIT")
+            writer.write(b"550 no such user\r\n" if refused else b"221 bye\r\n" if bye else b"250 fine\r\n")
+        writer.close()
+
+    with in_the_background() as run:
+        server = run(asyncio.start_server(converse, "127.0.0.1"))
+        message = Message(("a@example.org", "gone@example.org"), "subject", "text")
+        Mailer("127.0.0.1", server.sockets[0].getsockname()[1], "smki@example.org").send(message)
+        server.get_loop().call_soon_threadsafe(server.close)
+    assert len(taken) == 1
+    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert "contact=gone@example.org" in said
+    assert "550" in said
 
 
 def test_message_survives_the_wire_as_it_was(mailbox: Mailbox):
