@@ -23,6 +23,7 @@ what is late, at risk or held is told all the same. The auditor writes to the le
 """
 
 import logging
+import platform
 import posixpath
 import tempfile
 import threading
@@ -385,7 +386,7 @@ def _find_in_ledger(engine: Engine, guide: UserGuide, now: datetime) -> list[Fin
     """What is wrong on no single site."""
     return [
         *find_held(guide, waiting_gate_runs(engine, now - HISTORY)),
-        *find_wrong_clocks(read_clocks(engine), datetime.now(UTC)),
+        *find_wrong_clocks(read_clocks(engine), datetime.now(UTC), platform.node()),
         *find_lists_without_obligation(lists_without_obligation(engine, guide)),
     ]
 

@@ -10,6 +10,8 @@
 * A site that does not answer now and then is one finding: nobody is told that it answers before it has done so for a
   while, and until then the same finding opens again.
 * One look at a time is at work on a site, whoever begins them.
+* Clocks are seen from several machines, of which one may be wrong: they agree again once nobody has seen them differ
+  for a while.
 * When each site was looked at last is kept, so that people see whether anybody looks.
 * Errors of failed tasks are kept for some months, so that a message can name the likely cause with Airflow up or down.
 """
@@ -32,7 +34,7 @@ from smki.watch.links import RunLabel
 
 _NEWS = timedelta(days=1)
 _LEFT_AFTER = timedelta(days=1)  # without a look
-_STEADY = timedelta(minutes=30)  # a site that has answered for so long does answer
+_STEADY = timedelta(minutes=30)  # a site that has answered for so long does answer; clocks that agree for so long do
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def record_look(
                 finding_table.c.site.in_(["", site]),
                 finding_table.c.first_seen <= now,
             )
-            if known.id not in kept and (is_whole or known.finding.kind in OF_THE_LEDGER)
+            if known.id not in kept
+            and (is_whole or known.finding.kind in OF_THE_LEDGER)
+            and not _may_be_seen(known, now)
         ]
         connection.execute(update(finding_table).where(finding_table.c.id.in_(gone)).values(closed_at=now))
         if sites is not None:
@@ -199,6 +203,11 @@ def _record_site_look(connection: Connection, site: str, now: datetime) -> None:
     look = insert(site_look).values(site=site, looked_at=now)
     looked_at = func.greatest(site_look.c.looked_at, look.excluded.looked_at)
     connection.execute(look.on_conflict_do_update(index_elements=["site"], set_={"looked_at": looked_at}))
+
+
+def _may_be_seen(known: KnownFinding, now: datetime) -> bool:
+    """Whether another machine than the one that looked now may still see it."""
+    return known.finding.kind is Kind.CLOCKS and known.last_seen > now - _STEADY
 
 
 def _close_of_left_sites(connection: Connection, sites: Collection[str], now: datetime) -> list[int]:

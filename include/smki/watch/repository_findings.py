@@ -64,12 +64,17 @@ def find_held(guide: UserGuide, waiting: Iterable[GateRun]) -> Iterator[Finding]
         yield Finding(Kind.HELD, "", item, rule, judged.obligation, day, judged.subject)
 
 
-def find_wrong_clocks(clocks: Clocks, now: datetime) -> Iterator[Finding]:
-    """Findings about no single site: the database's clock against ours (`now`, UTC), and events of the future."""
+def find_wrong_clocks(clocks: Clocks, now: datetime, observer: str) -> Iterator[Finding]:
+    """Findings about no single site: the database's clock against that of a machine, and events of the future.
+
+    `now` (UTC) is by the clock of the machine `observer`.
+    """
     apart = clocks.database - now
     if abs(apart) > _CLOCKS_APART:
         ahead = "ahead of" if apart > timedelta() else "behind"
-        rule = f"the database's clock is {span(abs(apart))} {ahead} this machine's; windows close by the database's."
+        rule = (
+            f"the database's clock is {span(abs(apart))} {ahead} that of {observer}; windows close by the database's."
+        )
         yield Finding(Kind.CLOCKS, "", "database clock", rule)
     if clocks.future_events:
         rule = (

@@ -9,6 +9,7 @@
 * Findings of sites that nothing is published to any more say nothing of today.
 """
 
+import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -153,7 +154,7 @@ def findings_at(engine: Engine, now: datetime) -> list[KnownFinding]:
     """
     known = list_open_findings(engine)
     items = {(one.finding.kind, one.finding.item) for one in known}
-    clocks = find_wrong_clocks(read_clocks(engine), now)
+    clocks = find_wrong_clocks(read_clocks(engine), now, platform.node())
     new = [finding for finding in clocks if (finding.kind, finding.item) not in items]
     return [*known, *(KnownFinding(None, finding, now, now, None) for finding in new)]
 

@@ -52,7 +52,7 @@ def test_events_of_the_future_are_named_before_any_look_of_the_auditor(
     (stated,) = as_json(environment, "status", code=1)["findings"]
     assert (stated["id"], stated["kind"], stated["item"]) == (None, "clocks", "future events")
     assert "future events" in run(environment, "status", code=1).stdout
-    (finding,) = find_wrong_clocks(read_clocks(repository), now)
+    (finding,) = find_wrong_clocks(read_clocks(repository), now, "worker-1")
     open_finding(repository, finding, now)
     (stated,) = as_json(environment, "status", code=1)["findings"]
     assert stated["id"] is not None

@@ -128,3 +128,16 @@ def test_what_the_ledger_alone_tells_closes_also_where_a_folder_cannot_be_listed
     closed = record_look(world.engine, "primary", [folder], NOON + TEN_MINUTES, is_whole=False).closed
     assert {one.finding.kind for one in closed} == {Kind.MISSING, Kind.HELD}
     assert {one.finding.kind for one in list_open_findings(world.engine)} == {Kind.UNREADABLE, Kind.LOST}
+
+
+def test_clocks_that_one_of_two_machines_sees_differ_are_told_once_each_way(world: World):
+    differ = Finding(Kind.CLOCKS, "", "database clock", "the database's clock is 2 min behind that of worker-1.")
+    subjects, now = list[str](), NOON
+    for number in range(24):
+        sees = number < 12 and number % 2 == 0
+        record_look(world.engine, "primary", [differ] if sees else [], now)
+        subjects += told(world, now)
+        now += timedelta(minutes=5)
+    assert subjects == [f"[SMKI] {told}clocks: database clock" for told in ("", "closed: ")]
+    (finding,) = list_findings_since(world.engine, NOON)
+    assert finding.closed_at == NOON + timedelta(minutes=50) + timedelta(minutes=30)

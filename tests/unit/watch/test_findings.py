@@ -255,5 +255,6 @@ def test_each_kind_says_what_to_do_and_where_to_read_more():
 )
 def test_clocks_that_differ_are_a_finding(seconds: int, items: list[str]) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    found = find_wrong_clocks(Clocks(now + timedelta(seconds=seconds), 0, None), now)
+    found = find_wrong_clocks(Clocks(now + timedelta(seconds=seconds), 0, None), now, "worker-1")
     assert [finding.item for finding in found] == items
+    assert all("worker-1" in finding.rule for finding in found)
