@@ -367,10 +367,10 @@ def _find_all(engine: Engine, guide: UserGuide, sight: Sight, begun: datetime, n
     """All that is wrong by what was seen from `begun` on and by what the ledger says `now` (UTC)."""
     offered = _list_offered(engine, sight.site)
     stands = _list_stands(engine, guide, sight.site, now)
-    wrong = find_wrong(guide, sight, offered, stands, begun, load_known(engine, sight.site))
+    with reading(engine) as connection:
+        ended = list_ended_since(connection, sight.site, begun - index_grace(guide))
+    wrong = find_wrong(guide, sight, offered, stands, begun, load_known(engine, sight.site), ended)
     if not any(one.kind is Kind.LEDGER_BEHIND for one in wrong):  # what the index states is in such a ledger no more
-        with reading(engine) as connection:
-            ended = list_ended_since(connection, sight.site, begun - index_grace(guide))
         wrong += find_wrong_index(guide, sight, offered, ended, begun)
     return [*_find_in_ledger(engine, guide, now), *wrong]
 

@@ -7,11 +7,14 @@ Pure: what a Party sees there, what the ledger says, and the time, in; findings 
 * Of a file that is there the first of these is said: its cut-off has not come; the ledger offers nothing of its name;
   a Party cannot read it; it is shorter, and begins as ours does; its length, then its bytes, then its pages are not
   those that were published; pages of it have not been read back for a day.
+* A chain is of files that the ledger offers, or that are newer than it, and of which nothing is said that keeps a Party
+  from loading them: a name alone mends no chain.
 * Of files that are newer than the ledger it is said that they are, once, and nothing of each. So it is of those of days
   that were taken over, as long as they are not adopted.
 * Of a folder that cannot be listed it is said that it cannot, and nothing of what was published there.
 * What changes while one looks is no finding: retention has a day and two hours to remove what is past its days, the
-  files of the anchor set have until the next look to be equal, the index has two looks to follow what it states.
+  files of the anchor set have until the next look to be equal, the index has two looks to follow what it states,
+  and so have the page tables of what was removed to go.
 * Missing and at risk are found by the ledger (`repository_findings`).
 """
 
@@ -27,7 +30,7 @@ from smki.publish.readings import PageReading
 from smki.publish.unknown_files import NOT_ASKED, KnownNames, UnknownName, behind_rule, find_unknown_name
 from smki.retention.rules import Action, SeenFile, plan_retention
 from smki.watch.due_status import DueStatus
-from smki.watch.findings import Finding, Kind
+from smki.watch.findings import NOT_USABLE, Finding, Kind
 from smki.watch.repository_findings import find_late_or_at_risk
 from smki.words import first_few, span
 
@@ -74,11 +77,13 @@ def find_wrong(
     stands: Iterable[DueStatus],
     now: datetime,
     known: KnownNames = NOT_ASKED,
+    ended: Collection[str] = (),
 ) -> list[Finding]:
     """All that is wrong on a site at `now` (UTC).
 
     `offered` is what the ledger says the site offers, `known` what it knows of dated files, offered or not; `stands` is
-    how every due file of the last weeks stands.
+    how every due file of the last weeks stands. `ended` are the names of what was removed or replaced within
+    `index_grace`.
     """
     # A publisher and a Party may see the same folder under different paths; names are the same.
     publications = {
@@ -88,16 +93,19 @@ def find_wrong(
     }
     seen, others = _by_name(guide, sight.files)
     unknown = {name: of for name in seen if (of := find_unknown_name(guide, name, known, now))}
-    known_files = {name: file for name, file in seen.items() if name not in unknown}
+    named = guide.index.names({*publications, *ended}) if guide.index else set[str]()
+    judged = {name: file for name, file in seen.items() if name not in unknown and name not in named}
+    wrong_files = list(_wrong_files(guide, sight, publications, judged, now))
+    useless = {one.item for one in wrong_files if one.kind in NOT_USABLE or one.kind is Kind.EARLY}
     return [
         *_unknown(sight.site, unknown),
         *(Finding(one.kind, sight.site, f"folder {folder}", one.rule) for folder, one in sight.unlisted.items()),
         *find_late_or_at_risk(sight.site, stands),
         *_elsewhere(sight.site, others, seen),
         *_lost(guide, sight.site, publications, seen),
-        *_wrong_files(guide, sight, publications, known_files, now),
+        *wrong_files,
         *_expired(guide, sight.site, publications, seen, now),
-        *_broken_chain(guide, sight, seen, now),
+        *_broken_chain(guide, sight, (seen.keys() & publications.keys() | unknown.keys()) - useless, now),
         *_near_next_update(guide, sight, now),
         *_unequal_anchors(guide, sight, publications, now),
     ]
@@ -189,9 +197,8 @@ def _wrong_files(
     seen: Mapping[str, SeenFile],
     now: datetime,
 ) -> Iterator[Finding]:
-    of_index = guide.index.names(publications) if guide.index else set()
     for name, file in seen.items():
-        if name in of_index or (name.startswith(".") and name.endswith(".part")):
+        if name.startswith(".") and name.endswith(".part"):
             continue  # an upload that is under way, or one that retention removes
         obligation = guide.of_file(name)
         day = obligation.day_of(name) if obligation else None
@@ -250,9 +257,12 @@ def _expired(
             yield Finding(Kind.EXPIRED, site, found.name, rule, *_about(found.publication))
 
 
-def _broken_chain(guide: UserGuide, sight: Sight, seen: Mapping[str, SeenFile], now: datetime) -> Iterator[Finding]:
-    """Days that a Party lacks from the newest full extract there to the newest delta that is due."""
-    fulls, deltas = ({day for name in seen if (day := of.day_of(name))} for of in (guide.full, guide.delta))
+def _broken_chain(guide: UserGuide, sight: Sight, usable: Collection[str], now: datetime) -> Iterator[Finding]:
+    """Days that a Party lacks from the newest full extract there to the newest delta that is due.
+
+    `usable` are the names of what is there for a Party to load.
+    """
+    fulls, deltas = ({day for name in usable if (day := of.day_of(name))} for of in (guide.full, guide.delta))
     if not fulls or guide.delta.folder in sight.unlisted:
         return
     start, today = max(fulls), now.astimezone(UTC).date()

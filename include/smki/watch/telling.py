@@ -23,7 +23,7 @@ from smki.obligations.catalogue import DeltaExtract, UserGuide
 from smki.watch.due import Due
 from smki.watch.due_status import DueStatus, due_status
 from smki.watch.facts import load_facts
-from smki.watch.findings import Finding, Kind
+from smki.watch.findings import NOT_USABLE, Finding, Kind
 from smki.watch.findings_ledger import (
     Failure,
     KnownFinding,
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 _OF_A_DUE_FILE = (Kind.AT_RISK, Kind.MISSING)
-_BREAKS_CHAIN = (Kind.LOST, Kind.MISSING)
+_BREAKS_CHAIN = (Kind.LOST, Kind.MISSING, *sorted(NOT_USABLE - {Kind.LOST}))
 
 
 @dataclass(frozen=True, slots=True)

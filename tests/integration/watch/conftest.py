@@ -38,6 +38,7 @@ from ..publish.conftest import FaultyServer, OpenSshServer, faulty, sshd  # noqa
 
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).date()
+SUNDAY = TODAY - (1 + TODAY.weekday()) % 7 * DAY  # of the world's full extract: its delta is in no recovery chain
 NOON = datetime.combine(TODAY, time(12), UTC)  # after every publish-by of the day
 LATER = NOON + timedelta(minutes=10)
 
@@ -170,13 +171,12 @@ def world(
     staged = tmp_path / "staged"
     staged.mkdir()
     world = World(repository, user_guide, sshd, staged)
-    sunday = TODAY - (1 + TODAY.weekday()) % 7 * DAY
     first = datetime.combine(TODAY - 14 * DAY, time(12), UTC)
     lodge_bodies(repository, look_alikes(1), first)
     close_windows(repository, TODAY, user_guide.delta.cut_off.at)
     for ago in reversed(range(7)):
         world.publish("delta", TODAY - ago * DAY)
-    world.publish("full", sunday)
+    world.publish("full", SUNDAY)
     return world
 
 

@@ -36,6 +36,7 @@ from .conftest import (
     DAY,
     LATER,
     NOON,
+    SUNDAY,
     TODAY,
     World,
     assert_closes,
@@ -96,7 +97,7 @@ def test_list_that_another_machine_compressed_to_other_bytes_is_not_missing(worl
 
 
 def test_short_file_is_truncated(world: World):
-    file = world.on_server(DELTA)
+    file = world.on_server(DELTA, SUNDAY)
     content = file.read_bytes()
     file.write_bytes(content[:-7])
     assert_opens_and_closes_once(world, Kind.TRUNCATED, file.name)
@@ -105,7 +106,7 @@ def test_short_file_is_truncated(world: World):
 
 
 def test_short_file_that_does_not_begin_as_ours_is_altered(world: World):
-    file = world.on_server(DELTA)
+    file = world.on_server(DELTA, SUNDAY)
     content = file.read_bytes()
     for foreign in (b"restored from somewhere", gzip.compress(b"x", mtime=0)):
         file.write_bytes(foreign)

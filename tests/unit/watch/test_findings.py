@@ -213,6 +213,38 @@ def test_chain_is_broken_by_a_delta_that_is_not_there_once_it_is_due(ledger: Led
     assert str(deltas[0].business_date) not in finding.rule
 
 
+def test_chain_is_not_mended_by_a_file_that_a_party_cannot_load_or_that_is_nobodys(ledger: Ledger):
+    full, second = ledger.due(FULL, SUNDAY), ledger.due(FULL, SUNDAY + 2 * DAY)
+    deltas = [ledger.due(DELTA, SUNDAY + n * DAY) for n in (1, 2, 3)]
+    now = deltas[-1].publish_by
+    early, foreign = ledger.due(FULL, SUNDAY + 7 * DAY), ledger.due(FULL, SUNDAY + 3 * DAY)
+    of_deltas = [(one.name, 100, "bb") for one in deltas]
+
+    def is_broken(offered, *files: tuple[str, int, str], **more) -> bool:
+        found = find_wrong(ledger.guide, seen((full.name, 100, "aa"), *files, **more), offered, [], now)
+        return Kind.CHAIN_BROKEN in {one.kind for one in found}
+
+    assert is_broken([published(full)])
+    for name in (early.name, foreign.name):
+        assert is_broken([published(full)], (name, 5, "xx"))
+    assert is_broken([published(full)], *of_deltas), "the ledger offers none of them"
+    assert not is_broken([published(full), *(published(one, sha256="bb") for one in deltas)], *of_deltas)
+    assert is_broken([published(full), *(published(one) for one in deltas)], *of_deltas), "they are altered"
+    newest = [published(full), published(second), published(deltas[-1], sha256="bb")]
+    assert not is_broken(newest, (second.name, 100, "aa"), of_deltas[-1])
+    assert is_broken(newest, (second.name, 50, "aa"), of_deltas[-1]), "the newest full extract is cut off"
+
+
+def test_page_table_of_a_removed_full_extract_is_nobodys_only_once_the_index_had_time_to_follow(ledger: Ledger):
+    gone, kept = ledger.due(FULL, SUNDAY), ledger.due(FULL, SUNDAY + 7 * DAY)
+    assert ledger.guide.index is not None
+    table = ledger.guide.index.page_table(gone.name)
+    sight = seen((kept.name, 100, "aa"), (table, 10, "t"))
+    now = kept.publish_by
+    assert find_wrong(ledger.guide, sight, [published(kept)], [], now, ended={gone.name}) == []
+    assert kinds(find_wrong(ledger.guide, sight, [published(kept)], [], now)) == {table: Kind.UNEXPECTED}
+
+
 def test_list_that_nears_its_next_update_is_a_finding_from_the_warning_on(ledger: Ledger):
     obligation, now = ledger.guide.obligation(CRL), ledger.due(CRL).publish_by
     for left, expected in ((DAY + HOUR, False), (DAY - HOUR, True), (-HOUR, True)):
