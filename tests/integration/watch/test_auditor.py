@@ -23,7 +23,7 @@ from smki.repository.database import open_engine
 from smki.repository.offers import RevocationListOffer
 from smki.repository.tables import audited_file, publication
 from smki.retention.execution import apply_retention
-from smki.watch import auditor
+from smki.watch import look
 from smki.watch.due import Due
 from smki.watch.findings import Kind
 from smki.watch.findings_ledger import list_findings_since, list_looks, list_open_findings
@@ -319,7 +319,7 @@ def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_li
 ):
     """As retention does it, while the auditor reads a large file back."""
     old = world.publish(DELTA, TODAY - 7 * DAY, at=datetime.now(UTC) - 7 * DAY)
-    listing = auditor.list_files
+    listing = look.list_files
 
     def listed_then_removed(*arguments: Any) -> list[Any] | None:
         files = listing(*arguments)
@@ -327,7 +327,7 @@ def test_file_that_is_removed_between_listing_and_reading_is_as_good_as_never_li
         assert not old.exists()
         return files
 
-    monkeypatch.setattr(auditor, "list_files", listed_then_removed)
+    monkeypatch.setattr(look, "list_files", listed_then_removed)
     assert world.audit().findings == ()
 
 

@@ -20,7 +20,7 @@ from smki.obligations.catalogue import FullExtract, UserGuide
 from smki.publish.garbage import GRACE
 from smki.settings import PROJECT
 from smki.store.pages import PAGES_2
-from smki.watch.auditor import LOOK_FOR_S
+from smki.watch.look import LOOK_FOR_S
 from smki_airflow.board.runbook import rendered_runbook
 from smki_airflow.defaults import DEFAULT_ARGS, HELD_FOR
 from smki_airflow.names import AUDITOR, HOUSEKEEPING, JUDGE, PUBLISHED, RELEASE, RETENTION, lane_pool, publish_task
