@@ -309,6 +309,8 @@ def test_contact_that_the_server_refuses_is_named_in_the_log_and_the_others_are_
                 taken.append(await reader.readuntil(b"\r\n.\r\n"))
             refused, bye = b"gone@" in line, line.upper().startswith(b"QUIT")
             writer.write(b"550 no such user\r\n" if refused else b"221 bye\r\n" if bye else b"250 fine\r\n")
+            if bye:
+                break
         writer.close()
 
     with in_the_background() as run:
@@ -317,7 +319,7 @@ def test_contact_that_the_server_refuses_is_named_in_the_log_and_the_others_are_
         Mailer("127.0.0.1", server.sockets[0].getsockname()[1], "smki@example.org").send(message)
         server.get_loop().call_soon_threadsafe(server.close)
     assert len(taken) == 1
-    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    (said,) = [one.getMessage() for one in caplog.records if one.name == "smki.watch.mail"]
     assert "contact=gone@example.org" in said
     assert "550" in said
 
