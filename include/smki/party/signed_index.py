@@ -49,10 +49,10 @@ class SignedIndex:
         """
         offered = {file.name for file in self.extracts}
         found = []
-        for awaited in self.awaited:
-            file = OfferedFile.of(awaited.name, 0)
+        for announced in self.awaited:
+            awaited, file = announced, OfferedFile.of(announced.name, 0)
             while file is not None and file.name in offered and not file.is_full:
-                awaited, file = _of_next_day(awaited, file)  # noqa: PLW2901
+                awaited, file = _of_next_day(awaited, file)
             if awaited.name not in offered and awaited.publish_by + _GRACE < now:
                 found.append(awaited)
         return tuple(found)

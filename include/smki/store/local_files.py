@@ -1,6 +1,5 @@
 """Small files on this machine's disk: written as a whole or not at all."""
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
         try:
             with part.open("wb") as out:
                 out.writelines(chunks)
-            os.replace(part, path)  # noqa: PTH105  # the atomic one
+            part.replace(path)
         except BaseException:
             with suppress(OSError):  # which comes after the one that matters
                 part.unlink(missing_ok=True)
@@ -40,7 +39,7 @@ def checked_first(folder: Path) -> Iterator[Path]:
         with TemporaryDirectory(prefix=".smki-", dir=folder) as name:
             yield Path(name)
             for file in sorted(Path(name).iterdir()):
-                os.replace(file, folder / file.name)  # noqa: PTH105  # the atomic one
+                file.replace(folder / file.name)
 
 
 @contextmanager

@@ -192,4 +192,4 @@ def test_a_ledger_of_two_years_is_answered_within_a_second(browser: Browser, rep
         begun = perf_counter()
         assert viewer.get("/smki/board").status_code == 200
         took.append(perf_counter() - begun)
-    assert min(took) < FIRST_PAINT_S
+    assert sorted(took)[2] < FIRST_PAINT_S
